@@ -1,0 +1,18 @@
+"""Packaging, read from `settings.ini` so that there is one place for names, versions and dependencies."""
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import setup
+
+parser = ConfigParser(delimiters=["="])
+parser.read("settings.ini", encoding="utf-8")
+cfg = parser["DEFAULT"]
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("lab", "dev")}
+
+setup(
+    name=cfg["lib_name"], version=cfg["version"], description=cfg["description"], license="MIT", license_files=["LICENSE"],
+    author=cfg["author"], keywords=cfg["keywords"], url=cfg["git_url"], python_requires=f">={cfg['min_python']},<3.14",
+    packages=[cfg["lib_name"]], install_requires=cfg["requirements"].split(), extras_require=extras,
+    entry_points={"console_scripts": cfg["console_scripts"].split()},
+    long_description=Path("README.md").read_text(encoding="utf-8") if Path("README.md").is_file() else "", long_description_content_type="text/markdown",
+)

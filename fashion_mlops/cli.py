@@ -94,7 +94,7 @@ def _refresh_library():
     "Export notebooks that changed since the last export; a no-op otherwise, and outside a clone."
     from fashion_mlops.core import digest_bytes, write_json
     folder, memory = project_root()/"nbs", home()/"data"/".exported.json"
-    if not folder.is_dir(): return
+    if not (folder.is_dir() and (project_root()/"fashion_mlops").is_dir()): return
     now = {p.name: digest_bytes(p.read_bytes()) for p in sorted(folder.glob("*.ipynb"))}
     before = read_json(memory) if memory.is_file() else {}
     if now == before: return

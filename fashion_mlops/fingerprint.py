@@ -9,6 +9,7 @@ __all__ = ['code_digest', 'cell_label', 'imported_modules', 'module_digests', 'l
 # %% ../nbs/12a_fingerprint.ipynb #132cc3a9
 import ast, re, sys
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from .contract import StageNotebook
@@ -45,7 +46,8 @@ def imported_modules(
         except SyntaxError: continue
         for node in ast.walk(tree):
             names = [a.name for a in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
-            if isinstance(node, ast.ImportFrom) and node.module == package: found |= set(names)
+            if isinstance(node, ast.ImportFrom) and node.level: found |= {node.module.split(".")[0]} if node.module else set(names) # nbdev exports `.core`
+            elif isinstance(node, ast.ImportFrom) and node.module == package: found |= set(names)
             elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(package + "."): found.add(node.module.split(".")[1])
             elif isinstance(node, ast.Import): found |= {n.split(".")[1] for n in names if n.startswith(package + ".")}
     return found
@@ -99,12 +101,13 @@ def _is_parameters(source: str, stage: StageNotebook) -> bool:
 
 # %% ../nbs/12a_fingerprint.ipynb #b5573cde
 def _changed_cells(before: dict, after: dict) -> list[str]:
-    "Sentences on edited, new and removed cells; moving a cell alone is not an edit."
-    old, new = [(k[3:], v) for k, v in before.items()], [(k[3:], v) for k, v in after.items()]
-    gone, come = [k for k in old if k not in new], [k for k in new if k not in old]
-    edited = {k for k, _ in gone} & {k for k, _ in come}
-    return [f"cell `{k}` edited" for k in sorted(edited)] + [f"cell `{k}` is new" for k, _ in come if k not in edited] \
-        + [f"cell `{k}` removed" for k, _ in gone if k not in edited] or ["cells reordered"] * (old != new)
+    "Sentences on edited, new and removed cells."
+    old, new, words = list(before.items()), list(after.items()), []
+    for _, i1, i2, j1, j2 in (o for o in SequenceMatcher(None, [d for _, d in old], [d for _, d in new], autojunk=False).get_opcodes() if o[0] != "equal"):
+        both = min(i2 - i1, j2 - j1)
+        words += [f"cell `{label[3:]}` edited" for label, _ in new[j1:j1 + both]]
+        words += [f"cell `{label[3:]}` is new" for label, _ in new[j1 + both:j2]] + [f"cell `{label[3:]}` removed" for label, _ in old[i1 + both:i2]]
+    return words
 
 # %% ../nbs/12a_fingerprint.ipynb #2d8061c5
 def reasons_to_run(

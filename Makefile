@@ -1,0 +1,76 @@
+# `make all` and `make test` are the two commands to know; `make` alone lists every target.
+PROFILE ?= default
+DATASET ?=
+SHELL   := /bin/sh
+VENV    := .venv
+PYTHON  := $(VENV)/bin/python
+# A folder with local copies of public data beside the clone is used when there is one.
+ifneq ($(wildcard ../shared/data),)
+export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup all status test test-all nbdev-test check export clean-notebooks lab mlflow docs screenshots bench lock wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  PROFILE=smoke|default|full and DATASET=NAME go with make all"
+
+setup: $(VENV)/.ready ## build .venv from requirements.txt; nothing to do when nothing changed
+
+$(VENV)/.ready: requirements.txt setup.py settings.ini
+	@python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "python3 is $$(python3 -V 2>&1); this project needs 3.11 to 3.13."; exit 1; }
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@command -v uv >/dev/null 2>&1 || test -x $(VENV)/bin/uv || $(PYTHON) -m pip install --quiet --disable-pip-version-check uv
+	@PATH="$(VENV)/bin:$$PATH"; echo "Installing the locked environment into $(VENV) …"; \
+	uv pip sync --quiet --require-hashes --python $(PYTHON) requirements.txt && \
+	uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+all: setup ## run every stage that has to run, on real Fashion-MNIST; ends with a table and where to look
+	@$(VENV)/bin/fashion-mlops run --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET))
+
+status: setup ## which stages are up to date, and why not
+	@$(VENV)/bin/fashion-mlops status
+
+test: setup ## the quick tests: notebooks and library in sync, command line, contracts, models on tiny data
+	@$(PYTHON) -m pytest -q tests
+
+test-all: setup nbdev-test ## every notebook with its defaults, and all tests, slow ones too
+	@$(PYTHON) -m pytest -q tests -m "slow or not slow"
+
+nbdev-test: setup ## every notebook with its defaults, in a home of its own
+	@home=$$(mktemp -d); FASHION_MLOPS_HOME=$$home $(VENV)/bin/nbdev_test --n_workers 2 --timing; code=$$?; rm -rf $$home; exit $$code
+
+check: setup ## notebooks, library and README in sync? changes nothing
+	@$(PYTHON) -m fashion_mlops.sync --check
+
+export: setup ## write library and README from the notebooks
+	@$(PYTHON) -m fashion_mlops.sync
+
+clean-notebooks: setup ## remove outputs from the notebooks, keep their tags
+	@$(VENV)/bin/nbdev_clean --clear_all=False && $(VENV)/bin/jupyter nbconvert --clear-output --inplace --log-level=ERROR nbs/*.ipynb && $(VENV)/bin/nbdev_clean
+
+lab: setup ## JupyterLab on the notebooks
+	@$(VENV)/bin/jupyter lab --notebook-dir=nbs
+
+mlflow: setup ## the MLflow UI on the runs, at http://127.0.0.1:5000
+	@$(VENV)/bin/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+
+docs: setup ## the documentation pages, into _docs/
+	@$(PYTHON) -m fashion_mlops.documentation
+
+screenshots: setup ## pictures of the reports and the MLflow UI (needs Chromium)
+	@$(PYTHON) -m fashion_mlops.screenshots
+
+bench: setup ## what the runner costs beside plain papermill
+	@$(PYTHON) benchmarks/runner.py
+
+lock: ## compile settings.ini into requirements.txt
+	@uv pip compile setup.py --all-extras --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file requirements.txt
+
+wheel: setup ## build a wheel into dist/
+	@$(PYTHON) -m build --wheel --no-isolation >/dev/null && ls dist/*.whl
+
+clean: setup ## say what would be removed; `fashion-mlops clean --yes` removes it
+	@$(VENV)/bin/fashion-mlops clean

@@ -1,0 +1,35 @@
+"""The repository is in sync with its notebooks, and light where it has to be."""
+import subprocess
+import sys
+
+from fashion_mlops import sync
+
+
+def test_notebooks_library_and_readme_are_in_sync():
+    assert sync.problems() == []
+
+
+def test_command_line_imports_nothing_heavy():
+    code = "import sys, fashion_mlops, fashion_mlops.cli as c; c.parser(); print(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert not loaded & {"numpy", "pandas", "torch", "mlflow", "papermill", "sklearn", "matplotlib", "IPython"}
+
+
+def test_exported_modules_are_light_too():
+    "A module may be imported for one function; what is heavy is imported where it is used."
+    from fashion_mlops.core import project_root
+    names = [p.stem for p in (project_root()/"fashion_mlops").glob("*.py") if p.stem not in ("__init__", "engine")]
+    code = "import sys, importlib\nfor n in sys.argv[1:]: importlib.import_module('fashion_mlops.' + n)\nprint(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True).stdout.split())
+    assert not loaded & {"torch", "mlflow", "papermill", "great_expectations", "evidently", "shap", "tpot", "ydata_profiling"}
+
+
+def test_a_changed_module_is_noticed(tmp_path, monkeypatch):
+    fresh = tmp_path/"fresh"
+    fresh.mkdir()
+    (tmp_path/"fashion_mlops").mkdir()
+    (fresh/"core.py").write_text("x = 1")
+    (tmp_path/"fashion_mlops"/"core.py").write_text("x = 2")
+    (tmp_path/"fashion_mlops"/"old.py").write_text("")
+    monkeypatch.setenv("FASHION_MLOPS_ROOT", str(tmp_path))
+    assert sync.library_differences(fresh) == {"core.py": "changed", "old.py": "without notebook"}

@@ -1,0 +1,73 @@
+"""A small project of toy stages in a folder of its own, driven through the real command line."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fashion_mlops.pipeline import write_stage_notebook
+
+PARAMETERS = 'dataset: str = "toy"  # dataset name\nseed: int = 1  # seed\nn: "int[1, 100]" = 3  # how many'
+DRAW = ["from fashion_mlops.core import write_json", "stage.facts = {'dataset_digest': 'abc', 'synthetic': True}",
+        "write_json(stage.write('numbers.json'), list(range(n)))", "stage.log({'valid_accuracy': n / 100}, {'valid_accuracy': (0, 1)})"]
+ADD = ["from fashion_mlops.core import read_json, write_json", "write_json(stage.write('sum.json'), sum(read_json(stage.read('numbers.json'))))"]
+
+
+class Project:
+    "A clone in miniature: `settings.ini`, `nbs/`, and a home for results."
+    def __init__(self, root: Path):
+        self.root, self.nbs = root, root/"nbs"
+        self.nbs.mkdir()
+        (root/"settings.ini").write_text("lib_name = fashion_mlops\n")
+        self.env = os.environ | {"FASHION_MLOPS_ROOT": str(root), "FASHION_MLOPS_HOME": str(root), "FASHION_MLOPS_TRACKING_WAIT": "3", "PYTHONUNBUFFERED": "1"}
+        self.env.pop("MLFLOW_TRACKING_URI", None)
+        self.stage("01_draw", DRAW, writes=["numbers.json"])
+        self.stage("02_add", ADD, reads=["numbers.json"], writes=["sum.json"])
+
+    def stage(self, name, code, reads=(), writes=(), parameters=PARAMETERS):
+        return write_stage_notebook(self.nbs/f"{name}.ipynb", code, reads, writes, parameters, headline=f"{name} done")
+
+    def command(self, *words): return [sys.executable, "-m", "fashion_mlops.cli", *words]
+
+    def call(self, *words, **kwargs):
+        return subprocess.run(self.command(*words), cwd=self.root, env=self.env, capture_output=True, text=True, timeout=150, **kwargs)
+
+    def run(self, *words): return self.call("run", "--profile", "smoke", "--dataset", "synthetic", *words)
+
+    def start(self, *words):
+        return subprocess.Popen(self.command("run", "--profile", "smoke", "--dataset", "synthetic", *words), cwd=self.root, env=self.env,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def status(self): return {s["name"]: s for s in json.loads(self.call("status", "--dataset", "synthetic", "--json").stdout)["stages"]}
+    def artifact(self, name): return next((self.root/"data"/"artifacts"/"synthetic").glob(f"*/[0-9]*/{name}"))
+    def edit(self, name, old, new):
+        path = self.nbs/f"{name}.ipynb"
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {name}"
+        path.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    "An MLflow store with its tables: making them takes seconds, copying them does not."
+    folder = tmp_path_factory.mktemp("store")
+    code = "from fashion_mlops import tracking; tracking.client()"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"FASHION_MLOPS_HOME": str(folder)}, check=True, capture_output=True)
+    return folder/"mlflow.db"
+
+
+@pytest.fixture
+def project(tmp_path, empty_store) -> Project:
+    made = Project(tmp_path)
+    (tmp_path/"mlflow.db").write_bytes(empty_store.read_bytes())
+    return made
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    "An empty home for results, in this process."
+    monkeypatch.setenv("FASHION_MLOPS_HOME", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path

@@ -69,15 +69,15 @@ def _output(output: dict, alt: str) -> str:
     if "text/markdown" in data: return _markdown("".join(data["text/markdown"]))
     return f"<pre>{html.escape(''.join(data.get('text/plain', '')))}</pre>"
 
-# %% ../nbs/12b_report.ipynb #ff4c1bdf
-def _code_cell(cell: dict) -> str:
-    "A code cell: source folded behind its first line, outputs below."
-    from nbconvert.filters.highlight import Highlight2HTML
+# %% ../nbs/12b_report.ipynb #d2bd9347
+def _code_cell(cell: dict, folded: bool = True) -> str:
+    "A code cell: source behind its first line, outputs below."
     source = cell["source"].strip()
     if not source: return ""
     lines = [line for line in source.splitlines() if not line.startswith("#|")] or source.splitlines()
     outputs = "".join(f'<div class="output">{_output(o, "Output of: " + lines[0])}</div>' for o in _joined(cell["outputs"]))
-    opened = " open" if "parameters" in cell["metadata"].get("tags", []) or "injected-parameters" in cell["metadata"].get("tags", []) else ""
+    tags = set(cell["metadata"].get("tags", []))
+    opened = " open" if not folded or tags & {"parameters", "injected-parameters"} else ""
     return f'<details class="source"{opened}><summary>{html.escape(lines[0])}</summary><pre>{html.escape(source)}</pre></details>{outputs}'
 
 # %% ../nbs/12b_report.ipynb #d9a62025
@@ -126,9 +126,10 @@ def _header(dataset: str, manifest: dict) -> str:
 # %% ../nbs/12b_report.ipynb #cc035f0f
 def render_notebook(
     notebook: Path | str, # an executed notebook
-    header: str = "" # HTML above it
+    header: str = "", # HTML above it
+    folded: bool = True # hide the source of code cells until it is asked for
 ) -> str: # a complete page
-    "An executed notebook as a page, code folded."
+    "An executed notebook as a page."
     content = json.loads(Path(notebook).read_text(encoding="utf-8"))
     parts, title = [], Path(notebook).stem
     for cell in content["cells"]:
@@ -136,7 +137,7 @@ def render_notebook(
         for output in cell.get("outputs", []):
             if "text" in output: output["text"] = "".join(output["text"])
         if cell["cell_type"] == "markdown": parts.append(_markdown(cell["source"]))
-        elif cell["cell_type"] == "code": parts.append(_code_cell(cell))
+        elif cell["cell_type"] == "code": parts.append(_code_cell(cell, folded))
         if cell["source"].startswith("# ") and title == Path(notebook).stem: title = cell["source"].splitlines()[0][2:]
     return _page(title, header + "\n".join(parts))
 

@@ -180,7 +180,7 @@ def stage_state(
     manifest, failure = read_manifest(dataset, stage.name), failure_path(dataset, stage.name)
     if failure.is_file():
         note = read_json(failure)
-        return State(stage.name, "failed", [f"failed in {note['where']}: {note['error']}"], print_now, manifest)
+        return State(stage.name, "failed", [f"failed in {note['where']}: {note['error'].splitlines()[0]}"], print_now, manifest)
     if manifest is None: return State(stage.name, "never", ["never run"], print_now)
     if not manifest.get("fingerprint"): return State(stage.name, "stale", ["last run outside the pipeline"], print_now, manifest)
     words = reasons_to_run(manifest["fingerprint"], print_now)

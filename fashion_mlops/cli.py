@@ -36,13 +36,26 @@ def _choose(stages: list, args) -> tuple[list, set[str]]:
     "Stages to look at, and the names of those that run even when nothing changed."
     from fashion_mlops.pipeline import find_stage
     names = [s.name for s in stages]
-    if args.before: return stages[:names.index(find_stage(stages, args.before).name)], set()
     if args.from_stage:
         later = stages[names.index(find_stage(stages, args.from_stage).name):]
         return stages, {s.name for s in later}
     chosen = [find_stage(stages, word).name for word in args.stages]
     selected = [s for s in stages if s.name in chosen] if chosen else stages
     return selected, {s.name for s in selected} if args.force else set()
+
+# %% ../nbs/12g_cli.ipynb #e520cfd1
+def _missing_for(word: str, stages: list, dataset: str) -> list:
+    "Stages that write what a stage needs, directly or through others, and what no stage has written yet."
+    from fashion_mlops.pipeline import find_stage
+    from fashion_mlops.stage import find_artifact
+    writer, needed = {n: s for s in stages for n in s.writes}, {}
+    waiting = list(find_stage(stages, word).reads)
+    while waiting:
+        name = waiting.pop()
+        if find_artifact(dataset, name) or writer[name].name in needed: continue
+        needed[writer[name].name] = writer[name]
+        waiting += writer[name].reads
+    return [s for s in stages if s.name in needed]
 
 # %% ../nbs/12g_cli.ipynb #f448a193
 def _check_inputs(selected: list, stages: list, dataset: str):
@@ -68,6 +81,7 @@ def run(args) -> int: # exit code
     with run_lock(args.wait):
         dataset, note = _dataset(args)
         settings = resolve(stages, args.profile, args.file, args.parameter, dataset)
+        if args.before: selected = _missing_for(args.before, stages, dataset)
         _check_inputs(selected, stages, dataset)
         if note: print(note, flush=True)
         result = run_stages(Run(dataset, args.profile, settings, note), selected, forced)
@@ -194,7 +208,7 @@ def _add_run(commands):
         formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("stages", nargs="*", metavar="STAGE", help="only these: 06_tuning, 06 or tuning (default: all)")
     p.add_argument("--from", dest="from_stage", metavar="STAGE", help="run STAGE and everything after it, even when nothing changed")
-    p.add_argument("--before", metavar="STAGE", help="run only what comes before STAGE")
+    p.add_argument("--before", metavar="STAGE", help="make only what is missing for STAGE to run")
     p.add_argument("--profile", default="default", metavar="NAME", help="smoke, default, full, or one of your own in params.yaml (default: default)")
     p.add_argument("-p", dest="parameter", action="append", default=[], metavar="stage.name=value", help="set a parameter; without a stage, for all that have it")
     p.add_argument("-f", dest="file", metavar="FILE", help="YAML file of parameters by stage")

@@ -71,9 +71,11 @@ def wait_for_store(
 def _client(uri: str):
     "An `MlflowClient` whose store has its tables."
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import logging
+    import logging, warnings
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    import mlflow
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found") # progress widgets are not for reports
+        import mlflow
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
     lock = (home()/"data"/".mlflow.lock")

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['chapter', 'build', 'main']
 
-# %% ../nbs/12i_documentation.ipynb #a60f9aa0
-import argparse, html, os, shutil, sys, tempfile
+# %% ../nbs/12i_documentation.ipynb #d8bae5ad
+import argparse, html, os, re, shutil, sys, tempfile
 from pathlib import Path
 
 from .contract import read_notebook
@@ -58,6 +58,7 @@ def build(
         for path in paths:
             notebook = _executed(path, Path(scratch)) if run and path.stem != "index" else path
             page = render_notebook(notebook, _navigation(paths, path), folded=False)
+            page = re.sub(r'href="\.\./\.\./nbs/(\w+)\.ipynb"', r'href="\1.html"', page)
             if path.stem == "index": page = page.replace("</main>", _contents(paths) + "</main>")
             (site/f"{path.stem}.html").write_text(page, encoding="utf-8")
     return target/"index.html"

@@ -160,7 +160,7 @@ def params(args) -> int: # 0
         print(f"\n{s.name}  {s.title}")
         for n, p in s.parameters.items():
             value = "(hidden)" if p.kind == "secret" else settings[s.name][n].value
-            print(f"  {n:<22}{value!s:<14}{p.allowed:<34}{p.help}{'' if settings[s.name][n].source == 'notebook' else '  [' + settings[s.name][n].source + ']'}")
+            print(f"  {n:<20} {value!s:<10} {p.allowed:<42} {p.help}{'' if settings[s.name][n].source == 'notebook' else '  [' + settings[s.name][n].source + ']'}")
     return 0
 
 # %% ../nbs/12g_cli.ipynb #35432579

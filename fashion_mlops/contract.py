@@ -41,7 +41,7 @@ class Parameter:
     def allowed(self) -> str:
         "What may be given, in words."
         if self.choices: return "one of " + ", ".join(self.choices)
-        ends = [f" {word} {end:g}" for word, end in (("from", self.low), ("to", self.high)) if end is not None]
+        ends = [f" {word} {end:,.0f}" for word, end in (("from", self.low), ("to", self.high)) if end is not None]
         return _WORDS[self.kind] + "".join(ends)
 
 # %% ../nbs/00a_contract.ipynb #ba783a7e

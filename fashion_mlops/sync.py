@@ -18,7 +18,8 @@ def _export_into(folder: Path):
     from nbdev.export import nb_export
     target = folder/"fashion_mlops"
     target.mkdir()
-    for notebook in sorted((project_root()/"nbs").glob("*.ipynb")): nb_export(notebook, lib_path=target)
+    shutil.copytree(project_root()/"nbs", folder/"nbs", ignore=shutil.ignore_patterns(".*", "_*", "images")) # modules name their notebook by its relative path
+    for notebook in sorted((folder/"nbs").glob("*.ipynb")): nb_export(notebook, lib_path=target)
     version = re.search(r"^version\s*=\s*(\S+)", (project_root()/"settings.ini").read_text(encoding="utf-8"), flags=re.M)[1]
     (target/"__init__.py").write_text(f'__version__ = "{version}"\n', encoding="utf-8")
     return target

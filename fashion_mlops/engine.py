@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Watch', 'strike_out', 'StageEngine', 'execute']
 
-# %% ../nbs/12d_engine.ipynb #33e20590
-import os, re, signal, threading, time
+# %% ../nbs/12d_engine.ipynb #61a3958f
+import os, re, signal, tempfile, threading, time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,13 +82,14 @@ class StageEngine(NBClientEngine):
         if secrets: _save_without(nb_man, list(secrets))
         client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, stdout_file=watch)
         client.create_kernel_manager()
-        if os.name == "posix": client.km.transport = "ipc" # a socket file that only this user can open, instead of a TCP port
         _follow(nb_man, client, watch)
-        try: return client.execute(env={**os.environ, **(env or {})})
-        except BaseException:
-            watch.exit_code = watch.process.poll() if watch.process else None
-            raise
-        finally: watch.done = True
+        with tempfile.TemporaryDirectory(prefix="kernel-") as sockets: # files that only this user can open, instead of TCP ports
+            client.km.transport, client.km.ip = "ipc", f"{sockets}/socket"
+            try: return client.execute(env={**os.environ, **(env or {})})
+            except BaseException:
+                watch.exit_code = watch.process.poll() if watch.process else None
+                raise
+            finally: watch.done = True
 
 papermill_engines.register("fashion_mlops", StageEngine)
 

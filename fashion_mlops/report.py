@@ -30,7 +30,7 @@ pre{background:var(--code);border-radius:6px;padding:.7rem .9rem;overflow-x:auto
 code{font-family:ui-monospace,monospace;font-size:.9em;background:var(--code);border-radius:4px;padding:.05em .3em}pre code{background:none;padding:0}
 .output{overflow-x:auto;margin:.5rem 0}.output img,figure img{max-width:100%;height:auto;background:#fff;border-radius:6px}
 figure{margin:1rem 0}figcaption{color:var(--soft);font-size:.93rem;margin-top:.3rem}
-table{border-collapse:collapse;font-size:.88rem;margin:.6rem 0;font-variant-numeric:tabular-nums}th,td{padding:.28rem .7rem;border-bottom:1px solid var(--line);text-align:right!important}
+table{border-collapse:collapse;font-size:.88rem;margin:.6rem 0;font-variant-numeric:tabular-nums}table,th,td{border:0}th,td{padding:.28rem .7rem;border-bottom:1px solid var(--line);text-align:right!important}
 th:first-child,td:first-child{text-align:left!important}thead th{color:var(--soft);font-weight:600}.left td,.left th{text-align:left!important}
 details.chapter{margin-top:3rem;border-top:1px solid var(--line)}details.chapter>summary{cursor:pointer;font-weight:600;padding:1rem 0}
 .error pre{border-left:4px solid var(--bad)}.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(16.5rem,1fr));gap:1rem;margin:1rem 0}

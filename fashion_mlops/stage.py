@@ -96,7 +96,9 @@ def _declared_values(namespace: dict, stage: str) -> dict:
     values = {}
     for name, annotation in namespace.get("__annotations__", {}).items():
         try: kind = parse_annotation(annotation if isinstance(annotation, str) else getattr(annotation, "__name__", ""))
-        except ValueError: continue
+        except ValueError as error:
+            if isinstance(annotation, str): raise ParameterError(f"{stage}: {name}: {error}.") from None
+            continue # an annotated variable of the chapter, not a parameter
         if kind["kind"] == "secret": namespace[name] = os.environ.get(f"FASHION_MLOPS_SECRET_{name}", namespace[name])
         values[name] = checked(Parameter(name, default=namespace[name], **kind), namespace[name], stage)
         if kind["kind"] == "secret": values[name] = "(hidden)"

@@ -57,6 +57,7 @@ def test_a_raising_cell_is_named_and_resumed(project):
     assert not (project.root/"reports"/"synthetic"/"notebooks"/"02_add.failed.ipynb").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_kernel_is_said_and_leaves_nothing(project):
     assert project.run().returncode == 0
     before = project.artifact("sum.json").read_bytes()
@@ -66,12 +67,14 @@ def test_a_killed_kernel_is_said_and_leaves_nothing(project):
     assert project.artifact("sum.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_stage_that_does_not_finish_has_failed(project):
     project.edit("02_add", "stage.finish('02_add done')", "pass")
     answer = project.run()
     assert answer.returncode == 1 and "ended without stage.finish" in answer.stdout
 
 
+@pytest.mark.slow
 def test_one_run_at_a_time_and_a_dead_lock_is_taken_over(project):
     project.edit("02_add", "write_json(stage.write('sum.json')", "import time; time.sleep(60); write_json(stage.write('sum.json')")
     running = project.start()
@@ -99,6 +102,7 @@ def test_ctrl_c_stops_the_kernel_and_resumes(project):
     assert {n: s["state"] for n, s in project.status().items()} == {"01_draw": "fresh", "02_add": "never"}
 
 
+@pytest.mark.slow
 def test_secrets_reach_no_file(project):
     project.stage("03_call", ["print('key', api_key, len(api_key))"], parameters='dataset: str = "toy"  # dataset name\napi_key: "secret" = ""  # key of the service')
     answer = project.run("-p", "call.api_key=hunter2hunter2")
@@ -109,6 +113,7 @@ def test_secrets_reach_no_file(project):
     assert "key ••• 14" in (project.root/"reports"/"synthetic"/"notebooks"/"03_call.ipynb").read_text()
 
 
+@pytest.mark.slow
 def test_a_locked_store_fails_clearly_and_is_caught_up(project):
     hold = ("import sqlite3; hold = sqlite3.connect('mlflow.db'); hold.execute('BEGIN EXCLUSIVE')")
     project.edit("02_add", "write_json(stage.write('sum.json')", f"{hold}; write_json(stage.write('sum.json')")
@@ -121,6 +126,7 @@ def test_a_locked_store_fails_clearly_and_is_caught_up(project):
     assert runs[0] >= 1
 
 
+@pytest.mark.slow
 def test_an_altered_artifact_is_written_again(project):
     assert project.run().returncode == 0
     project.artifact("numbers.json").write_text("[100]")
@@ -129,6 +135,7 @@ def test_an_altered_artifact_is_written_again(project):
     assert json.loads(project.artifact("sum.json").read_text()) == 3
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_error_and_earlier_artifacts_stay(project):
     assert project.run().returncode == 0
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); stage.write('sum.json').write_bytes(bytes(10**6)); write_json(stage.write('sum.json')"
@@ -144,6 +151,7 @@ def test_a_home_that_cannot_be_written_is_one_sentence(project):
     assert answer.returncode == 2 and "Traceback" not in answer.stderr and str(project.root/"data") in answer.stderr
 
 
+@pytest.mark.slow
 def test_mlflow_holds_one_parent_with_a_child_for_each_stage(project):
     assert project.run().returncode == 0
     store = sqlite3.connect(project.root/"mlflow.db")

@@ -210,7 +210,7 @@ def _provenance(found: dict[str, dict]) -> str:
             if name in ("valid_accuracy", "valid_macro_f1", "valid_log_loss", "test_accuracy", "test_macro_f1", "test_log_loss") and m["stage"] == "08_registry"]
     if not rows: return ""
     cells = "".join(f'<tr><td>{n.replace("_", " ")}</td><td>{v:.4f}</td><td>{f"{i[0]:.4f} to {i[1]:.4f}" if i else ""}</td></tr>' for n, v, i in rows)
-    return f"<table><thead><tr><th>champion's candidate</th><th>value</th><th>95 % interval</th></tr></thead><tbody>{cells}</tbody></table>"
+    return f"<table><thead><tr><th>candidate of the last run</th><th>value</th><th>95 % interval</th></tr></thead><tbody>{cells}</tbody></table>"
 
 # %% ../nbs/12b_report.ipynb #685c1590
 def write_front_page() -> Path: # `reports/index.html`

@@ -167,7 +167,7 @@ def test_mlflow_holds_one_parent_with_a_child_for_each_stage(project):
 def test_plain_papermill_runs_any_stage(project):
     import subprocess, sys
     out = project.root/"out.ipynb"
-    words = [sys.executable, "-m", "papermill", "nbs/02_add.ipynb", str(out), "-p", "n", "7"]
+    words = [sys.executable, "-m", "papermill", "nbs/02_add.ipynb", str(out), "-p", "dataset", "synthetic", "-p", "n", "7"]
     answer = subprocess.run(words, cwd=project.root, env=project.env, capture_output=True, text=True, timeout=150)
     assert answer.returncode == 0, answer.stderr[-2000:]
     assert "running the stages before 02_add" in out.read_text()

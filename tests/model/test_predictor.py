@@ -15,12 +15,13 @@ def samples():
 def classical(samples, tmp_path_factory):
     "A logistic regression on the feature pipeline, saved and loaded."
     from sklearn.linear_model import LogisticRegression
-    from fashion_mlops.features import feature_pipeline, save_feature_pipeline
+    from fashion_mlops.features import feature_pipeline
+    from fashion_mlops.model_file import save_model_file
     from fashion_mlops.training import load_predictor, save_candidate
     folder = tmp_path_factory.mktemp("classical")
     images, labels = samples.take("train")
     pipeline = feature_pipeline(n_components=20).fit(images)
-    save_feature_pipeline(pipeline, folder/"pipeline.skops")
+    save_model_file(pipeline, folder/"pipeline.skops")
     model = LogisticRegression(C=0.1, max_iter=300).fit(pipeline.transform(images), labels)
     about = {"name": "classical", "classes": samples.classes, "shape": [28, 28]}
     return load_predictor(save_candidate(folder/"candidate", model, about, folder/"pipeline.skops"))

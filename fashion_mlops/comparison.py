@@ -87,10 +87,10 @@ def comparison_text(
     for title, key in (("parameters", "parameters"), ("data", "data")):
         lines += ["", title] + ([f"  {k:40} {a} → {b}" for k, (a, b) in comparison[key].items()] or ["  the same"])
     lines += ["", "code and inputs"] + ([f"  {k:40} {'; '.join(v[:5])}" for k, v in comparison["code"].items()] or ["  the same"])
-    lines += ["", f"metrics{'':36}{'A':>10}{'B':>10}   B − A (95 % interval)"]
+    lines += ["", f"metrics{'':36}{'A':>9} {'B':>11}   B − A (95 % interval)"]
     for key, row in comparison["metrics"].items():
         a, b = ("–" if v is None else f"{v:.4f}" for v in row["values"])
         change = row["difference"]
         said = "" if not change else f"{change[0]:+.4f} ({change[1]:+.4f} to {change[2]:+.4f})" + ("" if change[1] <= 0 <= change[2] else "  more than noise")
-        lines.append(f"  {key:41}{a:>10}{b:>10}   {said}")
+        lines.append(f"  {key:43}{a:>11} {b:>11}   {said}")
     return "\n".join(lines)

@@ -236,6 +236,13 @@ def count_test_read(
         client().set_registered_model_tag(dataset, key, str(count))
     return count
 
+# %% ../nbs/08_registry.ipynb #54f1dcf1
+def _card_tables(decision: dict) -> tuple[str, str]:
+    "Rows of the card's two tables: metrics, classes."
+    metrics = "\n".join(f"| {name.replace('_', ' ')} | {shown(value, decision['intervals'].get(name))} |" for name, value in decision["metrics"].items())
+    return metrics, "\n".join(f"| {r['class']} | {r['precision']:.3f} | {r['recall']:.3f} ({r['recall_low']:.3f} to {r['recall_high']:.3f}) | {r['f1']:.3f} | {r['rows']} |"
+                              for r in decision["by_class"])
+
 # %% ../nbs/08_registry.ipynb #d85ff54a
 def model_card(
     decision: dict, # content of `decision.json`
@@ -246,8 +253,7 @@ def model_card(
     made = f"features of the image, {about['family']} with {about['parameters']}" if about["kind"] == "classical" else \
         f"a convolutional net, trained with {', '.join(f'{k} {v}' for k, v in about['recipe'].items())}"
     weak, pairs = sorted(decision["by_class"], key=lambda row: row["recall"])[:3], decision["confused"]
-    metrics = "\n".join(f"| {name.replace('_', ' ')} | {shown(value, decision['intervals'].get(name))} |" for name, value in decision["metrics"].items())
-    classes = "\n".join(f"| {r['class']} | {r['precision']:.3f} | {r['recall']:.3f} ({r['recall_low']:.3f} to {r['recall_high']:.3f}) | {r['f1']:.3f} | {r['rows']} |" for r in decision["by_class"])
+    metrics, classes = _card_tables(decision)
     return f"""# {decision['dataset']} v{decision['version']}
 
 {'**Trained on synthetic garments, drawn in code.** ' if decision['synthetic'] else ''}Candidate `{decision['candidate']}`: {made}. Decision: {decision['outcome']} ({'; '.join(decision['reasons'])}).

@@ -10,7 +10,7 @@ export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup all status test test-all nbdev-test check export clean-notebooks lab mlflow docs screenshots bench lock wheel clean
+.PHONY: help setup all status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow docs screenshots bench lock wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,8 +36,10 @@ status: setup ## which stages are up to date, and why not
 test: setup ## the quick tests: notebooks and library in sync, command line, contracts, models on tiny data
 	@$(PYTHON) -m pytest -q tests
 
-test-all: setup nbdev-test ## every notebook with its defaults, and all tests, slow ones too
-	@$(PYTHON) -m pytest -q tests -m "slow or not slow"
+test-slow: setup ## the tests that take longer: kills, locks, secrets, trained models
+	@$(PYTHON) -m pytest -q tests -m slow
+
+test-all: test test-slow nbdev-test ## all of them, and every notebook with its defaults
 
 nbdev-test: setup ## every notebook with its defaults, in a home of its own
 	@home=$$(mktemp -d); FASHION_MLOPS_HOME=$$home $(VENV)/bin/nbdev_test --n_workers 2 --timing; code=$$?; rm -rf $$home; exit $$code

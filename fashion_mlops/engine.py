@@ -80,6 +80,7 @@ class StageEngine(NBClientEngine):
     def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, secrets=(), stdout_file=None, **kwargs):
         if watch is None: return super().execute_managed_notebook(nb_man, kernel_name, stdout_file=stdout_file, **kwargs)
         if secrets: _save_without(nb_man, list(secrets))
+        save, nb_man.save = nb_man.save, _sparing(nb_man.save)
         client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, stdout_file=watch)
         client.create_kernel_manager()
         _follow(nb_man, client, watch)
@@ -89,7 +90,7 @@ class StageEngine(NBClientEngine):
             except BaseException:
                 watch.exit_code = watch.process.poll() if watch.process else None
                 raise
-            finally: watch.done = True
+            finally: watch.done, nb_man.save = True, save # the last state is always written
 
 papermill_engines.register("fashion_mlops", StageEngine)
 
@@ -101,6 +102,16 @@ def _save_without(nb_man, secrets: list[str]):
         for cell in nb_man.nb.cells: strike_out(cell.get("outputs", []), secrets)
         return save(**kwargs)
     nb_man.save = save_clean
+
+# %% ../nbs/12d_engine.ipynb #a3384f27
+def _sparing(save, every: float = 5.0):
+    "A `save` that does nothing when it did its work a moment ago."
+    last = [0.0]
+    def save_now_and_then(**kwargs):
+        if time.monotonic() - last[0] > every:
+            save(**kwargs)
+            last[0] = time.monotonic()
+    return save_now_and_then
 
 # %% ../nbs/12d_engine.ipynb #97865840
 def _follow(nb_man, client, watch: Watch):

@@ -7,7 +7,6 @@ __all__ = ['run', 'status', 'params', 'graph', 'diff', 'clean', 'parser', 'main'
 
 # %% ../nbs/12g_cli.ipynb #029dd0a2
 import argparse, json, os, shutil, signal, sys
-from pathlib import Path
 
 from .core import WorkflowError, artifacts_folder, home, human_bytes, project_root, read_json, reports_folder
 

@@ -7,7 +7,6 @@ __all__ = ['run_records', 'find_run', 'difference_interval', 'compare_runs', 'co
 
 # %% ../nbs/12f_comparison.ipynb #063c4045
 import math
-from pathlib import Path
 
 from .contract import nearest
 from .core import WorkflowError, home, read_json

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['chapter', 'build', 'main']
 
-# %% ../nbs/12i_documentation.ipynb #d8bae5ad
-import argparse, html, os, re, shutil, sys, tempfile
+# %% ../nbs/12i_documentation.ipynb #9b15049f
+import argparse, html, re, shutil, sys, tempfile
 from pathlib import Path
 
 from .contract import read_notebook

@@ -74,6 +74,7 @@ class Setting:
     "A parameter's value and the place that set it."
     value: object
     source: str # notebook, profile, file, command line
+    hidden: bool = False # a secret: its value is written nowhere
 
 # %% ../nbs/12_pipeline.ipynb #c8d4813f
 def read_yaml(
@@ -118,7 +119,7 @@ def _layer(stages: list[StageNotebook], values: dict, source: str, resolved: dic
             if not having:
                 known = sorted({n for s in chosen for n in s.parameters})
                 raise ParameterError(f"{'No stage' if word == 'all' else chosen[0].name} has a parameter {name!r} (value {value!r}, from {source}).{nearest(name, known)}")
-            for s in having: resolved[s.name][name] = Setting(checked(s.parameters[name], value, s.name), source)
+            for s in having: resolved[s.name][name] = Setting(checked(s.parameters[name], value, s.name), source, s.parameters[name].kind == "secret")
 
 # %% ../nbs/12_pipeline.ipynb #a746f0b6
 def resolve(
@@ -130,7 +131,7 @@ def resolve(
     profiles: Path | str | None = None # the profiles' file; `params.yaml` when None
 ) -> dict[str, dict[str, Setting]]: # settings by stage and name
     "Resolve every parameter of every stage; raise `ParameterError` before anything runs."
-    resolved = {s.name: {n: Setting(p.default, "notebook") for n, p in s.parameters.items()} for s in stages}
+    resolved = {s.name: {n: Setting(p.default, "notebook", p.kind == "secret") for n, p in s.parameters.items()} for s in stages}
     _layer(stages, profile_values(profile, profiles), f"profile {profile}", resolved)
     if file: _layer(stages, read_yaml(file), f"file {file}", resolved)
     if dataset:

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['render_notebook', 'render_report', 'render_stage', 'write_front_page']
 
-# %% ../nbs/12b_report.ipynb #e0871167
-import html, json, os, re, shutil
+# %% ../nbs/12b_report.ipynb #021e9310
+import html, json, re, shutil
 from pathlib import Path
 
-from .core import WorkflowError, artifacts_folder, atomic_path, human_bytes, human_seconds, home, read_json, reports_folder
+from .core import artifacts_folder, atomic_path, human_bytes, human_seconds, home, read_json, reports_folder
 from .stage import manifests
 
 # %% ../nbs/12b_report.ipynb #9b4c5101
@@ -91,10 +91,10 @@ def _joined(outputs: list[dict]) -> list[dict]:
         else: joined.append(dict(output))
     return joined
 
-# %% ../nbs/12b_report.ipynb #4b188dd3
-def _attachments(dataset: str, manifest: dict) -> list[tuple[str, str]]:
-    "Copy pictures and the tools' reports beside the page; return name and relative address of each report."
-    source, target, found = artifacts_folder(dataset), reports_folder(dataset)/manifest["stage"], []
+# %% ../nbs/12b_report.ipynb #4b9a3231
+def _attach(dataset: str, manifest: dict):
+    "Copy pictures and the tools' reports beside the page."
+    source, target = artifacts_folder(dataset), reports_folder(dataset)/manifest["stage"]
     with atomic_path(target) as folder:
         folder.mkdir()
         for picture in manifest["pictures"]:
@@ -103,10 +103,7 @@ def _attachments(dataset: str, manifest: dict) -> list[tuple[str, str]]:
         for name, entry in manifest["writes"].items():
             path = source/entry["path"]
             if path.suffix == ".html": shutil.copyfile(path, folder/name)
-            pages = sorted(path.rglob("index.html"), key=lambda p: len(p.parts)) if path.is_dir() else []
-            if pages: shutil.copytree(path, folder/name)
-            if path.suffix == ".html" or pages: found.append((name, f"{manifest['stage']}/{name}" + (f"/{pages[0].relative_to(path).as_posix()}" if pages else "")))
-    return found
+            elif any(path.rglob("index.html")): shutil.copytree(path, folder/name)
 
 # %% ../nbs/12b_report.ipynb #0d0d0b77
 def _links(dataset: str, manifest: dict) -> list[tuple[str, str]]:
@@ -175,7 +172,7 @@ def render_stage(
     manifest: dict # its manifest
 ) -> Path: # the page
     "Write `reports/<dataset>/<stage>.html` and what lies beside it."
-    _attachments(dataset, manifest)
+    _attach(dataset, manifest)
     page = reports_folder(dataset)/f"{stage}.html"
     with atomic_path(page) as path: path.write_text(render_report(notebook, _header(dataset, manifest)), encoding="utf-8")
     return page

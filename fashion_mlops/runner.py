@@ -6,18 +6,18 @@
 __all__ = ['LockedError', 'run_lock', 'Display', 'Result', 'Run', 'runs_folder', 'record', 'Background', 'run_stage',
            'run_stages', 'summary']
 
-# %% ../nbs/12e_runner.ipynb #8785a4f7
-import fcntl, json, os, shutil, signal, socket, sys, threading, time, uuid
+# %% ../nbs/12e_runner.ipynb #4aae04b8
+import fcntl, json, os, shutil, socket, sys, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .contract import StageNotebook
-from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, project_root, read_json,
+from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, read_json,
                                 reports_folder, write_json)
 from .fingerprint import State, failure_path, lock_digest, stage_state
-from .pipeline import Setting, find_stage
+from .pipeline import Setting
 from .stage import log_to_mlflow, manifests, read_manifest
 
 # %% ../nbs/12e_runner.ipynb #b304d6f5
@@ -40,6 +40,11 @@ def _claim(handle, wait: float) -> str:
                                   "Wait for it, or end that process; its lock then goes by itself.") from None
             time.sleep(0.2)
 
+# %% ../nbs/12e_runner.ipynb #82a5f119
+def _shown_command() -> str:
+    "The command line without the values of parameters, since one of them may be a secret."
+    return " ".join(["fashion-mlops", *(word.partition("=")[0] + "=…" if "=" in word else word for word in sys.argv[1:])])
+
 # %% ../nbs/12e_runner.ipynb #50a90f60
 @contextmanager
 def run_lock(
@@ -52,7 +57,7 @@ def run_lock(
         if left := _claim(handle, wait):
             print(f"Taking over from a run that ended without cleaning up ({left.strip()[:160]}).", flush=True)
             shutil.rmtree(home()/"data"/".run", ignore_errors=True)
-        path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now(), "command": " ".join(["fashion-mlops", *sys.argv[1:]])}))
+        path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now(), "command": _shown_command()}))
         try: yield
         finally: path.write_text("")
 
@@ -119,7 +124,7 @@ def record(run: Run):
     write_json(runs_folder(run.dataset)/f"{run.token}.json", {
         "token": run.token, "dataset": run.dataset, "profile": run.profile, "note": run.note, "began": run.began, "ended": now(),
         "succeeded": run.succeeded, "mlflow_run_id": run.parent_run_id, "results": [vars(r) for r in run.results],
-        "settings": {s: {n: vars(v) for n, v in values.items() if stages.get(s, {}).get("params", {}).get(n) != "(hidden)"} for s, values in run.settings.items()},
+        "settings": {s: {n: vars(v) for n, v in values.items() if not v.hidden} for s, values in run.settings.items()},
         "stages": {n: {k: m.get(k) for k in ("params", "metrics", "intervals", "headline", "fingerprint", "dataset_digest", "seed", "finished", "run_id")} for n, m in stages.items()}})
 
 # %% ../nbs/12e_runner.ipynb #ac9de97f
@@ -153,7 +158,7 @@ def _close_parent(run: Run, status: str):
     numbers = {k: v for m in found.values() for k, v in m["metrics"].items() if k.startswith(("valid_", "test_")) and v is not None}
     numbers |= {f"seconds_{r.name}": r.seconds for r in run.results if r.state == "done"}
     params = {f"{s}.{n}": v.value for s, values in run.settings.items() for n, v in values.items()
-              if v.source != "notebook" and found.get(s, {}).get("params", {}).get(n) != "(hidden)"}
+              if v.source != "notebook" and not v.hidden}
     tracking.client().log_batch(run.parent_run_id, metrics=[Metric(k, float(v), moment, 0) for k, v in numbers.items()],
                                 params=[Param(k, str(v)) for k, v in params.items()])
     tracking.end_run(run.parent_run_id, status)

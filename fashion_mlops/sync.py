@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['library_differences', 'export_library', 'readme_text', 'unclean_notebooks', 'problems', 'main']
 
-# %% ../nbs/12h_sync.ipynb #c2651c68
-import argparse, os, re, shutil, sys, tempfile
+# %% ../nbs/12h_sync.ipynb #12c076bc
+import argparse, re, shutil, sys, tempfile
 from pathlib import Path
 
 from .contract import read_notebook
-from .core import WorkflowError, atomic_path, project_root
+from .core import atomic_path, project_root
 
 # %% ../nbs/12h_sync.ipynb #7c4d3184
 def _export_into(folder: Path):

@@ -111,6 +111,20 @@ def test_secrets_reach_no_file(project):
     for path in project.root.rglob("*"):
         if path.is_file(): assert b"hunter2hunter2" not in path.read_bytes(), path
     assert "key ••• 14" in (project.root/"reports"/"synthetic"/"notebooks"/"03_call.ipynb").read_text()
+    project.edit("03_call", "print('key', api_key", "raise ValueError(api_key); print('key', api_key")
+    failed = project.run("-p", "call.api_key=hunter2hunter2")
+    assert failed.returncode == 1 and "hunter2" not in failed.stdout and "ValueError: •••" in failed.stdout
+    for path in project.root.rglob("*"):
+        if path.is_file() and path.suffix != ".pyc": assert b"hunter2hunter2" not in path.read_bytes(), path
+
+
+def test_the_lock_shows_no_values(home, monkeypatch, capsys):
+    from fashion_mlops.runner import LockedError, run_lock
+    monkeypatch.setattr("sys.argv", ["fashion-mlops", "run", "-p", "call.api_key=hunter2"])
+    with run_lock():
+        assert "hunter2" not in (home/"data"/".run.lock").read_text()
+        with pytest.raises(LockedError, match="call.api_key=…"):
+            with run_lock(): pass
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pathlib import Path
 from .contract import StageNotebook
 from .core import artifacts_folder, digest_bytes, digest_path, project_root, read_json, write_json
 from .pipeline import Setting
-from .stage import find_artifact, read_manifest
+from .stage import file_stamp, find_artifact, read_manifest
 
 # %% ../nbs/12a_fingerprint.ipynb #b9bb27ad
 def code_digest(
@@ -185,6 +185,7 @@ def stage_state(
     if not manifest.get("fingerprint"): return State(stage.name, "stale", ["last run outside the pipeline"], print_now, manifest)
     words = reasons_to_run(manifest["fingerprint"], print_now)
     words += [f"{name} is missing or was altered" for name in damaged_artifacts(dataset, manifest)]
+    words += [f"{Path(path).name} changed" for path, stamp in manifest.get("watched", {}).items() if file_stamp(path) != stamp]
     return State(stage.name, "stale" if words else "fresh", words, print_now, manifest)
 
 # %% ../nbs/12a_fingerprint.ipynb #f3332c9f

@@ -148,6 +148,25 @@ def render_notebook(
     title = next((c["source"].splitlines()[0][2:] for c in cells if c["source"].startswith("# ")), Path(notebook).stem)
     return _page(title, header + _rendered(cells, folded))
 
+# %% ../nbs/12b_report.ipynb #bfff8764
+def _guard(cell: dict) -> str:
+    "The kind of data that a code cell is for; empty when it is for all."
+    match = re.match(r"""if samples\.kind == ["'](\w+)["']""", cell["source"]) if cell["cell_type"] == "code" else None
+    return match[1] if match else ""
+
+# %% ../nbs/12b_report.ipynb #76342aa3
+def _applicable(cells: list[dict]) -> list[dict]:
+    "The cells of a run without those for another kind of data, and without the prose and headings that belonged to them alone."
+    met = {_guard(c) for c in cells if c.get("outputs")} - {""}
+    blocks, kept, heads = [], [], lambda c, marks: c["cell_type"] == "markdown" and c["source"].startswith(marks)
+    for cell in cells: # a block is prose, and the code that follows it
+        if not blocks or (cell["cell_type"] == "markdown" and blocks[-1][1]): blocks.append(([], []))
+        blocks[-1][cell["cell_type"] != "markdown"].append(cell)
+    for prose, code in blocks:
+        ours = [c for c in code if not met or c.get("outputs") or _guard(c) in {"", *met}]
+        kept += (prose if ours or not code else [c for c in prose if heads(c, "#")]) + ours
+    return [c for c, after in zip(kept, [*kept[1:], None]) if not (after and heads(c, "### ") and heads(after, ("### ", "## ")))]
+
 # %% ../nbs/12b_report.ipynb #38b69557
 def render_report(
     notebook: Path | str, # an executed stage notebook
@@ -161,7 +180,7 @@ def render_report(
     title = next(c for c in cells if c["source"].startswith("# ") and c not in failed)
     given = [c for c in cells if {"parameters", "injected-parameters"} & set(c["metadata"].get("tags", []))]
     chapter = [c for c in cells[:run] if c is not title and c not in given and c not in failed]
-    body = _rendered([*failed, title, *given, *cells[run:]], True)
+    body = _rendered([*failed, title, *given, *(cells[run:] if failed else _applicable(cells[run:]))], True)
     return _page(title["source"].splitlines()[0][2:], header + body + '<details class="chapter"><summary>How this stage works: definitions, examples, assertions</summary>' + _rendered(chapter, True) + "</details>")
 
 # %% ../nbs/12b_report.ipynb #659c3c1d

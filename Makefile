@@ -10,7 +10,7 @@ export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup all status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow docs screenshots bench lock wheel clean
+.PHONY: help setup all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow docs screenshots bench lock wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,11 @@ $(VENV)/.ready: requirements.txt setup.py settings.ini
 	uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-all: setup ## run every stage that has to run, on real Fashion-MNIST; ends with a table and where to look
+all: setup ## run every stage that has to run, on Fashion-MNIST or DATASET=NAME; ends with a table and where to look
 	@$(VENV)/bin/fashion-mlops run --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET))
+
+datasets: setup ## which datasets there are; `fashion-mlops dataset add FILE` makes yours known
+	@$(VENV)/bin/fashion-mlops dataset list
 
 status: setup ## which stages are up to date, and why not
 	@$(VENV)/bin/fashion-mlops status

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TYPES', 'NUMBERS', 'Column', 'plain_column', 'column_of', 'typed']
 
-# %% ../nbs/00g_columns.ipynb #8b759923
-from dataclasses import asdict, dataclass, field, fields
+# %% ../nbs/00g_columns.ipynb #2cdf7e38
+from dataclasses import asdict, dataclass, fields
 
 from .contract import nearest
 from .core import WorkflowError

@@ -6,8 +6,8 @@
 __all__ = ['project_root', 'home', 'artifacts_folder', 'reports_folder', 'WorkflowError', 'atomic_path', 'write_json',
            'read_json', 'digest_bytes', 'digest_path', 'seed_everything', 'now', 'human_seconds', 'human_bytes']
 
-# %% ../nbs/00_core.ipynb #450e2eb2
-import hashlib, json, math, os, random, shutil, tempfile, time
+# %% ../nbs/00_core.ipynb #b2a1c0ed
+import hashlib, json, math, os, random, shutil, tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone

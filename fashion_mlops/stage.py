@@ -12,7 +12,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation
-from .core import (WorkflowError, artifacts_folder, atomic_path, digest_bytes, digest_path, home, human_seconds,
+from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_path, human_seconds,
                                 now, project_root, read_json, seed_everything, write_json)
 
 # %% ../nbs/00c_stage.ipynb #68272ef3

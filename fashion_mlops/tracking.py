@@ -6,8 +6,8 @@
 __all__ = ['TrackingError', 'tracking_uri', 'shown_uri', 'wait_for_store', 'client', 'experiment_id', 'provenance', 'start_run',
            'log_manifest', 'end_run']
 
-# %% ../nbs/00b_tracking.ipynb #01029e5d
-import fcntl, os, platform, sqlite3, subprocess, sys, time
+# %% ../nbs/00b_tracking.ipynb #1780e860
+import fcntl, os, platform, sqlite3, subprocess, time
 from functools import lru_cache
 from pathlib import Path
 

@@ -36,7 +36,7 @@ def test_a_label_out_of_range_is_shown_with_its_row(samples):
 def test_missing_pixels_are_shown_with_their_row(samples):
     images = samples.images.astype(np.float32)
     images[11, 3, 3] = np.nan
-    said = complaint(replace(samples, images=images))
+    said = complaint(replace(samples, inputs=images))
     assert "id 11" in said
 
 
@@ -44,4 +44,4 @@ def test_a_test_image_among_the_training_images_is_found(samples):
     images = samples.images.copy()
     train, test = samples.rows("train"), samples.rows("test")
     images[train[:20]] = images[test[:20]]
-    assert "split" in complaint(replace(samples, images=images))
+    assert "split" in complaint(replace(samples, inputs=images))

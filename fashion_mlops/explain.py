@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['fit_trees', 'shapley_values', 'with_shadows', 'judged', 'draw_importance', 'draw_by_class', 'draw_swarm',
-           'draw_attention', 'draw_selection', 'telling_decisions', 'lime_rules', 'shared_rules', 'grid_segments',
-           'lime_regions', 'draw_regions', 'draw_rules']
+           'draw_dependence', 'draw_attention', 'draw_selection', 'telling_decisions', 'lime_rules', 'shared_rules',
+           'grid_segments', 'lime_regions', 'draw_regions', 'draw_rules']
 
 # %% ../nbs/03b_explain.ipynb #7ba5b312
 import warnings
@@ -86,7 +86,7 @@ def draw_importance(
     axis.invert_yaxis()
     axis.margins(y=.01)
     axis.annotate("noise", (noise, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
-    axis.set_xlabel("mean |SHAP| over classes and garments (log-odds)", fontsize=9)
+    axis.set_xlabel("mean |SHAP| over classes and samples (log-odds)", fontsize=9)
     axis.tick_params(labelsize=8)
     used = dict.fromkeys(groups[i] for i in order)
     axis.legend([plt.Rectangle((0, 0), 1, 1, color=colours[g]) for g in used], used, fontsize=8, loc="lower right", frameon=False)
@@ -132,6 +132,32 @@ def draw_swarm(
     axis.tick_params(labelsize=8)
     return figure
 
+# %% ../nbs/03b_explain.ipynb #aa86e8de
+def draw_dependence(
+    values: np.ndarray, # (n, features): SHAP values for one class
+    X: np.ndarray, # (n, features)
+    facts, # pandas DataFrame: feature, column, words, one row a feature
+    raw, # pandas DataFrame of the same rows, as they came
+    top: int = 6 # features to show
+): # matplotlib figure
+    "SHAP value of the strongest features against what stands in their column."
+    import matplotlib.pyplot as plt
+    import pandas as pd
+    order = np.argsort(-np.abs(values).mean(0), kind="stable")[:top]
+    wide = min(3, len(order))
+    figure, axes = plt.subplots(-(-len(order)//wide), wide, figsize=(3.1*wide, 2.4*(-(-len(order)//wide))), squeeze=False, layout="constrained")
+    for axis in axes.flat[len(order):]: axis.axis("off")
+    for axis, i in zip(axes.flat, order):
+        feature, column = facts.feature[i], facts.column[i]
+        plain = feature.startswith("number_") and not feature.endswith("_missing") and pd.api.types.is_float_dtype(raw[column])
+        x = raw[column].to_numpy() if plain else X[:, i] + np.random.default_rng(0).normal(0, 0.02*(X[:, i].std() or 1), len(X))*(len(np.unique(X[:, i])) < 12)
+        if plain: x = np.clip(x, *np.nanquantile(x, [0.005, 0.995])) if np.isfinite(x).any() else x
+        axis.scatter(x, values[:, i], s=6, alpha=.5, color="#334155", linewidths=0)
+        axis.axhline(0, color="black", lw=.6)
+        axis.set_title(facts.words[i][:44], fontsize=8)
+        axis.tick_params(labelsize=7); axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
 # %% ../nbs/03b_explain.ipynb #a77f9ca3
 def draw_attention(
     importance: np.ndarray, # (features, classes): mean |SHAP|
@@ -158,11 +184,12 @@ def draw_selection(
     importance: np.ndarray, # mean |SHAP| of the features, then of the shadows
     kept: np.ndarray, # bool (features,)
     threshold: float, # the level of noise
-    footprints: np.ndarray # (features, height, width)
+    footprints: np.ndarray | None = None # (features, height, width); None for features that have no place
 ): # matplotlib figure
-    "Left: features against shadows; right: the share of features kept, by place."
+    "Features against shadows, and beside them the share of features kept, by place."
     import matplotlib.pyplot as plt
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), width_ratios=(1.7, 1))
+    figure, axes = plt.subplots(1, 2 if footprints is not None else 1, figsize=(8, 3), width_ratios=(1.7, 1) if footprints is not None else None, squeeze=False)
+    left = axes[0, 0]
     real, noise = np.sort(importance[:len(kept)])[::-1], np.sort(importance[len(kept):])[::-1]
     tiny = max(threshold/50, 1e-6)
     left.semilogy(np.linspace(0, 100, len(real)), np.maximum(real, tiny), ".", ms=3, label=f"{len(real)} features")
@@ -170,7 +197,8 @@ def draw_selection(
     left.axhline(threshold, color="black", ls=":", lw=1.2)
     left.set(xlabel="share of features in order, %", ylabel="mean |SHAP|")
     left.legend(fontsize=8, frameon=False)
-    local = footprints.max((1, 2)) > 0
+    if footprints is None: figure.tight_layout(); return figure
+    right, local = axes[0, 1], footprints.max((1, 2)) > 0
     there = footprints[local].sum(0)
     share = np.tensordot(kept[local].astype(float), footprints[local], 1)/np.maximum(there, 1e-9)
     image = right.imshow(share, cmap="Greens", vmin=0, vmax=1)

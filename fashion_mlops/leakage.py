@@ -34,6 +34,13 @@ def _plain(
     if isinstance(values.dtype, pd.CategoricalDtype): return np.where(values.isna(), np.nan, values.cat.codes)
     return values.to_numpy(np.float64)
 
+# %% ../nbs/02c_leakage.ipynb #cc0b8d79
+def _ranks(numbers: np.ndarray) -> np.ndarray:
+    "The place of each value among the different ones, float32; NaN stays."
+    there, ranks = ~np.isnan(numbers), np.full(len(numbers), np.nan, np.float32)
+    ranks[there] = np.unique(numbers[there], return_inverse=True)[1]
+    return ranks
+
 # %% ../nbs/02c_leakage.ipynb #ef93abe6
 def _folds(labels: np.ndarray, seed: int, count: int = 3) -> np.ndarray:
     "A fold for each row, every class spread over all of them."
@@ -53,6 +60,7 @@ def _answers(
     "What one column alone says about the class."
     from sklearn.tree import DecisionTreeClassifier
     found, codes = np.empty((len(labels), count)), np.nan_to_num(numbers, nan=-1).astype(np.int64) + 1 if named else None
+    ranks = None if named else _ranks(numbers)[:, None]
     for fold in range(folds.max() + 1):
         held, learnt = folds == fold, folds != fold
         if named:
@@ -60,9 +68,9 @@ def _answers(
             counts = np.bincount(codes[learnt]*count + labels[learnt], minlength=size*count).reshape(size, count)
             found[held] = ((counts + 5*prior) / (counts.sum(1, keepdims=True) + 5))[codes[held]]
         else:
-            tree = DecisionTreeClassifier(max_leaf_nodes=max(8, 2*count), min_samples_leaf=3, random_state=0).fit(numbers[learnt, None].astype(np.float32), labels[learnt])
+            tree = DecisionTreeClassifier(max_leaf_nodes=max(8, 2*count), min_samples_leaf=3, random_state=0).fit(ranks[learnt], labels[learnt])
             found[held] = 0
-            found[np.ix_(held, tree.classes_)] = tree.predict_proba(numbers[held, None].astype(np.float32))
+            found[np.ix_(held, tree.classes_)] = tree.predict_proba(ranks[held])
     return found
 
 # %% ../nbs/02c_leakage.ipynb #034a9800
@@ -111,7 +119,7 @@ def _row_name(values, numbers: np.ndarray, column: Column) -> float:
     import pandas as pd
     there = values.notna().to_numpy()
     if column.type in ("datetime", "latitude", "longitude") or there.sum() < FEW or values.nunique() < ORDERED*there.sum(): return 0.0
-    ranks = values[there].astype(str).rank() if numbers is None or column.type in ("text", "category") else pd.Series(numbers[there]).rank()
+    ranks = values[there].astype(str).rank() if column.type in ("text", "category") else pd.Series(numbers[there]).rank()
     return float(abs(np.corrcoef(np.arange(there.sum()), ranks)[0, 1]))
 
 # %% ../nbs/02c_leakage.ipynb #96f75d58

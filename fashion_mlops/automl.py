@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_split', 'stratified_rows', 'stratified_folds', 'timed_fold', 'cross_validated', 'extrapolated_seconds', 'scored',
-           'leaderboard', 'difference', 'choose', 'weigh_pipeline', 'draw_leaderboard', 'draw_cost']
+           'leaderboard', 'row_gains', 'difference', 'choose', 'weigh_pipeline', 'draw_leaderboard', 'draw_cost']
 
 # %% ../nbs/05_automl.ipynb #d9ee76e8
 import time
@@ -14,7 +14,7 @@ import numpy as np
 
 from .core import WorkflowError, human_seconds
 from .families import predicted, quiet
-from .metrics import mean_interval, shown
+from .metrics import is_better, mean_interval, row_losses, row_scores, shown
 
 # %% ../nbs/05_automl.ipynb #b52b967d
 def read_split(
@@ -52,9 +52,13 @@ def stratified_folds(
     n_folds: int, # how many
     seed: int # of the shuffle
 ) -> list[tuple[np.ndarray, np.ndarray]]: # rows to fit on, rows to judge on
-    "Stratified, shuffled folds."
-    from sklearn.model_selection import StratifiedKFold
-    return list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(labels, labels))
+    "Shuffled folds; stratified, unless no class has a row for each."
+    import warnings
+    from sklearn.model_selection import KFold, StratifiedKFold
+    kind = StratifiedKFold if np.bincount(labels).max() >= n_folds else KFold
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class") # a rare class is missing from some folds, which is as it should be
+        return list(kind(n_folds, shuffle=True, random_state=seed).split(labels, labels))
 
 # %% ../nbs/05_automl.ipynb #b2013299
 def timed_fold(
@@ -79,11 +83,12 @@ def cross_validated(
     features: np.ndarray, # (n, d)
     labels: np.ndarray, # (n,)
     folds: list, # from `stratified_folds`
-    threads: int = 1 # folds at a time
+    threads: int = 1, # folds at a time
+    classes: int = 0 # how many there are; as many as occur when 0
 ) -> dict: # probabilities (n, k) out of fold; sizes and seconds of two fits; predict_seconds for 1000 rows
     "Out-of-fold probabilities, and what they cost."
     from concurrent.futures import ThreadPoolExecutor
-    classes, (first, judge) = labels.max() + 1, folds[0]
+    classes, (first, judge) = classes or labels.max() + 1, folds[0]
     with quiet(), ThreadPoolExecutor(threads) as pool:
         jobs = [pool.submit(timed_fold, model, features, labels, *fold, classes) for fold in [*folds, (first[::4], judge[:10])]]
         *answers, (_, quarter, _) = [job.result() for job in jobs]
@@ -114,7 +119,7 @@ def scored(
     "Score with interval, and cost, of one cross-validated model."
     probabilities = result["probabilities"]
     accuracy, low, high = mean_interval(probabilities.argmax(1) == labels, seed)
-    loss, loss_low, loss_high = mean_interval(-np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-15, 1)), seed)
+    loss, loss_low, loss_high = mean_interval(row_losses(labels, probabilities), seed)
     return {"family": name, "title": title, "accuracy": accuracy, "accuracy_low": low, "accuracy_high": high,
             "log_loss": loss, "log_loss_low": loss_low, "log_loss_high": loss_high,
             "fit_rows": result["sizes"][1], "fit_seconds": result["seconds"][1], "quarter_fit_seconds": result["seconds"][0],
@@ -122,27 +127,40 @@ def scored(
 
 # %% ../nbs/05_automl.ipynb #d546351c
 def leaderboard(
-    lines: list[dict] # from `scored`
+    lines: list[dict], # from `scored`
+    metric: str = "accuracy" # that decides
 ): # a data frame, best first
-    "All models, best accuracy first; equal accuracies by log loss."
+    "All models, the best by the deciding metric first; equals by log loss."
     import pandas as pd
-    return pd.DataFrame(lines).sort_values(["accuracy", "log_loss", "family"], ascending=[False, True, True], ignore_index=True)
+    return pd.DataFrame(lines).sort_values([metric, "log_loss", "family"] if metric != "log_loss" else ["log_loss", "family"],
+                                           ascending=[not is_better(metric, 1, 0), True, True] if metric != "log_loss" else [True, True], ignore_index=True)
+
+# %% ../nbs/05_automl.ipynb #655d9463
+def row_gains(
+    metric: str, # that decides
+    labels: np.ndarray, # (n,)
+    probabilities: np.ndarray # (n, k)
+) -> np.ndarray: # (n,) more is better: 1 for a right row and 0 for a wrong one; of log loss the negative
+    "What each row adds to the score."
+    scores = row_scores(metric, labels, probabilities).astype(float)
+    return scores if is_better(metric, 1, 0) else -scores
 
 # %% ../nbs/05_automl.ipynb #7e5f1657
 def difference(
-    first: np.ndarray, # (n,) right or wrong, row by row
+    first: np.ndarray, # (n,) from `row_gains`
     second: np.ndarray, # (n,) of the other model on the same rows
     seed: int = 0 # of the bootstrap
 ) -> tuple[float, float, float]: # mean, low, high
-    "How much more often the first model is right, with its interval."
-    return mean_interval(first.astype(float) - second, seed)
+    "How much better the first model is, with its interval: above 0 when it is."
+    return mean_interval(np.asarray(first, float) - second, seed)
 
 # %% ../nbs/05_automl.ipynb #5890afa1
 def choose(
     board, # from `leaderboard`
-    right: dict[str, np.ndarray], # by family: right or wrong, row by row
+    gains: dict[str, np.ndarray], # by family, from `row_gains`
     budget: float, # core seconds for a fit on all training rows
-    seed: int = 0 # of the bootstrap
+    seed: int = 0, # of the bootstrap
+    metric: str = "accuracy" # that decides
 ) -> dict: # family, score, interval, runner_up, difference, excluded, reason
     "The family to go on with, and why."
     ours = board[board.family != "tpot"]
@@ -151,36 +169,38 @@ def choose(
         raise WorkflowError(f"No family fits all training rows within {human_seconds(budget)}; the quickest needs about "
                             f"{human_seconds(ours.full_fit_seconds.min())}. Raise fit_budget_seconds.")
     lines = [line for _, line in able.iterrows()]
-    tied = [line for line in lines if line is lines[0] or difference(right[lines[0].family], right[line.family], seed)[1] <= 0]
+    tied = [line for line in lines if line is lines[0] or difference(gains[lines[0].family], gains[line.family], seed)[1] <= 0]
     finest, cheapest = min(tied, key=lambda line: line.log_loss), min(tied, key=lambda line: line.full_fit_seconds)
     saved = finest.full_fit_seconds - cheapest.full_fit_seconds
     chosen = cheapest if saved >= max(30, 0.75 * finest.full_fit_seconds) else finest
     runner_up = next((line for line in lines if line is not chosen), None)
-    gap = None if runner_up is None else difference(right[chosen.family], right[runner_up.family], seed)
-    return {**_standing(chosen), "runner_up": runner_up.family if gap else None, "difference": dict(zip(("mean", "low", "high"), gap)) if gap else None,
+    gap = None if runner_up is None else difference(gains[chosen.family], gains[runner_up.family], seed)
+    return {**_standing(chosen, metric), "runner_up": runner_up.family if gap else None, "difference": dict(zip(("mean", "low", "high"), gap)) if gap else None,
             "tied": [line.family for line in tied], "excluded": dict(zip(excluded.family, excluded.full_fit_seconds)),
-            "reason": _reason(chosen, tied, finest, runner_up, gap, excluded, budget)}
+            "reason": _reason(chosen, tied, finest, runner_up, gap, excluded, budget, metric)}
 
-# %% ../nbs/05_automl.ipynb #f253453a
-def _standing(line) -> dict:
+# %% ../nbs/05_automl.ipynb #40ca8e5c
+def _standing(line, metric: str) -> dict:
     "Where a line of the leaderboard stands, as `choice.json` says it."
-    return {"family": line.family, "score": line.accuracy, "interval": [line.accuracy_low, line.accuracy_high], "log_loss": line.log_loss,
+    return {"family": line.family, "metric": metric, "score": line[metric], "interval": [line[f"{metric}_low"], line[f"{metric}_high"]], "log_loss": line.log_loss,
             "full_fit_seconds": line.full_fit_seconds}
 
-# %% ../nbs/05_automl.ipynb #6286adfa
-def _points(gap: tuple[float, float, float]) -> str:
-    "A difference of accuracies in percentage points."
+# %% ../nbs/05_automl.ipynb #d7e27452
+def _points(gap: tuple[float, float, float], metric: str) -> str:
+    "A lead in words: of accuracy in percentage points, of log loss in nats less."
+    if metric == "log_loss": return f"{gap[0]:+.4f} nats less ({gap[1]:+.4f} to {gap[2]:+.4f})"
     return f"{100*gap[0]:+.2f} points ({100*gap[1]:+.2f} to {100*gap[2]:+.2f})"
 
-# %% ../nbs/05_automl.ipynb #217e0030
-def _reason(chosen, tied, finest, runner_up, gap, excluded, budget: float) -> str:
+# %% ../nbs/05_automl.ipynb #0ed8aabd
+def _reason(chosen, tied, finest, runner_up, gap, excluded, budget: float, metric: str) -> str:
     "The choice in words and numbers."
-    words = [f"{chosen.title} has a cross-validated accuracy of {shown(chosen.accuracy, (chosen.accuracy_low, chosen.accuracy_high))} and a log loss of "
-             f"{chosen.log_loss:.3f}; a fit on all training rows would take one core about {human_seconds(chosen.full_fit_seconds)}."]
+    said, also = metric.replace("_", " "), f"accuracy of {chosen.accuracy:.3f}" if metric == "log_loss" else f"log loss of {chosen.log_loss:.3f}"
+    words = [f"{chosen.title} has a cross-validated {said} of {shown(chosen[metric], (chosen[f'{metric}_low'], chosen[f'{metric}_high']))} and "
+             f"{'an' if also[0] == 'a' else 'a'} {also}; a fit on all training rows would take one core about {human_seconds(chosen.full_fit_seconds)}."]
     if gap is not None:
         verdict = "more than noise" if gap[1] > 0 or gap[2] < 0 else "within noise"
-        words.append(f"Its difference to {runner_up.title}, paired row by row, is {_points(gap)}: {verdict}.")
-    if len(tied) > 1: words.append(f"Tied in accuracy: {', '.join(f'{line.title} (log loss {line.log_loss:.3f})' for line in tied)}; the lowest log loss decides.")
+        words.append(f"Its difference to {runner_up.title}, paired row by row, is {_points(gap, metric)}: {verdict}.")
+    if len(tied) > 1: words.append(f"Tied in {said}: {', '.join(f'{line.title} (log loss {line.log_loss:.3f})' for line in tied)}; the lowest log loss decides.")
     if chosen is not finest: words.append(f"{finest.title} has it, but costs {finest.full_fit_seconds / chosen.full_fit_seconds:.0f} times as much, so the cheaper one goes on.")
     words += [f"{line.title} is out: its fit would take about {human_seconds(line.full_fit_seconds)} of one core, and the budget is {human_seconds(budget)}."
               for _, line in excluded.iterrows()]
@@ -191,21 +211,22 @@ def weigh_pipeline(
     choice: dict, # from `choose`
     pipeline: dict | None, # TPOT's best: family, transformation, parameters; None when it found nothing
     board, # from `leaderboard`, with the line `tpot`
-    right: dict[str, np.ndarray], # by family and `tpot`
+    gains: dict[str, np.ndarray], # by family and `tpot`
     budget: float, # seconds for a fit on all training rows
-    seed: int = 0 # of the bootstrap
+    seed: int = 0, # of the bootstrap
+    metric: str = "accuracy" # that decides
 ) -> dict: # the choice, perhaps changed, with one more sentence
     "Let TPOT's best pipeline have its say."
     if pipeline is None: return choice | {"reason": choice["reason"] + " TPOT scored no pipeline in its time."}
     line = board[board.family == "tpot"].iloc[0]
-    gap = difference(right["tpot"], right[choice["family"]], seed)
-    words = f"{line.title} scores {shown(line.accuracy, (line.accuracy_low, line.accuracy_high))}; its difference to the choice is {_points(gap)}: "
+    gap = difference(gains["tpot"], gains[choice["family"]], seed)
+    words = f"{line.title} scores {shown(line[metric], (line[f'{metric}_low'], line[f'{metric}_high']))}; its difference to the choice is {_points(gap, metric)}: "
     if gap[1] <= 0: words += "not better by more than noise, so the choice stands."
     elif pipeline["transformation"] != "nothing": words += "better, with a transformation before the model. That belongs into the features, so the choice stands."
     elif line.full_fit_seconds > budget: words += f"better, but its fit would take about {human_seconds(line.full_fit_seconds)}, so the choice stands."
     else:
         words += "better, by its parameters alone, so it replaces the choice."
-        choice = choice | _standing(line) | {"family": pipeline["family"], "parameters": pipeline["parameters"], "runner_up": choice["family"],
+        choice = choice | _standing(line, metric) | {"family": pipeline["family"], "parameters": pipeline["parameters"], "runner_up": choice["family"],
                                              "difference": dict(zip(("mean", "low", "high"), gap))}
     return choice | {"reason": f"{choice['reason']} {words}"}
 
@@ -247,9 +268,10 @@ def _name_apart(panel, x: float, y: float, text: str, color: str, taken: list):
 def draw_cost(
     board, # from `leaderboard`
     chosen: str, # family
-    budget: float # core seconds
+    budget: float, # core seconds
+    metric: str = "accuracy" # that decides
 ): # a figure
-    "Accuracy against the estimated time of a fit on all training rows."
+    "The score against the estimated time of a fit on all training rows."
     import matplotlib.pyplot as plt
     from matplotlib.transforms import Bbox
     figure, panel = plt.subplots(figsize=(8.5, 4.2))
@@ -257,13 +279,13 @@ def draw_cost(
     panel.axvspan(budget, longest * 4, color="#fee2e2", zorder=0)
     panel.annotate(f"over the budget of {human_seconds(budget)}", (budget, 1), xycoords=("data", "axes fraction"), xytext=(4, -6), textcoords="offset points",
                    rotation=90, ha="left", va="top", fontsize=8, color="#b91c1c")
-    panel.set(xscale="log", xlim=(shortest / 3, longest * 4), xlabel="estimated seconds of one core for a fit on all training rows (logarithmic)", ylabel="accuracy, cross-validated")
+    panel.set(xscale="log", xlim=(shortest / 3, longest * 4), xlabel="estimated seconds of one core for a fit on all training rows (logarithmic)", ylabel=f"{metric.replace('_', ' ')}, cross-validated")
     colors = ["#c2410c" if family == chosen else "#475569" for family in board.family]
     for line, color in zip(board.itertuples(), colors):
-        spread = [[line.accuracy - line.accuracy_low], [line.accuracy_high - line.accuracy]]
-        panel.errorbar(line.full_fit_seconds, line.accuracy, spread, fmt="o", color=color, markerfacecolor=color if line.family == chosen else "white", markersize=7)
+        value, low, high = (getattr(line, f"{metric}{end}") for end in ("", "_low", "_high"))
+        panel.errorbar(line.full_fit_seconds, value, [[value - low], [high - value]], fmt="o", color=color, markerfacecolor=color if line.family == chosen else "white", markersize=7)
     figure.canvas.draw() # fixes the axes, so that places can be compared
-    taken = [Bbox.from_bounds(x - 8, y - 8, 16, 16) for x, y in panel.transData.transform(board[["full_fit_seconds", "accuracy"]].to_numpy())]
-    for line, color in zip(board.itertuples(), colors): _name_apart(panel, line.full_fit_seconds, line.accuracy, line.title, color, taken)
+    taken = [Bbox.from_bounds(x - 8, y - 8, 16, 16) for x, y in panel.transData.transform(board[["full_fit_seconds", metric]].to_numpy())]
+    for line, color in zip(board.itertuples(), colors): _name_apart(panel, line.full_fit_seconds, getattr(line, metric), line.title, color, taken)
     panel.grid(alpha=0.25)
     return figure

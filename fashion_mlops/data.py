@@ -136,11 +136,11 @@ def dataset_entry(
     name: str # dataset name
 ) -> DatasetEntry: # its entry
     "Look a dataset up; raise `WorkflowError` with the nearest name when there is none."
-    from fashion_mlops.dataset_file import dataset_files, load_dataset, read_dataset_file
+    from fashion_mlops.dataset_file import dataset_files, load_dataset, read_dataset_file, source_paths
     if name in datasets: return datasets[name]
     if path := dataset_files().get(name):
         about = read_dataset_file(path)
-        return DatasetEntry(name, lambda n_samples=0, seed=0: load_dataset(about), about.kind, about.licence, about.origin)
+        return DatasetEntry(name, lambda n_samples=0, seed=0: load_dataset(about), about.kind, about.licence, about.origin, ready=lambda: source_paths(about))
     raise WorkflowError(f"There is no dataset {name!r}.{nearest(name, dataset_names())} A new one is made known with: fashion-mlops dataset add FILE --name {name}")
 
 # %% ../nbs/01_data.ipynb #5a0bfc07

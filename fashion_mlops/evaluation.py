@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['cost_curve', 'choose_threshold', 'threshold_table', 'draw_roc', 'draw_precision_recall', 'draw_lift',
-           'draw_calibration', 'draw_costs', 'top_accuracy', 'draw_recall']
+           'draw_calibration', 'draw_costs', 'top_accuracy', 'draw_recall', 'share_interval', 'by_class',
+           'most_confused']
 
 # %% ../nbs/06c_evaluation.ipynb #218f881a
 import numpy as np
@@ -180,3 +181,45 @@ def draw_recall(
     axis.set_yticks(places, [f"{row['class'][:28]} ({row['rows']})" for row in shown], fontsize=8)
     axis.set(xlabel="recall", xlim=(0, 1.02))
     return figure
+
+# %% ../nbs/06c_evaluation.ipynb #0b2ca784
+def share_interval(
+    hits: int, # how often it happened
+    total: int, # out of how many
+    z: float = 1.96 # 95 %
+) -> tuple[float, float]: # low, high
+    "Wilson's interval of a share."
+    if not total: return 0., 1.
+    share, spread = hits/total, z*z/total
+    middle, half = share + spread/2, z*np.sqrt(share*(1 - share)/total + spread/(4*total))
+    return float(max(0, (middle - half)/(1 + spread))), float(min(1, (middle + half)/(1 + spread)))
+
+# %% ../nbs/06c_evaluation.ipynb #f7857ee1
+def by_class(
+    labels: np.ndarray, # (n,) true classes
+    predicted: np.ndarray, # (n,) classes, as a model's `predict` gives them
+    classes: list[str] # names
+) -> list[dict]: # one entry a class: class, precision, recall, recall_low, recall_high, f1, rows
+    "How each class fares."
+    rows = []
+    for number, name in enumerate(classes):
+        true, taken = labels == number, predicted == number
+        hits = int((true & taken).sum())
+        low, high = share_interval(hits, int(true.sum()))
+        rows.append({"class": name, "precision": hits/max(1, int(taken.sum())), "recall": hits/max(1, int(true.sum())), "recall_low": low,
+                     "recall_high": high, "f1": 2*hits/max(1, int(true.sum() + taken.sum())), "rows": int(true.sum())})
+    return rows
+
+# %% ../nbs/06c_evaluation.ipynb #7b6f9254
+def most_confused(
+    labels: np.ndarray, # (n,)
+    predicted: np.ndarray, # (n,) classes
+    classes: list[str], # names
+    count: int = 3 # pairs
+) -> list[tuple[str, str, int]]: # true class, predicted class, how often
+    "The commonest mistakes."
+    wrong = np.zeros((len(classes),)*2, int)
+    np.add.at(wrong, (labels, predicted), 1)
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:count]
+    return [(classes[row], classes[column], int(wrong[row, column])) for row, column in zip(*np.unravel_index(order, wrong.shape)) if wrong[row, column]]

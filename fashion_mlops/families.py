@@ -25,6 +25,7 @@ class Family:
     make: Callable # parameters, seed, threads → an unfitted classifier with `predict_proba`
     defaults: dict # parameters to start from
     space: Callable # Optuna trial → parameters
+    most_classes: int = 10_000 # above which it takes too long
 
     def build(self,
         parameters: dict | None = None, # replace the defaults of the same name
@@ -36,51 +37,68 @@ class Family:
             raise WorkflowError(f"{self.title} has no parameter {min(unknown)!r}; it has {', '.join(self.defaults)}.")
         return self.make({**self.defaults, **(parameters or {})}, seed, threads)
 
-# %% ../nbs/04a_families.ipynb #a6b2ad22
-def logistic_regression() -> Family:
+# %% ../nbs/04a_families.ipynb #a41d40fd
+def logistic_regression(
+    kind: str = "image" # of the data behind the features
+) -> Family:
     "Multinomial logistic regression."
     def make(parameters, seed, threads):
         from sklearn.linear_model import LogisticRegression
         return LogisticRegression(**parameters, max_iter=300)
-    return Family("logistic_regression", "Logistic regression", make, {"C": 0.01},
+    return Family("logistic_regression", "Logistic regression", make, {"C": 0.01 if kind == "image" else 0.3},
                   lambda trial: {"C": trial.suggest_float("C", 1e-4, 10, log=True)})
 
-# %% ../nbs/04a_families.ipynb #774d9b98
-def nearest_neighbours() -> Family:
+# %% ../nbs/04a_families.ipynb #ee18a344
+def nearest_neighbours(
+    kind: str = "image" # of the data behind the features
+) -> Family:
     "k nearest neighbours by matrix product, not by tree: above some twenty features trees do not help."
     def make(parameters, seed, threads):
         from sklearn.neighbors import KNeighborsClassifier
         return KNeighborsClassifier(**parameters, algorithm="brute", n_jobs=threads)
-    return Family("nearest_neighbours", "k nearest neighbours", make, {"n_neighbors": 8, "weights": "distance", "metric": "euclidean"},
-                  lambda trial: {"n_neighbors": trial.suggest_int("n_neighbors", 2, 40, log=True),
+    return Family("nearest_neighbours", "k nearest neighbours", make, {"n_neighbors": 8 if kind == "image" else 25, "weights": "distance", "metric": "euclidean"},
+                  lambda trial: {"n_neighbors": trial.suggest_int("n_neighbors", 2, 40 if kind == "image" else 200, log=True),
                                  "weights": trial.suggest_categorical("weights", ["uniform", "distance"]),
                                  "metric": trial.suggest_categorical("metric", ["euclidean", "cosine"])})
 
-# %% ../nbs/04a_families.ipynb #f9f64e5e
-def random_forest() -> Family:
+# %% ../nbs/04a_families.ipynb #dd6473b3
+def random_forest(
+    kind: str = "image" # of the data behind the features
+) -> Family:
     "A forest of independent trees."
     def make(parameters, seed, threads):
         from sklearn.ensemble import RandomForestClassifier
         return RandomForestClassifier(**parameters, n_jobs=threads, random_state=seed)
-    return Family("random_forest", "Random forest", make, {"n_estimators": 80, "max_features": 0.06, "min_samples_leaf": 2},
-                  lambda trial: {"n_estimators": trial.suggest_int("n_estimators", 60, 200),
-                                 "max_features": trial.suggest_float("max_features", 0.03, 0.5, log=True),
-                                 "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 10)})
+    defaults = {"n_estimators": 80, "max_features": 0.06, "min_samples_leaf": 2} if kind == "image" else {"n_estimators": 200, "max_features": 0.3, "min_samples_leaf": 3}
+    return Family("random_forest", "Random forest", make, defaults,
+                  lambda trial: {"n_estimators": trial.suggest_int("n_estimators", 60, 200 if kind == "image" else 400),
+                                 "max_features": trial.suggest_float("max_features", 0.03, 0.5 if kind == "image" else 1, log=True),
+                                 "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 10 if kind == "image" else 30)})
 
-# %% ../nbs/04a_families.ipynb #73c95d22
-def gradient_boosting() -> Family:
+# %% ../nbs/04a_families.ipynb #3ae20e96
+def gradient_boosting(
+    kind: str = "image" # of the data behind the features
+) -> Family:
     "LightGBM, deterministic for any number of threads."
     def make(parameters, seed, threads):
         from lightgbm import LGBMClassifier
-        return LGBMClassifier(**parameters, max_bin=63, n_jobs=threads, random_state=seed, deterministic=True, force_row_wise=True, verbose=-1)
-    return Family("gradient_boosting", "Gradient boosting", make,
-                  {"n_estimators": 100, "learning_rate": 0.1, "num_leaves": 31, "colsample_bytree": 0.2, "min_child_samples": 20, "reg_lambda": 0.1},
-                  lambda trial: {"n_estimators": trial.suggest_int("n_estimators", 60, 200),
-                                 "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.3, log=True),
-                                 "num_leaves": trial.suggest_int("num_leaves", 7, 63, log=True),
-                                 "colsample_bytree": trial.suggest_float("colsample_bytree", 0.1, 0.8),
-                                 "min_child_samples": trial.suggest_int("min_child_samples", 5, 60),
-                                 "reg_lambda": trial.suggest_float("reg_lambda", 1e-3, 10, log=True)})
+        return LGBMClassifier(**parameters, max_bin=63 if kind == "image" else 255, n_jobs=threads, random_state=seed, deterministic=True, force_row_wise=True, verbose=-1)
+    defaults = {"n_estimators": 100, "learning_rate": 0.1, "num_leaves": 31, "colsample_bytree": 0.2, "min_child_samples": 20, "reg_lambda": 0.1}
+    if kind == "image": space = _boosting_space((60, 200), (0.03, 0.3), (7, 63), (0.1, 0.8), (5, 60), (1e-3, 10))
+    else:
+        defaults = {"n_estimators": 200, "learning_rate": 0.05, "num_leaves": 31, "colsample_bytree": 0.5, "min_child_samples": 20, "reg_lambda": 1.0}
+        space = _boosting_space((100, 600), (0.02, 0.15), (7, 127), (0.2, 1), (5, 100), (1e-2, 30))
+    return Family("gradient_boosting", "Gradient boosting", make, defaults, space, most_classes=100)
+
+# %% ../nbs/04a_families.ipynb #e72cdcb0
+def _boosting_space(trees, rate, leaves, columns, rows, pull) -> Callable:
+    "Where to look for parameters of gradient boosting: low and high of each."
+    return lambda trial: {"n_estimators": trial.suggest_int("n_estimators", *trees),
+                          "learning_rate": trial.suggest_float("learning_rate", *rate, log=True),
+                          "num_leaves": trial.suggest_int("num_leaves", *leaves, log=True),
+                          "colsample_bytree": trial.suggest_float("colsample_bytree", *columns),
+                          "min_child_samples": trial.suggest_int("min_child_samples", *rows),
+                          "reg_lambda": trial.suggest_float("reg_lambda", *pull, log=True)}
 
 # %% ../nbs/04a_families.ipynb #9a1f627f
 def support_vectors(
@@ -97,13 +115,15 @@ def support_vectors(
                   lambda trial: {"C": trial.suggest_float("C", 0.1, 1000, log=True),
                                  "gamma": trial.suggest_float("gamma", 0.05/columns, 5/columns, log=True)})
 
-# %% ../nbs/04a_families.ipynb #c874857a
-def multilayer_perceptron() -> Family:
+# %% ../nbs/04a_families.ipynb #63e115f4
+def multilayer_perceptron(
+    kind: str = "image" # of the data behind the features
+) -> Family:
     "One hidden layer, trained for a fixed number of passes."
     def make(parameters, seed, threads):
         from sklearn.neural_network import MLPClassifier
         return MLPClassifier(**parameters, batch_size=128, random_state=seed)
-    return Family("mlp", "MLP", make, {"hidden_layer_sizes": 256, "alpha": 0.5, "learning_rate_init": 0.001, "max_iter": 20},
+    return Family("mlp", "MLP", make, {"hidden_layer_sizes": 256 if kind == "image" else 128, "alpha": 0.5, "learning_rate_init": 0.001, "max_iter": 20},
                   lambda trial: {"hidden_layer_sizes": trial.suggest_int("hidden_layer_sizes", 64, 512, log=True),
                                  "alpha": trial.suggest_float("alpha", 1e-3, 10, log=True),
                                  "learning_rate_init": trial.suggest_float("learning_rate_init", 1e-4, 1e-2, log=True),
@@ -111,11 +131,13 @@ def multilayer_perceptron() -> Family:
 
 # %% ../nbs/04a_families.ipynb #c7dd5eb9
 def families(
-    columns: int = 250 # features of the table
+    columns: int = 250, # features of the table
+    kind: str = "image", # of the data behind the features: image or table
+    classes: int = 2 # how many; families that would take too long are left out
 ) -> dict[str, Family]: # by name
     "The families that compete, and that tuning and training know how to build."
-    known = (logistic_regression(), nearest_neighbours(), random_forest(), gradient_boosting(), support_vectors(columns), multilayer_perceptron())
-    return {family.name: family for family in known}
+    known = (logistic_regression(kind), nearest_neighbours(kind), random_forest(kind), gradient_boosting(kind), support_vectors(columns), multilayer_perceptron(kind))
+    return {family.name: family for family in known if classes <= family.most_classes}
 
 # %% ../nbs/04a_families.ipynb #0337c3f8
 def all_cores(
@@ -143,10 +165,15 @@ def fitted(
     model, # an unfitted classifier
     features: np.ndarray, # (n, d)
     labels: np.ndarray, # (n,)
-    threads: int = 1 # for linear algebra
+    threads: int = 1, # for linear algebra
+    weights: np.ndarray | None = None # (n,) how much each row counts; all alike when None
 ): # the same model, fitted
-    "Fit one model, quietly."
-    with quiet(threads): return model.fit(features, labels)
+    "Fit one model, quietly; raise `WorkflowError` when rows shall count differently and the model cannot do that."
+    from sklearn.utils.validation import has_fit_parameter
+    last, at = (model.steps[-1][1], f"{model.steps[-1][0]}__sample_weight") if hasattr(model, "steps") else (model, "sample_weight")
+    if weights is not None and not has_fit_parameter(last, "sample_weight"):
+        raise WorkflowError(f"{type(last).__name__} cannot be fitted with weights for rows. Use class_weights = none, or another family.")
+    with quiet(threads): return model.fit(features, labels, **({} if weights is None else {at: weights}))
 
 # %% ../nbs/04a_families.ipynb #bb532b09
 def predicted(

@@ -38,57 +38,62 @@ class Residual(nn.Module):
 
 # %% ../nbs/06a_net.ipynb #b3c0184c
 class CompactNet(nn.Module):
-    "A small residual net for grey images of any size from 8×8: bytes in, one score for each class out."
+    "A small residual net for grey or colour images of any size from 8×8: bytes in, one score for each class out."
     layout = torch.channels_last # of the values in memory
     def __init__(self,
         classes: int, # how many
         width: int = 64, # channels in the middle; half at the start, twice as many at the end
         mean: float = 73., # of the pixels in training data
-        deviation: float = 90. # of the same
+        deviation: float = 90., # of the same
+        channels: int = 1, # of an image: 1 for grey, 3 for colour
+        halvings: int = 2 # how often the image is halved: 2 or 3
     ):
         super().__init__()
+        self.architecture = {"width": width, "mean": float(mean), "deviation": float(deviation), "channels": channels, "halvings": halvings}
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("deviation", torch.tensor(float(deviation)))
-        self.body = nn.Sequential(_layer(1, width//2, halve=True), _layer(width//2, width), Residual(width),
+        self.body = nn.Sequential(_layer(channels, width//2, halve=True), _layer(width//2, width, halve=halvings > 2), Residual(width),
                                   _layer(width, 2*width, halve=True), Residual(2*width))
         self.head = nn.Linear(4*width, classes)
         self.to(memory_format=self.layout)
 
     def forward(self,
-        images: torch.Tensor # uint8 (n, height, width)
+        images: torch.Tensor # uint8 (n, height, width) or (n, height, width, 3)
     ) -> torch.Tensor: # float (n, classes)
-        x = ((images.float() - self.mean)/self.deviation)[:, None].contiguous(memory_format=self.layout)
+        x = (images.float() - self.mean)/self.deviation
+        x = (x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)).contiguous(memory_format=self.layout)
         x = self.body(x)
         return self.head(torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1))
 
 # %% ../nbs/06a_net.ipynb #d4549d00
 def draw_variants(
     n: int, # images
-    size: int, # of a side, in pixels
+    size: tuple[int, int], # height and width, in pixels
     shift: int, # most pixels to move by, in each direction
     generator: torch.Generator # where the random numbers come from
 ) -> torch.Tensor: # int64 (n, 5): mirror or not, two shifts, row and column of the covered square
     "What is to happen to each image."
-    highs = (2, 2*shift + 1, 2*shift + 1, size, size)
+    highs = (2, 2*shift + 1, 2*shift + 1, *size)
     return torch.stack([torch.randint(0, high, (n,), generator=generator) for high in highs], 1)
 
 # %% ../nbs/06a_net.ipynb #fceb5219
 def augment(
-    images: torch.Tensor, # uint8 (n, size, size)
+    images: torch.Tensor, # uint8 (n, height, width) or (n, height, width, 3)
     variants: torch.Tensor, # from `draw_variants`
     shift: int = 1, # the same as there
     cutout: int = 6, # side of the covered square; 0 for none
     mirror: bool = True # whether mirror images occur
-) -> torch.Tensor: # uint8 (n, size, size)
+) -> torch.Tensor: # uint8, the same shape
     "Mirror, shift and cover each image as drawn; what comes in from outside is background, 0."
     flips, down, right, row, column = (v[:, None] for v in variants.to(images.device).unbind(1))
-    size, pixels = images.shape[-1], torch.arange(images.shape[-1], device=images.device)[None]
-    rows, columns = pixels + down, pixels + right
-    if mirror: columns = torch.where(flips == 1, size - 1 + 2*shift - columns, columns)
-    padded = nn.functional.pad(images, (shift,)*4)
+    height, width = images.shape[1:3]
+    down_the, along_the = (torch.arange(side, device=images.device)[None] for side in (height, width))
+    rows, columns = down_the + down, along_the + right
+    if mirror: columns = torch.where(flips == 1, width - 1 + 2*shift - columns, columns)
+    padded = nn.functional.pad(images, (0, 0)*(images.ndim - 3) + (shift,)*4)
     moved = padded[torch.arange(len(images), device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    covered = ((pixels - row).abs() < cutout/2)[:, :, None] & ((pixels - column).abs() < cutout/2)[:, None, :]
-    return moved.masked_fill(covered, 0)
+    covered = ((down_the - row).abs() < cutout/2)[:, :, None] & ((along_the - column).abs() < cutout/2)[:, None, :]
+    return moved.masked_fill(covered if images.ndim == 3 else covered[..., None], 0)
 
 # %% ../nbs/06a_net.ipynb #caa5c74e
 def learning_rate(
@@ -179,7 +184,7 @@ class Trainer:
     "A net, its momentum, its random numbers, and how far it has come."
     def __init__(self,
         recipe: Recipe, # how to train
-        images: np.ndarray, # uint8 (n, size, size)
+        images: np.ndarray, # uint8 (n, height, width) or (n, height, width, 3)
         labels: np.ndarray, # (n,) 0 to classes-1
         classes: int, # how many
         threads: int = 0 # 0 for one a core; does not change the result
@@ -191,7 +196,8 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.images = torch.from_numpy(np.array(images)).to(self.device)
         self.labels = torch.from_numpy(np.asarray(labels).astype(np.int64)).to(self.device)
-        net = CompactNet(classes, recipe.width, float(np.mean(images)), float(np.std(images)) or 1.)
+        some = images[::max(1, images.size//200_000_000)] # enough of very many: the deviation is computed in memory
+        net = CompactNet(classes, recipe.width, float(np.mean(some)), float(np.std(some)) or 1., 3 if images.ndim == 4 else 1, 3 if max(images.shape[1:3]) >= 48 else 2)
         self.net = net.to(self.device)
         self.replicas = make_replicas(self.net, recipe.shards if self.device.type == "cpu" else 1)
         self.threads = min(threads or available_cores(), len(self.replicas))
@@ -225,7 +231,7 @@ def run_epoch(self: Trainer,
     pool: ThreadPoolExecutor # threads for the shards
 ) -> float: # mean loss
     "One pass over all training rows in random order; what does not fill a batch is left for the next order."
-    recipe, replicas, size = self.recipe, self.replicas, self.images.shape[-1]
+    recipe, replicas, size = self.recipe, self.replicas, self.images.shape[1:3]
     batch = min(recipe.batch, len(self.images))
     steps, order, losses = len(self.images)//batch, torch.randperm(len(self.images), generator=self.generator), []
     for replica in replicas: replica.train()
@@ -252,7 +258,7 @@ def _gather_statistics(self: Trainer):
 @torch.no_grad()
 def probabilities(
     net: nn.Module, # trained
-    images: np.ndarray, # uint8 (n, size, size)
+    images: np.ndarray, # uint8 (n, height, width) or (n, height, width, 3)
     mirror_average: bool = True, # average over the image and its mirror image
     precision: str = "float32", # float32 or bfloat16
     threads: int = 0 # 0 for one a core

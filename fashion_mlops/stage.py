@@ -240,7 +240,7 @@ def _entry(path: Path, relative: str) -> dict:
 def _manifest(self: Stage, headline: str) -> dict:
     "Everything there is to say about this run of the stage."
     known = next((m for m in manifests(self.dataset).values() if m.get("dataset_digest")), {}) # the first stage said what the data are
-    facts = {k: self.facts.get(k, known.get(k)) for k in ("dataset_digest", "synthetic")}
+    facts = {k: self.facts.get(k, known.get(k)) for k in ("dataset_digest", "synthetic", "kind", "classes")}
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.time() - self.began, 2),
             "headline": headline, "seed": self.seed, "profile": self.profile, **facts, "params": self.params, "metrics": self.metrics,
             "intervals": self.intervals, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],

@@ -54,6 +54,7 @@ class TableNet(nn.Module):
         dropout: float = 0.1 # share of hidden values set to zero in training
     ):
         super().__init__()
+        self.architecture = {"features": features, "width": width, "depth": depth, "members": members, "dropout": dropout}
         self.members, self.waves = members, Waves(features)
         sizes = [4*features, *[width]*depth]
         self.layers = nn.ModuleList(SharedLayer(a, b, members) for a, b in zip(sizes, sizes[1:]))

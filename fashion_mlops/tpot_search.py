@@ -42,7 +42,9 @@ def plain_values(
 # %% ../nbs/04b_tpot_search.ipynb #5c82927d
 def pipeline_space(
     columns: int, # features of the table
-    seed: int # of the models
+    seed: int, # of the models
+    kind: str = "image", # of the data behind the features
+    classes: int = 2 # how many
 ): # a TPOT search space: transformation, then family
     "What TPOT may combine: nothing, principal components or a selection first, then one of our families."
     from ConfigSpace import ConfigurationSpace, Float
@@ -59,7 +61,7 @@ def pipeline_space(
         return EstimatorNode(build, reader.space)
     first = [EstimatorNode(Passthrough, {}), EstimatorNode(PCA, ConfigurationSpace({"n_components": Float("n_components", (0.7, 0.99))}), plain_values),
              EstimatorNode(SelectPercentile, ConfigurationSpace({"percentile": Float("percentile", (20, 90))}), plain_values)]
-    return SequentialPipeline([ChoicePipeline(first), ChoicePipeline([node(family) for family in families(columns).values()])])
+    return SequentialPipeline([ChoicePipeline(first), ChoicePipeline([node(family) for family in families(columns, kind, classes).values()])])
 
 # %% ../nbs/04b_tpot_search.ipynb #a5700c04
 def _import_tpot():
@@ -95,20 +97,26 @@ def search_pipelines(
     minutes: float, # time budget
     workers: int, # processes; 0 for this one
     seed: int, # of the search and the models
-    n_folds: int = 3, # of TPOT's own cross-validation
-    population: int = 12 # pipelines in a generation: small, so that a minute sees several
+    n_folds: int = 3, # of TPOT's own cross-validation; rows of classes with fewer rows are left out
+    population: int = 12, # pipelines in a generation: small, so that a minute sees several
+    metric: str = "accuracy", # or log_loss
+    kind: str = "image" # of the data behind the features
 ): # the fitted TPOT estimator, or None when no pipeline could be scored in time
     "Let TPOT search for `minutes`, and leave no worker behind."
     import warnings
+    counts = np.bincount(labels)
+    enough = np.isin(labels, np.flatnonzero(counts >= n_folds))
+    if len(np.unique(labels[enough])) < 2: return None
+    labels = np.unique(labels[enough], return_inverse=True)[1]
     client = start_workers(workers)
     from tpot import TPOTClassifier
-    search = TPOTClassifier(search_space=pipeline_space(features.shape[1], seed), scorers=["accuracy"], scorers_weights=[1], cv=n_folds,
+    search = TPOTClassifier(search_space=pipeline_space(features.shape[1], seed, kind, len(counts)), scorers=["neg_log_loss" if metric == "log_loss" else metric], scorers_weights=[1], cv=n_folds,
                             population_size=population, max_time_mins=minutes, max_eval_time_mins=max(minutes / 4, 0.05), n_jobs=max(workers, 1),
                             client=client, random_state=seed, verbose=0)
     try:
         with quiet(), warnings.catch_warnings(): # quiet: the last fit, of the best pipeline, happens in this process
             warnings.simplefilter("ignore")
-            return search.fit(features, labels)
+            return search.fit(features[enough], labels)
     except Exception as error:
         if "No individuals could be evaluated" in str(error): return None
         raise
@@ -126,16 +134,17 @@ def tpot_history(
     score = pd.to_numeric(table[search.objective_names[0]], errors="coerce")
     table, score = table[score.notna()], score[score.notna()]
     steps = [individual.pipeline for individual in table["Individual"]]
-    return pd.DataFrame({"generation": table["Generation"].astype(int).to_numpy(), "score": score.to_numpy(float),
+    return pd.DataFrame({"generation": table["Generation"].astype(int).to_numpy(), "score": score.to_numpy(float), # more is better: of log loss the negative
                          "transformation": [first.node.method.__name__ for first, _ in steps], "family": [last.node.method.__name__ for _, last in steps]})
 
 # %% ../nbs/04b_tpot_search.ipynb #7f3b4201
 def best_pipeline(
-    search # from `search_pipelines`
+    search, # from `search_pipelines`
+    kind: str = "image" # of the data behind the features
 ) -> dict: # title, transformation, family, parameters
     "TPOT's best pipeline as a transformation, a family of ours and its parameters."
     first, last = (step.node for step in search.selected_best_score["Individual"].pipeline)
-    family = families()[last.method.__name__]
+    family = families(kind=kind)[last.method.__name__]
     transformation = {"Passthrough": "nothing", "PCA": "PCA", "SelectPercentile": "selection"}[first.method.__name__]
     return {"title": family.title if transformation == "nothing" else f"{transformation}, then {family.title}", "transformation": transformation,
             "family": family.name, "parameters": family.defaults | plain_values(last.hyperparameters)}
@@ -154,7 +163,8 @@ def report_text(
 
 # %% ../nbs/04b_tpot_search.ipynb #30edbc50
 def draw_search(
-    history # from `tpot_history`
+    history, # from `tpot_history`
+    metric: str = "accuracy" # what the scores are
 ): # a figure
     "Each pipeline's score in order, and the best so far."
     import matplotlib.pyplot as plt
@@ -165,7 +175,7 @@ def draw_search(
         if rows.any(): panel.plot(order[rows], history.score[rows], marker, label=family.title, markersize=6, alpha=0.8)
     panel.step(order, history.score.cummax(), where="post", color="#111827", linewidth=1.2, label="best so far")
     for start in np.flatnonzero(np.diff(history.generation)): panel.axvline(start + 1.5, color="#cbd5e1", linewidth=1)
-    panel.set(xlabel="pipeline (vertical lines separate generations)", ylabel="accuracy on TPOT's rows")
+    panel.set(xlabel="pipeline (vertical lines separate generations)", ylabel=f"{'minus the log loss' if metric == 'log_loss' else 'accuracy'} on TPOT's rows")
     panel.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     panel.grid(axis="y", alpha=0.25)
     return figure

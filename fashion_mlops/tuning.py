@@ -15,7 +15,7 @@ import numpy as np
 
 from .automl import timed_fold
 from .families import Family, predicted, quiet
-from .metrics import mean_interval
+from .metrics import deciding_metric, mean_interval, row_losses
 
 # %% ../nbs/06_tuning.ipynb #35bd7f3a
 SHARES = (0.25, 1.0) # of each fold's rows, step by step
@@ -27,15 +27,15 @@ def fold_loss(
     labels: np.ndarray, # (n,)
     folds: list, # from `stratified_folds`
     share: float = 1.0, # of each fold's rows to fit on
-    threads: int = 1 # folds at a time
+    threads: int = 1, # folds at a time
+    classes: int = 0 # how many there are; as many as occur when 0
 ) -> float: # mean log loss of the rows, each judged once
     "Out-of-fold log loss of a model that is fitted on a share of each fold."
     from concurrent.futures import ThreadPoolExecutor
-    classes, every = labels.max() + 1, round(1 / share)
+    classes, every = classes or labels.max() + 1, round(1 / share)
     with quiet(), ThreadPoolExecutor(threads) as pool:
         answers = list(pool.map(lambda fold: timed_fold(model, features, labels, fold[0][::every], fold[1], classes)[0], folds))
-    said = np.concatenate([answer[np.arange(len(judge)), labels[judge]] for answer, (_, judge) in zip(answers, folds)])
-    return float(-np.log(np.clip(np.nan_to_num(said), 1e-15, 1)).mean())
+    return float(np.concatenate([row_losses(labels[judge], np.nan_to_num(answer)) for answer, (_, judge) in zip(answers, folds)]).mean())
 
 # %% ../nbs/06_tuning.ipynb #2e77d2eb
 def trials_done(
@@ -254,11 +254,12 @@ def validated(
     settings: list[dict], # parameters
     fit: tuple[np.ndarray, np.ndarray], # features and labels to fit on
     judge: tuple[np.ndarray, np.ndarray], # features and labels to compare on
-    seed: int # of the models
+    seed: int, # of the models
+    classes: int = 0 # how many there are; as many as occur when 0
 ) -> list[np.ndarray]: # probabilities on the rows to compare on, for each setting
     "Fit each setting on the same rows, side by side, and predict the others."
     from concurrent.futures import ThreadPoolExecutor
-    classes = max(fit[1].max(), judge[1].max()) + 1
+    classes = classes or max(fit[1].max(), judge[1].max()) + 1
     with quiet(), ThreadPoolExecutor(len(settings)) as pool:
         models = pool.map(lambda parameters: family.build(parameters, seed).fit(*fit), settings)
         return [predicted(model, judge[0], classes) for model in models]
@@ -271,13 +272,14 @@ def compared(
     seed: int = 0 # of the bootstrap
 ) -> dict: # better: tuned or default; accuracy and log loss differences with intervals; reason
     "Whether the tuned setting is worth taking."
-    rows = np.arange(len(labels))
     gain = mean_interval((tuned.argmax(1) == labels).astype(float) - (default.argmax(1) == labels), seed)
-    saved = mean_interval(np.log(np.clip(default[rows, labels], 1e-15, 1)) - np.log(np.clip(tuned[rows, labels], 1e-15, 1)), seed)
+    saved = mean_interval(row_losses(labels, tuned) - row_losses(labels, default), seed)
     numbers = f"accuracy {100*gain[0]:+.2f} points ({100*gain[1]:+.2f} to {100*gain[2]:+.2f}), log loss {saved[0]:+.4f} ({saved[1]:+.4f} to {saved[2]:+.4f})"
-    if gain[1] > 0: better, why = "tuned", "more rows are right, beyond noise"
-    elif gain[2] < 0: better, why = "default", "fewer rows are right, beyond noise"
-    elif saved[2] < 0: better, why = "tuned", "accuracy does not tell them apart, and the log loss is lower beyond noise"
+    by_loss = deciding_metric(tuned.shape[1]) == "log_loss"
+    if gain[1] > 0 and not by_loss: better, why = "tuned", "more rows are right, beyond noise"
+    elif gain[2] < 0 and not by_loss: better, why = "default", "fewer rows are right, beyond noise"
+    elif saved[2] < 0: better, why = "tuned", f"{'' if by_loss else 'accuracy does not tell them apart, and '}the log loss is lower beyond noise"
+    elif saved[1] > 0 and by_loss: better, why = "default", "the log loss is higher beyond noise"
     else: better, why = "default", "nothing is better beyond noise"
     return {"better": better, "difference": dict(zip(("mean", "low", "high"), gain)), "log_loss_difference": dict(zip(("mean", "low", "high"), saved)),
             "reason": f"Tuned against default on {len(labels):,} validation rows: {numbers}: {why}."}

@@ -33,6 +33,7 @@ class DatasetFile:
     costs: dict = field(default_factory=dict) # {false_positive, false_negative}
     caveat: str = "" # what the results must not be taken for
     floor: float = 0.0 # accuracy that a champion must have at least; 0 for none
+    strict: bool = False # whether broken tolerances stop the pipeline; else they are reported
     columns: list = field(default_factory=list) # of `Column`
     images: dict = field(default_factory=dict) # how image files become samples
     notes: list = field(default_factory=list) # further sentences
@@ -186,7 +187,7 @@ def load_dataset(
     "Load what a dataset file describes."
     from fashion_mlops.data import Loaded
     path = source_paths(about)[0]
-    common = {k: v for k, v in (("caveat", about.caveat), ("floor", about.floor), ("costs", about.costs), ("notes", about.notes)) if v}
+    common = {k: v for k, v in (("caveat", about.caveat), ("floor", about.floor), ("strict", about.strict), ("costs", about.costs), ("notes", about.notes)) if v}
     if about.kind == "table": return _load_table(about, path, common)
     from fashion_mlops.image_files import load_images
     loaded = load_images(about.images, path)

@@ -15,8 +15,7 @@ def samples():
 
 def complaint(samples) -> str:
     "What the quality stage says about samples; empty when nothing is broken."
-    frames, expectations = quality.checks_for(samples.kind)
-    results = quality.validate(frames(samples), expectations(samples))
+    results = quality.validate(quality.image_frames(samples), quality.image_expectations(samples))
     try: quality.raise_on_breach(results)
     except WorkflowError as error: return str(error)
     return ""

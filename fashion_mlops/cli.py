@@ -9,6 +9,7 @@ __all__ = ['run', 'status', 'params', 'graph', 'diff', 'clean', 'parser', 'main'
 import argparse, json, os, shutil, signal, sys
 
 from .core import WorkflowError, artifacts_folder, home, human_bytes, project_root, read_json, reports_folder
+from .dataset_commands import add_parser as add_dataset_parser
 
 # %% ../nbs/12g_cli.ipynb #fe49294a
 def _dataset(args) -> tuple[str, str]:
@@ -224,6 +225,7 @@ def parser() -> argparse.ArgumentParser: # all commands
     top = argparse.ArgumentParser(prog="fashion-mlops", description="Numbered notebooks that are the production system: run them, see what is up to date, compare runs.")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands)
+    add_dataset_parser(commands)
     for name, function, text in (("status", status, "state of each stage, with reasons"), ("params", params, "typed parameters with defaults, bounds and help"),
                                  ("graph", graph, "stages and artifacts"), ("diff", diff, "two runs side by side"), ("clean", clean, "what can be removed; remove it with --yes")):
         p = commands.add_parser(name, help=text, description=function.__doc__)

@@ -26,7 +26,7 @@ class TableFormat:
 
 # %% ../nbs/00k_table_files.ipynb #49776af6
 MISSING = ("", "NA", "N/A", "n/a", "na", "NaN", "nan", "null", "NULL", "Null", "None", "none", "-", "?", "#N/A", "#NA") # what counts as missing
-YES, NO = ("yes", "y", "true", "t", "1", "ja", "oui", "si", "sí"), ("no", "n", "false", "f", "0", "nein", "non")
+YES, NO = ("yes", "y", "true", "t", "1", "1.0", "1,0", "ja", "oui", "si", "sí"), ("no", "n", "false", "f", "0", "0.0", "0,0", "nein", "non")
 
 # %% ../nbs/00k_table_files.ipynb #ad05a5e4
 def _opened(path: Path):

@@ -268,20 +268,20 @@ def grid_segments(
 
 # %% ../nbs/03b_explain.ipynb #a630c85f
 def lime_regions(
-    predict: Callable, # from uint8 images (n, height, width) to probabilities
-    image: np.ndarray, # uint8 (height, width)
+    predict: Callable, # from uint8 images (n, height, width) or (n, height, width, 3) to probabilities
+    image: np.ndarray, # uint8 (height, width) or (height, width, 3)
     labels: list[int], # classes to explain
     n_samples: int = 300, # perturbed images
-    cell: int = 4, # pixels along a side of a superpixel
+    cell: int = 0, # pixels along a side of a superpixel; a seventh of the longer side when 0
     seed: int = 0 # of the perturbations
 ) -> dict[int, np.ndarray]: # by class: (height, width), positive where the image speaks for the class
     "What each superpixel of one image does for some classes."
     from lime import lime_image
     lime_image.tqdm = iter # this version has no other way to leave its progress bar out
-    grey = lambda batch: predict(np.asarray(batch)[..., 0].astype(np.uint8))
+    plain = lambda batch: predict((np.asarray(batch) if image.ndim == 3 else np.asarray(batch)[..., 0]).astype(np.uint8))
     answer = lime_image.LimeImageExplainer(random_state=seed).explain_instance(
-        np.stack([image]*3, -1), grey, labels=tuple(labels), top_labels=None, hide_color=0, num_samples=n_samples, batch_size=256,
-        segmentation_fn=lambda coloured: grid_segments(coloured.shape[:2], cell), random_seed=seed)
+        image if image.ndim == 3 else np.stack([image]*3, -1), plain, labels=tuple(labels), top_labels=None, hide_color=0, num_samples=n_samples, batch_size=256,
+        segmentation_fn=lambda coloured: grid_segments(coloured.shape[:2], cell or -(-max(image.shape[:2])//7)), random_seed=seed)
     segments = answer.segments
     return {label: np.array([dict(answer.local_exp[label]).get(s, 0) for s in range(segments.max() + 1)])[segments] for label in labels}
 
@@ -301,7 +301,7 @@ def draw_regions(
         row[0].set_title(title, fontsize=9)
         for axis, (label, weights) in zip(row[1:], maps.items()):
             limit = np.abs(weights).max() or 1
-            axis.imshow(image, cmap="gray_r", vmin=0, vmax=510)
+            axis.imshow(image if image.ndim == 2 else image.mean(2), cmap="gray_r", vmin=0, vmax=510)
             axis.imshow(weights, cmap="RdBu", vmin=-limit, vmax=limit, alpha=.6)
             axis.set_title(f"for or against: {classes[label]}", fontsize=9)
     for axis in axes.flat: axis.set_axis_off()

@@ -80,10 +80,13 @@ mlflow.models.set_model(served_model())
 # %% ../nbs/08_registry.ipynb #55402e90
 def served_model(): # `mlflow.pyfunc.PythonModel`
     "What MLflow calls: opens the candidate's folder and answers with class probabilities."
+    import warnings
     import mlflow
-    class ServedModel(mlflow.pyfunc.PythonModel):
-        def load_context(self, context): self.predictor = load_predictor(context.artifacts["candidate"])
-        def predict(self, context, model_input, params=None): return self.predictor.predict_proba(model_input)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Add type hints") # MLflow's hints know no images; the signature says what goes in
+        class ServedModel(mlflow.pyfunc.PythonModel):
+            def load_context(self, context): self.predictor = load_predictor(context.artifacts["candidate"])
+            def predict(self, context, model_input, params=None): return self.predictor.predict_proba(model_input)
     return ServedModel()
 
 # %% ../nbs/08_registry.ipynb #89126cbb

@@ -68,8 +68,9 @@ docs: setup ## the documentation pages, into _docs/
 screenshots: setup ## pictures of the reports and the MLflow UI (needs Chromium)
 	@$(PYTHON) -m fashion_mlops.screenshots
 
-bench: setup ## what the runner costs beside plain papermill
+bench: setup ## what the runner costs beside plain papermill, and what large data of one's own cost
 	@$(PYTHON) benchmarks/runner.py
+	@$(PYTHON) benchmarks/own_data.py
 
 lock: ## compile settings.ini into requirements.txt
 	@uv pip compile setup.py --all-extras --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file requirements.txt

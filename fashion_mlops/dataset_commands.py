@@ -11,8 +11,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from .contract import nearest
 from .core import WorkflowError, home, project_root
 
@@ -159,6 +157,7 @@ def tried(
     rows: int = 5000 # training rows to look for leakage in
 ) -> tuple: # samples, suspects
     "Load and split a dataset that has no file yet."
+    import numpy as np
     from fashion_mlops.data import divided
     from fashion_mlops.dataset_file import load_dataset
     from fashion_mlops.leakage import suspects
@@ -211,6 +210,7 @@ def _image_doubts(samples) -> list[str]:
 # %% ../nbs/12k_dataset_commands.ipynb #650fa442
 def _said(about, samples) -> list[str]:
     "What was found, in lines."
+    import numpy as np
     counts = np.bincount(samples.labels, minlength=len(samples.classes))
     order = np.argsort(-counts, kind="stable")[:8] if len(counts) > 2 else range(len(counts))
     classes = ", ".join(f"{samples.classes[c]} {counts[c]/counts.sum():.1%}" for c in order)

@@ -223,7 +223,7 @@ def _last_run(dataset: str) -> str:
 def _provenance(found: dict[str, dict]) -> str:
     "The numbers that a reader came for: final metrics with intervals, and from where."
     rows = [(name, m["metrics"][name], m["intervals"].get(name)) for m in found.values() for name in m["metrics"]
-            if name in ("valid_accuracy", "valid_macro_f1", "valid_log_loss", "test_accuracy", "test_macro_f1", "test_log_loss") and m["stage"] == "08_registry"]
+            if name.removeprefix("valid_").removeprefix("test_") in ("accuracy", "macro_f1", "log_loss", "roc_auc") and m["stage"] == "08_registry"]
     if not rows: return ""
     cells = "".join(f'<tr><td>{n.replace("_", " ")}</td><td>{v:.4f}</td><td>{f"{i[0]:.4f} to {i[1]:.4f}" if i else ""}</td></tr>' for n, v, i in rows)
     return f"<table><thead><tr><th>candidate of the last run</th><th>value</th><th>95 % interval</th></tr></thead><tbody>{cells}</tbody></table>"

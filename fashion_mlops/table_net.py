@@ -7,6 +7,7 @@ __all__ = ['Waves', 'SharedLayer', 'TableNet', 'TableRecipe', 'TableTrainer', 't
 
 # %% ../nbs/06b_table_net.ipynb #21f0fc6a
 import copy, math, time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -70,12 +71,21 @@ class TableNet(nn.Module):
         for layer in self.layers: x = self.drop(nn.functional.relu(layer(x)))
         return torch.einsum("nmw,mwc->nmc", x, self.head) + self.bias
 
+# %% ../nbs/06b_table_net.ipynb #50a90f60
+@contextmanager
+def _one_thread():
+    "PyTorch keeps to one thread."
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(before)
+
 # %% ../nbs/06b_table_net.ipynb #56bbe029
 @dataclass(frozen=True)
 class TableRecipe:
     "How the net is trained."
     epochs: int = 30 # passes over the training rows, at most
-    most_steps: int = 8000 # steps in all, at most; long tables get fewer passes
+    most_steps: int = 4000 # steps in all, at most; long tables get fewer passes
     batch: int = 256 # rows a step
     rate: float = 2e-3 # highest learning rate
     weight_decay: float = 1e-2
@@ -150,7 +160,7 @@ def table_probabilities(
 ) -> np.ndarray: # float32 (n, classes); rows sum to 1
     "The mean of the members' probabilities."
     net.eval()
-    parts = [net(torch.from_numpy(np.ascontiguousarray(features[i:i + block], np.float32))).softmax(-1).mean(1) for i in range(0, len(features), block)]
+    with _one_thread(): parts = [net(torch.from_numpy(np.ascontiguousarray(features[i:i + block], np.float32))).softmax(-1).mean(1) for i in range(0, len(features), block)]
     return torch.cat(parts).numpy() if parts else np.zeros((0, net.bias.shape[1]), np.float32)
 
 # %% ../nbs/06b_table_net.ipynb #d2c236d5
@@ -165,7 +175,7 @@ def fit(self: TableTrainer,
     if path and path.is_file(): self.resume(path)
     while self.epoch < self.epochs and not self._stuck(patience):
         began = time.perf_counter()
-        loss = self.run_epoch()
+        with _one_thread(): loss = self.run_epoch()
         said = table_probabilities(self.averaged, self.held_x.numpy())[np.arange(len(self.held_y)), self.held_y.numpy()]
         row = {"epoch": self.epoch, "loss": loss, "held_out_loss": float(-np.log(np.clip(said, 1e-15, 1)).mean()), "seconds": time.perf_counter() - began}
         if all(row["held_out_loss"] < old["held_out_loss"] for old in self.history): self.best = copy.deepcopy(self.averaged.state_dict())

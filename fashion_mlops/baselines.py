@@ -60,6 +60,6 @@ def baseline_answers(
 def _models(names: np.ndarray, classes: int, seed: int, threads: int) -> dict:
     "The unfitted models with default settings."
     from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-    models = {"default random forest": RandomForestClassifier(random_state=seed, n_jobs=threads)}
-    if classes <= 100: models["default boosting"] = HistGradientBoostingClassifier(random_state=seed, categorical_features=names)
-    return models
+    if classes > 100: return {}
+    return {"default random forest": RandomForestClassifier(random_state=seed, n_jobs=threads),
+            "default boosting": HistGradientBoostingClassifier(random_state=seed, categorical_features=names)}

@@ -141,7 +141,7 @@ def draw_alarm(
     "The largest score without drift as a histogram, the alarm line, and the windows."
     import matplotlib.pyplot as plt
     figure, axis = plt.subplots(figsize=(8, 3.4))
-    edges = np.geomspace(calibration.null.min() * 0.98, calibration.null.max() * 1.02, 36)
+    edges = np.geomspace(max(calibration.null.min() * 0.98, calibration.null.max() / 1000), calibration.null.max() * 1.02, 36) # two tiny windows may be equal
     axis.hist(calibration.null, edges, color="#c9ced6", label=f"{len(calibration.null)} pairs of windows without drift")
     axis.axvline(1, color="black", lw=1.2, ls="--", label=f"alarm line: {calibration.rate:.2%} of them lie beyond")
     for name, score in scores.items():

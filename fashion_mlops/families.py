@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Family', 'logistic_regression', 'nearest_neighbours', 'random_forest', 'gradient_boosting', 'support_vectors',
-           'multilayer_perceptron', 'families', 'all_cores', 'quiet', 'fitted', 'predicted']
+           'multilayer_perceptron', 'families', 'all_cores', 'quiet', 'for_rows', 'fitted', 'predicted']
 
 # %% ../nbs/04a_families.ipynb #55f39e56
 import os
@@ -70,7 +70,7 @@ def random_forest(
         from sklearn.ensemble import RandomForestClassifier
         return RandomForestClassifier(**parameters, n_jobs=threads, random_state=seed)
     defaults = {"n_estimators": 80, "max_features": 0.06, "min_samples_leaf": 2} if kind == "image" else {"n_estimators": 200, "max_features": 0.3, "min_samples_leaf": 3}
-    return Family("random_forest", "Random forest", make, defaults,
+    return Family("random_forest", "Random forest", make, defaults, most_classes=300, space=
                   lambda trial: {"n_estimators": trial.suggest_int("n_estimators", 60, 200 if kind == "image" else 400),
                                  "max_features": trial.suggest_float("max_features", 0.03, 0.5 if kind == "image" else 1, log=True),
                                  "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 10 if kind == "image" else 30)})
@@ -160,6 +160,15 @@ def quiet(
         for message in ("n_components > n_samples", "X does not have valid feature names", "Got `batch_size`"): warnings.filterwarnings("ignore", message)
         yield
 
+# %% ../nbs/04a_families.ipynb #8ec0fddc
+def for_rows(
+    model, # an unfitted classifier
+    rows: int # that it will be fitted on
+): # the same model
+    "The model, with no more neighbours than there are rows."
+    wanted = model.get_params().get("n_neighbors", 0)
+    return model.set_params(n_neighbors=rows) if wanted > rows else model
+
 # %% ../nbs/04a_families.ipynb #fb0485a5
 def fitted(
     model, # an unfitted classifier
@@ -173,7 +182,7 @@ def fitted(
     last, at = (model.steps[-1][1], f"{model.steps[-1][0]}__sample_weight") if hasattr(model, "steps") else (model, "sample_weight")
     if weights is not None and not has_fit_parameter(last, "sample_weight"):
         raise WorkflowError(f"{type(last).__name__} cannot be fitted with weights for rows. Use class_weights = none, or another family.")
-    with quiet(threads): return model.fit(features, labels, **({} if weights is None else {at: weights}))
+    with quiet(threads): return for_rows(model, len(labels)).fit(features, labels, **({} if weights is None else {at: weights}))
 
 # %% ../nbs/04a_families.ipynb #bb532b09
 def predicted(

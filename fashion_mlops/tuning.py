@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .automl import timed_fold
-from .families import Family, predicted, quiet
+from .families import Family, fitted, predicted, quiet
 from .metrics import deciding_metric, mean_interval, row_losses
 
 # %% ../nbs/06_tuning.ipynb #35bd7f3a
@@ -261,7 +261,7 @@ def validated(
     from concurrent.futures import ThreadPoolExecutor
     classes = classes or max(fit[1].max(), judge[1].max()) + 1
     with quiet(), ThreadPoolExecutor(len(settings)) as pool:
-        models = pool.map(lambda parameters: family.build(parameters, seed).fit(*fit), settings)
+        models = pool.map(lambda parameters: fitted(family.build(parameters, seed), *fit), settings)
         return [predicted(model, judge[0], classes) for model in models]
 
 # %% ../nbs/06_tuning.ipynb #46ee36ba

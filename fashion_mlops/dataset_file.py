@@ -98,7 +98,7 @@ def write_dataset_file(
     "Write a dataset file, whole or not at all."
     import yaml
     standard = DatasetFile(about.name, about.kind)
-    said = {f.name: getattr(about, f.name) for f in fields(DatasetFile) if f.name != "name" and (f.name == "kind" or getattr(about, f.name) != getattr(standard, f.name))}
+    said = {f.name: getattr(about, f.name) for f in fields(DatasetFile) if f.name != "name" and (f.name == "kind" or f.name == "split" and about.kind == "table" or getattr(about, f.name) != getattr(standard, f.name))}
     if about.columns: said["columns"] = {column.name: _line(column) for column in about.columns}
     path = home()/"data"/"datasets"/f"{about.name}.yaml"
     class Short(yaml.SafeDumper): pass

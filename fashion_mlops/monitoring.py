@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .drift import COLOURS, distances, pair_weights
+from .drift import COLOURS, distances, pair_weights, spreads
 from .metrics import is_better
 
 # %% ../nbs/10_monitoring.ipynb #282fe9a8
@@ -125,8 +125,9 @@ def drift_report(
     from evidently.presets import DataDriftPreset
     words = ["predicted_class"]
     shape = DataDefinition(numerical_columns=[c for c in reference if c not in words], categorical_columns=words)
-    preset = DataDriftPreset(columns=list(reference), num_method="wasserstein", cat_method=_register_total_variation(),
-                             per_column_threshold=dict(zip(table.column, table.alarm_line)), drift_share=1 / len(table))
+    own, lines = dict(zip(reference, spreads(reference))), dict(zip(table.column, table.alarm_line))
+    lines |= {c: lines[c] * own[c] / max(float(np.std(reference[c].to_numpy(np.float64))), 0.001) for c in shape.numerical_columns} # Evidently's unit has no floor
+    preset = DataDriftPreset(columns=list(reference), num_method="wasserstein", cat_method=_register_total_variation(), per_column_threshold=lines, drift_share=1 / len(table))
     answer = Report([preset]).run(Dataset.from_pandas(current, shape), Dataset.from_pandas(reference, shape))
     banner = f'<body><h1 style="font:600 1.5rem sans-serif;margin:1rem 2rem 0">{html.escape(title)}</h1>'
     page = answer.get_html_str(as_iframe=False).replace("<head>", f"<head><title>{html.escape(title)}</title>", 1).replace("<body>", banner, 1)

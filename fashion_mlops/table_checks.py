@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .columns import NUMBERS, Column
-from .core import WorkflowError, atomic_path, home
+from .core import WorkflowError, atomic_path, home, project_root
 from .quality import class_expectations, class_frame, copies_of, copy_expectations, dataset_expectations, dataset_frame, label_expectations, severity_for
 from .samples import SPLITS, Samples, stratified
 
@@ -26,7 +26,7 @@ def expected_of(
     if there.empty: return found
     if column.type == "datetime":
         margin = (there.max() - there.min())/10
-        return found | {"low": str((there.min() - margin).floor("s")), "high": str((there.max() + margin).ceil("s")), "outside": 0.01}
+        return found | {"low": str((there.min() - margin).floor("s")), "outside": 0.01} # no end: time goes on
     if column.type in NUMBERS:
         low, high = float(there.min()), float(there.max())
         margin = 0.0 if column.type == "boolean" else (high - low)/10
@@ -41,10 +41,11 @@ def expectations_file(
     seed: int = 0, # of the rows looked at
     most_rows: int = 200_000 # training rows to look at
 ) -> Path: # `data/expectations/<dataset>.yaml`
-    "Where the expectations of a dataset stand; written from the training split when there are none yet."
+    "Where the expectations of a dataset stand, in the home or the project; written from the training split when there are none yet."
     import yaml
-    path = home()/"data"/"expectations"/f"{samples.dataset}.yaml"
-    if path.is_file(): return path
+    places = [base/"data"/"expectations"/f"{samples.dataset}.yaml" for base in dict.fromkeys((home(), project_root()))]
+    if there := next((place for place in places if place.is_file()), None): return there
+    path = places[0]
     rows = samples.rows("train")
     if len(rows) > most_rows: rows = rows[stratified(np.asarray(samples.labels)[rows], most_rows, seed)]
     train = samples.table.iloc[rows]
@@ -97,6 +98,12 @@ def _plain_name(name: str) -> str:
     "The name of a column in the table of rows, which has an `id` of its own."
     return "id (column)" if name == "id" else name
 
+# %% ../nbs/02b_table_checks.ipynb #40212f42
+def _range_words(line: dict) -> str:
+    "A range in words."
+    low, high = line.get("low"), line.get("high")
+    return f"lies between {low} and {high}" if low is not None and high is not None else f"is at least {low}" if high is None else f"is at most {high}"
+
 # %% ../nbs/02b_table_checks.ipynb #acfe2fcc
 def row_expectations(
     lines: dict[str, dict], # from `read_expectations`
@@ -115,7 +122,7 @@ def row_expectations(
         moment = (lambda v: pd.Timestamp(v)) if column.type == "datetime" else (lambda v: v)
         low, high = (moment(line[end]) if line.get(end) is not None else None for end in ("low", "high"))
         if low is not None or high is not None:
-            found.append(gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, mostly=1 - may, description=f"{column.name} lies between {line.get('low')} and {line.get('high')} ({may:.1%} may not)", **how))
+            found.append(gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, mostly=1 - may, description=f"{column.name} {_range_words(line)} ({may:.1%} may not)", **how))
         if line.get("levels"): found.append(gxe.ExpectColumnValuesToBeInSet(column=name, value_set=[str(v) for v in line["levels"]], mostly=1 - may, description=f"{column.name} is one of {len(line['levels'])} levels ({may:.1%} may not)", **how))
     return found
 

@@ -109,10 +109,11 @@ def guessed(
     values = values.combine_chunks() if hasattr(values, "combine_chunks") else values
     rows, there = len(values), values.drop_null()
     if not len(there): return Guess(Column(name, "numeric", False, "every value is missing"))
+    if pa.types.is_nested(values.type) or pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type): return Guess(Column(name, "text", False, f"holds {values.type}, which is no single value"))
     if pa.types.is_boolean(values.type): return Guess(Column(name, "boolean"))
     if pa.types.is_temporal(values.type): return Guess(Column(name, "datetime"))
     if pc.count_distinct(there).as_py() == 1 and len(there) == rows: return Guess(Column(name, "category", False, f"the same value in every row: {str(there[0].as_py())[:40]!r}"))
-    numbers, words = as_numbers(values, decimal) if not pa.types.is_nested(values.type) else None, None
+    numbers = as_numbers(values, decimal)
     good = (rows - numbers.null_count)/len(there)
     if good == 1: return _date_in_digits(name, values) or _number(name, numbers, values, rows)
     words = as_words(values)

@@ -43,7 +43,7 @@ def target_column(
         raise WorkflowError(f"There is no column {wanted!r} to be the target.{nearest(wanted, names)} The columns are {', '.join(names[:30])}{' …' if len(names) > 30 else ''}.")
     likely = [name for name in names if name.lower().strip() in TARGET_NAMES]
     if len(likely) == 1: return likely[0], [f"The target is taken to be {likely[0]!r}, by its name. If it is another: --target COLUMN"]
-    raise WorkflowError(f"Which column is to be predicted? Say so with --target COLUMN. The columns are {', '.join(names[:30])}{' …' if len(names) > 30 else ''}.")
+    raise WorkflowError(f"Which column is to be predicted? Say so with --target COLUMN{'; by their names it could be ' + ' or '.join(likely) if likely else ''}. The columns are {', '.join(name[:40] for name in names[:30])}{' …' if len(names) > 30 else ''}.")
 
 # %% ../nbs/12k_dataset_commands.ipynb #c4650963
 def target_classes(
@@ -119,6 +119,7 @@ def describe_table(
         said, doubts = {"column": column, "classes": classes}, doubts + more_doubts
     if values.null_count: doubts.append(f"{values.null_count:,} of {table.num_rows:,} rows have no value of the target {column!r}; they are left out.")
     columns = [replace(g.column, use=False, reason="the target") if g.column.name == column else g.column for g in guesses]
+    if not any(c.use for c in columns): raise WorkflowError(f"No column of {path.name} is left to learn from: " + "; ".join(f"{c.name} ({c.reason})" for c in columns[:8]) + ". Name a file with more in it.")
     by = {"by": split, **({"column": split_column or _column_to_split_by(split, columns, path)} if split != "class" else {})}
     if by.get("column") and by["column"] not in table.column_names: raise WorkflowError(f"There is no column {by['column']!r} to split by.{nearest(by['column'], table.column_names)}")
     doubts += [doubt for g in guesses if g.column.name != column for doubt in g.doubts] + _split_doubts(split, columns, table)

@@ -139,3 +139,30 @@ def test_an_archive_that_would_run_code_is_refused(home, capsys):
     np.savez(home/"trap.npz", images=np.array([{"a": 1}], dtype=object), labels=np.zeros(1))
     assert cli.main(["dataset", "add", str(home/"trap.npz")]) == 2
     assert "without Python objects" in capsys.readouterr().err
+
+
+def test_amounts_as_people_write_them(home, capsys):
+    lines = ["price,share,rate,kept"] + [f'"€{1000 + i:,}.50",{i}%,{"inf" if i == 3 else i/7:},{("yes", "no")[i % 2]}' for i in range(60)]
+    assert add(home, "money.csv", "\n".join(lines), "--target", "kept") == 0, capsys.readouterr().err
+    table = make_samples("money", 0, 0.2, seed=0).table
+    assert table["price"].tolist() == [1000.5 + i for i in range(60)] and table["share"].tolist() == [float(i) for i in range(60)]
+    assert table["rate"].isna().tolist() == [i == 3 for i in range(60)]
+
+
+def test_parquet_keeps_what_it_knows_and_leaves_out_lists(home, capsys):
+    import datetime
+    import decimal
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+    n, moment = 60, datetime.datetime(2025, 1, 1, tzinfo=datetime.timezone.utc)
+    table = pa.table({"exact": [decimal.Decimal(i*i % 17)/4 for i in range(n)], "word": pa.array(["a", "b", "c"]*20).dictionary_encode(), "at": [moment + datetime.timedelta(hours=i) for i in range(n)],
+                      "parts": [[1, 2]]*n, "kept": [bool(i % 2) for i in range(n)]})
+    parquet.write_table(table, home/"some.parquet")
+    assert cli.main(["dataset", "add", str(home/"some.parquet"), "--target", "kept"]) == 0, capsys.readouterr().err
+    samples = make_samples("some", 0, 0.2, seed=0)
+    assert {c.name: c.type for c in samples.columns} == {"exact": "numeric", "word": "category", "at": "datetime"}
+    assert "no single value" in samples.about["left_out"]["parts"]
+
+
+def test_a_table_with_nothing_to_learn_from_is_refused(home, capsys):
+    refused(home, capsys, "is left to learn from: a (the same value", "still.csv", "a,kept\n" + "\n".join(f"5,{('yes', 'no')[i % 2]}" for i in range(60)), "--target", "kept")

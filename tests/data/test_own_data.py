@@ -142,10 +142,10 @@ def test_an_archive_that_would_run_code_is_refused(home, capsys):
 
 
 def test_amounts_as_people_write_them(home, capsys):
-    lines = ["price,share,rate,kept"] + [f'"€{1000 + i:,}.50",{i}%,{"inf" if i == 3 else i/7:},{("yes", "no")[i % 2]}' for i in range(60)]
+    lines = ["price,share,rate,kept"] + [f'"€{1000 + i:,}.50",{i % 13}%,{"inf" if i == 3 else i*i % 31/7},{("yes", "no")[i % 2]}' for i in range(60)]
     assert add(home, "money.csv", "\n".join(lines), "--target", "kept") == 0, capsys.readouterr().err
     table = make_samples("money", 0, 0.2, seed=0).table
-    assert table["price"].tolist() == [1000.5 + i for i in range(60)] and table["share"].tolist() == [float(i) for i in range(60)]
+    assert table["price"].tolist() == [1000.5 + i for i in range(60)] and table["share"].tolist() == [float(i % 13) for i in range(60)]
     assert table["rate"].isna().tolist() == [i == 3 for i in range(60)]
 
 

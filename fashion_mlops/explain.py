@@ -66,6 +66,8 @@ def judged(
     reason = [f"explains more than {share:.0%} of {len(noise)} shuffled features" if keep else
               "explains nothing" if value == 0 else f"explains no more than noise does: {value:.4f}, noise {threshold:.4f}"
               for value, keep, share in zip(real, kept, beats)]
+    if not kept.any(): # a model needs something: the strongest stay, and the verdict says that they are no better than noise
+        for place in np.argsort(-real, kind="stable")[:3]: kept[place], reason[place] = True, "kept, though nothing explains more than noise: one of the three strongest"
     return pd.DataFrame({"feature": names, "mean_abs_shap": real.round(8), "beats": beats, "kept": kept, "reason": reason})
 
 # %% ../nbs/03b_explain.ipynb #6eb059c5

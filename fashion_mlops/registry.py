@@ -207,7 +207,11 @@ def load_champion(
 ) -> tuple[Predictor, dict]: # the model; version, name, run_id, tags
     "Open the champion; raise `WorkflowError` when there is none or its files have changed."
     version = champion_version(dataset)
-    if version is None: raise WorkflowError(f"No model of {dataset!r} bears the alias champion. Run the pipeline first: fashion-mlops run --dataset {dataset}")
+    if version is None:
+        from fashion_mlops.tracking import client
+        refused = [int(v.version) for v in client().search_model_versions(f"name = '{dataset}'")]
+        if refused: raise WorkflowError(f"{dataset!r} has no champion: the gate refused v{max(refused)}, so there is nothing to serve or to watch. The report of 08_registry says why; better data or features are the way out.")
+        raise WorkflowError(f"No model of {dataset!r} bears the alias champion. Run the pipeline first: fashion-mlops run --dataset {dataset}")
     return load_version(dataset, version)
 
 # %% ../nbs/08_registry.ipynb #d11f8cdb

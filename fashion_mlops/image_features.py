@@ -13,6 +13,7 @@ import math, os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from fastcore.basics import patch
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .core import WorkflowError
@@ -262,32 +263,38 @@ class CompressedPixels(ImageFamily):
         covariance = sum(products.astype(float) for _, products in sums)/len(images) - np.outer(self.mean_, self.mean_)
         return self._keep_directions(covariance)
 
-    def _keep_directions(self, covariance):
-        "The directions of largest variance, each turned so that its strongest pixel is positive."
-        from threadpoolctl import threadpool_limits
-        with threadpool_limits(1): variances, directions = np.linalg.eigh(covariance)
-        directions = directions.T[::-1][:self.n_components]
-        signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(1)])
-        self.explained_ = np.maximum(variances[::-1][:self.n_components], 0)/max(variances.sum(), 1e-12)
-        self.components_, self.mean_ = (directions*signs[:, None]).astype(np.float32), self.mean_.astype(np.float32)
-        return self
-
-    def pooled(self, images):
-        "The toned pixels in rows; of larger images the means of square blocks."
-        x, s = tone(images), self.step_
-        if s == 1: return x.reshape(len(x), -1)
-        height, width = (side//s for side in self.shape_)
-        return x[:, :height*s, :width*s].reshape(len(x), height, s, width, s).mean((2, 4)).reshape(len(x), -1)
-
-    def painted(self, rows):
-        "Rows of pooled pixels as images again."
-        height, width = (side//self.step_ for side in self.shape_)
-        large = np.asarray(rows).reshape(-1, height, width).repeat(self.step_, 1).repeat(self.step_, 2)
-        return np.pad(large, ((0, 0), *((0, side - have) for side, have in zip(self.shape_, large.shape[1:]))))
-
     def measure(self, images): return (self.pooled(images) - self.mean_) @ self.components_.T
 
     def footprint(self): return self.painted(self.components_**2/self.step_**2)
+
+# %% ../nbs/03a_image_features.ipynb #4b1295d0
+@patch
+def _keep_directions(self: CompressedPixels, covariance):
+    "The directions of largest variance, each turned so that its strongest pixel is positive."
+    from threadpoolctl import threadpool_limits
+    with threadpool_limits(1): variances, directions = np.linalg.eigh(covariance)
+    directions = directions.T[::-1][:self.n_components]
+    signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(1)])
+    self.explained_ = np.maximum(variances[::-1][:self.n_components], 0)/max(variances.sum(), 1e-12)
+    self.components_, self.mean_ = (directions*signs[:, None]).astype(np.float32), self.mean_.astype(np.float32)
+    return self
+
+# %% ../nbs/03a_image_features.ipynb #bb0aee2c
+@patch
+def pooled(self: CompressedPixels, images):
+    "The toned pixels in rows; of larger images the means of square blocks."
+    x, s = tone(images), self.step_
+    if s == 1: return x.reshape(len(x), -1)
+    height, width = (side//s for side in self.shape_)
+    return x[:, :height*s, :width*s].reshape(len(x), height, s, width, s).mean((2, 4)).reshape(len(x), -1)
+
+# %% ../nbs/03a_image_features.ipynb #d2c236d5
+@patch
+def painted(self: CompressedPixels, rows):
+    "Rows of pooled pixels as images again."
+    height, width = (side//self.step_ for side in self.shape_)
+    large = np.asarray(rows).reshape(-1, height, width).repeat(self.step_, 1).repeat(self.step_, 2)
+    return np.pad(large, ((0, 0), *((0, side - have) for side, have in zip(self.shape_, large.shape[1:]))))
 
 # %% ../nbs/03a_image_features.ipynb #f890d4a9
 FAMILIES = {"hog": "oriented gradients", "zone": "zone intensities", "profile": "profiles", "shape": "shape", "pca": "compressed pixels", "colour": "colours"}

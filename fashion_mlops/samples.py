@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 
 from .columns import Column, column_of, plain_column
 from .contract import nearest
@@ -62,11 +63,6 @@ class Samples:
     @property
     def table(self): return self._only("table")
 
-    def _only(self, kind: str):
-        "The inputs, when they are of that kind."
-        if self.kind == kind: return self.inputs
-        raise WorkflowError(f"{self.dataset} holds samples of the kind {self.kind}, expected {kind}. Ask for samples.inputs, or look at samples.kind first.")
-
     def rows(self,
         split: str # train, valid or test
     ) -> np.ndarray: # int64 row numbers, ascending
@@ -80,15 +76,24 @@ class Samples:
         "Inputs of some rows."
         return self.inputs.iloc[rows].reset_index(drop=True) if self.kind == "table" else self.inputs[rows]
 
-    def take(self,
-        split: str, # train, valid or test
-        limit: int | None = None, # at most so many rows, stratified
-        seed: int = 0 # of the choice when there is a limit
-    ) -> tuple: # inputs and labels
-        "Inputs and labels of a split, in memory."
-        rows = self.rows(split)
-        if limit is not None and limit < len(rows): rows = rows[stratified(self.labels[rows], limit, seed)]
-        return self.at(rows), self.labels[rows]
+# %% ../nbs/00i_samples.ipynb #4b1295d0
+@patch
+def _only(self: Samples, kind: str):
+    "The inputs, when they are of that kind."
+    if self.kind == kind: return self.inputs
+    raise WorkflowError(f"{self.dataset} holds samples of the kind {self.kind}, expected {kind}. Ask for samples.inputs, or look at samples.kind first.")
+
+# %% ../nbs/00i_samples.ipynb #bb0aee2c
+@patch
+def take(self: Samples,
+    split: str, # train, valid or test
+    limit: int | None = None, # at most so many rows, stratified
+    seed: int = 0 # of the choice when there is a limit
+) -> tuple: # inputs and labels
+    "Inputs and labels of a split, in memory."
+    rows = self.rows(split)
+    if limit is not None and limit < len(rows): rows = rows[stratified(self.labels[rows], limit, seed)]
+    return self.at(rows), self.labels[rows]
 
 # %% ../nbs/00i_samples.ipynb #4aaf2fc0
 ABOUT = {"target": "what is predicted, in words", "caveat": "what the results must not be taken for", "left_out": "reason by column that no model may see",

@@ -9,6 +9,7 @@ __all__ = ['TableFamily', 'NumberFeatures', 'CategoryFeatures', 'GradeFeatures',
 import re
 
 import numpy as np
+from fastcore.basics import patch
 from sklearn.base import BaseEstimator, TransformerMixin
 
 # %% ../nbs/03d_table_families.ipynb #3474f514
@@ -98,15 +99,6 @@ class CategoryFeatures(TableFamily):
             if facts["many"]: self._learn_target(name, facts, X, y)
             self.facts_[name] = facts
 
-    def _learn_target(self, name, facts, X, y):
-        "Sums of the target by level, for the classes that get a feature: the second of two, else the five most frequent."
-        self.shown_ = [1] if self.classes == 2 else [int(k) for k in np.argsort(-np.bincount(y, minlength=self.classes), kind="stable")[:5]]
-        codes = _codes(X[name], facts["levels"])
-        facts["prior"] = np.array([(y == k).mean() for k in self.shown_])
-        facts["sums"] = np.stack([np.bincount(codes[codes >= 0], (y == k)[codes >= 0].astype(float), len(facts["levels"])) for k in self.shown_], 1)
-        self.add(f"category_{name}_frequency", name, f"how frequent {name} is")
-        for k in self.shown_: self.add(f"category_{name}_target" + ("" if self.classes == 2 else f"_{k}"), name, f"target of training rows with the same {name}" + ("" if self.classes == 2 else f", class {k}"))
-
     def measure(self, X, out, left_out=None):
         place = 0
         for name, facts in self.facts_.items():
@@ -118,17 +110,6 @@ class CategoryFeatures(TableFamily):
             if facts["missing"]: out[:, place] = codes == -1; place += 1
             if facts["many"]: place = self._measure_target(name, facts, codes, out, place, left_out)
 
-    def _measure_target(self, name, facts, codes, out, place, left_out):
-        "Frequency and target means; of training rows without the rows of their own fold."
-        counts, sums = facts["counts"].astype(float), facts["sums"]
-        known = np.where(codes >= 0, codes, len(counts))
-        counts_of, sums_of = np.append(counts, 0)[known], np.vstack([sums, np.zeros(sums.shape[1])])[known]
-        out[:, place] = np.log1p(counts_of)
-        prior = np.broadcast_to(facts["prior"], sums_of.shape)
-        if left_out is not None: counts_of, sums_of, prior = left_out(codes, counts_of, sums_of, prior, self.shown_)
-        out[:, place + 1:place + 1 + len(self.shown_)] = (sums_of + self.strength*prior)/(counts_of[:, None] + self.strength)
-        return place + 1 + len(self.shown_)
-
     def fit_transform(self, X, y=None, **_):
         "Features of the training rows, with targets from other folds only."
         self.fit(X, y)
@@ -136,17 +117,43 @@ class CategoryFeatures(TableFamily):
         if self.features_: self.measure(X, out, None if y is None else self._without_own_fold(np.asarray(y)))
         return out
 
-    def _without_own_fold(self, y, folds: int = 5):
-        "A function that takes each row's own fold out of counts, sums and prior."
-        fold = np.random.default_rng(self.seed).permutation(len(y)) % folds
-        def left_out(codes, counts, sums, prior, shown):
-            there, key = codes >= 0, fold*(codes.max(initial=0) + 1) + np.maximum(codes, 0)
-            size = int(key.max()) + 1
-            counts = counts - np.where(there, np.bincount(key[there], minlength=size)[key], 0)
-            own = np.stack([np.bincount(key[there], (y == k)[there].astype(float), size)[key] for k in shown], 1)
-            others = np.stack([[(y == k)[fold != f].mean() for f in range(folds)] for k in shown], 1)[fold]
-            return counts, sums - own*there[:, None], others
-        return left_out
+# %% ../nbs/03d_table_families.ipynb #4b1295d0
+@patch
+def _learn_target(self: CategoryFeatures, name, facts, X, y):
+    "Sums of the target by level, for the classes that get a feature: the second of two, else the five most frequent."
+    self.shown_ = [1] if self.classes == 2 else [int(k) for k in np.argsort(-np.bincount(y, minlength=self.classes), kind="stable")[:5]]
+    codes = _codes(X[name], facts["levels"])
+    facts["prior"] = np.array([(y == k).mean() for k in self.shown_])
+    facts["sums"] = np.stack([np.bincount(codes[codes >= 0], (y == k)[codes >= 0].astype(float), len(facts["levels"])) for k in self.shown_], 1)
+    self.add(f"category_{name}_frequency", name, f"how frequent {name} is")
+    for k in self.shown_: self.add(f"category_{name}_target" + ("" if self.classes == 2 else f"_{k}"), name, f"target of training rows with the same {name}" + ("" if self.classes == 2 else f", class {k}"))
+
+# %% ../nbs/03d_table_families.ipynb #bb0aee2c
+@patch
+def _measure_target(self: CategoryFeatures, name, facts, codes, out, place, left_out):
+    "Frequency and target means; of training rows without the rows of their own fold."
+    counts, sums = facts["counts"].astype(float), facts["sums"]
+    known = np.where(codes >= 0, codes, len(counts))
+    counts_of, sums_of = np.append(counts, 0)[known], np.vstack([sums, np.zeros(sums.shape[1])])[known]
+    out[:, place] = np.log1p(counts_of)
+    prior = np.broadcast_to(facts["prior"], sums_of.shape)
+    if left_out is not None: counts_of, sums_of, prior = left_out(codes, counts_of, sums_of, prior, self.shown_)
+    out[:, place + 1:place + 1 + len(self.shown_)] = (sums_of + self.strength*prior)/(counts_of[:, None] + self.strength)
+    return place + 1 + len(self.shown_)
+
+# %% ../nbs/03d_table_families.ipynb #d2c236d5
+@patch
+def _without_own_fold(self: CategoryFeatures, y, folds: int = 5):
+    "A function that takes each row's own fold out of counts, sums and prior."
+    fold = np.random.default_rng(self.seed).permutation(len(y)) % folds
+    def left_out(codes, counts, sums, prior, shown):
+        there, key = codes >= 0, fold*(codes.max(initial=0) + 1) + np.maximum(codes, 0)
+        size = int(key.max()) + 1
+        counts = counts - np.where(there, np.bincount(key[there], minlength=size)[key], 0)
+        own = np.stack([np.bincount(key[there], (y == k)[there].astype(float), size)[key] for k in shown], 1)
+        others = np.stack([[(y == k)[fold != f].mean() for f in range(folds)] for k in shown], 1)[fold]
+        return counts, sums - own*there[:, None], others
+    return left_out
 
 # %% ../nbs/03d_table_families.ipynb #b5176b02
 class GradeFeatures(TableFamily):

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 
 import numpy as np
+from fastcore.basics import patch
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .columns import plain_column
@@ -102,24 +103,6 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         parts = self._fitted(X, y, lambda family, X, y: family.fit_transform(X, y) if y is not None else family.fit(X).transform(X))
         return np.concatenate(parts, 1)
 
-    def _fitted(self, X, y, do):
-        "Apply `do` to each new family."
-        if not len(X): raise WorkflowError("No rows to fit the features on: expected at least one training row. Look at the splits in 01_data.")
-        columns = [c if isinstance(c, dict) else plain_column(c) for c in self.columns]
-        wide = sum(c["type"] == "category" for c in columns)
-        more = {"category": {"most": int(np.clip((self.most - 2*len(columns))//max(wide, 1), 2, 12))}}
-        self.families_ = {prefix: family(columns, self.classes, **more.get(prefix, {})) for prefix, (family, _) in FAMILIES.items()}
-        self.needed_ = [c["name"] for c in columns]
-        self._checked(X)
-        parts = [do(family, X, y) for family in self.families_.values()]
-        if not len(self.get_feature_names_out()): raise WorkflowError("No column of the table says anything: all are constant or empty in the training rows. Look at 02_quality.")
-        return parts
-
-    def _checked(self, X):
-        "The frame, when no column is missing."
-        if absent := [name for name in self.needed_ if name not in X.columns]: raise WorkflowError(f"The column {absent[0]!r} is missing ({len(absent)} of {len(self.needed_)} are); expected {', '.join(self.needed_[:12])}{' …' if len(self.needed_) > 12 else ''}.")
-        return X
-
     def transform(self, X):
         "One float32 row of features for each row, some thousand rows at a time."
         self._checked(X)
@@ -131,6 +114,30 @@ class TableFeatures(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features=None): return np.concatenate([family.get_feature_names_out() for family in self.families_.values()])
 
-    def described(self) -> list[tuple[str, str, str, str]]:
-        "For each feature: name, family in words, source column, what it means."
-        return [(name, FAMILIES[prefix][1], column, words) for prefix, family in self.families_.items() for name, column, words in family.features_]
+# %% ../nbs/03f_table_features.ipynb #4b1295d0
+@patch
+def _fitted(self: TableFeatures, X, y, do):
+    "Apply `do` to each new family."
+    if not len(X): raise WorkflowError("No rows to fit the features on: expected at least one training row. Look at the splits in 01_data.")
+    columns = [c if isinstance(c, dict) else plain_column(c) for c in self.columns]
+    wide = sum(c["type"] == "category" for c in columns)
+    more = {"category": {"most": int(np.clip((self.most - 2*len(columns))//max(wide, 1), 2, 12))}}
+    self.families_ = {prefix: family(columns, self.classes, **more.get(prefix, {})) for prefix, (family, _) in FAMILIES.items()}
+    self.needed_ = [c["name"] for c in columns]
+    self._checked(X)
+    parts = [do(family, X, y) for family in self.families_.values()]
+    if not len(self.get_feature_names_out()): raise WorkflowError("No column of the table says anything: all are constant or empty in the training rows. Look at 02_quality.")
+    return parts
+
+# %% ../nbs/03f_table_features.ipynb #bb0aee2c
+@patch
+def _checked(self: TableFeatures, X):
+    "The frame, when no column is missing."
+    if absent := [name for name in self.needed_ if name not in X.columns]: raise WorkflowError(f"The column {absent[0]!r} is missing ({len(absent)} of {len(self.needed_)} are); expected {', '.join(self.needed_[:12])}{' …' if len(self.needed_) > 12 else ''}.")
+    return X
+
+# %% ../nbs/03f_table_features.ipynb #d2c236d5
+@patch
+def described(self: TableFeatures) -> list[tuple[str, str, str, str]]:
+    "For each feature: name, family in words, source column, what it means."
+    return [(name, FAMILIES[prefix][1], column, words) for prefix, family in self.families_.items() for name, column, words in family.features_]

@@ -17,7 +17,7 @@ def classical(samples, tmp_path_factory):
     from sklearn.linear_model import LogisticRegression
     from fashion_mlops.features import feature_pipeline
     from fashion_mlops.model_file import save_model_file
-    from fashion_mlops.training import load_predictor, save_candidate
+    from fashion_mlops.predictor import load_predictor, save_candidate
     folder = tmp_path_factory.mktemp("classical")
     images, labels = samples.take("train")
     pipeline = feature_pipeline(n_components=20).fit(images)
@@ -31,7 +31,7 @@ def classical(samples, tmp_path_factory):
 def net(samples, tmp_path_factory):
     "A narrow net after a few epochs, saved and loaded."
     from fashion_mlops.net import Recipe, Trainer
-    from fashion_mlops.training import load_predictor, save_candidate
+    from fashion_mlops.predictor import load_predictor, save_candidate
     trainer = Trainer(Recipe(epochs=8, width=16, batch=32, seed=1), *samples.take("train"), classes=10, threads=2)
     trainer.fit(tell=lambda line: None)
     about = {"name": "net", "classes": samples.classes, "shape": [28, 28], "mirror_average": True,

@@ -73,6 +73,7 @@ bench: setup ## what the runner costs beside plain papermill, and what large dat
 	@$(PYTHON) benchmarks/own_data.py
 
 lock: ## compile settings.ini into requirements.txt
+	@touch setup.py # or uv answers from its cache
 	@uv pip compile setup.py --all-extras --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file requirements.txt
 
 wheel: setup ## build a wheel into dist/

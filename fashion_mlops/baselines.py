@@ -43,6 +43,7 @@ def baseline_answers(
     threads: int = 0 # 0 for all cores
 ) -> tuple[dict[str, dict[str, np.ndarray]], int]: # probabilities by baseline and by name of the rows; rows fitted on
     "What the baselines say."
+    from threadpoolctl import threadpool_limits
     from fashion_mlops.families import all_cores, predicted
     labels, classes = np.asarray(samples.labels).astype(np.int64), len(samples.classes)
     train = samples.rows("train")
@@ -51,8 +52,9 @@ def baseline_answers(
     if samples.kind != "table": return answers, len(train)
     if len(train) > most_rows: train = train[stratified(labels[train], most_rows, seed)]
     values, names = raw_columns(samples)
-    for title, model in _models(names & (np.nanmax(np.nan_to_num(values), 0) < 255), classes, seed, all_cores(threads)).items():
-        model.fit(values[train], labels[train])
+    threads = all_cores(threads) if len(train) > 20_000 else 1 # threads that meet after each of a thousand small sums wait for a busy machine
+    for title, model in _models(names & (np.nanmax(np.nan_to_num(values), 0) < 255), classes, seed, threads).items():
+        with threadpool_limits(threads): model.fit(values[train], labels[train])
         answers[title] = {name: predicted(model, values[part], classes) for name, part in rows.items()}
     return answers, len(train)
 

@@ -10,7 +10,7 @@ export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow docs screenshots bench lock wheel clean
+.PHONY: help setup all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ lab: setup ## JupyterLab on the notebooks
 mlflow: setup ## the MLflow UI on the runs, at http://127.0.0.1:5000
 	@$(VENV)/bin/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
+optuna: setup ## Optuna's dashboard on the last tuning, at http://127.0.0.1:8080
+	@$(VENV)/bin/fashion-mlops study $(if $(DATASET),--dataset $(DATASET))
+
 docs: setup ## the documentation pages, into _docs/
 	@$(PYTHON) -m fashion_mlops.documentation
 
@@ -71,6 +74,13 @@ screenshots: setup ## pictures of the reports and the MLflow UI (needs Chromium)
 bench: setup ## what the runner costs beside plain papermill, and what large data of one's own cost
 	@$(PYTHON) benchmarks/runner.py
 	@$(PYTHON) benchmarks/own_data.py
+
+bench-models: setup ## the models' tables: net, compression, tuning, AutoML, side by side; JSON into reports/benchmarks (an hour and a half on 4 cores)
+	@mkdir -p reports/benchmarks
+	@for what in epochs ablation transfer race; do echo "== net: $$what"; $(PYTHON) benchmarks/net.py $$what --output reports/benchmarks/net_$$what.json || exit 1; done
+	@echo "== compression"; $(PYTHON) benchmarks/compression.py --output reports/benchmarks/compression.json
+	@echo "== tuning"; $(PYTHON) benchmarks/tuning.py --output reports/benchmarks/tuning.json
+	@echo "== AutoML"; $(PYTHON) benchmarks/automl.py --output reports/benchmarks/automl.json
 
 lock: ## compile settings.ini into requirements.txt
 	@touch setup.py # or uv answers from its cache

@@ -18,7 +18,7 @@ from sklearn.feature_selection import SelectorMixin
 from .columns import plain_column
 from .core import WorkflowError
 from .data import Samples
-from .image_features import IMAGE_TYPES, feature_family, image_families, spoken
+from .image_families import IMAGE_TYPES, feature_family, image_families, spoken
 from .table_features import TABLE_TYPES, TableFeatures
 from .model_file import load_model_file
 

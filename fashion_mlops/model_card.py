@@ -65,7 +65,7 @@ def model_card(
 {'**Trained on synthetic data, drawn in code.** ' if decision['synthetic'] else ''}Candidate `{decision['candidate']}`: {_made(about)}. Decision: {decision['outcome']} ({'; '.join(decision['reasons'])}).
 
 ## Data
-Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: {licence or 'not stated'}), {_input_words(about)}. Target: {about.get('target') or 'the class'}; classes: {named}. Splits: {data.get('split_rule') or 'official where the source has them, else at random by class'}. Fitted on the train split only, chosen on valid, reported on test, which has been read {decision['test_reads']} times so far.{_left_out(data)}
+Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: {licence or 'not stated'}), {_input_words(about)}. Target: {about.get('target') or 'the class'}; classes: {named}. Splits: {data.get('split_rule') or 'official where the source has them, else at random by class'}. Fitted on the train split only, chosen on valid, reported on test, which has been read {decision['test_reads']} time{'s'*(decision['test_reads'] > 1)} so far, by {decision.get('test_readers', 1)} candidate{'s'*(decision.get('test_readers', 1) > 1)}.{_left_out(data)}
 
 ## Intended use
 {data.get('caveat') or f"To tell these {len(classes)} classes apart in data that came about like the training data. Not for data of another origin, nor for anything that is none of the classes: the model has no way to say so."}{threshold}
@@ -82,8 +82,11 @@ Means with 95 % bootstrap intervals over rows; another training run may move the
 |---|---|---|---|---|
 {_class_rows(decision['by_class'])}
 
+## Probabilities
+{_promise(decision)}
+
 ## Limits
-Least often recognised: {', '.join(f"{r['class']} ({r['recall']:.3f})" for r in weak)}. Most often confused: {'; '.join(f"{a} taken for {b} ({n} times)" for a, b, n in decision['confused'])}. The calibration error on test is {decision['metrics']['test_calibration_error']:.3f}. Drift is watched by `10_monitoring`.
+Least often recognised: {', '.join(f"{r['class']} ({r['recall']:.3f})" for r in weak)}. Most often confused: {'; '.join(f"{a} taken for {b} ({n} times)" for a, b, n in decision['confused'])}. Drift is watched by `10_monitoring`.
 
 ## Loading
 ```python
@@ -92,6 +95,15 @@ predictor, version = load_version("{decision['dataset']}", {decision['version']}
 predictor.predict_proba(inputs)   # {_example(about)} -> (n, {len(classes)})
 ```
 """
+
+# %% ../nbs/08b_model_card.ipynb #efb46668
+def _promise(decision: dict) -> str:
+    "How far probabilities and prediction sets can be taken at their word."
+    out = f"Calibrated on valid at temperature {decision.get('temperature', 1):.3f}; the calibration error on test is {shown(decision['metrics']['test_calibration_error'], decision['intervals'].get('test_calibration_error'))}."
+    if not (promise := decision.get("conformal")): return out + " Too few validation rows to promise a coverage of prediction sets."
+    kept, worst = decision["coverage"], min(decision["coverage"]["by_class"], key=lambda row: row["coverage"])
+    return out + (f" Prediction sets (`predictor.predict_set`) promise to hold the true class in {promise['coverage']:.0%} of rows like these; on test they do in {kept['coverage']:.1%} ({kept['low']:.1%} to {kept['high']:.1%}), "
+                  f"with {kept['mean_size']:.2f} classes on average. The promise is about all rows together: of {worst['class']} it is {worst['coverage']:.1%}.")
 
 # %% ../nbs/08b_model_card.ipynb #a9565a2a
 def _left_out(data: dict) -> str:

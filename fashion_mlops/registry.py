@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SCRIPT', 'MLFLOW_TYPES', 'Decision', 'gate', 'registry_lock', 'served_model', 'pinned', 'find_version',
            'model_signature', 'register_candidate', 'verified_candidate', 'champion_version', 'load_version',
-           'load_champion', 'promote', 'count_test_read']
+           'load_champion', 'promote', 'readings_of', 'note_test_reading']
 
 # %% ../nbs/08_registry.ipynb #a617e439
 import fcntl, os, tempfile
@@ -83,7 +83,7 @@ def served_model(): # `mlflow.pyfunc.PythonModel`
     import warnings
     import mlflow
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Add type hints") # MLflow's hints know no images; the signature says what goes in
+        warnings.filterwarnings("ignore", ".*Add type hints") # MLflow's hints know no images; the signature says what goes in
         class ServedModel(mlflow.pyfunc.PythonModel):
             def load_context(self, context): self.predictor = load_predictor(context.artifacts["candidate"])
             def predict(self, context, model_input, params=None): return self.predictor.predict_proba(model_input)
@@ -227,15 +227,27 @@ def promote(
             raise WorkflowError(f"The champion of {dataset!r} became v{current} while v{version} was compared with v{expected}. Run 08_registry again.")
         client().set_registered_model_alias(dataset, "champion", str(version))
 
-# %% ../nbs/08_registry.ipynb #b1535681
-def count_test_read(
-    dataset: str, # registered model, which exists
-    dataset_digest: str # of the samples
-) -> int: # readings so far, this one included
-    "Note one more reading of these test rows."
-    from fashion_mlops.tracking import client
-    with registry_lock():
-        key = f"test_reads.{dataset_digest[:12]}"
-        count = int(client().get_registered_model(dataset).tags.get(key, 0)) + 1
-        client().set_registered_model_tag(dataset, key, str(count))
-    return count
+# %% ../nbs/08_registry.ipynb #3e47f097
+def readings_of(
+    runs # MLflow runs that bear the mark
+) -> list[dict]: # when, run_id, candidate; oldest first
+    "What the marks say."
+    rows = [{"when": run.data.tags["test_reading.at"], "run_id": run.info.run_id, "candidate": run.data.tags["test_reading.candidate"]} for run in runs]
+    return sorted(rows, key=lambda row: (row["when"], row["run_id"]))
+
+# %% ../nbs/08_registry.ipynb #99c346ad
+def note_test_reading(
+    dataset: str, # its MLflow experiment
+    run_id: str, # of the stage that is about to read
+    dataset_digest: str, # of the samples
+    candidate_digest: str # of the model that will be measured
+) -> list[dict]: # readings of these test rows so far, oldest first: when, run_id, candidate
+    "Note a reading of the test rows; once a run."
+    from fashion_mlops.core import now
+    from fashion_mlops.tracking import client, experiment_id
+    for key, value in {"test_reading.at": now(), "test_reading.candidate": candidate_digest, "test_reading": dataset_digest}.items(): client().set_tag(run_id, key, value)
+    found, token = [], None
+    while token is None or token:
+        page = client().search_runs([experiment_id(dataset)], f"tags.test_reading = '{dataset_digest}'", run_view_type=3, page_token=token) # 3: deleted runs count too
+        found, token = [*found, *page], page.token or ""
+    return readings_of(found)

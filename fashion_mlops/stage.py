@@ -85,7 +85,7 @@ class Stage:
         writes: list[str] = (), # artifacts that it writes, all of them, every time
     ):
         self.name, self.reads, self.writes = name, list(reads), list(writes)
-        self.params, self.metrics, self.intervals, self.facts, self.pictures = {}, {}, {}, {}, []
+        self.params, self.metrics, self.intervals, self.facts, self.pictures, self.curves = {}, {}, {}, {}, [], {}
         self.read_digests, self.watched = {}, {}
         self.run_id, self.context = None, {}
 
@@ -183,6 +183,15 @@ def log(self: Stage,
 
 # %% ../nbs/00c_stage.ipynb #fb2cfad9
 @patch
+def log_curve(self: Stage,
+    name: str, # such as `net_loss`
+    values: list[float] # one a step, in order
+):
+    "Remember how a number went, step by step; in MLflow it is a curve."
+    self.curves[name] = [float(value) for value in values]
+
+# %% ../nbs/00c_stage.ipynb #01e26fc4
+@patch
 def picture(self: Stage,
     figure, # a matplotlib figure, or PNG bytes
     caption: str, # one sentence on what it shows
@@ -206,7 +215,7 @@ def file_stamp(
     if not path.is_file(): return "gone"
     return digest_path(path) if path.stat().st_size < 1 << 20 else f"{path.stat().st_size} bytes, {path.stat().st_mtime_ns}"
 
-# %% ../nbs/00c_stage.ipynb #01e26fc4
+# %% ../nbs/00c_stage.ipynb #4d20acde
 @patch
 def watch(self: Stage,
     *paths: Path | str # files or folders outside the artifacts, as they are now
@@ -214,7 +223,7 @@ def watch(self: Stage,
     "Note what else decided this run: when it changes, the stage is stale."
     self.watched |= {str(Path(path).resolve()): file_stamp(path) for path in paths}
 
-# %% ../nbs/00c_stage.ipynb #4d20acde
+# %% ../nbs/00c_stage.ipynb #dd7c2144
 @patch
 def scratch(self: Stage,
     *key # everything that the kept work depends on
@@ -235,7 +244,7 @@ def _entry(path: Path, relative: str) -> dict:
         entry |= {"rows": parquet.read_metadata(path).num_rows, "schema": {f.name: str(f.type) for f in schema}}
     return entry
 
-# %% ../nbs/00c_stage.ipynb #dd7c2144
+# %% ../nbs/00c_stage.ipynb #83300180
 @patch
 def _manifest(self: Stage, headline: str) -> dict:
     "Everything there is to say about this run of the stage."
@@ -243,7 +252,7 @@ def _manifest(self: Stage, headline: str) -> dict:
     facts = {k: self.facts.get(k, known.get(k)) for k in ("dataset_digest", "synthetic", "kind", "classes")}
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.time() - self.began, 2),
             "headline": headline, "seed": self.seed, "profile": self.profile, **facts, "params": self.params, "metrics": self.metrics,
-            "intervals": self.intervals, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
+            "intervals": self.intervals, "curves": self.curves, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
             "reads": self.read_digests, "watched": self.watched, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
             "run_id": self.run_id, "logged": False, "fingerprint": self.context.get("fingerprint"), "lock_digest": self.context.get("lock_digest")}
 
@@ -261,7 +270,7 @@ def log_to_mlflow(
     write_json(folder/f"{manifest['stage']}.json", manifest)
     return manifest
 
-# %% ../nbs/00c_stage.ipynb #83300180
+# %% ../nbs/00c_stage.ipynb #8ffef6e9
 @patch
 def finish(self: Stage,
     headline: str # the one thing to know about this run, such as `accuracy 0.931 (0.926 to 0.936)`

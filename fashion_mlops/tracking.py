@@ -151,14 +151,15 @@ def log_manifest(
     manifest: dict, # a stage's manifest
     folder: Path | str | None = None # folder of small files to log with it
 ):
-    "Send a manifest to MLflow: parameters, metrics, intervals, tags, dataset, and the manifest itself."
+    "Send a manifest to MLflow: parameters, metrics, intervals, curves, tags, dataset, and the manifest itself."
     from mlflow.entities import Metric, Param, RunTag
     moment, send = int(time.time() * 1000), client()
     numbers = {k: v for k, v in manifest.get("metrics", {}).items() if v is not None}
     for name, (low, high) in manifest.get("intervals", {}).items(): numbers |= {f"{name}_low": low, f"{name}_high": high}
     tags = {k: manifest[k] for k in ("dataset", "dataset_digest", "synthetic", "headline", "profile", "seed", "lock_digest", "token") if manifest.get(k) is not None}
     tags["fingerprint"] = (manifest.get("fingerprint") or {}).get("digest", "none")
-    send.log_batch(run_id, metrics=[Metric(k, float(v), moment, 0) for k, v in numbers.items()],
+    steps = [Metric(name, float(value), moment, step) for name, values in manifest.get("curves", {}).items() for step, value in enumerate(values, 1)]
+    send.log_batch(run_id, metrics=[Metric(k, float(v), moment, 0) for k, v in numbers.items()] + steps[:900],
                    params=[Param(k, str(v)[:6000]) for k, v in manifest.get("params", {}).items()],
                    tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()])
     if manifest.get("dataset_digest"): send.log_inputs(run_id, [_dataset_input(manifest)])

@@ -74,7 +74,7 @@ def measured(
     predictor = load_predictor(folder)
     answers = predictor.predict_proba(inputs)
     return answers, {"kind": predictor.kind, "metrics": classification_metrics(labels, answers), "intervals": metric_intervals(labels, answers, seed),
-                     "bytes": sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()), **milliseconds(predictor, inputs[:200])}
+                     "bytes": sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file() and p.suffix != ".onnx"), **milliseconds(predictor, inputs[:200])}
 
 # %% ../nbs/07_training.ipynb #4f68a0de
 def ranked(

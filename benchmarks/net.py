@@ -1,0 +1,185 @@
+"""The net's recipe on Fashion-MNIST: accuracy for epochs, time to an accuracy, what each part brings, transfer to few labels.
+
+python benchmarks/net.py epochs|race|ablation|transfer|accelerator [--seeds 5] [--epochs 5] [--output FILE]
+
+epochs       accuracy on validation and test rows after so many epochs, over seeds
+race         time to --target on validation rows: our recipe and an ordinary one (float32, DataLoader, AdamW, one-cycle) on the
+             same net, epoch by epoch in turn, each counting its own time
+ablation     the recipe without each of its parts, over seeds, on validation rows
+transfer     five classes learned from 100 to 10,000 labels, from nothing and from a net that knows the other five
+accelerator  epochs on an accelerator: time of the training loop alone; says so where there is none
+
+Data are found as everywhere: data/raw, then FASHION_MLOPS_MIRROR, then downloaded. 54,000 training rows, 6,000 validation rows
+of the official training set (seed 42), the official 10,000 test rows.
+"""
+import argparse
+import json
+import os
+import platform
+import time
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from fashion_mlops.data import make_samples
+from fashion_mlops.net import choose_device, choose_precision, net_for, probabilities
+from fashion_mlops.trainer import Recipe, Trainer
+from fashion_mlops.transfer import start_from
+
+DEVICE = choose_device()
+RECIPE = Recipe(epochs=5, precision=choose_precision("auto", DEVICE))
+
+
+def quiet(line: str): pass
+
+
+def accuracy(net, images, labels, mirror_average: bool = True) -> float: return float((probabilities(net, images, mirror_average).argmax(1) == labels).mean())
+
+
+def spread(values: list[float]) -> dict: return {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None, "values": values}
+
+
+def trained(recipe: Recipe, images, labels, classes: int = 10, net=None) -> tuple:
+    "A trained net and the seconds of its training loop."
+    trainer = Trainer(recipe, images, labels, classes, net=net)
+    if DEVICE.type == "cuda": torch.cuda.synchronize()
+    began = time.perf_counter()
+    trainer.fit(tell=quiet)
+    if DEVICE.type == "cuda": torch.cuda.synchronize()
+    return trainer.net, time.perf_counter() - began
+
+
+def epochs(data, options) -> dict:
+    rows = []
+    for seed in range(options.seeds):
+        net, seconds = trained(replace(RECIPE, epochs=options.epochs, width=options.width, cutout=options.cutout, seed=seed), *data["train"])
+        rows.append({"valid": accuracy(net, *data["valid"]), "test": accuracy(net, *data["test"]), "test_alone": accuracy(net, *data["test"], False), "seconds": seconds})
+        print(f"seed {seed}: " + ", ".join(f"{name} {value:.4f}" for name, value in rows[-1].items()), flush=True)
+    return {"epochs": options.epochs, "weights": sum(p.numel() for p in net.parameters()), **{name: spread([row[name] for row in rows]) for name in rows[0]}}
+
+
+class Ordinary:
+    "What most people write: float32, a DataLoader with transforms of single pictures, AdamW, one cycle."
+    def __init__(self, recipe: Recipe, images, labels):
+        from PIL import Image
+        from torchvision import transforms
+        steps = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(28, padding=1), transforms.PILToTensor()]
+        self.net, self.epoch, self.seconds, turn = net_for(images, 10, width=recipe.width), 0, 0., transforms.Compose(steps)
+        class Pictures(torch.utils.data.Dataset):
+            def __len__(self): return len(images)
+            def __getitem__(self, row): return turn(Image.fromarray(images[row]))[0], int(labels[row])
+        self.loader = torch.utils.data.DataLoader(Pictures(), batch_size=recipe.batch, shuffle=True, num_workers=2, drop_last=True, persistent_workers=True)
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=2e-3, weight_decay=0.01)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 6e-3, total_steps=recipe.epochs*len(self.loader))
+        self.net.layout = torch.contiguous_format
+        self.net.to(memory_format=torch.contiguous_format)
+
+    def run_epoch(self):
+        began = time.perf_counter()
+        self.net.train()
+        for images, labels in self.loader:
+            self.optimizer.zero_grad()
+            nn.functional.cross_entropy(self.net(images), labels).backward()
+            self.optimizer.step()
+            self.schedule.step()
+        self.seconds += time.perf_counter() - began
+        self.epoch += 1
+
+
+class Ours:
+    "Our recipe, an epoch at a time."
+    def __init__(self, recipe: Recipe, images, labels): self.trainer, self.seconds, self.epoch = Trainer(recipe, images, labels, 10), 0., 0
+
+    @property
+    def net(self): return self.trainer.net
+
+    def run_epoch(self):
+        from fashion_mlops.net import one_thread_each
+        began = time.perf_counter()
+        with one_thread_each(self.trainer.threads) as pool: self.trainer.run_epoch(pool)
+        self.seconds += time.perf_counter() - began
+        self.epoch += 1
+
+
+def race(data, options) -> dict:
+    torch.manual_seed(0)
+    runners = {"ours": Ours(replace(RECIPE, epochs=options.epochs, width=options.width), *data["train"]),
+               "ordinary": Ordinary(replace(RECIPE, epochs=options.ordinary_epochs, width=options.width), *data["train"])}
+    limits, tale, arrived = {"ours": options.epochs, "ordinary": options.ordinary_epochs}, [], {}
+    while any(name not in arrived and runner.epoch < limits[name] for name, runner in runners.items()):
+        for name, runner in runners.items():
+            if name in arrived or runner.epoch >= limits[name]: continue
+            runner.run_epoch()
+            reached = accuracy(runner.net, *data["valid"], False)
+            tale.append({"recipe": name, "epoch": runner.epoch, "seconds": runner.seconds, "valid": reached})
+            print(f"{name:9} epoch {runner.epoch}: {reached:.4f} after {runner.seconds:.0f} s", flush=True)
+            if reached >= options.target: arrived[name] = runner.seconds
+    return {"target": options.target, "seconds_to_target": arrived, "ratio": arrived["ordinary"]/arrived["ours"] if len(arrived) == 2 else None, "epochs": tale}
+
+
+def ablation(data, options) -> dict:
+    without = {"the recipe": {}, "plain steps only": {"orthogonal_rate": 0.}, "no mirror images": {"mirror": False}, "no shift": {"shift": 0}, "no cutout": {"cutout": 0}, "no smoothing": {"label_smoothing": 0.},
+               "with mixup of 0.2": {"mixup": 0.2}, "with a mean of weights": {"average": 0.98}, "larger shift": {"shift": 2}, "larger cutout": {"cutout": 10}}
+    scores = {name: [] for name in without}
+    for seed in range(options.seeds): # seed by seed, so that a run that is broken off is a fair one of fewer seeds
+        for name, changed in without.items():
+            net, _ = trained(replace(RECIPE, epochs=options.epochs, width=options.width, seed=seed, **changed), *data["train"])
+            answers = probabilities(net, data["valid"][0], changed.get("mirror", True))
+            truth = answers[np.arange(len(answers)), data["valid"][1]]
+            scores[name].append((float((answers.argmax(1) == data["valid"][1]).mean()), float(-np.log(truth + 1e-9).mean())))
+            print(f"seed {seed}: {name:24} {scores[name][-1][0]:.4f}, log loss {scores[name][-1][1]:.4f}", flush=True)
+    return {name: {"accuracy": spread([a for a, _ in pairs]), "log_loss": spread([loss for _, loss in pairs])} for name, pairs in scores.items()}
+
+
+def transfer(data, options) -> dict:
+    (images, labels), (valid, valid_labels) = data["train"], data["valid"]
+    known, new, judged = labels < 5, labels >= 5, valid_labels >= 5
+    source, _ = trained(replace(RECIPE, epochs=options.epochs, width=options.width), images[known], labels[known], 5)
+    result = {}
+    for count in (100, 300, 1000, 3000, 10_000):
+        scores = {"from nothing": [], "transfer": []}
+        for seed in range(options.seeds):
+            rows = np.random.default_rng(seed).choice(np.flatnonzero(new), count, replace=False)
+            for kind in scores:
+                torch.manual_seed(seed)
+                net = net_for(images, 5, width=options.width)
+                if kind == "transfer": start_from(net, source.state_dict())
+                recipe = replace(RECIPE, epochs=max(6, min(40, 6000//count*4)), batch=min(256, max(20, count//20)), width=options.width, seed=seed, frozen_epochs=2*(kind == "transfer"))
+                net, _ = trained(recipe, images[rows], labels[rows] - 5, 5, net)
+                scores[kind].append(accuracy(net, valid[judged], valid_labels[judged] - 5))
+        result[count] = {kind: spread(values) for kind, values in scores.items()} | {"gain": spread([b - a for a, b in zip(*scores.values())])}
+        print(f"{count:6} labels: " + ", ".join(f"{kind} {values['mean']:.4f}" for kind, values in result[count].items()), flush=True)
+    return result
+
+
+def accelerator(data, options) -> dict:
+    if DEVICE.type != "cuda": raise SystemExit("There is no accelerator here. On a machine that has one: python benchmarks/net.py accelerator --epochs 12 --seeds 5")
+    trained(replace(RECIPE, epochs=1), *data["train"]) # the first epoch pays for loading kernels
+    return {"accelerator": torch.cuda.get_device_name(), **epochs(data, options)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("epochs", "race", "ablation", "transfer", "accelerator"))
+    parser.add_argument("--seeds", type=int, default=5, help="how many (default 5)")
+    parser.add_argument("--epochs", type=int, default=5, help="of our recipe (default 5)")
+    parser.add_argument("--ordinary-epochs", type=int, default=12, help="of the ordinary recipe in the race (default 12)")
+    parser.add_argument("--width", type=int, default=64, help="of the net (default 64: 1.35 million weights)")
+    parser.add_argument("--cutout", type=int, default=RECIPE.cutout, help="side of the covered square")
+    parser.add_argument("--target", type=float, default=0.934, help="validation accuracy of the race (default 0.934)")
+    parser.add_argument("--output", type=Path, help="JSON file for the result")
+    options = parser.parse_args()
+    samples = make_samples("fashion_mnist", 70_000, 0.1, seed=42)
+    data = {split: (np.asarray(samples.images[samples.rows(split)]), np.asarray(samples.labels)[samples.rows(split)].astype(np.int64)) for split in ("train", "valid", "test")}
+    about = {"what": options.what, "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(), "machine": platform.machine(), "load_average": os.getloadavg(),
+             "torch": version("torch"), "python": platform.python_version(), "data": samples.digest, "recipe": asdict(RECIPE), "seeds": options.seeds}
+    result = about | {"result": globals()[options.what](data, options)}
+    print(json.dumps(result["result"], indent=1))
+    if options.output: options.output.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__": main()

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LEAST_ROWS', 'at_temperature', 'fit_temperature', 'halves', 'cross_fitted', 'reliability', 'calibration_interval',
-           'draw_reliability', 'conformal_threshold', 'prediction_sets', 'conformal_sets', 'coverage_report',
-           'cross_sets', 'compare_rules', 'draw_sets']
+           'draw_reliability', 'sensible_coverage', 'conformal_threshold', 'prediction_sets', 'conformal_sets',
+           'coverage_report', 'cross_sets', 'compare_rules', 'draw_sets']
 
 # %% ../nbs/06e_calibration.ipynb #218f881a
 import numpy as np
@@ -112,6 +112,13 @@ def draw_reliability(
         axis.legend(fontsize=8, frameon=False, loc="upper left" if probabilities.shape[1] == 2 else "lower right")
         axis.grid(alpha=.3); axis.spines[["top", "right"]].set_visible(False)
     return figure
+
+# %% ../nbs/06e_calibration.ipynb #9b498681
+def sensible_coverage(
+    accuracy: float # of the most probable class
+) -> float: # 0.9, 0.95 or 0.99
+    "What to promise: more than one class alone would keep."
+    return next((coverage for coverage in (0.9, 0.95) if coverage > accuracy), 0.99)
 
 # %% ../nbs/06e_calibration.ipynb #fab29210
 def conformal_threshold(

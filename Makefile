@@ -78,6 +78,7 @@ bench: setup ## what the runner costs beside plain papermill, and what large dat
 bench-models: setup ## the models' tables: net, compression, tuning, AutoML, side by side; JSON into reports/benchmarks (an hour and a half on 4 cores)
 	@mkdir -p reports/benchmarks
 	@for what in epochs ablation transfer race; do echo "== net: $$what"; $(PYTHON) benchmarks/net.py $$what --output reports/benchmarks/net_$$what.json || exit 1; done
+	@echo "== classical"; $(PYTHON) benchmarks/classical.py --output reports/benchmarks/classical.json
 	@echo "== compression"; $(PYTHON) benchmarks/compression.py --output reports/benchmarks/compression.json
 	@echo "== tuning"; $(PYTHON) benchmarks/tuning.py --output reports/benchmarks/tuning.json
 	@echo "== AutoML"; $(PYTHON) benchmarks/automl.py --output reports/benchmarks/automl.json

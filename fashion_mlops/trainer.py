@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from torch import nn
 
 from .core import WorkflowError, atomic_path
-from .net import PixelNet, augment, available_cores, choose_device, draw_variants, net_for, one_thread_each
+from .net import PixelNet, augment, available_cores, choose_device, draw_variants, last_layer, net_for, one_thread_each
 from .shards import ProcessGroup, make_replicas
 
 # %% ../nbs/06ab_trainer.ipynb #56bbe029
@@ -175,17 +175,11 @@ def _freeze(self: Trainer, frozen: bool):
     "Let only the head learn, or everything; a frozen body keeps its statistics too."
     for net in (self.net, *self.replicas):
         net.train()
-        if frozen: net.eval(); net.head.train()
-        head = {id(p) for p in self._head(net).parameters()}
+        if frozen: net.eval()
+        head = {id(p) for p in last_layer(net)[1].parameters()}
         for parameter in net.parameters(): parameter.requires_grad_(not frozen or id(parameter) in head)
 
 # %% ../nbs/06ab_trainer.ipynb #fb2cfad9
-@patch
-def _head(self: Trainer, net: nn.Module) -> nn.Module:
-    "The last linear layer: the one that knows the classes."
-    return [layer for layer in net.modules() if isinstance(layer, nn.Linear)][-1]
-
-# %% ../nbs/06ab_trainer.ipynb #01e26fc4
 @patch
 @torch.no_grad()
 def _average(self: Trainer, place: int):
@@ -193,7 +187,7 @@ def _average(self: Trainer, place: int):
     keep = min(self.recipe.average, place/(place + 1))
     for average, parameter in zip(self.averages, self.net.parameters()): average.lerp_(parameter, 1 - keep)
 
-# %% ../nbs/06ab_trainer.ipynb #4d20acde
+# %% ../nbs/06ab_trainer.ipynb #01e26fc4
 @patch
 @torch.no_grad()
 def take_average(self: Trainer,
@@ -208,7 +202,7 @@ def take_average(self: Trainer,
         for part in self.images[:images].split(512): self.net(part)
     for layer in layers: layer.momentum = 0.1
 
-# %% ../nbs/06ab_trainer.ipynb #dd7c2144
+# %% ../nbs/06ab_trainer.ipynb #4d20acde
 @patch
 def save(self: Trainer,
     path: Path | str # file to write, atomically
@@ -218,7 +212,7 @@ def save(self: Trainer,
         torch.save({"recipe": asdict(self.recipe), "epoch": self.epoch, "history": self.history, "net": self.net.state_dict(),
                     "velocities": self.velocities, "averages": self.averages, "generator": self.generator.get_state()}, temporary)
 
-# %% ../nbs/06ab_trainer.ipynb #83300180
+# %% ../nbs/06ab_trainer.ipynb #dd7c2144
 @patch
 def resume(self: Trainer,
     path: Path | str # file that `save` wrote
@@ -236,7 +230,7 @@ def resume(self: Trainer,
     for replica in self.replicas: # weights are shared with the net, statistics are not
         for own, whole in zip(replica.buffers(), self.net.buffers()): own.copy_(whole)
 
-# %% ../nbs/06ab_trainer.ipynb #8ffef6e9
+# %% ../nbs/06ab_trainer.ipynb #83300180
 @patch
 def fit(self: Trainer,
     folder: Path | str | None = None, # for the checkpoint; none is kept when None
@@ -260,7 +254,7 @@ def fit(self: Trainer,
     if self.averages: self.take_average()
     return self.history
 
-# %% ../nbs/06ab_trainer.ipynb #dda4ee4d
+# %% ../nbs/06ab_trainer.ipynb #8ffef6e9
 @patch
 def _stale(self: Trainer) -> bool:
     "Whether patience is at its end."

@@ -34,9 +34,9 @@ def start_from(
     weights: dict # from `read_weights`
 ) -> float: # share of the body's values that were taken over
     "Take over the weights of the body; raise `WorkflowError` when they are those of another architecture."
-    import torch
+    from fashion_mlops.net import last_layer
     own, taken = net.state_dict(), 0
-    head = [name for name, layer in net.named_modules() if isinstance(layer, torch.nn.Linear)][-1]
+    head = last_layer(net)[0]
     body = {name: tensor for name, tensor in own.items() if name not in ("mean", "deviation") and not name.startswith(head + ".")}
     for name, tensor in body.items():
         given = weights.get(name, weights.get(name.removeprefix("body.")))

@@ -20,14 +20,18 @@ def write_job(
     recipe, # a `Recipe`
     images: np.ndarray, # uint8 training images
     labels: np.ndarray, # (n,)
-    classes: int # how many
+    classes: int, # how many
+    net = None # a `PixelNet` to start from; a new one when None
 ) -> Path: # the folder
     "Write down what is to be trained."
+    import torch
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder/"samples.npz") as temporary:
         with open(temporary, "wb") as file: np.savez(file, images=images, labels=labels)
-    write_json(folder/"job.json", {"recipe": asdict(recipe), "classes": int(classes)})
+    if net is not None:
+        with atomic_path(folder/"start.pt") as temporary: torch.save(net.state_dict(), temporary)
+    write_json(folder/"job.json", {"recipe": asdict(recipe), "classes": int(classes), "started": net is not None})
     return folder
 
 # %% ../nbs/06ac_distributed.ipynb #e3b750ed
@@ -35,11 +39,17 @@ def read_job(
     folder: Path | str # that `write_job` wrote
 ): # a Trainer, not yet started
     "The trainer of a job; raise `WorkflowError` when the folder does not hold one."
+    from fashion_mlops.net import net_for
     from fashion_mlops.trainer import Recipe, Trainer
+    from fashion_mlops.transfer import read_weights
     folder = Path(folder)
     if not (folder/"job.json").is_file(): raise WorkflowError(f"{folder} holds no job: there is no job.json. Expected a folder that `write_job` wrote.")
-    job, samples = read_json(folder/"job.json"), np.load(folder/"samples.npz")
-    return Trainer(Recipe(**job["recipe"]), samples["images"], samples["labels"], job["classes"])
+    job, samples, net = read_json(folder/"job.json"), np.load(folder/"samples.npz"), None
+    recipe = Recipe(**job["recipe"])
+    if job["started"]:
+        net = net_for(samples["images"], job["classes"], recipe.architecture, recipe.width)
+        net.load_state_dict(read_weights(folder/"start.pt"))
+    return Trainer(recipe, samples["images"], samples["labels"], job["classes"], net=net)
 
 # %% ../nbs/06ac_distributed.ipynb #09806c41
 def run_process(

@@ -42,7 +42,7 @@ class NetSearch:
         trial # an Optuna trial
     ) -> dict: # parameters of the recipe
         "Where to look for a better recipe."
-        return {"peak_rate": trial.suggest_float("peak_rate", 0.03, 0.3, log=True), "orthogonal_rate": trial.suggest_float("orthogonal_rate", 0.007, 0.06, log=True),
+        return {"peak_rate": trial.suggest_float("peak_rate", 0.01, 0.1, log=True), "orthogonal_rate": trial.suggest_float("orthogonal_rate", 0.008, 0.08, log=True),
                 "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-2, log=True),
                 "label_smoothing": trial.suggest_float("label_smoothing", 0, 0.15), "cutout": trial.suggest_int("cutout", 4, 12),
                 **({"shift": trial.suggest_int("shift", 1, min(3, self.most_shift))} if self.most_shift > 1 else {})}

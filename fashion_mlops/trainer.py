@@ -29,8 +29,8 @@ class Recipe:
     width: int = 64 # of the compact net
     batch: int = 256 # images a step
     accumulate: int = 1 # pieces that a shard is computed in, one after the other: less memory, the same gradient
-    peak_rate: float = 0.1 # highest learning rate of plain steps
-    orthogonal_rate: float = 0.02 # highest learning rate of orthogonal steps; 0: plain steps for all weights
+    peak_rate: float = 0.04 # highest learning rate of plain steps
+    orthogonal_rate: float = 0.025 # highest learning rate of orthogonal steps; 0: plain steps for all weights
     warmup: float = 0.25 # share of the steps in which the rates rise
     momentum: float = 0.9 # Nesterov's
     weight_decay: float = 5e-4 # of plain steps; not on normalisation

@@ -9,6 +9,7 @@ __all__ = ['NET_RUNGS', 'NetSearch']
 from collections.abc import Iterator
 
 import numpy as np
+from fastcore.basics import patch
 
 from .automl import stratified_rows
 from .metrics import row_losses
@@ -16,6 +17,7 @@ from .metrics import row_losses
 # %% ../nbs/06j_net_study.ipynb #9ccfab59
 NET_RUNGS = ("1/4 of the rows", "all rows")
 
+# %% ../nbs/06j_net_study.ipynb #20cec20a
 class NetSearch:
     "Rows, space and trials of the net's recipe."
     def __init__(self,
@@ -47,33 +49,41 @@ class NetSearch:
                 "label_smoothing": trial.suggest_float("label_smoothing", 0, 0.15), "cutout": trial.suggest_int("cutout", 4, 12),
                 **({"shift": trial.suggest_int("shift", 1, min(3, self.most_shift))} if self.most_shift > 1 else {})}
 
-    def trained(self,
-        parameters: dict, # of the recipe
-        every: int = 1, # take each so-and-so-many-th row
-        **others # what else is not as in the study
-    ): # the net
-        "Train one net."
-        from dataclasses import replace
-        from fashion_mlops.trainer import Trainer
-        trainer = Trainer(replace(self.recipe, **parameters, **others), self.images[::every], self.labels[::every], self.classes, self.threads)
-        trainer.fit(tell=lambda line: None)
-        return trainer.net
+# %% ../nbs/06j_net_study.ipynb #4b1295d0
+@patch
+def trained(self: NetSearch,
+    parameters: dict, # of the recipe
+    every: int = 1, # take each so-and-so-many-th row
+    **others # what else is not as in the study
+): # the net
+    "Train one net."
+    from dataclasses import replace
+    from fashion_mlops.trainer import Trainer
+    trainer = Trainer(replace(self.recipe, **parameters, **others), self.images[::every], self.labels[::every], self.classes, self.threads)
+    trainer.fit(tell=lambda line: None)
+    return trainer.net
 
-    def answers(self,
-        net, # trained
-        images: np.ndarray # to judge on
-    ) -> np.ndarray: # (n, classes)
-        "Probabilities, averaged with those of the mirror images where these count as the same."
-        from fashion_mlops.net import probabilities
-        return probabilities(net, images, self.recipe.mirror, threads=self.threads)
+# %% ../nbs/06j_net_study.ipynb #bb0aee2c
+@patch
+def answers(self: NetSearch,
+    net, # trained
+    images: np.ndarray # to judge on
+) -> np.ndarray: # (n, classes)
+    "Probabilities, averaged with those of the mirror images where these count as the same."
+    from fashion_mlops.net import probabilities
+    return probabilities(net, images, self.recipe.mirror, threads=self.threads)
 
-    def climb(self, parameters: dict) -> Iterator[float]:
-        "Log loss on held-out training rows, rung by rung."
-        for every in (4, 1): yield float(row_losses(self.judge_labels, self.answers(self.trained(parameters, every), self.judge_images)).mean())
+# %% ../nbs/06j_net_study.ipynb #d2c236d5
+@patch
+def climb(self: NetSearch, parameters: dict) -> Iterator[float]:
+    "Log loss on held-out training rows, rung by rung."
+    for every in (4, 1): yield float(row_losses(self.judge_labels, self.answers(self.trained(parameters, every), self.judge_images)).mean())
 
-    def validated(self,
-        settings: list[dict] # recipes
-    ) -> list[np.ndarray]: # probabilities on the validation rows, for each
-        "Train each recipe half as long again as in the study, twice; average the answers."
-        longer, seeds = self.recipe.epochs*3//2, (self.recipe.seed + 1, self.recipe.seed + 2)
-        return [np.mean([self.answers(self.trained(parameters, epochs=longer, seed=seed), self.valid_images) for seed in seeds], axis=0) for parameters in settings]
+# %% ../nbs/06j_net_study.ipynb #8a2e37db
+@patch
+def validated(self: NetSearch,
+    settings: list[dict] # recipes
+) -> list[np.ndarray]: # probabilities on the validation rows, for each
+    "Train each recipe half as long again as in the study, twice; average the answers."
+    longer, seeds = self.recipe.epochs*3//2, (self.recipe.seed + 1, self.recipe.seed + 2)
+    return [np.mean([self.answers(self.trained(parameters, epochs=longer, seed=seed), self.valid_images) for seed in seeds], axis=0) for parameters in settings]

@@ -151,8 +151,8 @@ def render_notebook(
 # %% ../nbs/12b_report.ipynb #bfff8764
 def _guard(cell: dict) -> str:
     "The kind of data that a code cell is for; empty when it is for all."
-    match = re.match(r"""if samples\.kind == ["'](\w+)["']""", cell["source"]) if cell["cell_type"] == "code" else None
-    return match[1] if match else ""
+    match = re.match(r"""if samples\.(?:kind == ["'](\w+)["']|(binary)\b)""", cell["source"]) if cell["cell_type"] == "code" else None
+    return match[1] or match[2] if match else ""
 
 # %% ../nbs/12b_report.ipynb #76342aa3
 def _applicable(cells: list[dict]) -> list[dict]:

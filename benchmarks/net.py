@@ -1,6 +1,6 @@
 """The net's recipe on Fashion-MNIST: accuracy for epochs, time to an accuracy, what each part brings, transfer to few labels.
 
-python benchmarks/net.py epochs|race|ablation|transfer|accelerator [--seeds 5] [--epochs 5] [--output FILE]
+python benchmarks/net.py epochs|race|ablation|transfer|accelerator [--seeds 5] [--epochs 5] [--recipe NAME=VALUE …] [--output FILE]
 
 epochs       accuracy on validation and test rows after so many epochs, over seeds
 race         time to --target on validation rows: our recipe and an ordinary one (float32, DataLoader, AdamW, one-cycle) on the
@@ -56,7 +56,7 @@ def trained(recipe: Recipe, images, labels, classes: int = 10, net=None) -> tupl
 def epochs(data, options) -> dict:
     rows = []
     for seed in range(options.seeds):
-        net, seconds = trained(replace(RECIPE, epochs=options.epochs, width=options.width, cutout=options.cutout, seed=seed), *data["train"])
+        net, seconds = trained(replace(options.recipe, seed=seed), *data["train"])
         rows.append({"valid": accuracy(net, *data["valid"]), "test": accuracy(net, *data["test"]), "test_alone": accuracy(net, *data["test"], False), "seconds": seconds})
         print(f"seed {seed}: " + ", ".join(f"{name} {value:.4f}" for name, value in rows[-1].items()), flush=True)
     return {"epochs": options.epochs, "weights": sum(p.numel() for p in net.parameters()), **{name: spread([row[name] for row in rows]) for name in rows[0]}}
@@ -107,8 +107,7 @@ class Ours:
 
 def race(data, options) -> dict:
     torch.manual_seed(0)
-    runners = {"ours": Ours(replace(RECIPE, epochs=options.epochs, width=options.width), *data["train"]),
-               "ordinary": Ordinary(replace(RECIPE, epochs=options.ordinary_epochs, width=options.width), *data["train"])}
+    runners = {"ours": Ours(options.recipe, *data["train"]), "ordinary": Ordinary(replace(options.recipe, epochs=options.ordinary_epochs), *data["train"])}
     limits, tale, arrived = {"ours": options.epochs, "ordinary": options.ordinary_epochs}, [], {}
     while any(name not in arrived and runner.epoch < limits[name] for name, runner in runners.items()):
         for name, runner in runners.items():
@@ -127,7 +126,7 @@ def ablation(data, options) -> dict:
     scores = {name: [] for name in without}
     for seed in range(options.seeds): # seed by seed, so that a run that is broken off is a fair one of fewer seeds
         for name, changed in without.items():
-            net, _ = trained(replace(RECIPE, epochs=options.epochs, width=options.width, seed=seed, **changed), *data["train"])
+            net, _ = trained(replace(options.recipe, seed=seed, **changed), *data["train"])
             answers = probabilities(net, data["valid"][0], changed.get("mirror", True))
             truth = answers[np.arange(len(answers)), data["valid"][1]]
             scores[name].append((float((answers.argmax(1) == data["valid"][1]).mean()), float(-np.log(truth + 1e-9).mean())))
@@ -138,7 +137,7 @@ def ablation(data, options) -> dict:
 def transfer(data, options) -> dict:
     (images, labels), (valid, valid_labels) = data["train"], data["valid"]
     known, new, judged = labels < 5, labels >= 5, valid_labels >= 5
-    source, _ = trained(replace(RECIPE, epochs=options.epochs, width=options.width), images[known], labels[known], 5)
+    source, _ = trained(options.recipe, images[known], labels[known], 5)
     result = {}
     for count in (100, 300, 1000, 3000, 10_000):
         scores = {"from nothing": [], "transfer": []}
@@ -148,7 +147,7 @@ def transfer(data, options) -> dict:
                 torch.manual_seed(seed)
                 net = net_for(images, 5, width=options.width)
                 if kind == "transfer": start_from(net, source.state_dict())
-                recipe = replace(RECIPE, epochs=max(6, min(40, 6000//count*4)), batch=min(256, max(20, count//20)), width=options.width, seed=seed, frozen_epochs=2*(kind == "transfer"))
+                recipe = replace(options.recipe, epochs=max(6, min(40, 6000//count*4)), batch=min(256, max(20, count//20)), seed=seed, frozen_epochs=2*(kind == "transfer"))
                 net, _ = trained(recipe, images[rows], labels[rows] - 5, 5, net)
                 scores[kind].append(accuracy(net, valid[judged], valid_labels[judged] - 5))
         result[count] = {kind: spread(values) for kind, values in scores.items()} | {"gain": spread([b - a for a, b in zip(*scores.values())])}
@@ -158,7 +157,7 @@ def transfer(data, options) -> dict:
 
 def accelerator(data, options) -> dict:
     if DEVICE.type != "cuda": raise SystemExit("There is no accelerator here. On a machine that has one: python benchmarks/net.py accelerator --epochs 12 --seeds 5")
-    trained(replace(RECIPE, epochs=1), *data["train"]) # the first epoch pays for loading kernels
+    trained(replace(options.recipe, epochs=1), *data["train"]) # the first epoch pays for loading kernels
     return {"accelerator": torch.cuda.get_device_name(), **epochs(data, options)}
 
 
@@ -169,14 +168,17 @@ def main():
     parser.add_argument("--epochs", type=int, default=5, help="of our recipe (default 5)")
     parser.add_argument("--ordinary-epochs", type=int, default=12, help="of the ordinary recipe in the race (default 12)")
     parser.add_argument("--width", type=int, default=64, help="of the net (default 64: 1.35 million weights)")
-    parser.add_argument("--cutout", type=int, default=RECIPE.cutout, help="side of the covered square")
+    parser.add_argument("--recipe", nargs="*", default=[], metavar="NAME=VALUE", help="what else is to be different, such as cutout=8 shift=2")
     parser.add_argument("--target", type=float, default=0.934, help="validation accuracy of the race (default 0.934)")
     parser.add_argument("--output", type=Path, help="JSON file for the result")
     options = parser.parse_args()
+    try: changes = {name: value == "True" if name == "mirror" else type(getattr(RECIPE, name))(value) for name, value in (change.split("=") for change in options.recipe)}
+    except (AttributeError, ValueError) as error: parser.error(f"--recipe {' '.join(options.recipe)}: {error}; expected NAME=VALUE, the names {', '.join(asdict(RECIPE))}")
+    options.recipe = replace(RECIPE, epochs=options.epochs, width=options.width, **changes)
     samples = make_samples("fashion_mnist", 70_000, 0.1, seed=42)
     data = {split: (np.asarray(samples.images[samples.rows(split)]), np.asarray(samples.labels)[samples.rows(split)].astype(np.int64)) for split in ("train", "valid", "test")}
     about = {"what": options.what, "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(), "machine": platform.machine(), "load_average": os.getloadavg(),
-             "torch": version("torch"), "python": platform.python_version(), "data": samples.digest, "recipe": asdict(RECIPE), "seeds": options.seeds}
+             "torch": version("torch"), "python": platform.python_version(), "data": samples.digest, "recipe": asdict(options.recipe), "seeds": options.seeds}
     result = about | {"result": globals()[options.what](data, options)}
     print(json.dumps(result["result"], indent=1))
     if options.output: options.output.write_text(json.dumps(result, indent=1) + "\n")

@@ -18,6 +18,7 @@ import os
 import platform
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,20 +44,20 @@ def accuracy(net, images, labels, mirror_average: bool = True) -> float: return 
 def spread(values: list[float]) -> dict: return {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None, "values": values}
 
 
-def trained(recipe: Recipe, images, labels, classes: int = 10, net=None) -> tuple:
-    "A trained net and the seconds of its training loop."
+def trained(recipe: Recipe, images, labels, classes: int = 10, net=None, folder: Path | None = None) -> tuple:
+    "A trained net and the seconds of its training loop; with a folder it tells of each epoch, and goes on after the last one that is kept there."
     trainer = Trainer(recipe, images, labels, classes, net=net)
     if DEVICE.type == "cuda": torch.cuda.synchronize()
     began = time.perf_counter()
-    trainer.fit(tell=quiet)
+    history = trainer.fit(folder, tell=partial(print, flush=True) if folder else quiet)
     if DEVICE.type == "cuda": torch.cuda.synchronize()
-    return trainer.net, time.perf_counter() - began
+    return trainer.net, sum(entry["seconds"] for entry in history) if folder else time.perf_counter() - began
 
 
 def epochs(data, options) -> dict:
     rows = []
     for seed in range(options.seeds):
-        net, seconds = trained(replace(options.recipe, seed=seed), *data["train"])
+        net, seconds = trained(replace(options.recipe, seed=seed), *data["train"], folder=options.checkpoints and options.checkpoints/f"seed_{seed}")
         rows.append({"valid": accuracy(net, *data["valid"]), "test": accuracy(net, *data["test"]), "test_alone": accuracy(net, *data["test"], False), "seconds": seconds})
         print(f"seed {seed}: " + ", ".join(f"{name} {value:.4f}" for name, value in rows[-1].items()), flush=True)
     return {"epochs": options.epochs, "weights": sum(p.numel() for p in net.parameters()), **{name: spread([row[name] for row in rows]) for name in rows[0]}}
@@ -170,6 +171,7 @@ def main():
     parser.add_argument("--width", type=int, default=64, help="of the net (default 64: 1.35 million weights)")
     parser.add_argument("--recipe", nargs="*", default=[], metavar="NAME=VALUE", help="what else is to be different, such as cutout=8 shift=2")
     parser.add_argument("--target", type=float, default=0.934, help="validation accuracy of the race (default 0.934)")
+    parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="for epochs: keep each epoch here, and go on from there when the command is given again")
     parser.add_argument("--output", type=Path, help="JSON file for the result")
     options = parser.parse_args()
     try: changes = {name: value == "True" if name == "mirror" else type(getattr(RECIPE, name))(value) for name, value in (change.split("=") for change in options.recipe)}

@@ -69,7 +69,7 @@ class Ordinary:
         from PIL import Image
         from torchvision import transforms
         steps = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(28, padding=1), transforms.PILToTensor()]
-        self.net, self.epoch, self.seconds, turn = net_for(images, 10, width=recipe.width), 0, 0., transforms.Compose(steps)
+        self.net, self.epoch, self.seconds, turn = net_for(images, 10, width=recipe.width, halvings=recipe.halvings), 0, 0., transforms.Compose(steps)
         class Pictures(torch.utils.data.Dataset):
             def __len__(self): return len(images)
             def __getitem__(self, row): return turn(Image.fromarray(images[row]))[0], int(labels[row])
@@ -146,7 +146,7 @@ def transfer(data, options) -> dict:
             rows = np.random.default_rng(seed).choice(np.flatnonzero(new), count, replace=False)
             for kind in scores:
                 torch.manual_seed(seed)
-                net = net_for(images, 5, width=options.width)
+                net = net_for(images, 5, width=options.width, halvings=options.recipe.halvings)
                 if kind == "transfer": start_from(net, source.state_dict())
                 recipe = replace(options.recipe, epochs=max(6, min(40, 6000//count*4)), batch=min(256, max(20, count//20)), seed=seed, frozen_epochs=2*(kind == "transfer"))
                 net, _ = trained(recipe, images[rows], labels[rows] - 5, 5, net)

@@ -69,10 +69,10 @@ class CompactNet(PixelNet):
         mean: float = 73., # of the pixels in training data
         deviation: float = 90., # of the same
         channels: int = 1, # of an image: 1 for grey, 3 for colour
-        halvings: int = 3 # how often the image is halved: 3 or 4
+        halvings: int = 3 # how often the image is halved: 2, 3 or 4
     ):
         super().__init__(mean, deviation, width=width, channels=channels, halvings=halvings)
-        self.body = nn.Sequential(_layer(channels, width//2, halve=True), _layer(width//2, width, halve=halvings > 3), Residual(width),
+        self.body = nn.Sequential(_layer(channels, width//2, halve=halvings > 2), _layer(width//2, width, halve=halvings > 3), Residual(width),
                                   _layer(width, 2*width, halve=True), Residual(2*width), _layer(2*width, 4*width, halve=True), Residual(4*width, 1))
         self.head = nn.Sequential(BothPools(), nn.Linear(8*width, classes))
         self.to(memory_format=self.layout)
@@ -134,12 +134,14 @@ def net_for(
     images: np.ndarray, # uint8 training images
     classes: int, # how many
     name: str = "compact", # or an architecture of torchvision's
-    width: int = 64 # of the compact one
+    width: int = 64, # of the compact one
+    halvings: int = 0 # of the compact one; 0: by the size of the images, 3 below 48 pixels and 4 from there
 ) -> PixelNet: # without training
     "A net for images such as these: their channels, their size, their brightness."
+    if halvings not in (0, 2, 3, 4): raise WorkflowError(f"halvings = {halvings}: expected 2, 3 or 4, or 0 for what suits the size of the images.")
     some = images[::max(1, images.size//200_000_000)] # enough of very many: the deviation is computed in memory
     channels, side = 3 if images.ndim == 4 else 1, max(images.shape[1:3])
-    own = {"width": width, "halvings": 4 if side >= 48 else 3} if name == "compact" else {"name": name, "small": side < 64}
+    own = {"width": width, "halvings": halvings or (4 if side >= 48 else 3)} if name == "compact" else {"name": name, "small": side < 64}
     return build_net(classes, {**own, "mean": float(np.mean(some)), "deviation": float(np.std(some)) or 1., "channels": channels})
 
 # %% ../nbs/06a_net.ipynb #d4549d00

@@ -19,7 +19,18 @@ NET_RUNGS = ("1/4 of the rows", "all rows")
 
 # %% ../nbs/06j_net_study.ipynb #b1d22303
 class RecipeSearch:
-    "What both searches share; a subclass has `space`, `trained`, `answers`, `recipe`, `start` (the standing recipe's values), and inputs and labels to judge on (`judge`, `valid`)."
+    "What both searches share. A subclass has the standing `recipe` and its values (`start`), the `space` around them, a `trainer`, `answers` of a net, and inputs with labels: `fit`, `judge`, `valid`."
+    def trained(self,
+        parameters: dict, # of the recipe
+        every: int = 1, # take each so-and-so-many-th row
+        **others # what else is not as in the study
+    ): # the net
+        "Train one net."
+        from dataclasses import replace
+        trainer = self.trainer(replace(self.recipe, **parameters, **others), *(part[::every] for part in self.fit))
+        trainer.fit(tell=lambda line: None)
+        return trainer.net
+
     def climb(self, parameters: dict) -> Iterator[float]:
         "Log loss on held-out training rows, rung by rung."
         for every in (4, 1): yield float(row_losses(self.judge[1], self.answers(self.trained(parameters, every), self.judge[0])).mean())
@@ -62,21 +73,12 @@ class NetSearch(RecipeSearch):
                 "label_smoothing": trial.suggest_float("label_smoothing", 0, 0.15), "cutout": trial.suggest_int("cutout", 4, 12),
                 **({"shift": trial.suggest_int("shift", 1, min(3, self.most_shift))} if self.most_shift > 1 else {})}
 
-# %% ../nbs/06j_net_study.ipynb #4b1295d0
-@patch
-def trained(self: NetSearch,
-    parameters: dict, # of the recipe
-    every: int = 1, # take each so-and-so-many-th row
-    **others # what else is not as in the study
-): # the net
-    "Train one net."
-    from dataclasses import replace
-    from fashion_mlops.trainer import Trainer
-    trainer = Trainer(replace(self.recipe, **parameters, **others), self.fit[0][::every], self.fit[1][::every], self.classes, self.threads)
-    trainer.fit(tell=lambda line: None)
-    return trainer.net
+    def trainer(self, recipe, images: np.ndarray, labels: np.ndarray):
+        "What trains one net."
+        from fashion_mlops.trainer import Trainer
+        return Trainer(recipe, images, labels, self.classes, self.threads)
 
-# %% ../nbs/06j_net_study.ipynb #bb0aee2c
+# %% ../nbs/06j_net_study.ipynb #4b1295d0
 @patch
 def answers(self: NetSearch,
     net, # trained
@@ -110,21 +112,12 @@ class TableNetSearch(RecipeSearch):
         return {"rate": trial.suggest_float("rate", 3e-4, 1e-2, log=True), "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1, log=True),
                 "dropout": trial.suggest_float("dropout", 0, 0.4), "depth": trial.suggest_int("depth", 1, 3)}
 
-# %% ../nbs/06j_net_study.ipynb #d2c236d5
-@patch
-def trained(self: TableNetSearch,
-    parameters: dict, # of the recipe
-    every: int = 1, # take each so-and-so-many-th row
-    **others # what else is not as in the study
-): # the net
-    "Train one net."
-    from dataclasses import replace
-    from fashion_mlops.table_net import TableTrainer
-    trainer = TableTrainer(replace(self.recipe, **parameters, **others), self.fit[0][::every], self.fit[1][::every], self.classes)
-    trainer.fit()
-    return trainer.net
+    def trainer(self, recipe, features: np.ndarray, labels: np.ndarray):
+        "What trains one net."
+        from fashion_mlops.table_net import TableTrainer
+        return TableTrainer(recipe, features, labels, self.classes)
 
-# %% ../nbs/06j_net_study.ipynb #8a2e37db
+# %% ../nbs/06j_net_study.ipynb #bb0aee2c
 @patch
 def answers(self: TableNetSearch,
     net, # trained

@@ -167,7 +167,7 @@ def table_probabilities(
 @patch
 def fit(self: TableTrainer,
     folder: Path | None = None, # for the checkpoint; none is kept when None
-    say = None, # called with a line for each epoch
+    tell = None, # function that is given one line an epoch
     patience: int = 8 # passes without a better loss on the held-out rows, after which training stops
 ) -> list[dict]: # history: epoch, loss, held_out_loss, seconds
     "Train, or go on from the checkpoint; `net` then has the averaged weights of the best pass."
@@ -181,7 +181,7 @@ def fit(self: TableTrainer,
         if all(row["held_out_loss"] < old["held_out_loss"] for old in self.history): self.best = copy.deepcopy(self.averaged.state_dict())
         self.history.append(row)
         if path: self.save(path)
-        if say: say(f"epoch {self.epoch:3} of {self.epochs}: loss {loss:.4f}, held out {row['held_out_loss']:.4f}, {row['seconds']:.1f} s")
+        if tell: tell(f"epoch {self.epoch:3} of {self.epochs}: loss {loss:.4f}, held out {row['held_out_loss']:.4f}, {row['seconds']:.1f} s")
     self.net.load_state_dict(self.best)
     return self.history
 

@@ -69,7 +69,7 @@ class Ordinary:
         from PIL import Image
         from torchvision import transforms
         steps = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(28, padding=1), transforms.PILToTensor()]
-        self.net, self.epoch, self.seconds, turn = net_for(images, 10, width=recipe.width, halvings=recipe.halvings), 0, 0., transforms.Compose(steps)
+        self.net, self.epoch, self.seconds, turn = net_for(images, 10, width=recipe.width, fine=recipe.fine), 0, 0., transforms.Compose(steps)
         class Pictures(torch.utils.data.Dataset):
             def __len__(self): return len(images)
             def __getitem__(self, row): return turn(Image.fromarray(images[row]))[0], int(labels[row])
@@ -146,7 +146,7 @@ def transfer(data, options) -> dict:
             rows = np.random.default_rng(seed).choice(np.flatnonzero(new), count, replace=False)
             for kind in scores:
                 torch.manual_seed(seed)
-                net = net_for(images, 5, width=options.width, halvings=options.recipe.halvings)
+                net = net_for(images, 5, width=options.width, fine=options.recipe.fine)
                 if kind == "transfer": start_from(net, source.state_dict())
                 recipe = replace(options.recipe, epochs=max(6, min(40, 6000//count*4)), batch=min(256, max(20, count//20)), seed=seed, frozen_epochs=2*(kind == "transfer"))
                 net, _ = trained(recipe, images[rows], labels[rows] - 5, 5, net)
@@ -174,7 +174,7 @@ def main():
     parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="for epochs: keep each epoch here, and go on from there when the command is given again")
     parser.add_argument("--output", type=Path, help="JSON file for the result")
     options = parser.parse_args()
-    try: changes = {name: value == "True" if name == "mirror" else type(getattr(RECIPE, name))(value) for name, value in (change.split("=") for change in options.recipe)}
+    try: changes = {name: value == "True" if name in ("mirror", "fine") else type(getattr(RECIPE, name))(value) for name, value in (change.split("=") for change in options.recipe)}
     except (AttributeError, ValueError) as error: parser.error(f"--recipe {' '.join(options.recipe)}: {error}; expected NAME=VALUE, the names {', '.join(asdict(RECIPE))}")
     options.recipe = replace(RECIPE, epochs=options.epochs, width=options.width, **changes)
     samples = make_samples("fashion_mnist", 70_000, 0.1, seed=42)

@@ -47,7 +47,7 @@ def read_job(
     job, samples, net = read_json(folder/"job.json"), np.load(folder/"samples.npz"), None
     recipe = Recipe(**job["recipe"])
     if job["started"]:
-        net = net_for(samples["images"], job["classes"], recipe.architecture, recipe.width, recipe.halvings)
+        net = net_for(samples["images"], job["classes"], recipe.architecture, recipe.width, recipe.fine)
         net.load_state_dict(read_weights(folder/"start.pt"))
     return Trainer(recipe, samples["images"], samples["labels"], job["classes"], net=net)
 

@@ -135,13 +135,12 @@ def net_for(
     classes: int, # how many
     name: str = "compact", # or an architecture of torchvision's
     width: int = 64, # of the compact one
-    halvings: int = 0 # of the compact one; 0: by the size of the images, 3 below 48 pixels and 4 from there
+    fine: bool = False # whether the compact one halves them once less
 ) -> PixelNet: # without training
     "A net for images such as these: their channels, their size, their brightness."
-    if halvings not in (0, 2, 3, 4): raise WorkflowError(f"halvings = {halvings}: expected 2, 3 or 4, or 0 for what suits the size of the images.")
     some = images[::max(1, images.size//200_000_000)] # enough of very many: the deviation is computed in memory
     channels, side = 3 if images.ndim == 4 else 1, max(images.shape[1:3])
-    own = {"width": width, "halvings": halvings or (4 if side >= 48 else 3)} if name == "compact" else {"name": name, "small": side < 64}
+    own = {"width": width, "halvings": (4 if side >= 48 else 3) - fine} if name == "compact" else {"name": name, "small": side < 64}
     return build_net(classes, {**own, "mean": float(np.mean(some)), "deviation": float(np.std(some)) or 1., "channels": channels})
 
 # %% ../nbs/06a_net.ipynb #d4549d00

@@ -27,7 +27,7 @@ class Recipe:
     epochs: int = 10 # passes over the training rows
     architecture: str = "compact" # or one of torchvision's
     width: int = 64 # of the compact net
-    halvings: int = 0 # of the image in the compact net, 2 to 4; 0: by its size
+    fine: bool = False # whether the compact net halves the image once less
     batch: int = 256 # images a step
     accumulate: int = 1 # pieces that a shard is computed in, one after the other: less memory, the same gradient
     peak_rate: float = 0.04 # highest learning rate of plain steps
@@ -99,7 +99,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.images = torch.from_numpy(np.array(images)).to(self.device)
         self.labels = torch.from_numpy(np.asarray(labels).astype(np.int64)).to(self.device)
-        self.net = (net or net_for(images, classes, recipe.architecture, recipe.width, recipe.halvings)).to(self.device)
+        self.net = (net or net_for(images, classes, recipe.architecture, recipe.width, recipe.fine)).to(self.device)
         self.group = ProcessGroup(recipe.shards if self.device.type == "cpu" else 1)
         self.replicas = make_replicas(self.net, self.group.own)
         self.threads = min(threads or available_cores(), len(self.replicas))

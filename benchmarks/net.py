@@ -9,6 +9,9 @@ ablation     the recipe without each of its parts, over seeds, on validation row
 transfer     five classes learned from 100 to 10,000 labels, from nothing and from a net that knows the other five
 accelerator  epochs on an accelerator: time of the training loop alone; says so where there is none
 
+Long trainings: epochs --epochs 20 --recipe cutout=8, and the net of the full profile:
+epochs --epochs 60 --width 48 --seeds 1 --recipe fine=True cutout=10 shift=2 --checkpoints FOLDER
+
 Data are found as everywhere: data/raw, then FASHION_MLOPS_MIRROR, then downloaded. 54,000 training rows, 6,000 validation rows
 of the official training set (seed 42), the official 10,000 test rows.
 """

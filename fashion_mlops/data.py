@@ -75,7 +75,7 @@ def load_fashion_mnist(
         parts = [FashionMNIST(folder, train=train) for train in (True, False)]
     images, labels = (np.concatenate([getattr(part, name).numpy() for part in parts]) for name in ("data", "targets"))
     return Loaded(images, labels.astype(np.uint8), CLASSES, np.repeat([False, True], [len(part) for part in parts]),
-                  about={"target": "garment", "floor": 0.9, "strict": True, "augmentation": {"mirror": True, "shift": 1}})
+                  about={"target": "garment", "floor": 0.9, "strict": True, "augmentation": {"mirror": True, "shift": 2}})
 
 # %% ../nbs/01_data.ipynb #5a0747e3
 def load_synthetic(
@@ -86,7 +86,7 @@ def load_synthetic(
     images, labels = draw_garments(n_samples, seed)
     is_test = np.zeros(n_samples, bool)
     is_test[stratified(labels, n_samples//7, seed)] = True
-    return Loaded(images, labels, CLASSES, is_test, about={"target": "garment", "strict": True, "augmentation": {"mirror": True, "shift": 1}})
+    return Loaded(images, labels, CLASSES, is_test, about={"target": "garment", "strict": True, "augmentation": {"mirror": True, "shift": 2}})
 
 # %% ../nbs/01_data.ipynb #430658ff
 def load_synthetic_orders(

@@ -300,7 +300,7 @@ def load_images(
     if len(classes) < 2: raise WorkflowError(f"{path.name} has one class, {classes[0]!r}; a classification needs at least two. Expected a folder or a label for each class.")
     order = {name: code for code, name in enumerate(classes)}
     labels = np.array([order[name] for name in names])
-    said = {"preparation": {"fit": "scaled to fit, border mean around", "shape": list(shape)}, "augmentation": {"mirror": bool(about.get("mirror", False)), "shift": max(1, round(min(shape[:2])/28))},
+    said = {"preparation": {"fit": "scaled to fit, border mean around", "shape": list(shape)}, "augmentation": {"mirror": bool(about.get("mirror", False)), "shift": max(1, round(min(shape[:2])/14))},
             "set_aside": aside[:1000]}
     if len(aside) > 1000: said["notes"] = [f"{len(aside):,} files were set aside; the first thousand are listed."]
     return {"inputs": images, "labels": labels, "classes": classes, "about": said, **_fixed_splits(splits)}

@@ -59,19 +59,17 @@ class NetSearch(RecipeSearch):
         fit, judge = ((samples.at(numbers[rows]), labels[numbers[rows]]) for rows in stratified_rows(labels[numbers], [rows, rows//3], seed))
         valid, valid_labels = samples.take("valid")
         self.fit, self.judge, self.valid = fit, judge, (valid, np.asarray(valid_labels).astype(int))
-        self.classes, self.threads, self.most_shift = len(samples.classes), threads, allowed.get("shift", 2)
-        self.recipe = Recipe(epochs=epochs, width=width, batch=max(8, min(256, rows//24)), shift=min(1, self.most_shift), mirror=allowed.get("mirror", False),
+        self.classes, self.threads = len(samples.classes), threads
+        self.recipe = Recipe(epochs=epochs, width=width, batch=max(8, min(256, rows//24)), shift=min(1, allowed.get("shift", 1)), mirror=allowed.get("mirror", False),
                              precision=choose_precision("auto", choose_device()), seed=seed)
-        self.start = {name: getattr(self.recipe, name) for name in ("peak_rate", "orthogonal_rate", "weight_decay", "label_smoothing", "cutout", "shift") if name != "shift" or self.most_shift > 1}
+        self.start = {name: getattr(self.recipe, name) for name in ("peak_rate", "orthogonal_rate", "weight_decay", "label_smoothing")}
 
     def space(self,
         trial # an Optuna trial
     ) -> dict: # parameters of the recipe
         "Where to look for a better recipe."
         return {"peak_rate": trial.suggest_float("peak_rate", 0.01, 0.1, log=True), "orthogonal_rate": trial.suggest_float("orthogonal_rate", 0.008, 0.08, log=True),
-                "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-2, log=True),
-                "label_smoothing": trial.suggest_float("label_smoothing", 0, 0.15), "cutout": trial.suggest_int("cutout", 4, 12),
-                **({"shift": trial.suggest_int("shift", 1, min(3, self.most_shift))} if self.most_shift > 1 else {})}
+                "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-2, log=True), "label_smoothing": trial.suggest_float("label_smoothing", 0, 0.15)}
 
     def trainer(self, recipe, images: np.ndarray, labels: np.ndarray):
         "What trains one net."

@@ -92,7 +92,7 @@ def time_to_score(points, labels, seeds: int) -> dict:
     return {"goal": goal, "unpruned_seconds": cost, "unpruned": base, "ways": result}
 
 
-def worker_times(points, labels, trials: int = 24) -> dict:
+def worker_times(points, labels, trials: int) -> dict:
     "Seconds of the same number of whole trials with one worker and with four, start of the processes included."
     family, folds = families(60)["svm"], stratified_folds(labels, 3, 0)
     climb = climber(family, family.defaults, points, labels, folds, 10)
@@ -111,6 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3, help="0 leaves the first part out")
     parser.add_argument("--rows", type=int, default=6000, help="of the feature table")
+    parser.add_argument("--trials", type=int, default=100, help="of the comparison of one worker with four (default 100, as in the full profile; four processes take some seconds to start)")
     parser.add_argument("--no-workers", action="store_true", help="leave the second part out")
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
     args = parser.parse_args()
@@ -124,7 +125,7 @@ def main():
         seconds = np.array([run["seconds"] if run["loss"] <= score["goal"] else np.inf for run in runs])
         print(f"{name:16} {np.median(seconds):8.1f} s to that score (seeds: {', '.join(f'{s:.1f}' for s in seconds)}), {np.median([run['trials'] for run in runs]):.0f} trials, {score['unpruned_seconds']/np.median(seconds):.1f} × shorter")
     if not args.no_workers:
-        results["workers"] = worker_times(points, labels)
+        results["workers"] = worker_times(points, labels, args.trials)
         print(f"{results['workers']['trials']} whole trials: one worker {results['workers']['seconds'][1]:.1f} s, four {results['workers']['seconds'][4]:.1f} s, {results['workers']['gain']:.1f} ×")
     record = {"results": results, "rows": args.rows, "seeds": list(range(args.seeds)), "synthetic": synthetic, "machine": platform.processor() or platform.machine(), "cores": os.cpu_count(),
               "load": os.getloadavg(), "python": platform.python_version(), **{name: version(name) for name in ("optuna", "scikit-learn", "numpy", "torch")}}

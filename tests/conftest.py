@@ -1,6 +1,7 @@
 """A small project of toy stages in a folder of its own, driven through the real command line."""
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,8 @@ class Project:
 
     def start(self, *words):
         return subprocess.Popen(self.command("run", "--profile", "smoke", "--dataset", "synthetic", *words), cwd=self.root, env=self.env,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # tests that run in a background job inherit that Ctrl-C is ignored
 
     def status(self): return {s["name"]: s for s in json.loads(self.call("status", "--dataset", "synthetic", "--json").stdout)["stages"]}
     def artifact(self, name): return next((self.root/"data"/"artifacts"/"synthetic").glob(f"*/[0-9]*/{name}"))

@@ -204,7 +204,7 @@ def performance_history(
     for stage, name in (("07_training", f"valid_{metric}"), ("08_registry", f"test_{metric}")):
         query = f"tags.stage = '{stage}' and attributes.status = 'FINISHED'"
         rows += history_rows(client.search_runs([tracking.experiment_id(dataset)], query, max_results=1000), name, versions)
-    return pd.DataFrame(rows).sort_values(["time", "metric"], ignore_index=True)
+    return pd.DataFrame(rows, columns=["run", "time", "metric", "value", "low", "high", "version"]).sort_values(["time", "metric"], ignore_index=True)
 
 # %% ../nbs/10_monitoring.ipynb #a3d5d125
 def draw_history(

@@ -18,7 +18,7 @@ from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_sec
                                 reports_folder, write_json)
 from .fingerprint import State, failure_path, lock_digest, stage_state
 from .pipeline import Setting
-from .stage import log_to_mlflow, manifests, read_manifest
+from .stage import is_live, log_to_mlflow, manifests, read_manifest
 
 # %% ../nbs/12e_runner.ipynb #b304d6f5
 class LockedError(WorkflowError):
@@ -227,7 +227,8 @@ def _settle_failure(run: Run, stage: StageNotebook, watch, executed: Path, conte
 def _sweep(run: Run, stage: StageNotebook, context: Path):
     "Remove what an attempt left behind: its context and folders that were never published."
     for path in (context, context.with_suffix(".mlflow")): path.unlink(missing_ok=True)
-    for folder in (artifacts_folder(run.dataset)/stage.name).glob(".*"): shutil.rmtree(folder, ignore_errors=True)
+    for folder in (artifacts_folder(run.dataset)/stage.name).glob(".*"):
+        if not is_live(folder): shutil.rmtree(folder, ignore_errors=True)
 
 # %% ../nbs/12e_runner.ipynb #3957941a
 def run_stage(

@@ -32,7 +32,7 @@ from torch import nn
 from fashion_mlops.data import make_samples
 from fashion_mlops.net import choose_device, choose_precision, net_for, probabilities
 from fashion_mlops.trainer import Recipe, Trainer
-from fashion_mlops.transfer import start_from
+from fashion_mlops.transfer import gentle, start_from
 
 DEVICE = choose_device()
 RECIPE = Recipe(epochs=5, precision=choose_precision("auto", DEVICE))
@@ -152,7 +152,7 @@ def transfer(data, options) -> dict:
                 net = net_for(images, 5, width=options.width, fine=options.recipe.fine)
                 if kind == "transfer": start_from(net, source.state_dict())
                 recipe = replace(options.recipe, epochs=max(6, min(40, 6000//count*4)), batch=min(256, max(20, count//20)), seed=seed, frozen_epochs=2*(kind == "transfer"))
-                if kind == "transfer": recipe = replace(recipe, peak_rate=recipe.peak_rate/4, orthogonal_rate=recipe.orthogonal_rate/4) # at full rates the first steps wipe out what it knows
+                if kind == "transfer": recipe = gentle(recipe)
                 net, _ = trained(recipe, images[rows], labels[rows] - 5, 5, net)
                 scores[kind].append(accuracy(net, valid[judged], valid_labels[judged] - 5))
         result[count] = {kind: spread(values) for kind, values in scores.items()} | {"gain": spread([b - a for a, b in zip(*scores.values())])}

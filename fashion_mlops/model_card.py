@@ -49,6 +49,17 @@ def _made(about: dict) -> str:
     if about["kind"] == "blend": return f"the mean of the probabilities of {' and '.join(about['members'])}"
     return f"{'a convolutional net' if about['kind'] == 'net' else 'a net on the features of the table'}, trained with {', '.join(f'{k} {v}' for k, v in about['recipe'].items())}"
 
+# %% ../nbs/08b_model_card.ipynb #798c2509
+def _loading(decision: dict, about: dict) -> str:
+    "How to get an answer from this version."
+    return f"""## Loading
+```python
+from fashion_mlops.registry import load_version
+predictor, version = load_version("{decision['dataset']}", {decision['version']})
+predictor.predict_proba(inputs)   # {_example(about)} -> (n, {len(about['classes'])})
+```
+"""
+
 # %% ../nbs/08b_model_card.ipynb #d85ff54a
 def model_card(
     decision: dict, # content of `decision.json`
@@ -88,13 +99,7 @@ Means with 95 % bootstrap intervals over rows; another training run may move the
 ## Limits
 Least often recognised: {', '.join(f"{r['class']} ({r['recall']:.3f})" for r in weak)}. Most often confused: {'; '.join(f"{a} taken for {b} ({n} times)" for a, b, n in decision['confused'])}. Drift is watched by `10_monitoring`.
 
-## Loading
-```python
-from fashion_mlops.registry import load_version
-predictor, version = load_version("{decision['dataset']}", {decision['version']})
-predictor.predict_proba(inputs)   # {_example(about)} -> (n, {len(classes)})
-```
-"""
+{_loading(decision, about)}"""
 
 # %% ../nbs/08b_model_card.ipynb #efb46668
 def _promise(decision: dict) -> str:

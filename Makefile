@@ -23,7 +23,7 @@ $(VENV)/.ready: requirements.txt setup.py settings.ini
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
 	@command -v uv >/dev/null 2>&1 || test -x $(VENV)/bin/uv || $(PYTHON) -m pip install --quiet --disable-pip-version-check uv
 	@PATH="$(VENV)/bin:$$PATH"; echo "Installing the locked environment into $(VENV) …"; \
-	uv pip sync --quiet --require-hashes --python $(PYTHON) requirements.txt && \
+	uv pip sync --quiet --require-hashes --compile-bytecode --python $(PYTHON) requirements.txt && \
 	uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
 	@touch $@
 

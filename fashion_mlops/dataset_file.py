@@ -281,7 +281,7 @@ def _load_table(about: DatasetFile, path: Path, common: dict):
 def _frame(series: dict):
     "A DataFrame of columns that are all there."
     import pandas as pd
-    return pd.DataFrame(series, copy=False)
+    return pd.DataFrame({name: values.array for name, values in series.items()}, copy=False) # joined by position, not by the names of rows
 
 # %% ../nbs/00n_dataset_file.ipynb #b3445f3a
 def _with_columns(table, names: list[str], where: str):

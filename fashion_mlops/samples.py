@@ -52,6 +52,9 @@ class Samples:
     about: dict = field(default_factory=dict) # what the dataset file says beyond that; see `ABOUT`
     splits = SPLITS
 
+    def __post_init__(self):
+        if self.kind == "table": object.__setattr__(self, "inputs", self.inputs.reset_index(drop=True)) # a loader may have filtered or sorted
+
     def __len__(self): return len(self.labels)
 
     @property

@@ -48,7 +48,7 @@ def divided(
     if loaded.split is not None: return loaded.split
     if loaded.is_test is not None: return split_codes(loaded.labels, loaded.is_test, valid_size, seed)
     if loaded.split_by == "time": return split_by_time(loaded.key, test_size, valid_size)
-    if loaded.split_by == "group": return split_by_group(loaded.key, test_size, valid_size, seed)
+    if loaded.split_by == "group": return split_by_group(loaded.key, test_size, valid_size, seed, loaded.labels)
     return split_by_class(loaded.labels, test_size, valid_size, seed)
 
 # %% ../nbs/01_data.ipynb #c4b972df

@@ -56,6 +56,9 @@ class Samples:
     sealed: Path | None = None # file with the labels of the test rows, as long as they are not in `labels`
     splits = SPLITS
 
+    def __post_init__(self):
+        if self.kind == "table": object.__setattr__(self, "inputs", self.inputs.reset_index(drop=True)) # a loader may have filtered or sorted
+
     def __len__(self): return len(self.labels)
 
     @property

@@ -6,6 +6,7 @@
 __all__ = ['value_range', 'eight_bits', 'deep_numbers', 'common_range', 'range_words']
 
 # %% ../nbs/00ma_pixel_range.ipynb #97e05553
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,16 +36,20 @@ def eight_bits(
 
 # %% ../nbs/00ma_pixel_range.ipynb #79391db5
 def deep_numbers(
-    image, # PIL image, not loaded yet
+    image, # PIL image; not loaded yet, when its file is named
     path: Path | None = None # its file, for colours of 16 bits
-) -> np.ndarray | None: # (height, width) or (height, width, colours); None for a picture of 8 bits
+) -> np.ndarray | None: # (height, width) or (height, width, 3); None for a picture of 8 bits
     "The numbers of a deep picture."
+    from PIL import Image
     if image.mode.startswith("I") or image.mode == "F": return np.asarray(image)
-    if path is None or image.format != "PNG" or not any(";16" in str(tile[-1]) for tile in image.tile): return None
-    from torchvision.io import ImageReadMode, decode_image
-    import torch
-    pixels = decode_image(torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8), ImageReadMode.UNCHANGED)
-    return pixels[:pixels.shape[0]//2*2 - 1].permute(1, 2, 0).numpy().squeeze() # of 1 to 4 layers, without transparency
+    order = re.search(";16([BLN])", str([tile[-1] for tile in image.tile])) if path else None
+    if order is None or image.mode not in ("RGB", "RGBA"): return None
+    other = "L" if order[1] == "B" else "B"
+    swapped = lambda word: word.replace(order[0], f";16{other}") if isinstance(word, str) else word
+    upper = np.asarray(image).astype(np.uint16)
+    with Image.open(path) as again:
+        again.tile = [tile._replace(args=swapped(tile.args) if isinstance(tile.args, str) else tuple(map(swapped, tile.args))) for tile in again.tile]
+        return (256*upper + np.asarray(again))[..., :3]
 
 # %% ../nbs/00ma_pixel_range.ipynb #da429e1b
 def _extremes(path: Path) -> tuple | None: # low, high, whether all are whole; None for a picture of 8 bits, or none that can be read

@@ -130,6 +130,7 @@ def describe_table(
     if not any(c.use for c in columns): raise WorkflowError(f"No column of {path.name} is left to learn from: " + "; ".join(f"{c.name} ({c.reason})" for c in columns[:8]) + ". Name a file with more in it.")
     by = {"by": split, **({"column": split_column or _column_to_split_by(split, columns, path)} if split != "class" else {})}
     if by.get("column") and by["column"] not in table.column_names: raise WorkflowError(f"There is no column {by['column']!r} to split by.{nearest(by['column'], table.column_names)}")
+    if split == "group": columns = [replace(c, use=False, reason="names the groups that rows are split by; later rows belong to others") if c.name == by["column"] and c.use else c for c in columns]
     doubts += [doubt for g in guesses if g.column.name != column for doubt in g.doubts] + _split_doubts(split, columns, table)
     if format: more["format"] = format
     return described(name, kind="table", path=_stored(path), target=said, split=by, columns=columns, **more), doubts
@@ -167,19 +168,13 @@ def tried(
 ) -> tuple: # samples, suspects
     "Load and split a dataset that has no file yet."
     import numpy as np
-    from fashion_mlops.data import divided
-    from fashion_mlops.dataset_file import load_dataset
+    from fashion_mlops.data import entry_of, samples_of
     from fashion_mlops.leakage import suspects
-    from fashion_mlops.samples import Samples
-    loaded = load_dataset(about)
-    labels = np.asarray(loaded.labels)
-    if len(np.unique(labels)) < 2: raise WorkflowError(f"After the rules and the cut all {len(labels):,} rows are of one class, {loaded.classes[labels[0]]!r}; a classification needs at least two.")
-    if len(labels) < 30: raise WorkflowError(f"There are {len(labels)} samples; expected at least 30, for train, valid and test.")
-    split = divided(loaded, 0.2, 0.1, 42)
-    samples = Samples(loaded.inputs, labels, split, loaded.classes, about.name, about.kind, columns=loaded.columns, about=loaded.about)
+    entry = entry_of(about)
+    samples = samples_of(entry, entry.load(), valid_size=0.1, seed=42, test_size=0.2) # as 01_data does it by default
     train = samples.rows("train")
-    if len(absent := set(np.unique(labels)) - set(np.unique(labels[train]))): raise WorkflowError(f"No training row is of the class {loaded.classes[min(absent)]!r}, going by the split. Split by class, or remove that class.")
-    return samples, suspects(samples.at(train), samples.columns, labels[train], loaded.classes, rows=rows) if about.kind == "table" else []
+    labels = np.asarray(samples.labels)[train]
+    return samples, suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows) if about.kind == "table" else []
 
 # %% ../nbs/12k_dataset_commands.ipynb #23d09b12
 def add(args) -> int: # exit code
@@ -203,6 +198,7 @@ def add(args) -> int: # exit code
     else: about, doubts = describe_table(path, name, args.target, args.at_least, args.below, args.positive, args.split, args.split_column, **more)
     samples, suspected = tried(about)
     if layout: doubts += _image_doubts(samples)
+    doubts += samples.about.get("notes", [])
     doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: in the dataset file, {each['column']}: {{type: …, leave_out: why}}" for each in suspected]
     written = write_dataset_file(about)
     print("\n".join([*_said(about, samples), "", *(f"? {doubt}" for doubt in doubts), *([""]*bool(doubts)), f"Written: {_stored(written)}. Read it, correct it, then: make all DATASET={name}"]))
@@ -286,7 +282,7 @@ def check(args) -> int: # exit code
     from fashion_mlops.dataset_file import read_dataset_file
     about = read_dataset_file(_file_of(args.name))
     samples, suspected = tried(about)
-    print("\n".join([*_said(about, samples), *(f"? {each['evidence']} ({each['reason']}.)" for each in suspected), "The dataset can be read and split."]))
+    print("\n".join([*_said(about, samples), *(f"? {note}" for note in samples.about.get("notes", [])), *(f"? {each['evidence']} ({each['reason']}.)" for each in suspected), "The dataset can be read and split."]))
     return 0
 
 # %% ../nbs/12k_dataset_commands.ipynb #4b695e9a

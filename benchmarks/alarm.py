@@ -74,7 +74,7 @@ def by_kind(options, change=None) -> list[dict]:
     found = []
     for kind in options.kinds:
         line = {"kind": kind}
-        for size in SIZES:
+        for size in options.sizes:
             began = time.perf_counter()
             hits = rings(kind, size, options, change)
             line[f"n = {size:,}"] = interval(hits, options.windows)
@@ -86,7 +86,7 @@ def by_kind(options, change=None) -> list[dict]:
 def in_a_row(options, length: int = 12) -> list[dict]:
     "Windows one after the other against one reference."
     found = []
-    for size in SIZES[:2]:
+    for size in options.sizes[:2]:
         rang = []
         for number in range(max(1, options.windows//length)):
             random = np.random.default_rng([options.seed, size, number, 7])
@@ -106,6 +106,7 @@ def main():
     parser.add_argument("--reference", type=int, default=1000, help="rows of the reference (default 1000)")
     parser.add_argument("--columns", type=int, default=4, help="columns of one kind (default 4)")
     parser.add_argument("--kinds", nargs="+", default=list(SHIFTS), choices=list(SHIFTS), metavar="KIND", help=f"of column (default: {', '.join(SHIFTS)})")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), metavar="N", help="rows of a window (default: 100 300 1000)")
     parser.add_argument("--draws", type=int, default=999, help="random divisions, as in the stage (default 999)")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--output", help="JSON file for the figures")

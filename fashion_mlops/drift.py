@@ -37,7 +37,8 @@ def _swapped(codes: np.ndarray, inside: np.ndarray) -> np.ndarray:
     "Total variation distance of each division: what all categories together gained."
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    gained = np.add.reduceat(inside[order], starts, axis=0) - np.diff(starts, append=len(codes))[:, None]*inside.mean(0)
+    even = np.diff(starts, append=len(codes))[:, None]*inside.sum(0, dtype=np.float64)/len(codes) # exact where there is one category
+    gained = np.add.reduceat(inside[order], starts, axis=0) - even
     return np.abs(gained).sum(0)/2
 
 # %% ../nbs/09a_drift.ipynb #2d95dd7c

@@ -46,6 +46,15 @@ def test_what_the_reference_lacks_neither_rings_by_chance_nor_is_missed():
     assert compare(reference, reference.iloc[:80] + 1).p == 0.001 # a constant that has become another one
 
 
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1e-300, 1e300, "same", None, True])
+def test_a_column_that_never_differs_has_no_say(constant):
+    random = np.random.default_rng(8)
+    reference, current = window("normal", random, 73), window("normal", random, 80)
+    plain, beside = compare(reference, current), compare(reference.assign(flat=constant), current.assign(flat=constant))
+    assert beside.table.set_index("column").loc["flat", ["distance", "score"]].tolist() == [0.0, 0.0]
+    assert (beside.p, beside.score) == (plain.p, plain.score)
+
+
 def test_neither_order_nor_units_of_rows_count():
     random = np.random.default_rng(3)
     reference, current = window("heavy", random, 150), window("heavy", random, 70)

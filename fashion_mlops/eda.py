@@ -154,7 +154,7 @@ def duplicate_counts(
     "How many samples occur in two splits, exactly or nearly, and how many of those pairs disagree in label."
     close = neighbours[neighbours.apart < max(radius, 1e-6)]
     labels = np.asarray(labels)
-    close = close.assign(exact=close.apart == 0, disagreeing=labels[close.id] != labels[close.neighbour])
+    close = close.assign(exact=close.apart == 0, disagreeing=(labels[close.id] != labels[close.neighbour]) & (labels[close.id] >= 0))
     pairs = neighbours.groupby(["split", "neighbour_split"], sort=False).size().to_frame("samples")
     counts = close.groupby(["split", "neighbour_split"]).agg(exact=("exact", "sum"), near=("id", "size"), disagreeing=("disagreeing", "sum"))
     return pairs.join(counts).fillna(0).astype(int)

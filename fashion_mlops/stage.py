@@ -7,7 +7,8 @@ __all__ = ['read_manifest', 'manifests', 'find_artifact', 'artifact', 'show', 'S
            'sweep']
 
 # %% ../nbs/00c_stage.ipynb #32aba0e3
-import json, os, re, shutil, subprocess, sys, time, uuid
+import json, os, re, shutil, subprocess, sys, time, traceback, uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 from fastcore.basics import patch
@@ -87,7 +88,7 @@ class Stage:
     ):
         self.name, self.reads, self.writes = name, list(reads), list(writes)
         self.params, self.metrics, self.intervals, self.facts, self.pictures, self.curves = {}, {}, {}, {}, [], {}
-        self.read_digests, self.watched = {}, {}
+        self.read_digests, self.watched, self.failures = {}, {}, {}
         self.run_id, self.context = None, {}
 
     def __repr__(self): return f"Stage {self.name}: {', '.join(self.reads) or 'nothing'} → {', '.join(self.writes) or 'nothing'}"
@@ -206,6 +207,24 @@ def picture(self: Stage,
     path.write_bytes(data)
     self.pictures.append({"file": f"pictures/{name}.png", "caption": caption})
 
+# %% ../nbs/00c_stage.ipynb #8b6d86fd
+@patch
+@contextmanager
+def may_fail(self: Stage,
+    what: str # what the part makes, such as `the comparison of rules`
+):
+    "Let a part of the report fail without the stage, and say so in its place."
+    from IPython.display import HTML, display
+    from fashion_mlops.markup import as_html
+    try: yield
+    except Exception as error:
+        if os.environ.get("FASHION_MLOPS_STRICT"): raise
+        reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
+        self.failures[what] = f"{type(error).__name__}: {reason[:300]}"
+        frames = as_html(" → ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-4:]), 500)
+        display(HTML(f"<p><strong>Not made: {as_html(what)}.</strong> It failed with {as_html(self.failures[what], 400)} The stage goes on without it.</p>"
+                     f"<details><summary>where</summary><code>{frames}</code></details>"))
+
 # %% ../nbs/00c_stage.ipynb #e10ecee9
 def file_stamp(
     path: Path | str # a file or a folder
@@ -253,7 +272,7 @@ def _manifest(self: Stage, headline: str) -> dict:
     facts = {k: self.facts.get(k, known.get(k)) for k in ("dataset_digest", "synthetic", "kind", "classes")}
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.time() - self.began, 2),
             "headline": headline, "seed": self.seed, "profile": self.profile, **facts, "params": self.params, "metrics": self.metrics,
-            "intervals": self.intervals, "curves": self.curves, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
+            "intervals": self.intervals, "curves": self.curves, "failures": self.failures, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
             "reads": self.read_digests, "watched": self.watched, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
             "run_id": self.run_id, "logged": False, "fingerprint": self.context.get("fingerprint"), "lock_digest": self.context.get("lock_digest")}
 
@@ -300,10 +319,11 @@ def finish(self: Stage,
     if absent := [name for name in self.writes if not (self.folder/name).exists()]:
         raise WorkflowError(f"{self.name} promised {absent[0]!r} and did not write it.")
     if self.context: _context() # the run that started this kernel must still be there
+    if self.failures: headline = f"{headline}; not made: {', '.join(self.failures)}"
     manifest, home_folder = self._manifest(headline), artifacts_folder(self.dataset)
     os.replace(self.folder, home_folder/self.name/self.token)
     write_json(home_folder/f"{self.name}.json", manifest)
     sweep(home_folder/self.name, self.token)
     manifest = log_to_mlflow(manifest)
-    print(f"{self.name} · {self.dataset} · {headline} · {human_seconds(manifest['seconds'])}")
+    print(f"{self.name} · {self.dataset} · {manifest['headline']} · {human_seconds(manifest['seconds'])}")
     return manifest

@@ -13,7 +13,7 @@ import numpy as np
 
 from .columns import NUMBERS, Column
 from .core import WorkflowError, atomic_path, home, project_root
-from .quality import class_expectations, class_frame, copies_of, copy_expectations, dataset_expectations, dataset_frame, label_expectations, severity_for
+from .quality import class_expectations, class_frame, copies_of, copy_expectations, dataset_expectations, dataset_frame, label_expectations, seen_labels, severity_for
 from .samples import SPLITS, Samples, stratified
 
 # %% ../nbs/02b_table_checks.ipynb #b4f26ce0
@@ -85,7 +85,7 @@ def table_frames(
     "The tables that the expectations of a table are about."
     import pandas as pd
     split, labels = pd.Series(np.asarray(samples.split)).map(dict(enumerate(SPLITS))).fillna("unknown"), np.asarray(samples.labels)
-    about = pd.DataFrame({"id": np.arange(len(samples)), "split": split, "label": labels, **copies_of(samples, split)})
+    about = pd.DataFrame({"id": np.arange(len(samples)), "split": split, "label": seen_labels(samples), **copies_of(samples, split)})
     parts = [samples.rows(name) for name in SPLITS]
     rows = np.sort(np.concatenate([part if len(part) <= most_rows else part[stratified(labels[part], most_rows, seed)] for part in parts]))
     chosen = samples.table.iloc[rows].reset_index(drop=True).rename(columns={"id": _plain_name("id")})

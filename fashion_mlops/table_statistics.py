@@ -190,9 +190,10 @@ def draw_time(
     stamps = times[there].astype("datetime64[s]").astype(np.int64)
     edges = np.linspace(stamps.min(), stamps.max() + 1, periods + 1)
     moments, middle = edges.astype("datetime64[s]"), ((edges[1:] + edges[:-1])/2).astype("datetime64[s]")
-    asked = 1 if len(classes) == 2 else int(np.bincount(labels).argmax())
+    known = labels[there] >= 0 # those of test rows are sealed
+    asked = 1 if len(classes) == 2 else int(np.bincount(labels[there][known]).argmax())
     figure, (above, below) = plt.subplots(2, 1, figsize=(10, 4.2), sharex=True, layout="constrained", height_ratios=(2, 1))
-    total, hits = (np.histogram(part, edges)[0] for part in (stamps, stamps[labels[there] == asked]))
+    total, hits = (np.histogram(part, edges)[0] for part in (stamps[known], stamps[labels[there] == asked]))
     with np.errstate(invalid="ignore"): above.plot(middle, hits/np.where(total >= 5, total, np.nan), "o-", ms=3, lw=1, color="#30638e")
     above.set(ylabel=f"share of {classes[asked][:20]}", ylim=(0, None)); above.grid(alpha=.3)
     below.hist([times[there & (split == code)] for code in range(3)], moments, stacked=True, label=list(SPLITS), color=["#94a3b8", "#f59e0b", "#c2410c"])

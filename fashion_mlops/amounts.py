@@ -108,14 +108,16 @@ def _assumed(words, marked, usual: str) -> str:
     if sign == "," and usual == ".": thousands = True
     return {",": ".", ".": ","}[sign] if thousands else sign
 
-# %% ../nbs/00kc_amounts.ipynb #4d8f3667
+# %% ../nbs/00kc_amounts.ipynb #dae9962d
 def usual_decimal(
-    columns # pyarrow arrays of text
+    columns, # pyarrow arrays of text
+    even: str = "." # decimal mark when as many say one as the other
 ) -> str: # decimal mark
     "The decimal mark of most columns that say one."
     styles = [style for style in map(style_of, columns) if style.decided and style.share > 0.9]
     commas = sum(style.decimal == "," for style in styles)
-    return "," if commas > len(styles) - commas else "."
+    points = len(styles) - commas
+    return even if commas == points else "," if commas > points else "."
 
 # %% ../nbs/00kc_amounts.ipynb #8d02ee82
 def beyond_exact(

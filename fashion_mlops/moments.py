@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIRST', 'LAST', 'UNIX', 'DATES', 'TIMES', 'ZONES', 'WHOLE', 'FORMATS', 'DATE_LIKE', 'SENTINELS', 'as_moments',
-           'candidates', 'format_of', 'sentinel_dates']
+           'shape', 'candidates', 'format_of', 'sentinel_dates']
 
 # %% ../nbs/00kd_moments.ipynb #17345955
 import re
@@ -61,6 +61,15 @@ WHOLE = ("", "%a, %d %b %Y %H:%M:%S %z", "%a, %d %b %Y %H:%M:%S", "%a %b %d %H:%
 FORMATS = (*WHOLE, *("".join(parts) for parts in product(DATES, TIMES, ZONES)))
 DATE_LIKE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d[ -/][A-Za-z]{3,9}[ -/.]|[A-Za-z]{3,9}\.? \d{1,2}|\d{8}|\d{4}-\d{2}$")
 
+# %% ../nbs/00kd_moments.ipynb #a36bc64e
+def shape(
+    text: str # a date, or a format
+) -> str: # 9 for digits, a for letters, z for an offset; signs as they are
+    "The shape of a text."
+    plain = re.sub(r"%[bBaAp]", "a", text.replace("%z", "+0000"))
+    plain = re.sub(r"[+-]\d\d:?\d\d$|[+-]\d\d:?\d\d(?= )", "z", re.sub(r"%\w", "9", plain))
+    return re.sub(r"[A-Za-yÀ-ÿ]+", "a", re.sub(r"\d+", "9", plain))
+
 # %% ../nbs/00kd_moments.ipynb #c98ef735
 def _fits(text: str, format: str) -> bool:
     "Whether a text is a date in a format, in any year."
@@ -81,7 +90,8 @@ def candidates(
     texts = sorted(texts)
     some = [re.sub(r"\s*(UTC|GMT|(?<=\d)Z)$", "", text) for text in texts[::max(len(texts)//20, 1)] if DATE_LIKE.search(text)][:20]
     if not some: return []
-    return [format for format in FORMATS if any(_fits(text, format) for text in some)]
+    shapes = set(map(shape, some))
+    return [format for format in FORMATS if (not format or shape(format) in shapes) and any(_fits(text, format) for text in some)]
 
 # %% ../nbs/00kd_moments.ipynb #3fe5707a
 def format_of(

@@ -19,9 +19,11 @@ from .contract import nearest
 from .columns import Column
 from .core import WorkflowError
 from .garments import CLASSES, draw_garments
+from .markup import as_plot_text
 from .orders import ORDER_COLUMNS, draw_orders
 from .samples import SPLITS, Samples, content_digest, judging, load_samples, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
 from .sources import ChecksumError, Source, UnreachableError, fetch
+from .spread import draw_spread
 
 # %% ../nbs/01_data.ipynb #56bbe029
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ def _draw_sheet(samples: Samples, classes: np.ndarray, columns: int = 16):
             sheet[top:top + height, left:left + width] = samples.images[row]
     figure, axis = plt.subplots(figsize=(9.6, 9.6*sheet.shape[0]/sheet.shape[1]))
     axis.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
-    axis.set_yticks((np.arange(len(classes)) + 0.5)*(height + 2), [samples.classes[label] for label in classes])
+    axis.set_yticks((np.arange(len(classes)) + 0.5)*(height + 2), [as_plot_text(samples.classes[label]) for label in classes])
     axis.set_xticks([]); axis.tick_params(length=0); axis.spines[:].set_visible(False)
     return figure
 
@@ -260,19 +262,20 @@ def _draw_column(axis, values, column: Column):
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(labelsize=7, left=False, labelleft=False)
     missing = values.isna().mean()
-    axis.set_title(column.name[:28] + f" ({missing:.0%} missing)"*bool(missing), fontsize=8)
+    axis.set_title(as_plot_text(column.name, 28) + f" ({missing:.0%} missing)"*bool(missing), fontsize=8)
     there = values.dropna()
     if column.type in ("category", "ordinal", "boolean"):
         counts = there.value_counts(sort=column.type == "category").head(6)
-        axis.barh([str(name)[:18] for name in counts.index][::-1], counts.to_numpy()[::-1], color="#475569")
+        axis.barh(range(len(counts)), counts.to_numpy()[::-1], color="#475569")
+        axis.set_yticks(range(len(counts)), [as_plot_text(name, 18) for name in counts.index[::-1]])
         axis.tick_params(labelleft=True); axis.set_xticks([])
-    elif column.type == "text": axis.hist(there.str.len(), bins=30, color="#475569"); axis.set_xlabel("characters", fontsize=7)
+    elif column.type == "text": draw_spread(axis, there.str.len()); axis.set_xlabel("characters", fontsize=7)
     elif column.type == "datetime":
-        axis.hist(there, bins=30, color="#475569")
+        draw_spread(axis, there)
         axis.set_xticks([there.min(), there.max()], [f"{t:%Y-%m-%d}" for t in (there.min(), there.max())] if len(there) else [])
     else:
         low, high = there.quantile([0.005, 0.995]) if len(there) else (0, 1)
-        axis.hist(there.clip(low, high), bins=30, color="#475569")
+        draw_spread(axis, there.clip(low, high))
 
 # %% ../nbs/01_data.ipynb #8ad2a01a
 def column_table(

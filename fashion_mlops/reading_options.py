@@ -14,7 +14,6 @@ from .amounts import usual_decimal
 from .columns import TYPES, Column
 from .contract import nearest
 from .core import WorkflowError
-from .table_files import header_of, looked_at, read_text, without_marks
 from .table_layout import TableFormat, delimiter_called, format_words
 
 # %% ../nbs/12ka_reading_options.ipynb #50622b72
@@ -89,6 +88,7 @@ def header_doubts(
     said: dict # what the user says about it
 ) -> tuple[list[str], tuple[str, ...]]: # sentences, and columns to which the file gives no name
     "What was assumed about the names of the columns."
+    from fashion_mlops.table_files import header_of
     names, first = header_of(path, format)
     if not format.header:
         shown = ", ".join(word[:20] for word in first[:4])
@@ -118,6 +118,7 @@ def read_table(
     reading=None # of the command line
 ) -> tuple: # table, how it is written, columns to which the file gives no name, sentences
     "Read a table, and say what was assumed about it."
+    from fashion_mlops.table_files import looked_at, read_text, without_marks
     if path.suffix == ".parquet": return read_text(path), TableFormat(), (), []
     said = format_said(reading) if reading else {}
     table, format, notes = looked_at(path, **said)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['window_paths', 'Window', 'read_window']
 
-# %% ../nbs/09c_window.ipynb #1b11ec23
+# %% ../nbs/09c_window.ipynb #a2970cf8
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,14 +14,14 @@ import numpy as np
 from .contract import nearest
 from .core import WorkflowError, home, project_root
 
-# %% ../nbs/09c_window.ipynb #5541d842
+# %% ../nbs/09c_window.ipynb #e8f8d381
 def _place(where: str) -> Path | None:
     "The file or folder that is meant."
     path = Path(where).expanduser()
     places = [path] if path.is_absolute() else [base/path for base in dict.fromkeys((Path.cwd(), project_root(), home()))]
     return next((place.resolve() for place in places if place.exists()), None)
 
-# %% ../nbs/09c_window.ipynb #95d2a5f9
+# %% ../nbs/09c_window.ipynb #17d6131a
 def window_paths(
     where: str # what the user gave
 ) -> list[Path]: # empty for nothing, and for what does not exist
@@ -30,7 +30,7 @@ def window_paths(
     if where in dataset_files(): return watched_paths(where)
     return [place] if where and (place := _place(where)) else []
 
-# %% ../nbs/09c_window.ipynb #3609fbc5
+# %% ../nbs/09c_window.ipynb #1d6bdfe8
 @dataclass(frozen=True)
 class Window:
     "Samples to watch."
@@ -40,64 +40,73 @@ class Window:
     labels: np.ndarray | None = None # int64 (n,) position in the dataset's classes; None where they are not known
     notes: list[str] = field(default_factory=list) # what a reader has to know, in sentences
 
-# %% ../nbs/09c_window.ipynb #b506805c
+# %% ../nbs/09c_window.ipynb #214c3a50
 def _rows(path: Path, samples) -> Window:
     "A window from a table."
     import pandas as pd
     from fashion_mlops.dataset_file import dataset_files, read_dataset_file
-    from fashion_mlops.table_files import TableFormat, converted, read_text, sniffed
+    from fashion_mlops.table_files import converted, without_marks
     if path.is_dir(): raise WorkflowError(f"{path} is a folder; the rows of {samples.dataset} come as one file, CSV or parquet. Name a file.")
     file = dataset_files().get(samples.dataset)
-    about, parquet = file and read_dataset_file(file), path.suffix == ".parquet"
-    format = TableFormat() if parquet else about.format if about else sniffed(path)
-    table = read_text(path, None if parquet else format)
+    about = file and read_dataset_file(file)
+    table, format, said = _as_written(path, about)
     if absent := [c.name for c in samples.columns if c.name not in table.column_names]:
         raise WorkflowError(f"{path.name} has no column {absent[0]!r} ({len(absent)} of the {len(samples.columns)} that {samples.dataset} has are missing).{nearest(absent[0], table.column_names)}")
-    table, notes = _by_the_rules(table, about, format.decimal)
-    inputs = pd.DataFrame({c.name: converted(table.column(c.name).combine_chunks(), c, format.decimal) for c in samples.columns}, copy=False)
-    names, more = _answers(table, about, format.decimal)
-    return Window(path.name, inputs, names, notes=notes + more)
+    table, notes = _by_the_rules(table, about)
+    values = {c.name: without_marks(table.column(c.name).combine_chunks(), c, format.missing) for c in samples.columns}
+    inputs = pd.DataFrame({c.name: converted(values[c.name], c, format.decimal) for c in samples.columns}, copy=False)
+    names, more = _answers(table, about)
+    return Window(path.name, inputs, names, notes=[*said, *notes, *more])
 
-# %% ../nbs/09c_window.ipynb #6939cc58
-def _by_the_rules(table, about, decimal: str):
+# %% ../nbs/09c_window.ipynb #b6398739
+def _as_written(path: Path, about) -> tuple:
+    "The table of a file, how it is written, and what was wrong with it."
+    from fashion_mlops.table_files import looked_at, read_text
+    from fashion_mlops.table_layout import TableFormat
+    if path.suffix == ".parquet": return read_text(path), about.format if about else TableFormat(), []
+    return (read_text(path, about.format), about.format, []) if about else looked_at(path)
+
+# %% ../nbs/09c_window.ipynb #1b7c17dd
+def _by_the_rules(table, about):
     "The rows that meet the dataset's rules, and what was taken away."
-    from fashion_mlops.dataset_file import _meets
+    from fashion_mlops.dataset_file import _decimal, _less_missing, _meets
     if not about: return table, []
+    table = _less_missing(table, about)
     keep, unasked = np.ones(table.num_rows, bool), [rule.column for rule in about.rows if rule.column not in table.column_names]
     for rule in about.rows:
-        if rule.column not in unasked: keep &= _meets(table.column(rule.column).combine_chunks(), rule, decimal)
+        if rule.column not in unasked: keep &= _meets(table.column(rule.column).combine_chunks(), rule, _decimal(about, rule.column))
     if not keep.any(): raise WorkflowError(f"No row of the window is left after the rules of data/datasets/{about.name}.yaml. Give rows that meet them.")
     notes = [f"{(~keep).sum():,} of {len(keep):,} rows were left out by the rules of the dataset file."]*(not keep.all())
     return table.filter(keep), notes + [f"The rule about {name} was not asked: the window has no such column." for name in unasked]
 
-# %% ../nbs/09c_window.ipynb #f253e386
-def _answers(table, about, decimal: str) -> tuple[list | None, list[str]]:
+# %% ../nbs/09c_window.ipynb #94a7332d
+def _answers(table, about) -> tuple[list | None, list[str]]:
     "The class of each row where the target is there, and a sentence where it cannot be used."
-    from fashion_mlops.dataset_file import target_codes
+    from fashion_mlops.dataset_file import _decimal, target_codes
     if not about or about.target.column not in table.column_names: return None, []
-    try: codes = target_codes(table.column(about.target.column).combine_chunks(), about.target, decimal)
+    try: codes = target_codes(table.column(about.target.column).combine_chunks(), about.target, _decimal(about, about.target.column))
     except WorkflowError as error: return None, [f"Performance is not measured: {error}"]
     if (codes < 0).any(): return None, [f"Performance is not measured: {(codes < 0).sum():,} of {len(codes):,} answers are missing."]
     return [str(about.target.classes[code]) for code in codes], []
 
-# %% ../nbs/09c_window.ipynb #7dec2967
+# %% ../nbs/09c_window.ipynb #77993713
 def _images(path: Path, samples) -> Window:
     "A window from pictures."
     from fashion_mlops.image_files import image_layout, image_paths, load_images, read_images
-    shape, layout = samples.images.shape[1:], image_layout(path)
-    if layout == "npz": return _arrays(path, shape)
+    shape, layout, span = samples.images.shape[1:], image_layout(path), samples.about.get("preparation", {}).get("range")
+    if layout == "npz": return _arrays(path, shape, span)
     if layout != "class_folders":
         if layout is None: raise WorkflowError(f"{path.name} is none of the forms that images come in: expected a folder of pictures, .npz, IDX files, or a list of paths.")
-        loaded = load_images({**_listed_columns(path, layout), "layout": layout, "shape": list(shape)}, path)
+        loaded = load_images({**_listed_columns(path, layout), "layout": layout, "shape": list(shape), "range": span}, path)
         return Window(path.name, loaded["inputs"], [loaded["classes"][label] for label in loaded["labels"]])
     paths, aside = image_paths(path)
     if not paths: raise WorkflowError(f"{path} holds no pictures ({len(aside):,} other files). Name a folder of pictures.")
-    images, kept, broken = read_images(paths, tuple(shape))
+    images, kept, broken = read_images(paths, tuple(shape), span=span)
     if not len(kept): raise WorkflowError(f"None of the {len(paths):,} pictures of {path} can be read (the first: {broken[0]['reason']}).")
     notes = [f"{len(broken):,} of {len(paths):,} pictures could not be read, such as {Path(each['file']).name} ({each['reason']})." for each in broken[:1]]
     return Window(path.name, images, [paths[i].parent.name for i in kept] if any(paths[i].parent.name in samples.classes for i in kept) else None, notes=notes)
 
-# %% ../nbs/09c_window.ipynb #5110e98f
+# %% ../nbs/09c_window.ipynb #707e77a9
 def _listed_columns(path: Path, layout: str) -> dict:
     "Which columns of a list of pictures are meant."
     if layout != "csv": return {}
@@ -108,22 +117,25 @@ def _listed_columns(path: Path, layout: str) -> dict:
     if target is None: raise WorkflowError(f"{path.name} lists pictures without a class beside them. Name the folder that they lie in.")
     return {"columns": {**found, "target": target}}
 
-# %% ../nbs/09c_window.ipynb #fd0788ec
-def _arrays(path: Path, shape: tuple) -> Window:
+# %% ../nbs/09c_window.ipynb #fe33aecc
+def _arrays(path: Path, shape: tuple, span: list[float] | None) -> Window:
     "A window from an .npz file, with labels or without."
     from PIL import Image
-    from fashion_mlops.image_files import _as_images, prepare_image
+    from fashion_mlops.image_arrays import _array_range, _as_images
+    from fashion_mlops.image_files import prepare_image
+    from fashion_mlops.pixel_range import eight_bits
     try:
         with np.load(path, allow_pickle=False) as file: held = {name: file[name] for name in file.files}
     except (ValueError, OSError, EOFError) as error: raise WorkflowError(f"{path.name} cannot be read as .npz: {error}. Expected arrays of numbers or text, without Python objects.") from None
     pictures = [name for name, array in held.items() if array.ndim in (3, 4)]
     if len(pictures) != 1: raise WorkflowError(f"{path.name} holds {', '.join(f'{n} {a.shape}' for n, a in list(held.items())[:8]) or 'nothing'}; expected one array of images, perhaps with one of labels beside it.")
     images = _as_images(held[pictures[0]], path.name)
+    if images.dtype != np.uint8: images = eight_bits(images, span or _array_range([images]))
     if images.shape[1:] != tuple(shape): images = np.stack([prepare_image(Image.fromarray(image), tuple(shape)) for image in images])
     labels = [array for array in held.values() if array.squeeze().shape == (len(images),)]
     return Window(path.name, images, [str(each) for each in labels[0].squeeze().tolist()] if len(labels) == 1 else None)
 
-# %% ../nbs/09c_window.ipynb #539fa1ae
+# %% ../nbs/09c_window.ipynb #39b93513
 def _of_dataset(name: str, samples, seed: int) -> Window:
     "All rows of another dataset."
     from fashion_mlops.data import dataset_entry
@@ -133,7 +145,7 @@ def _of_dataset(name: str, samples, seed: int) -> Window:
     loaded = entry.load(1000, seed)
     return Window(name, loaded.inputs, [loaded.classes[label] for label in loaded.labels])
 
-# %% ../nbs/09c_window.ipynb #3ffa2ea0
+# %% ../nbs/09c_window.ipynb #7531ee43
 def read_window(
     where: str, # a file or folder, or the name of a dataset
     samples, # `Samples` of the dataset that the model is of
@@ -150,7 +162,7 @@ def read_window(
     labels, more = _labels(found, samples.classes)
     return replace(found, labels=labels, notes=found.notes + odd[:10] + [f"And {len(odd) - 10} more such columns."]*(len(odd) > 10) + more)
 
-# %% ../nbs/09c_window.ipynb #f47ceb33
+# %% ../nbs/09c_window.ipynb #202c4c09
 def _held_against(window: Window, samples, predictor) -> tuple[list[str], list[str]]:
     "What is wrong with a window, and what is unusual."
     from fashion_mlops.predictor import check_rows
@@ -158,7 +170,7 @@ def _held_against(window: Window, samples, predictor) -> tuple[list[str], list[s
     shape = samples.images.shape[1:]
     return [f"Its images have the shape {window.inputs.shape[1:]}, expected {shape}."]*(window.inputs.shape[1:] != shape), []
 
-# %% ../nbs/09c_window.ipynb #c29c7d11
+# %% ../nbs/09c_window.ipynb #b3af902e
 def _labels(window: Window, classes: list[str]) -> tuple[np.ndarray | None, list[str]]:
     "Class names as positions in the model's classes, and a sentence where that is impossible."
     if window.names is None: return None, ["It says no classes, so drift is watched and performance is not measured."]

@@ -20,7 +20,7 @@ from .columns import Column
 from .core import WorkflowError
 from .garments import CLASSES, draw_garments
 from .orders import ORDER_COLUMNS, draw_orders
-from .samples import SPLITS, Samples, content_digest, load_samples, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
+from .samples import SPLITS, Samples, content_digest, key_of, load_samples, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
 from .sources import ChecksumError, Source, UnreachableError, fetch
 
 # %% ../nbs/01_data.ipynb #56bbe029
@@ -162,7 +162,7 @@ def make_samples(
     loaded = entry.load(n_samples, seed)
     labels = np.asarray(loaded.labels).astype(np.uint8 if len(loaded.classes) <= 256 else np.uint16)
     samples = Samples(loaded.inputs, labels, divided(loaded, test_size, valid_size, seed), list(loaded.classes), name, entry.kind,
-                      entry.licence, entry.source, seed, entry.synthetic, columns=list(loaded.columns), about=dict(loaded.about))
+                      entry.licence, entry.source, seed, entry.synthetic, columns=list(loaded.columns), about=dict(loaded.about), key=key_of(loaded.split_by, loaded.key))
     return replace(samples, digest=content_digest(samples))
 
 # %% ../nbs/01_data.ipynb #a27364bf

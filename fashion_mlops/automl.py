@@ -18,7 +18,7 @@ from .families import fit_extras, for_rows, predicted, quiet
 from .folds import NOT_FEATURES, Folds, judged_in
 from .leaderboard import difference, row_gains, verdict
 from .metrics import mean_interval, shown
-from .samples import Key
+from .samples import SEALED, Key
 from .tpot_search import fitted_bytes
 
 # %% ../nbs/05_automl.ipynb #b52b967d
@@ -30,6 +30,7 @@ def read_split(
     import pandas as pd
     table = pd.read_parquet(path, filters=[("split", "==", split)])
     if table.empty: raise WorkflowError(f"{path} has no rows in the split {split!r}; its splits are made in 01_data.")
+    if (table["label"] < 0).any(): raise WorkflowError(SEALED)
     names = [name for name in table.columns if name not in NOT_FEATURES]
     return table["id"].to_numpy(), table[names].to_numpy(np.float32), table["label"].to_numpy(np.int64), names
 

@@ -19,6 +19,7 @@ import numpy as np
 from fashion_mlops.data import make_samples
 from fashion_mlops.families import all_cores, families, fitted, predicted
 from fashion_mlops.features import feature_pipeline
+from fashion_mlops.folds import NOT_FEATURES
 from fashion_mlops.metrics import classification_metrics
 
 
@@ -51,7 +52,7 @@ def main():
     kept = None
     if options.kept:
         import pyarrow.parquet
-        kept = [name for name in pyarrow.parquet.read_schema(options.kept).names if name not in ("id", "split", "label")]
+        kept = [name for name in pyarrow.parquet.read_schema(options.kept).names if name not in NOT_FEATURES]
     for seed in range(options.seeds):
         runs.append(measured(seed, kept, ("valid", "test") if options.test else ("valid",)))
         print(f"seed {seed}: " + "; ".join(f"{name} " + ", ".join(f"{key.replace('_', ' ')} {r[key]:.4f}" for key in r if key.endswith(("accuracy", "log_loss"))) + f", {r['fit_seconds']:.0f} s" for name, r in runs[-1].items()), flush=True)

@@ -6,10 +6,11 @@
 __all__ = ['Watch', 'strike_out', 'StageEngine', 'execute']
 
 # %% ../nbs/12d_engine.ipynb #61a3958f
-import os, re, signal, tempfile, threading, time
+import json, os, re, signal, tempfile, threading, time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nbformat
 import papermill
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -146,7 +147,7 @@ def _explain(error: BaseException, watch: Watch):
 
 # %% ../nbs/12d_engine.ipynb #a86999a0
 def execute(
-    notebook: Path | str, # a stage notebook
+    notebook: Path | str | dict, # a stage notebook, or its JSON as it was when it was read
     output: Path | str, # where the executed notebook goes
     parameters: dict, # values by name, without secrets
     watch: Watch, # filled while it runs
@@ -159,7 +160,8 @@ def execute(
     logging.getLogger("papermill.translators").setLevel(logging.ERROR)
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
     try:
-        papermill.execute_notebook(str(notebook), str(output), parameters=parameters, engine_name="fashion_mlops", progress_bar=False,
+        source = nbformat.reads(json.dumps(notebook), as_version=4) if isinstance(notebook, dict) else str(notebook)
+        papermill.execute_notebook(source, str(output), parameters=parameters, engine_name="fashion_mlops", progress_bar=False,
                                    watch=watch, env=env, secrets=secrets, autosave_cell_every=0)
     except BaseException as error: _explain(error, watch)
     finally: watch.done = True

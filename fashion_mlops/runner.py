@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .contract import StageNotebook
-from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, read_json,
+from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, package_folder, read_json,
                                 reports_folder, write_json)
 from .fingerprint import State, failure_path, lock_digest, stage_state
 from .pipeline import Setting
@@ -102,6 +102,7 @@ class Run:
     profile: str = "default"
     settings: dict = field(default_factory=dict) # Setting by stage and name
     note: str = "" # such as why the data are synthetic
+    declared: dict = field(default_factory=dict) # what each stage of the pipeline writes, by name, as this run began
     token: str = field(default_factory=lambda: f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:4]}")
     began: str = field(default_factory=now)
     results: list[Result] = field(default_factory=list)
@@ -120,7 +121,7 @@ def runs_folder(
 # %% ../nbs/12e_runner.ipynb #0b7df43c
 def record(run: Run):
     "Write the run's record: what was asked, what came out, and every stage's manifest at the end."
-    stages = manifests(run.dataset)
+    stages = manifests(run.dataset, run.declared)
     write_json(runs_folder(run.dataset)/f"{run.token}.json", {
         "token": run.token, "dataset": run.dataset, "profile": run.profile, "note": run.note, "began": run.began, "ended": now(),
         "succeeded": run.succeeded, "mlflow_run_id": run.parent_run_id, "results": [vars(r) for r in run.results],
@@ -154,7 +155,7 @@ def _close_parent(run: Run, status: str):
     from mlflow.entities import Metric, Param
     from fashion_mlops import tracking
     if not run.parent_run_id: return
-    found, moment = manifests(run.dataset), int(time.time() * 1000)
+    found, moment = manifests(run.dataset, run.declared), int(time.time() * 1000)
     numbers = {k: v for m in found.values() for k, v in m["metrics"].items() if k.startswith(("valid_", "test_")) and v is not None}
     numbers |= {f"seconds_{r.name}": r.seconds for r in run.results if r.state == "done"}
     params = {f"{s}.{n}": v.value for s, values in run.settings.items() for n, v in values.items()
@@ -176,7 +177,7 @@ def _context_file(run: Run, stage: StageNotebook, state: State) -> Path:
     "Tell the kernel what only the runner knows; while this file exists, the run is alive."
     token = f"{run.token}-{uuid.uuid4().hex[:4]}"
     return write_json(home()/"data"/".run"/f"{token}.json", {"token": token, "run": run.token, "stage": stage.name, "profile": run.profile,
-        "parent_run_id": run.parent_run_id, "fingerprint": state.fingerprint, "lock_digest": lock_digest()})
+        "parent_run_id": run.parent_run_id, "fingerprint": state.fingerprint, "lock_digest": lock_digest(), "writes": run.declared, "library": state.stamps})
 
 # %% ../nbs/12e_runner.ipynb #750dee53
 def _kernel_inputs(stage: StageNotebook, settings: dict[str, Setting], context: Path) -> tuple[dict, dict, list]:
@@ -184,6 +185,7 @@ def _kernel_inputs(stage: StageNotebook, settings: dict[str, Setting], context: 
     hidden = {n for n, p in stage.parameters.items() if p.kind == "secret"}
     values = {n: s.value for n, s in settings.items()}
     env = {"FASHION_MLOPS_RUN": str(context), "PYTHONHASHSEED": "0", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package_folder().parent), os.environ.get("PYTHONPATH")])) # the library that was fingerprinted is the one imported
     env |= {f"FASHION_MLOPS_SECRET_{n}": values[n] for n in hidden}
     given = {n: v for n, v in values.items() if n not in hidden and settings[n].source != "notebook"}
     return given, env, [values[n] for n in hidden if values[n]]
@@ -245,7 +247,7 @@ def run_stage(
     notebooks = reports_folder(run.dataset)/"notebooks"
     notebooks.mkdir(parents=True, exist_ok=True)
     executed = notebooks/f".{stage.name}.running.ipynb"
-    thread = threading.Thread(target=execute, args=(stage.path, executed, values, watch, env, secrets), daemon=True)
+    thread = threading.Thread(target=execute, args=(stage.notebook, executed, values, watch, env, secrets), daemon=True)
     try:
         # starting a kernel and importing MLflow at the same moment would slow both down
         _watch_until_done(thread, watch, stage.name, display, lambda: background.add_once(_open_parent, run))
@@ -263,9 +265,9 @@ def run_stage(
                   manifest["headline"] if finished else "", watch.error and f"cell {watch.cell} `{watch.label}`: {watch.error}" + "".join(f"\n    {t}" for t in watch.traceback))
 
 # %% ../nbs/12e_runner.ipynb #57499e65
-def _catch_up(dataset: str, display: Display):
+def _catch_up(run: Run, display: Display):
     "Log to MLflow what an earlier run could not."
-    for name, manifest in manifests(dataset).items():
+    for name, manifest in manifests(run.dataset, run.declared).items():
         if not manifest.get("logged"):
             display.line(f"{name:<15} logging to MLflow, which an earlier run could not")
             log_to_mlflow(manifest)
@@ -284,10 +286,15 @@ def run_stages(
 ) -> Run: # with results
     "Run what has to run. Returns after the first failure; the rest is then `not reached`."
     display, background = display or Display(), Background()
-    _catch_up(run.dataset, display)
+    run.declared = run.declared or {stage.name: stage.writes for stage in stages}
+    _catch_up(run, display)
     try:
         for stage in stages:
-            state = stage_state(stage, run.settings[stage.name], run.dataset)
+            state = stage_state(stage, run.settings[stage.name], run.dataset, declared=run.declared)
+            if state.state == "broken":
+                display.line(f"{stage.name:<15} cannot run: {state.reasons[0]}")
+                run.results.append(Result(stage.name, "failed", error=state.reasons[0]))
+                break
             if not (why := _needs(stage, state, forced)):
                 manifest = state.manifest
                 run.results.append(Result(stage.name, "fresh", [], 0, 0, manifest["headline"]))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LEAST_ROWS', 'at_temperature', 'fit_temperature', 'halves', 'cross_fitted', 'reliability', 'calibration_interval',
-           'draw_reliability', 'sensible_coverage', 'conformal_threshold', 'prediction_sets', 'conformal_sets',
-           'coverage_report', 'cross_sets', 'compare_rules', 'draw_sets']
+           'draw_reliability', 'least_rows', 'sensible_coverage', 'conformal_threshold', 'prediction_sets',
+           'conformal_sets', 'coverage_report', 'cross_sets', 'compare_rules', 'draw_sets']
 
 # %% ../nbs/06e_calibration.ipynb #218f881a
 import numpy as np
@@ -113,12 +113,22 @@ def draw_reliability(
         axis.grid(alpha=.3); axis.spines[["top", "right"]].set_visible(False)
     return figure
 
+# %% ../nbs/06e_calibration.ipynb #2d9d64cb
+def least_rows(
+    coverage: float # promised, between 0 and 1
+) -> int: # 20 for 0.9 and 0.95, 100 for 0.99
+    "How many calibration rows can back a promise: where one row in a hundred may be left out, at least a hundred."
+    if not 0 < coverage < 1: raise WorkflowError(f"A coverage of {coverage}: expected a share between 0 and 1. Such as 0.9 for nine rows in ten.")
+    return max(LEAST_ROWS, int(np.ceil(1/(1 - coverage) - 1e-9)))
+
 # %% ../nbs/06e_calibration.ipynb #9b498681
 def sensible_coverage(
-    accuracy: float # of the most probable class
+    accuracy: float, # of the most probable class
+    rows: int | None = None # validation rows, of which each half calibrates the other; as many as one likes when None
 ) -> float: # 0.9, 0.95 or 0.99
-    "What to promise: more than one class alone would keep."
-    return next((coverage for coverage in (0.9, 0.95) if coverage > accuracy), 0.99)
+    "What to promise: more than one class alone would keep, and no more than half of the rows can back."
+    backed = [coverage for coverage in (0.9, 0.95, 0.99) if rows is None or least_rows(coverage) <= rows//2] or [0.9]
+    return next((coverage for coverage in backed if coverage > accuracy), backed[-1])
 
 # %% ../nbs/06e_calibration.ipynb #fab29210
 def conformal_threshold(
@@ -127,7 +137,7 @@ def conformal_threshold(
     coverage: float = 0.9 # promised share of rows whose set holds the true class
 ) -> float: # a class is in the set when its probability is not less; 0, every class, when there are too few rows for the promise
     "The highest threshold that keeps the promise, with the correction for a finite number of rows."
-    if not 0 < coverage < 1: raise WorkflowError(f"A coverage of {coverage}: expected a share between 0 and 1. Such as 0.9 for nine rows in ten.")
+    least_rows(coverage) # refuses what is no share
     rank = int(np.ceil((len(labels) + 1)*coverage - 1e-9)) # so many of n + 1 must reach it
     true = np.sort(probabilities[np.arange(len(labels)), labels])[::-1]
     return float(true[rank - 1]) if rank <= len(true) else 0.0
@@ -172,7 +182,8 @@ def conformal_sets(
     import warnings
     from mapie.classification import SplitConformalClassifier
     if rule != "lac" and len(np.unique(labels)) < 3: raise WorkflowError(f"The rule {rule!r} needs calibration rows of three classes, found {len(np.unique(labels))}. Take lac.")
-    if len(labels) < LEAST_ROWS: raise WorkflowError(f"{len(labels)} calibration rows are too few for prediction sets: expected at least {LEAST_ROWS}. Take more samples.")
+    least = least_rows(coverage)*(10 if rule == "raps" else 1) # RAPS takes a tenth of the rows for itself
+    if len(labels) < least: raise WorkflowError(f"{len(labels)} calibration rows are too few for {rule.upper()} at a coverage of {coverage:g}: expected at least {least}. Promise less, or take more samples.")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "WARNING: your conformalization dataset has less labels") # a rare class may be absent
         model = SplitConformalClassifier(_handing_through(probabilities.shape[1]), confidence_level=coverage, conformity_score=rule, prefit=True, random_state=seed)
@@ -210,12 +221,13 @@ def compare_rules(
     coverage: float = 0.9, # promised
     seed: int = 0 # of the halves, and of what the rules draw
 ): # pandas DataFrame by rule: coverage, low, high, mean size, empty and single sets, lowest coverage of a class
-    "Each rule calibrated on one half of the rows and judged on the other, and back."
+    "Each rule calibrated on one half of the rows and judged on the other, and back; nothing where half of the rows cannot back the promise."
     import pandas as pd
     first, table = halves(labels, seed), {}
-    if len(labels) < 2*LEAST_ROWS or len(np.unique(labels)) < 2: return pd.DataFrame()
+    least = min(first.sum(), (~first).sum())/least_rows(coverage) # 1: as many as the promise needs
+    if least < 1 or len(np.unique(labels)) < 2: return pd.DataFrame()
     counts, there = np.bincount(labels), min(len(np.unique(labels[part])) for part in (first, ~first))
-    rich = counts[counts > 0].min() >= 10 and len(labels) >= max(20*len(classes), 300) # RAPS takes a tenth of the rows for itself
+    rich = counts[counts > 0].min() >= 10 and least >= 10 and len(labels) >= 20*len(classes)
     for rule in ("lac",) if there < 3 else ("lac", "aps", "raps") if rich else ("lac", "aps"):
         sets = np.zeros(probabilities.shape, bool)
         for part in (first, ~first): sets[part] = conformal_sets(labels[~part], probabilities[~part], probabilities[part], rule, coverage, seed)

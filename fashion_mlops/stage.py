@@ -7,7 +7,8 @@ __all__ = ['read_manifest', 'declared_writes', 'manifests', 'find_artifact', 'ar
            'log_to_mlflow', 'is_live', 'sweep']
 
 # %% ../nbs/00c_stage.ipynb #32aba0e3
-import json, os, re, shutil, subprocess, sys, time, uuid
+import json, os, re, shutil, subprocess, sys, time, traceback, uuid
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from fastcore.basics import patch
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation, read_stage
 from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_path, human_seconds,
                                 now, package_folder, project_root, read_json, seed_everything, write_json)
+from .markup import as_html, readable
+from .picture_text import absent_words, formulas_off, png
 
 # %% ../nbs/00c_stage.ipynb #68272ef3
 def read_manifest(
@@ -84,28 +87,22 @@ def artifact(
     raise WorkflowError(f"No stage has written {name!r} for the dataset {dataset!r}." + (nearest(name, known) if known else
                         f" Run the pipeline first: fashion-mlops run --dataset {dataset}"))
 
-# %% ../nbs/00c_stage.ipynb #98f36b93
-def _png(figure, dpi: int = 110) -> bytes:
-    "A figure as PNG bytes; the figure is closed."
-    import io
-    import matplotlib.pyplot as plt
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
-    plt.close(figure)
-    return buffer.getvalue()
-
 # %% ../nbs/00c_stage.ipynb #4aa1f6f3
+_ABSENT = set() # letters of which a reader has been told that pictures lack them
+
 def show(
     figure, # a matplotlib figure, or PNG bytes
     caption: str # one sentence on what it shows
 ) -> bytes: # the PNG
     "Display a picture with its caption, which is also its alternative text."
-    from IPython.display import HTML, display
-    import base64, html
-    data = figure if isinstance(figure, bytes) else _png(figure)
-    text = html.escape(caption)
+    from IPython.display import HTML, Markdown, display
+    import base64
+    data, absent = (figure, set()) if isinstance(figure, bytes) else png(figure)
+    text = as_html(caption, 4000)
     display(HTML(f'<figure class="picture"><img alt="{text}" style="max-width:100%" src="data:image/png;base64,'
                  f'{base64.b64encode(data).decode()}"><figcaption>{text}</figcaption></figure>'))
+    if told := absent_words(absent - _ABSENT): display(Markdown(told))
+    _ABSENT.update(absent)
     return data
 
 # %% ../nbs/00c_stage.ipynb #a11f8273
@@ -118,7 +115,7 @@ class Stage:
     ):
         self.name, self.reads, self.writes = name, list(reads), list(writes)
         self.params, self.metrics, self.intervals, self.facts, self.pictures, self.curves = {}, {}, {}, {}, [], {}
-        self.read_digests, self.watched = {}, {}
+        self.read_digests, self.watched, self.failures = {}, {}, {}
         self.run_id, self.context = None, {}
 
     def __repr__(self): return f"Stage {self.name}: {', '.join(self.reads) or 'nothing'} → {', '.join(self.writes) or 'nothing'}"
@@ -170,6 +167,7 @@ def start(self: Stage,
     self.folder = artifacts_folder(self.dataset)/self.name/f".{self.token}.{os.getpid()}"
     self.folder.mkdir(parents=True, exist_ok=True)
     seed_everything(self.seed)
+    formulas_off()
     tags = {"stage": self.name, "profile": self.profile, "dataset": self.dataset, "seed": self.seed}
     self.run_id = tracking.start_run(self.dataset, self.name, tags, self.context.get("parent_run_id"))
     if self.context: write_json(Path(os.environ["FASHION_MLOPS_RUN"]).with_suffix(".mlflow"), {"run_id": self.run_id})
@@ -241,12 +239,32 @@ def picture(self: Stage,
     name: str | None = None # file name without ending; from the caption when None
 ):
     "Show a picture and keep it with the run; the first one goes onto the front page."
-    name = name or re.sub(r"\W+", "_", caption.lower())[:40].strip("_")
+    name = name or re.sub(r"\W+", "_", caption.lower())[:40].strip("_") or "picture"
+    taken = {picture["file"] for picture in self.pictures}
+    if f"pictures/{name}.png" in taken: name = f"{name}_{len(taken) + 1}" # two captions may begin alike
     data = show(figure, caption)
     path = self.folder/"pictures"/f"{name}.png"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
     self.pictures.append({"file": f"pictures/{name}.png", "caption": caption})
+
+# %% ../nbs/00c_stage.ipynb #8b6d86fd
+@patch
+@contextmanager
+def may_fail(self: Stage,
+    what: str # what the part makes, such as `the comparison of rules`
+):
+    "Let a part of the report fail without the stage, and say so in its place."
+    from IPython.display import HTML, display
+    from fashion_mlops.markup import as_html
+    try: yield
+    except Exception as error:
+        if os.environ.get("FASHION_MLOPS_STRICT"): raise
+        reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
+        self.failures[what] = f"{type(error).__name__}: {reason[:300]}"
+        frames = as_html(" → ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-4:]), 500)
+        display(HTML(f"<p><strong>Not made: {as_html(what)}.</strong> It failed with {as_html(self.failures[what], 400)} The stage goes on without it.</p>"
+                     f"<details><summary>where</summary><code>{frames}</code></details>"))
 
 # %% ../nbs/00c_stage.ipynb #e10ecee9
 def file_stamp(
@@ -316,7 +334,7 @@ def _manifest(self: Stage, headline: str) -> dict:
     facts = {k: self.facts.get(k, known.get(k)) for k in ("dataset_digest", "synthetic", "kind", "classes")}
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.time() - self.began, 2),
             "headline": headline, "seed": self.seed, "profile": self.profile, **facts, "params": self.params, "metrics": self.metrics,
-            "intervals": self.intervals, "curves": self.curves, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
+            "intervals": self.intervals, "curves": self.curves, "failures": self.failures, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
             "reads": self.read_digests, "watched": self.watched, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
             "run_id": self.run_id, "logged": False, "fingerprint": self._fingerprint(), "lock_digest": self.context.get("lock_digest")}
 
@@ -363,10 +381,12 @@ def finish(self: Stage,
     if absent := [name for name in self.writes if not (self.folder/name).exists()]:
         raise WorkflowError(f"{self.name} promised {absent[0]!r} and did not write it.")
     if self.context: _context() # the run that started this kernel must still be there
+    headline = readable(headline, 1000)
+    if self.failures: headline = f"{headline}; not made: {', '.join(self.failures)}"
     manifest, home_folder = self._manifest(headline), artifacts_folder(self.dataset)
     os.replace(self.folder, home_folder/self.name/self.token)
     write_json(home_folder/f"{self.name}.json", manifest)
     sweep(home_folder/self.name, self.token)
     manifest = log_to_mlflow(manifest)
-    print(f"{self.name} · {self.dataset} · {headline} · {human_seconds(manifest['seconds'])}")
+    print(f"{self.name} · {self.dataset} · {manifest['headline']} · {human_seconds(manifest['seconds'])}")
     return manifest

@@ -1,0 +1,75 @@
+"""What rests on few validation rows says so, and no part of a report that only looks may end a stage."""
+import ast, itertools, json
+
+import numpy as np
+import pytest
+
+from fashion_mlops.calibration import compare_rules, conformal_threshold, cross_sets, least_rows, sensible_coverage
+from fashion_mlops.core import project_root
+
+
+def answers(rows, classes, mistakes, seed=0):
+    "Labels, and probabilities of a model that is sure and wrong as often as asked."
+    draws = np.random.default_rng(seed)
+    labels = draws.integers(0, classes, rows)
+    given = np.where(draws.random(rows) < mistakes, (labels + 1) % classes, labels)
+    probabilities = np.full((rows, classes), 0.09/(classes - 1))
+    probabilities[np.arange(rows), given] = 0.91
+    return labels, probabilities
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("rows", [1, 2, 19, 39, 40, 41, 60, 172, 198, 199, 200, 202, 400])
+def test_the_promise_is_one_that_so_few_rows_can_back(rows, classes):
+    for mistakes in (0, 0.03, 0.3):
+        labels, probabilities = answers(rows, classes, mistakes)
+        promise = sensible_coverage((probabilities.argmax(1) == labels).mean(), rows)
+        rules = compare_rules(labels, probabilities, [str(n) for n in range(classes)], promise)
+        assert bool(len(rules)) == (rows >= 40)
+        if rows >= 40: assert 0 < conformal_threshold(labels[:rows//2], probabilities[:rows//2], promise), "no set of all classes"
+        assert cross_sets(labels, probabilities, promise).shape == probabilities.shape
+
+
+def test_any_promise_is_compared_or_there_are_too_few_rows():
+    for rows, promise in itertools.product((40, 100, 180, 220), (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)):
+        rules = compare_rules(*answers(rows, 5, 0.03), list("abcde"), promise)
+        assert bool(len(rules)) == (rows//2 >= least_rows(promise))
+
+
+def _cells(path):
+    "The code cells of a stage's own run, parsed."
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and not source.startswith("#|"): yield ast.parse(source)
+
+
+def _is_part_that_may_fail(node):
+    return isinstance(node, ast.With) and any(isinstance(item.context_expr, ast.Call) and getattr(item.context_expr.func, "attr", "") == "may_fail" for item in node.items)
+
+
+def _names(node, context):
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, context)}
+
+
+def _imported(node):
+    return {(alias.asname or alias.name).split(".")[0] for inner in ast.walk(node) if isinstance(inner, (ast.Import, ast.ImportFrom)) for alias in inner.names}
+
+
+@pytest.mark.parametrize("path", sorted((project_root()/"nbs").glob("[01][0-9]_*.ipynb")), ids=lambda path: path.stem)
+def test_nothing_stands_on_a_part_that_may_fail(path):
+    "A name that only such a part gives a value to is used in that part alone."
+    parts, steady, used = [], set(), []
+    def visit(node):
+        if _is_part_that_may_fail(node):
+            own = _names(node, ast.Store) | _imported(node) | {f.name for f in ast.walk(node) if isinstance(f, ast.FunctionDef)}
+            parts.append(own - steady); used.append((_names(node, ast.Load), own))
+        elif hasattr(node, "body") and isinstance(node, (ast.If, ast.For, ast.With, ast.Try, ast.Module)):
+            for field, value in ast.iter_fields(node):
+                for child in value if isinstance(value, list) else [value]:
+                    if isinstance(child, ast.AST): visit(child)
+        else:
+            used.append((_names(node, ast.Load), set()))
+            steady.update(_names(node, ast.Store) | _imported(node) | ({node.name} if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else set()))
+    for cell in _cells(path): visit(cell)
+    fragile = set().union(*parts) - steady if parts else set()
+    assert not (bad := {name for names, own in used for name in names & fragile - own}), f"{path.stem} uses {bad}, which is not there when a diagnostic failed"

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['FASHION_MNIST', 'datasets', 'DEFAULT', 'FALLBACK', 'Loaded', 'divided', 'load_fashion_mnist', 'load_synthetic',
            'load_synthetic_orders', 'DatasetEntry', 'register', 'dataset_entry', 'entry_of', 'dataset_names', 'enough',
-           'samples_of', 'make_samples', 'choose_dataset', 'draw_samples', 'column_table', 'class_counts']
+           'samples_of', 'make_samples', 'choose_dataset', 'expected_dataset', 'draw_samples', 'column_table',
+           'class_counts']
 
 # %% ../nbs/01_data.ipynb #e3da3d46
 import gzip, shutil, tempfile
@@ -22,7 +23,7 @@ from .garments import CLASSES, draw_garments
 from .markup import as_plot_text
 from .orders import ORDER_COLUMNS, draw_orders
 from .samples import SPLITS, Samples, content_digest, judging, key_of, load_samples, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
-from .sources import ChecksumError, Source, UnreachableError, fetch
+from .sources import ChecksumError, Source, UnreachableError, fetch, local_places
 from .spread import draw_spread
 
 # %% ../nbs/01_data.ipynb #56bbe029
@@ -220,6 +221,15 @@ def choose_dataset(
         if named: raise
         return FALLBACK, "Fashion-MNIST is neither in data/raw nor in a mirror nor to be downloaded, so this runs on synthetic garments, drawn in code."
     return entry.name, ""
+
+# %% ../nbs/01_data.ipynb #b9009cb0
+def expected_dataset(
+    named: str | None = None # what the user asked for, None for the default
+) -> tuple[str, str]: # dataset name, and a note when it cannot be said for certain
+    "Which dataset `choose_dataset` will decide on, without fetching anything."
+    entry = dataset_entry(named or DEFAULT)
+    here = named or all(any((place/name).is_file() for place in local_places(FASHION_MNIST)) for name in FASHION_MNIST.files)
+    return entry.name, "" if here else "Its files are not here yet: a run fetches them, or takes synthetic garments when that is impossible."
 
 # %% ../nbs/01_data.ipynb #19f3e83c
 def draw_samples(

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from .drift import COLOURS, distances, pair_weights, spreads
+from .markup import as_html, as_plot_text
 from .metrics import is_better
+from .tool_words import table_for_tool, tool_names, write_page
 
 # %% ../nbs/10_monitoring.ipynb #282fe9a8
 def halves(
@@ -120,18 +122,19 @@ def drift_report(
     path: Path # HTML file to write
 ) -> int: # columns that Evidently counts as drifted
     "Write Evidently's drift report of two windows, with our alarm lines and a heading."
-    import html
+    import pandas as pd
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
-    words = ["predicted_class"]
-    shape = DataDefinition(numerical_columns=[c for c in reference if c not in words], categorical_columns=words)
+    names, both = tool_names(list(reference)), table_for_tool(pd.concat([reference, current], ignore_index=True))
+    numbers = [c for c in reference if c != "predicted_class"]
+    shape = DataDefinition(numerical_columns=[names[c] for c in numbers], categorical_columns=[names["predicted_class"]])
     own, lines = dict(zip(reference, spreads(reference))), dict(zip(table.column, table.alarm_line))
-    lines |= {c: lines[c] * own[c] / max(float(np.std(reference[c].to_numpy(np.float64))), 0.001) for c in shape.numerical_columns} # Evidently's unit has no floor
-    preset = DataDriftPreset(columns=list(reference), num_method="wasserstein", cat_method=_register_total_variation(), per_column_threshold=lines, drift_share=1 / len(table))
-    answer = Report([preset]).run(Dataset.from_pandas(current, shape), Dataset.from_pandas(reference, shape))
-    banner = f'<body><h1 style="font:600 1.5rem sans-serif;margin:1rem 2rem 0">{html.escape(title)}</h1>'
-    page = answer.get_html_str(as_iframe=False).replace("<head>", f"<head><title>{html.escape(title)}</title>", 1).replace("<body>", banner, 1)
-    path.write_text(page, encoding="utf-8")
+    lines |= {c: lines[c] * own[c] / max(float(np.std(reference[c].to_numpy(np.float64))), 0.001) for c in numbers} # Evidently's unit has no floor
+    preset = DataDriftPreset(columns=list(both), num_method="wasserstein", cat_method=_register_total_variation(), per_column_threshold={names[c]: line for c, line in lines.items()}, drift_share=1 / len(table))
+    answer = Report([preset]).run(*(Dataset.from_pandas(part, shape) for part in (both.iloc[len(reference):], both.iloc[:len(reference)])))
+    banner = f'<body><h1 style="font:600 1.5rem sans-serif;margin:1rem 2rem 0">{as_html(title)}</h1>'
+    page = answer.get_html_str(as_iframe=False).replace("<head>", f"<head><title>{as_html(title)}</title>", 1).replace("<body>", banner, 1)
+    write_page(path, page)
     return int(answer.dict()["metrics"][0]["value"]["count"])
 
 # %% ../nbs/10_monitoring.ipynb #07bbc640
@@ -147,7 +150,7 @@ def draw_answers(
         shares = table.predicted_class.value_counts(normalize=True).reindex(classes, fill_value=0)
         left.bar(np.arange(len(classes)) + 0.27 * (number - 1), shares, 0.27, color=COLOURS[name], label=f"{name} ({len(table):,})")
         right.step(np.sort(table.confidence), np.linspace(0, 1, len(table)), color=COLOURS[name], lw=2)
-    left.set_xticks(range(len(classes)), classes, rotation=40, ha="right", fontsize=8)
+    left.set_xticks(range(len(classes)), [as_plot_text(name) for name in classes], rotation=40, ha="right", fontsize=8)
     left.set(ylabel="share of the window", title="predicted class")
     right.set(xlabel="confidence", ylabel="share of samples below", title="confidence", ylim=(0, 1))
     for axis in (left, right): axis.spines[["top", "right"]].set_visible(False)

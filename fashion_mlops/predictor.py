@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from .calibration import at_temperature, prediction_sets
 from .columns import NUMBERS, Column, plain_column, typed
 from .contract import nearest
-from .core import WorkflowError, read_json, write_json
+from .core import WorkflowError, path_part, read_json, write_json
 from .model_file import load_model_file, save_model_file
 
 # %% ../nbs/06d_predictor.ipynb #da93368e
@@ -262,7 +262,9 @@ def _load_classical(folder: Path, about: dict, threads: int) -> Callable:
 # %% ../nbs/06d_predictor.ipynb #e39cddf2
 def _load_blend(folder: Path, about: dict, threads: int) -> Callable:
     "What answers for a blend."
-    members = [load_predictor(folder/name, threads) for name in about["members"]]
+    names = [path_part(name, "the name of a blend's member") for name in about["members"]]
+    if strange := [name for name in names if (folder/name).is_symlink()]: raise WorkflowError(f"{folder/strange[0]} is a link; the members of a blend lie in its folder. Run 07_training again.")
+    members = [load_predictor(folder/name, threads) for name in names]
     return lambda inputs: np.mean([member.answered(inputs) for member in members], 0)
 
 # %% ../nbs/06d_predictor.ipynb #bbd9813e

@@ -12,7 +12,9 @@ import numpy as np
 
 from .core import WorkflowError
 from .evaluation import share_interval
+from .folds import hold_out
 from .metrics import calibration_error
+from .samples import Key
 
 # %% ../nbs/06e_calibration.ipynb #d8e71a4e
 def at_temperature(
@@ -49,22 +51,23 @@ def fit_temperature(
 # %% ../nbs/06e_calibration.ipynb #282fe9a8
 def halves(
     labels: np.ndarray, # (n,)
-    seed: int = 0 # of the division
+    seed: int = 0, # of the division
+    key: Key = Key() # which rows belong together
 ) -> np.ndarray: # bool (n,): which half each row is in
-    "Divide rows into two halves, each class evenly."
-    from fashion_mlops.samples import stratified
+    "Divide rows into two halves, each class evenly; no group is in both, and of time one is the later."
     first = np.zeros(len(labels), bool)
-    first[stratified(labels, (len(labels) + 1)//2, seed)] = True
+    first[hold_out(labels, (len(labels) + 1)//2, seed, key)] = True
     return first
 
 # %% ../nbs/06e_calibration.ipynb #5776a206
 def cross_fitted(
     labels: np.ndarray, # (n,)
     probabilities: np.ndarray, # (n, k)
-    seed: int = 0 # of the division into halves
+    seed: int = 0, # of the division into halves
+    key: Key = Key() # which rows belong together
 ) -> np.ndarray: # (n, k)
     "Each half of the rows at the temperature of the other."
-    answer, first = np.array(probabilities), halves(labels, seed)
+    answer, first = np.array(probabilities), halves(labels, seed, key)
     for part in (first, ~first): answer[part] = at_temperature(probabilities[part], fit_temperature(labels[~part], probabilities[~part]))
     return answer
 
@@ -206,10 +209,11 @@ def cross_sets(
     labels: np.ndarray, # (n,)
     probabilities: np.ndarray, # (n, k)
     coverage: float = 0.9, # promised
-    seed: int = 0 # of the division into halves
+    seed: int = 0, # of the division into halves
+    key: Key = Key() # which rows belong together
 ) -> np.ndarray: # bool (n, k)
     "The sets of each half of the rows, by the threshold of the other."
-    first, sets = halves(labels, seed), np.zeros(probabilities.shape, bool)
+    first, sets = halves(labels, seed, key), np.zeros(probabilities.shape, bool)
     for part in (first, ~first): sets[part] = prediction_sets(probabilities[part], conformal_threshold(labels[~part], probabilities[~part], coverage))
     return sets
 
@@ -219,11 +223,12 @@ def compare_rules(
     probabilities: np.ndarray, # (n, k)
     classes: list[str], # names
     coverage: float = 0.9, # promised
-    seed: int = 0 # of the halves, and of what the rules draw
+    seed: int = 0, # of the halves, and of what the rules draw
+    key: Key = Key() # which rows belong together
 ): # pandas DataFrame by rule: coverage, low, high, mean size, empty and single sets, lowest coverage of a class
     "Each rule calibrated on one half of the rows and judged on the other, and back; nothing where half of the rows cannot back the promise."
     import pandas as pd
-    first, table = halves(labels, seed), {}
+    first, table = halves(labels, seed, key), {}
     least = min(first.sum(), (~first).sum())/least_rows(coverage) # 1: as many as the promise needs
     if least < 1 or len(np.unique(labels)) < 2: return pd.DataFrame()
     counts, there = np.bincount(labels), min(len(np.unique(labels[part])) for part in (first, ~first))

@@ -20,7 +20,7 @@ def home(tmp_path, monkeypatch):
 def test_a_stage_under_plain_papermill_writes_nowhere_else(home, name):
     from fashion_mlops.stage import Stage
     values = {"dataset": name, "seed": 1, "__annotations__": {"dataset": "str", "seed": "int"}} # as papermill injects them
-    with pytest.raises(WorkflowError, match="a dataset's name"): Stage("02_quality", reads=["samples"], writes=[]).start(values)
+    with pytest.raises(WorkflowError, match="dataset"): Stage("02_quality", reads=["samples"], writes=[]).start(values)
     assert not list(home.rglob("*"))
 
 

@@ -48,8 +48,9 @@ nbdev-test: setup ## every notebook with its defaults, in a home of its own; the
 	@home=$$(mktemp -d); export FASHION_MLOPS_HOME=$$home FASHION_MLOPS_STRICT=1; $(VENV)/bin/nbdev_test --n_workers 2 --skip_file_re '^([_.]|(0[1-9]|10)_)' --timing && \
 	$(VENV)/bin/nbdev_test --n_workers 1 --file_re '^(0[1-9]|10)_' --timing; code=$$?; rm -rf $$home; exit $$code
 
-check: setup ## notebooks, library and README in sync? changes nothing
+check: setup ## notebooks, library, README and lock in sync? calls and names that can be right? changes nothing
 	@$(PYTHON) -m fashion_mlops.sync --check
+	@$(PYTHON) -m fashion_mlops.static_check
 
 export: setup ## write library and README from the notebooks
 	@$(PYTHON) -m fashion_mlops.sync

@@ -17,6 +17,7 @@ from .core import WorkflowError, human_seconds
 from .families import for_rows, predicted, quiet
 from .leaderboard import difference, row_gains, verdict
 from .metrics import mean_interval, shown
+from .samples import SEALED
 from .tpot_search import fitted_bytes
 
 # %% ../nbs/05_automl.ipynb #b52b967d
@@ -28,6 +29,7 @@ def read_split(
     import pandas as pd
     table = pd.read_parquet(path, filters=[("split", "==", split)])
     if table.empty: raise WorkflowError(f"{path} has no rows in the split {split!r}; its splits are made in 01_data.")
+    if (table["label"] < 0).any(): raise WorkflowError(SEALED)
     names = [name for name in table.columns if name not in ("id", "split", "label")]
     return table["id"].to_numpy(), table[names].to_numpy(np.float32), table["label"].to_numpy(np.int64), names
 

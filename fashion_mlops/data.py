@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FASHION_MNIST', 'datasets', 'DEFAULT', 'FALLBACK', 'Loaded', 'divided', 'load_fashion_mnist', 'load_synthetic',
-           'load_synthetic_orders', 'DatasetEntry', 'register', 'dataset_entry', 'dataset_names', 'make_samples',
-           'choose_dataset', 'draw_samples', 'column_table', 'class_counts']
+           'load_synthetic_orders', 'DatasetEntry', 'register', 'dataset_entry', 'entry_of', 'dataset_names', 'enough',
+           'samples_of', 'make_samples', 'choose_dataset', 'draw_samples', 'column_table', 'class_counts']
 
 # %% ../nbs/01_data.ipynb #e3da3d46
 import gzip, shutil, tempfile
@@ -19,9 +19,11 @@ from .contract import nearest
 from .columns import Column
 from .core import WorkflowError
 from .garments import CLASSES, draw_garments
+from .markup import as_plot_text
 from .orders import ORDER_COLUMNS, draw_orders
-from .samples import SPLITS, Samples, content_digest, load_samples, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
+from .samples import SPLITS, Samples, content_digest, judging, load_samples, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
 from .sources import ChecksumError, Source, UnreachableError, fetch
+from .spread import draw_spread
 
 # %% ../nbs/01_data.ipynb #56bbe029
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def divided(
     if loaded.split is not None: return loaded.split
     if loaded.is_test is not None: return split_codes(loaded.labels, loaded.is_test, valid_size, seed)
     if loaded.split_by == "time": return split_by_time(loaded.key, test_size, valid_size)
-    if loaded.split_by == "group": return split_by_group(loaded.key, test_size, valid_size, seed)
+    if loaded.split_by == "group": return split_by_group(loaded.key, test_size, valid_size, seed, loaded.labels)
     return split_by_class(loaded.labels, test_size, valid_size, seed)
 
 # %% ../nbs/01_data.ipynb #c4b972df
@@ -136,18 +138,55 @@ def dataset_entry(
     name: str # dataset name
 ) -> DatasetEntry: # its entry
     "Look a dataset up; raise `WorkflowError` with the nearest name when there is none."
-    from fashion_mlops.dataset_file import dataset_files, load_dataset, read_dataset_file, source_paths
+    from fashion_mlops.dataset_file import dataset_files, read_dataset_file
     if name in datasets: return datasets[name]
     if path := dataset_files().get(name):
-        about = read_dataset_file(path)
-        return DatasetEntry(name, lambda n_samples=0, seed=0: load_dataset(about), about.kind, about.licence, about.origin, ready=lambda: source_paths(about))
+        return entry_of(read_dataset_file(path))
     raise WorkflowError(f"There is no dataset {name!r}.{nearest(name, dataset_names())} A new one is made known with: fashion-mlops dataset add FILE --name {name}")
+
+# %% ../nbs/01_data.ipynb #1383fc2f
+def entry_of(
+    about # `DatasetFile`
+) -> DatasetEntry: # its entry
+    "What a dataset file says, as an entry."
+    from fashion_mlops.dataset_file import load_dataset, source_paths
+    return DatasetEntry(about.name, lambda n_samples=0, seed=0: load_dataset(about), about.kind, about.licence, about.origin, ready=lambda: source_paths(about))
 
 # %% ../nbs/01_data.ipynb #5a0bfc07
 def dataset_names() -> list[str]: # in order: those in code, then files
     "Every dataset that there is."
     from fashion_mlops.dataset_file import dataset_files
     return [*datasets, *dataset_files()]
+
+# %% ../nbs/01_data.ipynb #811517c6
+def enough(
+    loaded: Loaded, # what the source gave
+    split: np.ndarray, # uint8 codes (n,)
+    test_size: float, # share of all rows that tests
+    valid_size: float # share of the rows outside test that validates
+) -> list[str]: # what the splits can hardly judge
+    "Whether the splits can do their work; raise `WorkflowError` when they cannot."
+    drawn = loaded.split is None and loaded.is_test is None
+    shares = (valid_size*(1 - test_size), test_size) if drawn and loaded.split_by == "class" else ()
+    return judging(loaded.labels, split, loaded.classes, loaded.split_by if drawn else "class", shares)
+
+# %% ../nbs/01_data.ipynb #3b6622e5
+def samples_of(
+    entry: DatasetEntry, # the dataset
+    loaded: Loaded, # what its source gave
+    valid_size: float, # share of the rows outside test that validates
+    seed: int, # of the split
+    test_size: float # share of all rows that tests
+) -> Samples: # in memory, without a digest
+    "Split what was loaded; notes say what the splits can hardly judge."
+    about, labels = dict(loaded.about), np.asarray(loaded.labels)
+    own = entry.name not in datasets
+    if own and len(np.unique(labels)) < 2: raise WorkflowError(f"After the rules and the cut all {len(labels):,} rows are of one class, {loaded.classes[labels[0]]!r}; a classification needs at least two.")
+    if own and len(labels) < 30: raise WorkflowError(f"There are {len(labels)} samples; expected at least 30, for train, valid and test.")
+    split = divided(loaded, test_size, valid_size, seed)
+    if own: about["notes"] = [*about.get("notes", []), *enough(loaded, split, test_size, valid_size)]
+    return Samples(loaded.inputs, labels.astype(np.uint8 if len(loaded.classes) <= 256 else np.uint16), split, list(loaded.classes), entry.name, entry.kind,
+                   entry.licence, entry.source, seed, entry.synthetic, columns=list(loaded.columns), about=about)
 
 # %% ../nbs/01_data.ipynb #e3700508
 def make_samples(
@@ -159,10 +198,7 @@ def make_samples(
 ) -> Samples: # in memory
     "Load a dataset and split it."
     entry = dataset_entry(name)
-    loaded = entry.load(n_samples, seed)
-    labels = np.asarray(loaded.labels).astype(np.uint8 if len(loaded.classes) <= 256 else np.uint16)
-    samples = Samples(loaded.inputs, labels, divided(loaded, test_size, valid_size, seed), list(loaded.classes), name, entry.kind,
-                      entry.licence, entry.source, seed, entry.synthetic, columns=list(loaded.columns), about=dict(loaded.about))
+    samples = samples_of(entry, entry.load(n_samples, seed), valid_size, seed, test_size)
     return replace(samples, digest=content_digest(samples))
 
 # %% ../nbs/01_data.ipynb #a27364bf
@@ -203,7 +239,7 @@ def _draw_sheet(samples: Samples, classes: np.ndarray, columns: int = 16):
             sheet[top:top + height, left:left + width] = samples.images[row]
     figure, axis = plt.subplots(figsize=(9.6, 9.6*sheet.shape[0]/sheet.shape[1]))
     axis.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
-    axis.set_yticks((np.arange(len(classes)) + 0.5)*(height + 2), [samples.classes[label] for label in classes])
+    axis.set_yticks((np.arange(len(classes)) + 0.5)*(height + 2), [as_plot_text(samples.classes[label]) for label in classes])
     axis.set_xticks([]); axis.tick_params(length=0); axis.spines[:].set_visible(False)
     return figure
 
@@ -226,19 +262,20 @@ def _draw_column(axis, values, column: Column):
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(labelsize=7, left=False, labelleft=False)
     missing = values.isna().mean()
-    axis.set_title(column.name[:28] + f" ({missing:.0%} missing)"*bool(missing), fontsize=8)
+    axis.set_title(as_plot_text(column.name, 28) + f" ({missing:.0%} missing)"*bool(missing), fontsize=8)
     there = values.dropna()
     if column.type in ("category", "ordinal", "boolean"):
         counts = there.value_counts(sort=column.type == "category").head(6)
-        axis.barh([str(name)[:18] for name in counts.index][::-1], counts.to_numpy()[::-1], color="#475569")
+        axis.barh(range(len(counts)), counts.to_numpy()[::-1], color="#475569")
+        axis.set_yticks(range(len(counts)), [as_plot_text(name, 18) for name in counts.index[::-1]])
         axis.tick_params(labelleft=True); axis.set_xticks([])
-    elif column.type == "text": axis.hist(there.str.len(), bins=30, color="#475569"); axis.set_xlabel("characters", fontsize=7)
+    elif column.type == "text": draw_spread(axis, there.str.len()); axis.set_xlabel("characters", fontsize=7)
     elif column.type == "datetime":
-        axis.hist(there, bins=30, color="#475569")
+        draw_spread(axis, there)
         axis.set_xticks([there.min(), there.max()], [f"{t:%Y-%m-%d}" for t in (there.min(), there.max())] if len(there) else [])
     else:
         low, high = there.quantile([0.005, 0.995]) if len(there) else (0, 1)
-        axis.hist(there.clip(low, high), bins=30, color="#475569")
+        draw_spread(axis, there.clip(low, high))
 
 # %% ../nbs/01_data.ipynb #8ad2a01a
 def column_table(

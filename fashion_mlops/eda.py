@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .data import Samples
+from .markup import as_plot_text
 
 # %% ../nbs/03_eda.ipynb #fdc14a10
 def between_classes(
@@ -154,7 +155,7 @@ def duplicate_counts(
     "How many samples occur in two splits, exactly or nearly, and how many of those pairs disagree in label."
     close = neighbours[neighbours.apart < max(radius, 1e-6)]
     labels = np.asarray(labels)
-    close = close.assign(exact=close.apart == 0, disagreeing=labels[close.id] != labels[close.neighbour])
+    close = close.assign(exact=close.apart == 0, disagreeing=(labels[close.id] != labels[close.neighbour]) & (labels[close.id] >= 0))
     pairs = neighbours.groupby(["split", "neighbour_split"], sort=False).size().to_frame("samples")
     counts = close.groupby(["split", "neighbour_split"]).agg(exact=("exact", "sum"), near=("id", "size"), disagreeing=("disagreeing", "sum"))
     return pairs.join(counts).fillna(0).astype(int)
@@ -217,8 +218,8 @@ def image_rows(
     axis = figure.add_axes((0, 0, 1, 1))
     for r, (row, top) in enumerate(zip(rows, tops)):
         for c, image in enumerate(row): canvas[top:top + height - 2, c*width:(c + 1)*width - 2] = image/max(float(np.max(row)), 1e-9)
-        if r < len(names): axis.text(-3, top + height/2 - 1, names[r], rotation=90, ha="right", va="center", fontsize=9)
-        for c, title in enumerate(titles[r] if r < len(titles) else []): axis.text((c + 0.5)*width - 1, top - 0.25*line, title, ha="center", fontsize=8)
+        if r < len(names): axis.text(-3, top + height/2 - 1, as_plot_text(names[r], 24), rotation=90, ha="right", va="center", fontsize=9)
+        for c, title in enumerate(titles[r] if r < len(titles) else []): axis.text((c + 0.5)*width - 1, top - 0.25*line, as_plot_text(title, 24), ha="center", fontsize=8)
     axis.imshow(canvas, cmap=plt.get_cmap("gray").with_extremes(bad="white"), vmin=0, vmax=1)
     axis.set_axis_off()
     return figure
@@ -236,8 +237,8 @@ def heat_map(
     import matplotlib.pyplot as plt
     figure, axis = plt.subplots(figsize=size)
     axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
-    axis.set_xticks(range(len(columns)), [name.replace("_", " ") for name in columns], rotation=40, ha="right")
-    axis.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
+    axis.set_xticks(range(len(columns)), [as_plot_text(name) for name in columns], rotation=40, ha="right")
+    axis.set_yticks(range(len(rows)), [as_plot_text(name) for name in rows])
     for r, c in np.argwhere(np.isfinite(values)):
         axis.text(c, r, form.format(values[r, c]), ha="center", va="center", fontsize=8, color="white" if abs(values[r, c]) > 0.55*limit else "black")
     axis.spines[:].set_visible(False)
@@ -272,7 +273,7 @@ def draw_map(
     colours = np.array(plt.get_cmap("tab10" if len(classes) <= 10 else "tab20").colors)[np.asarray(labels) % 20]
     axis.scatter(*places.T, c=colours, s=np.clip(30_000/len(places), 4, 30), alpha=0.6, linewidths=0)
     for label, place in name_places(places, labels).items():
-        axis.annotate(classes[label], place, ha="center", va="center", fontsize=11, weight="bold", color=0.6*colours[labels == label][0],
+        axis.annotate(as_plot_text(classes[label]), place, ha="center", va="center", fontsize=11, weight="bold", color=0.6*colours[labels == label][0],
                       path_effects=[withStroke(linewidth=3.5, foreground="white")])
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
@@ -287,7 +288,7 @@ def draw_balance(
     figure, axis = plt.subplots(figsize=(8, 0.34*len(shares) + 1))
     for offset, (split, marker) in enumerate(zip(shares, "osD")):
         axis.plot(100*shares[split], np.arange(len(shares)) + 0.28*(offset - 1), marker, label=split, markersize=5)
-    axis.set_yticks(range(len(shares)), shares.index)
+    axis.set_yticks(range(len(shares)), [as_plot_text(name) for name in shares.index])
     axis.invert_yaxis()
     axis.set(xlim=(0, 110*shares.to_numpy().max()), xlabel="share of the split, %")
     axis.grid(axis="x", alpha=0.3)

@@ -9,6 +9,7 @@ __all__ = ['months', 'download_catalogue']
 import gzip, http.client
 from datetime import date, timedelta
 from pathlib import Path
+from urllib.parse import urlencode
 
 from .core import WorkflowError, atomic_path
 from .sources import UnreachableError, _download
@@ -48,7 +49,7 @@ def download_catalogue(
     "Ask month by month, join the answers, and write them whole or not at all."
     lines = []
     for start, end in months(date.fromisoformat(first), date.fromisoformat(last)):
-        question = "&".join(f"{k}={v}" for k, v in {"format": "csv", "starttime": start, "endtime": end, "orderby": "time", **parameters}.items())
+        question = urlencode({"format": "csv", "starttime": start, "endtime": end, "orderby": "time", **parameters})
         part = _part(address, question, lines[0] if lines else None, limit)
         lines += part[bool(lines):]
     with atomic_path(target) as path: path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))

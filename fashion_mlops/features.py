@@ -17,7 +17,7 @@ from sklearn.feature_selection import SelectorMixin
 
 from .columns import plain_column
 from .core import WorkflowError
-from .data import Samples
+from .samples import SEALED, Samples
 from .image_families import IMAGE_TYPES, feature_family, image_families, spoken
 from .table_features import TABLE_TYPES, TableFeatures
 from .model_file import load_model_file
@@ -131,7 +131,7 @@ def feature_table(
     pipeline, # fitted feature pipeline
     samples: Samples, # what to describe
     train: np.ndarray | None = None # features of the training rows, from `fit_features`; when None all rows are transformed alike
-): # pandas DataFrame: id int64, split str, label int64, then float32 features
+): # pandas DataFrame: id int64, split str, label int64 (-1 where it is sealed), then float32 features
     "The features of all samples, in the order of their ids."
     import pandas as pd
     values = pipeline.transform(samples.inputs)
@@ -150,6 +150,7 @@ def split_table(
     names = [name for name in table.columns if name not in ("id", "split", "label")]
     rows = (table["split"] == split).to_numpy()
     if not rows.any(): raise WorkflowError(f"The feature table has no rows of the split {split!r}; it has {', '.join(sorted(set(table['split'])))}.")
+    if (table.loc[rows, "label"] < 0).any(): raise WorkflowError(SEALED)
     return np.ascontiguousarray(table.loc[rows, names].to_numpy(np.float32)), table.loc[rows, "label"].to_numpy(np.int64), names
 
 # %% ../nbs/04_features.ipynb #df2f42fe

@@ -7,9 +7,11 @@ __all__ = ['render_notebook', 'render_report', 'render_stage', 'write_front_page
 
 # %% ../nbs/12b_report.ipynb #021e9310
 import html, json, re, shutil
+from base64 import b64encode
 from pathlib import Path
 
 from .core import artifacts_folder, atomic_path, human_bytes, human_seconds, home, read_json, reports_folder
+from .markup import harmless
 from .stage import manifests
 
 # %% ../nbs/12b_report.ipynb #9b4c5101
@@ -33,23 +35,26 @@ figure{margin:1rem 0}figcaption{color:var(--soft);font-size:.93rem;margin-top:.3
 table{border-collapse:collapse;font-size:.88rem;margin:.6rem 0;font-variant-numeric:tabular-nums}table,th,td{border:0}th,td{padding:.28rem .7rem;border-bottom:1px solid var(--line);text-align:right!important}
 th:first-child,td:first-child{text-align:left!important}thead th{color:var(--soft);font-weight:600}.left td,.left th{text-align:left!important}
 details.chapter{margin-top:3rem;border-top:1px solid var(--line)}details.chapter>summary{cursor:pointer;font-weight:600;padding:1rem 0}
-.error pre{border-left:4px solid var(--bad)}.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(16.5rem,1fr));gap:1rem;margin:1rem 0}
+h1,h2,p,li,figcaption{overflow-wrap:anywhere}.error pre{border-left:4px solid var(--bad)}.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(16.5rem,1fr));gap:1rem;margin:1rem 0}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden;display:flex;flex-direction:column}
 .card>a.cover{display:block;background:#fff;height:10rem}.card>a.cover img{width:100%;height:100%;object-fit:contain;padding:.4rem}
 .card>a.blank{background:var(--code)}.card div{padding:.7rem .9rem 1rem}.card h3{margin:0 0 .2rem;font-size:1.02rem}.card p{margin:.2rem 0}.card .links{font-size:.86rem}
 """
 
 # %% ../nbs/12b_report.ipynb #209d0b2a
+_POLICY = "default-src 'none'; img-src 'self' file: data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'" # no scripts: our pages have none
+
 def _page(title: str, body: str) -> str:
     "A complete HTML page, self-contained."
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+            f'<meta name="viewport" content="width=device-width,initial-scale=1">'
             f'<link rel="icon" href="data:,"><title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><main>{body}</main></body></html>')
 
 # %% ../nbs/12b_report.ipynb #9a28c7a6
 def _markdown(text: str) -> str:
     "Markdown as HTML, by nbconvert's own renderer."
     from nbconvert.filters.markdown import markdown2html
-    page = re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", markdown2html(text))
+    page = harmless(re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", markdown2html(text)))
     return re.sub(r'href="(\w+)\.ipynb"', r'href="../../nbs/\1.ipynb"', page)
 
 # %% ../nbs/12b_report.ipynb #e2d2312a
@@ -64,11 +69,11 @@ def _output(output: dict, alt: str) -> str:
     if output["output_type"] == "stream": return f"<pre>{ansi2html(output['text'])}</pre>"
     if output["output_type"] == "error": return '<div class="error"><pre>' + ansi2html("\n".join(output["traceback"])) + "</pre></div>"
     data = output["data"]
-    if "text/html" in data: return re.sub(r"<style scoped>.*?</style>", "", "".join(data["text/html"]), flags=re.S)
-    if "image/svg+xml" in data: return "".join(data["image/svg+xml"])
+    if "text/html" in data: return harmless(re.sub(r"<style scoped>.*?</style>", "", "".join(data["text/html"]), flags=re.S))
+    if "image/svg+xml" in data: return _picture(b64encode("".join(data["image/svg+xml"]).encode()).decode(), alt, "image/svg+xml")
     for kind in ("image/png", "image/jpeg"):
         if kind in data: return _picture("".join(data[kind]), alt, kind)
-    if "text/markdown" in data: return _markdown("".join(data["text/markdown"]))
+    if "text/markdown" in data: return _markdown(re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", "".join(data["text/markdown"]))) # tags in a sentence are words
     return f"<pre>{html.escape(''.join(data.get('text/plain', '')))}</pre>"
 
 # %% ../nbs/12b_report.ipynb #d2bd9347

@@ -9,6 +9,8 @@ __all__ = ['shift_images', 'shift_table', 'shifted', 'thin_classes', 'draw_pairs
 import numpy as np
 
 from .columns import Column
+from .markup import as_plot_text
+from .spread import edges_of
 
 # %% ../nbs/09b_shift.ipynb #561d5513
 def shift_images(
@@ -105,7 +107,7 @@ def draw_shifted_columns(
     for axis in axes.flat[len(drawn):]: axis.axis("off")
     for axis, column in zip(axes.flat, drawn):
         for number, (name, table) in enumerate((("clean", before), ("deliberately shifted", after))): _draw_spread(axis, before[column.name], table[column.name], column, COLOURS[name], number, name)
-        axis.set_title(column.name[:30], fontsize=9)
+        axis.set_title(as_plot_text(column.name, 30), fontsize=9)
         axis.tick_params(labelsize=7); axis.set_yticks([]); axis.spines[["top", "right", "left"]].set_visible(False)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
@@ -117,10 +119,12 @@ def _draw_spread(axis, before, values, column: Column, colour: str, number: int,
         order = list(before.value_counts().index[:6])
         shares = values.value_counts(normalize=True).reindex(order, fill_value=0)
         axis.bar(np.arange(len(order)) + 0.4*number, shares, 0.4, color=colour, label=name)
-        axis.set_xticks(np.arange(len(order)) + 0.2, [str(o)[:9] for o in order], rotation=30, ha="right")
+        axis.set_xticks(np.arange(len(order)) + 0.2, [as_plot_text(o, 9) for o in order], rotation=30, ha="right")
         return
     both, there = before.dropna(), values.dropna()
     if column.type == "datetime": both, there = (v.astype("int64")/8.64e13 for v in (both, there))
     low, high = (both.quantile(0.005), both.quantile(0.98)) if len(both) else (0, 1)
-    axis.hist(there.clip(low, high + 0.2*(high - low)), np.linspace(low, high + 0.2*(high - low) + 1e-9, 31), density=True, histtype="step", lw=1.6, color=colour, label=name)
+    wide = high + 0.2*(high - low)
+    edges = edges_of([low, wide])
+    if len(edges): axis.hist(there.clip(low, wide), edges, density=True, histtype="step", lw=1.6, color=colour, label=name)
     if column.type == "datetime" and len(there): axis.set_xticks([low, high], [str(np.datetime64(int(d), "D")) for d in (low, high)])

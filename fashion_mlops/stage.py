@@ -16,6 +16,8 @@ from fastcore.basics import patch
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation
 from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_path, human_seconds,
                                 now, project_root, read_json, seed_everything, write_json)
+from .markup import as_html, readable
+from .picture_text import absent_words, formulas_off, png
 
 # %% ../nbs/00c_stage.ipynb #68272ef3
 def read_manifest(
@@ -54,28 +56,22 @@ def artifact(
     raise WorkflowError(f"No stage has written {name!r} for the dataset {dataset!r}." + (nearest(name, known) if known else
                         f" Run the pipeline first: fashion-mlops run --dataset {dataset}"))
 
-# %% ../nbs/00c_stage.ipynb #98f36b93
-def _png(figure, dpi: int = 110) -> bytes:
-    "A figure as PNG bytes; the figure is closed."
-    import io
-    import matplotlib.pyplot as plt
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
-    plt.close(figure)
-    return buffer.getvalue()
-
 # %% ../nbs/00c_stage.ipynb #4aa1f6f3
+_ABSENT = set() # letters of which a reader has been told that pictures lack them
+
 def show(
     figure, # a matplotlib figure, or PNG bytes
     caption: str # one sentence on what it shows
 ) -> bytes: # the PNG
     "Display a picture with its caption, which is also its alternative text."
-    from IPython.display import HTML, display
-    import base64, html
-    data = figure if isinstance(figure, bytes) else _png(figure)
-    text = html.escape(caption)
+    from IPython.display import HTML, Markdown, display
+    import base64
+    data, absent = (figure, set()) if isinstance(figure, bytes) else png(figure)
+    text = as_html(caption, 4000)
     display(HTML(f'<figure class="picture"><img alt="{text}" style="max-width:100%" src="data:image/png;base64,'
                  f'{base64.b64encode(data).decode()}"><figcaption>{text}</figcaption></figure>'))
+    if told := absent_words(absent - _ABSENT): display(Markdown(told))
+    _ABSENT.update(absent)
     return data
 
 # %% ../nbs/00c_stage.ipynb #a11f8273
@@ -130,6 +126,7 @@ def start(self: Stage,
     self.folder = artifacts_folder(self.dataset)/self.name/f".{self.token}.{os.getpid()}"
     self.folder.mkdir(parents=True, exist_ok=True)
     seed_everything(self.seed)
+    formulas_off()
     tags = {"stage": self.name, "profile": self.profile, "dataset": self.dataset, "seed": self.seed}
     self.run_id = tracking.start_run(self.dataset, self.name, tags, self.context.get("parent_run_id"))
     if self.context: write_json(Path(os.environ["FASHION_MLOPS_RUN"]).with_suffix(".mlflow"), {"run_id": self.run_id})
@@ -200,7 +197,9 @@ def picture(self: Stage,
     name: str | None = None # file name without ending; from the caption when None
 ):
     "Show a picture and keep it with the run; the first one goes onto the front page."
-    name = name or re.sub(r"\W+", "_", caption.lower())[:40].strip("_")
+    name = name or re.sub(r"\W+", "_", caption.lower())[:40].strip("_") or "picture"
+    taken = {picture["file"] for picture in self.pictures}
+    if f"pictures/{name}.png" in taken: name = f"{name}_{len(taken) + 1}" # two captions may begin alike
     data = show(figure, caption)
     path = self.folder/"pictures"/f"{name}.png"
     path.parent.mkdir(exist_ok=True)
@@ -319,6 +318,7 @@ def finish(self: Stage,
     if absent := [name for name in self.writes if not (self.folder/name).exists()]:
         raise WorkflowError(f"{self.name} promised {absent[0]!r} and did not write it.")
     if self.context: _context() # the run that started this kernel must still be there
+    headline = readable(headline, 1000)
     if self.failures: headline = f"{headline}; not made: {', '.join(self.failures)}"
     manifest, home_folder = self._manifest(headline), artifacts_folder(self.dataset)
     os.replace(self.folder, home_folder/self.name/self.token)

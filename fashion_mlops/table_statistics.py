@@ -10,6 +10,7 @@ __all__ = ['binned', 'association', 'column_statistics', 'draw_targets', 'draw_a
 import numpy as np
 
 from .columns import NUMBERS, Column
+from .markup import as_plot_text
 from .samples import SPLITS, Samples, stratified
 
 # %% ../nbs/03c_table_statistics.ipynb #4a0638c3
@@ -111,8 +112,8 @@ def draw_targets(
         filled = [b for b in range(len(names)) if (codes == b).sum() > 0]
         if len(classes) == 2: _draw_share(axis, codes, labels, filled)
         else: _draw_mix(axis, codes, labels, filled, classes, most)
-        axis.set_title(name[:40], fontsize=9)
-        axis.set_xticks(range(len(filled)), [names[b][:14] for b in filled], rotation=60, ha="right", fontsize=6)
+        axis.set_title(as_plot_text(name), fontsize=9)
+        axis.set_xticks(range(len(filled)), [as_plot_text(names[b], 14) for b in filled], rotation=60, ha="right", fontsize=6)
         axis.tick_params(axis="y", labelsize=7)
     return figure
 
@@ -133,7 +134,7 @@ def _draw_mix(axis, codes: np.ndarray, labels: np.ndarray, filled: list[int], cl
     below, top = np.zeros(len(filled)), np.argsort(-np.bincount(labels, minlength=len(classes)), kind="stable")[:most]
     for number, label in enumerate(top):
         share = np.array([(labels[codes == b] == label).mean() for b in filled])
-        axis.bar(range(len(filled)), share, bottom=below, width=.85, color=f"C{number}", label=classes[label][:14])
+        axis.bar(range(len(filled)), share, bottom=below, width=.85, color=f"C{number}", label=as_plot_text(classes[label], 14))
         below += share
     axis.set_ylim(0, 1)
     if axis.get_subplotspec().is_first_row() and axis.get_subplotspec().is_first_col(): axis.legend(fontsize=6, frameon=False, loc="upper right")
@@ -151,8 +152,9 @@ def draw_associations(
     order = np.argsort(np.linalg.eigh(matrix)[1][:, -1])
     figure, axis = plt.subplots(figsize=(1.8 + .34*len(names), 1.2 + .3*len(names)), layout="constrained")
     image = axis.imshow(matrix[np.ix_(order, order)], cmap="Blues", vmin=0, vmax=1)
-    axis.set_xticks(range(len(names)), [names[i][:20] for i in order], rotation=60, ha="right", fontsize=7)
-    axis.set_yticks(range(len(names)), [names[i][:20] for i in order], fontsize=7)
+    shown = [as_plot_text(names[i], 20) for i in order]
+    axis.set_xticks(range(len(names)), shown, rotation=60, ha="right", fontsize=7)
+    axis.set_yticks(range(len(names)), shown, fontsize=7)
     figure.colorbar(image, shrink=.6, label="Cramér's V")
     return figure, matrix
 
@@ -169,7 +171,7 @@ def draw_places(
     figure, axis = plt.subplots(figsize=(10, 5), layout="constrained")
     for number, label in enumerate(np.argsort(-np.bincount(labels, minlength=len(classes)), kind="stable")[:most]):
         own = labels == label
-        axis.scatter(longitude[own], latitude[own], s=np.clip(20_000/len(labels), 2, 20), alpha=.5, linewidths=0, color=f"C{number}", label=f"{classes[label]} ({own.sum():,})")
+        axis.scatter(longitude[own], latitude[own], s=np.clip(20_000/len(labels), 2, 20), alpha=.5, linewidths=0, color=f"C{number}", label=f"{as_plot_text(classes[label])} ({own.sum():,})")
     middle = np.deg2rad(np.clip(np.nanmean(latitude), -70, 70))
     axis.set(xlabel="longitude", ylabel="latitude", aspect=1/np.cos(middle))
     axis.grid(alpha=.2)
@@ -190,11 +192,12 @@ def draw_time(
     stamps = times[there].astype("datetime64[s]").astype(np.int64)
     edges = np.linspace(stamps.min(), stamps.max() + 1, periods + 1)
     moments, middle = edges.astype("datetime64[s]"), ((edges[1:] + edges[:-1])/2).astype("datetime64[s]")
-    asked = 1 if len(classes) == 2 else int(np.bincount(labels).argmax())
+    known = labels[there] >= 0 # those of test rows are sealed
+    asked = 1 if len(classes) == 2 else int(np.bincount(labels[there][known]).argmax())
     figure, (above, below) = plt.subplots(2, 1, figsize=(10, 4.2), sharex=True, layout="constrained", height_ratios=(2, 1))
-    total, hits = (np.histogram(part, edges)[0] for part in (stamps, stamps[labels[there] == asked]))
+    total, hits = (np.histogram(part, edges)[0] for part in (stamps[known], stamps[labels[there] == asked]))
     with np.errstate(invalid="ignore"): above.plot(middle, hits/np.where(total >= 5, total, np.nan), "o-", ms=3, lw=1, color="#30638e")
-    above.set(ylabel=f"share of {classes[asked][:20]}", ylim=(0, None)); above.grid(alpha=.3)
+    above.set(ylabel=f"share of {as_plot_text(classes[asked], 20)}", ylim=(0, None)); above.grid(alpha=.3)
     below.hist([times[there & (split == code)] for code in range(3)], moments, stacked=True, label=list(SPLITS), color=["#94a3b8", "#f59e0b", "#c2410c"])
     below.set(ylabel="rows"); below.legend(fontsize=8, frameon=False, ncols=3)
     return figure
@@ -214,9 +217,9 @@ def draw_missing(
     figure, axis = plt.subplots(figsize=(8, .8 + .26*len(shares)), layout="constrained")
     places = np.arange(len(shares))[::-1]
     if len(classes) == 2:
-        for label, marker in ((0, "o"), (1, "D")): axis.plot(100*table.loc[labels == label, shares.index].isna().mean(), places, marker, ms=5, label=classes[label])
+        for label, marker in ((0, "o"), (1, "D")): axis.plot(100*table.loc[labels == label, shares.index].isna().mean(), places, marker, ms=5, label=as_plot_text(classes[label]))
         axis.legend(fontsize=8, frameon=False)
     else: axis.barh(places, 100*shares, color="#475569")
-    axis.set_yticks(places, [name[:30] for name in shares.index], fontsize=8)
+    axis.set_yticks(places, [as_plot_text(name, 30) for name in shares.index], fontsize=8)
     axis.set(xlabel="missing, % of the rows", xlim=(0, None)); axis.grid(axis="x", alpha=.3)
     return figure

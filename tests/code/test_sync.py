@@ -2,11 +2,15 @@
 import subprocess
 import sys
 
-from fashion_mlops import sync
+from fashion_mlops import static_check, sync
 
 
 def test_notebooks_library_and_readme_are_in_sync():
     assert sync.problems() == []
+
+
+def test_no_call_or_name_that_cannot_be_right():
+    assert static_check.main() == 0
 
 
 def test_command_line_imports_nothing_heavy():

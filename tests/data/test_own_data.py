@@ -96,7 +96,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(home, capsys, monkeypatch
     refused(home, capsys, "changed while it was read", "growing.csv", "\n".join(rows()) + "\n", "--target", "kept")
 
 
-def pictures(folder, classes=("dark", "light"), each=20):
+def pictures(folder, classes=("dark", "light"), each=30):
     "A folder for each class."
     draws = np.random.default_rng(0)
     for number, name in enumerate(classes):
@@ -112,7 +112,7 @@ def test_a_folder_of_pictures_with_a_broken_one_in_each_class(home, capsys):
     assert cli.main(["dataset", "add", str(folder)]) == 0
     assert "3 files were set aside" in capsys.readouterr().out
     samples = make_samples("photos", 0, 0.2, seed=0)
-    assert len(samples) == 40 and samples.classes == ["dark", "light"] and samples.inputs.dtype == np.uint8
+    assert len(samples) == 60 and samples.classes == ["dark", "light"] and samples.inputs.dtype == np.uint8
     assert [samples.inputs[samples.labels == label].mean() > 80 for label in (0, 1)] == [False, True]
 
 

@@ -282,6 +282,6 @@ def shown(
 ) -> str: # such as `0.9312 (0.926 to 0.936)`
     "A metric with its interval, as it is printed everywhere."
     if interval is None: return f"{value:.4f}"
-    half = (interval[1] - interval[0])/2
-    decimals = int(np.clip(np.floor(-np.log10(0.027*half)), 1, 4)) if half > 0 else 4
+    reach = max(interval[1] - value, value - interval[0])
+    decimals = int(np.clip(np.floor(-np.log10(0.04*reach)), 2, 4)) if reach > 0 else 4
     return f"{value:.4f} ({interval[0]:.{decimals}f} to {interval[1]:.{decimals}f})"

@@ -7,7 +7,7 @@ __all__ = ['TARGET_NAMES', 'MOST_CLASSES', 'FEW', 'dataset_name', 'target_column
            'tried', 'add', 'listed', 'list_datasets', 'show', 'check', 'remove', 'add_parser']
 
 # %% ../nbs/12k_dataset_commands.ipynb #b0e8eeea
-import re
+import re, unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,10 +22,17 @@ def dataset_name(
     "The name of a new dataset; raise `WorkflowError` when it is taken or no name."
     from fashion_mlops.data import dataset_names
     stem = path.name.split(".")[0] if path.is_file() else path.name
-    name = wanted or re.sub(r"\W+", "_", stem.lower()).strip("_")
+    name = wanted or _plain_word(stem)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", name): raise WorkflowError(f"{name!r} is no name for a dataset; expected a letter, then up to 59 letters, digits or underscores. Give one with --name.")
     if name in dataset_names(): raise WorkflowError(f"There is a dataset {name!r} already. Give another --name, or remove that one first: fashion-mlops dataset remove {name}")
     return name
+
+# %% ../nbs/12k_dataset_commands.ipynb #59900469
+def _plain_word(stem: str) -> str:
+    "A name out of a file's: plain letters, digits and underscores, a letter first."
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    word = re.sub("[^a-z0-9]+", "_", plain.lower()).strip("_")
+    return (word if word[:1].isalpha() else f"data_{word}".strip("_"))[:60].strip("_")
 
 # %% ../nbs/12k_dataset_commands.ipynb #b71e4e3d
 TARGET_NAMES = ("target", "label", "class", "y", "outcome")
@@ -207,21 +214,23 @@ def add(args) -> int: # exit code
 # %% ../nbs/12k_dataset_commands.ipynb #57bb56c5
 def _image_doubts(samples) -> list[str]:
     "What is unsure about pictures."
-    aside = samples.about.get("set_aside", [])
-    doubts = ["Mirror images do not count as the same class. If they do, as for most photographs: in the dataset file, images: {mirror: true}"]
-    if aside: doubts.insert(0, f"{len(aside):,} files were set aside, such as {aside[0]['file']} ({aside[0]['reason']}).")
-    return doubts
+    reasons, aside = {}, samples.about.get("set_aside", [])
+    for each in aside: reasons.setdefault(each["reason"], []).append(each["file"])
+    told = "; ".join(f"{len(files):,} × {reason} (such as {files[0]})" for reason, files in list(reasons.items())[:6])
+    mirror = "Mirror images do not count as the same class. If they do, as for most photographs: in the dataset file, images: {mirror: true}"
+    return [f"{len(aside):,} files were set aside: {told}."]*bool(aside) + [mirror]
 
 # %% ../nbs/12k_dataset_commands.ipynb #650fa442
 def _said(about, samples) -> list[str]:
     "What was found, in lines."
     import numpy as np
+    from fashion_mlops.pixel_range import range_words
     counts = np.bincount(samples.labels, minlength=len(samples.classes))
     order = np.argsort(-counts, kind="stable")[:8] if len(counts) > 2 else range(len(counts))
     classes = ", ".join(f"{samples.classes[c]} {counts[c]/counts.sum():.1%}" for c in order)
     lines = [f"{about.name}: {len(samples):,} {'rows' if about.kind == 'table' else 'images of ' + ' × '.join(map(str, samples.inputs.shape[1:])) + (' pixels, colour' if samples.inputs.ndim == 4 else ' pixels, grey')}, {len(counts):,} classes: {classes}{' …' if len(counts) > 8 else ''}",
-             f"  splits: {samples.about.get('split_rule') or 'as the source has them' if about.kind == 'table' else 'those of the source, else at random by class'}; " + ", ".join(f"{s} {len(samples.rows(s)):,}" for s in samples.splits)]
-    if about.kind != "table": return lines
+             f"  splits: {samples.about['split_rule']}; " + ", ".join(f"{s} {len(samples.rows(s)):,}" for s in samples.splits)]
+    if about.kind != "table": return lines + [f"  {range_words(span)}" for span in [samples.about["preparation"].get("range")] if span] + [f"  The paths start from {about.images.root}, outside the folder of the list."]*bool(about.images.root)
     lines[0] = lines[0].replace(" rows,", f" rows of {len(samples.columns)} columns; target {about.target.column},", 1)
     for kind in dict.fromkeys(c.type for c in about.columns if c.use):
         held = [c.name for c in about.columns if c.use and c.type == kind]

@@ -155,7 +155,7 @@ def _checked(self: Predictor, images: np.ndarray) -> np.ndarray:
     if images.dtype == np.uint8: return images
     if images.dtype.kind not in "biuf" or not len(images): numeric = not len(images)
     else: numeric = bool(np.isfinite(images).all() and (images == np.round(images)).all() and images.min() >= 0 and images.max() <= 255)
-    if not numeric: raise WorkflowError(f"Pixels of type {images.dtype} are not all whole numbers from 0 to 255. Scale to 0–255 and round, if they are shares of 1.")
+    if not numeric: raise WorkflowError(f"Pixels of type {images.dtype} are not all whole numbers from 0 to 255. Scale to 0–255 and round, if they are shares of 1; a file is prepared as those in training by image_files.prepared(file, model.about['input']['preparation']).")
     return images.astype(np.uint8)
 
 # %% ../nbs/06d_predictor.ipynb #d2c236d5

@@ -19,6 +19,7 @@ import numpy as np
 from fashion_mlops.data import make_samples
 from fashion_mlops.families import all_cores, families, fitted, predicted
 from fashion_mlops.features import feature_pipeline
+from fashion_mlops.folds import NOT_FEATURES
 from fashion_mlops.metrics import classification_metrics
 
 
@@ -50,7 +51,7 @@ def main():
     kept = None
     if options.kept:
         import pyarrow.parquet
-        kept = [name for name in pyarrow.parquet.read_schema(options.kept).names if name not in ("id", "split", "label")]
+        kept = [name for name in pyarrow.parquet.read_schema(options.kept).names if name not in NOT_FEATURES]
     for seed in range(options.seeds):
         runs.append(measured(seed, kept))
         print(f"seed {seed}: " + "; ".join(f"{name} valid {r['valid_accuracy']:.4f}, test {r['test_accuracy']:.4f}, log loss {r['test_log_loss']:.4f}, {r['fit_seconds']:.0f} s" for name, r in runs[-1].items()), flush=True)

@@ -6,9 +6,10 @@
 __all__ = ['run', 'status', 'params', 'graph', 'diff', 'study', 'clean', 'parser', 'main', 'entry']
 
 # %% ../nbs/12g_cli.ipynb #029dd0a2
-import argparse, json, os, shutil, signal, sys
+import argparse, json, os, signal, sys
+from pathlib import Path
 
-from .core import WorkflowError, artifacts_folder, home, human_bytes, project_root, read_json, reports_folder
+from .core import WorkflowError, home, human_bytes, project_root, read_json
 from .dataset_commands import add_parser as add_dataset_parser
 
 # %% ../nbs/12g_cli.ipynb #fe49294a
@@ -28,8 +29,9 @@ def _last_run(dataset: str | None = None) -> dict:
 
 # %% ../nbs/12g_cli.ipynb #13316c8a
 def _print_json(data):
-    "Print data for a program."
-    print(json.dumps(data, indent=1, ensure_ascii=False, default=str))
+    "Print data for a program; what the output cannot hold is escaped, so that nothing is lost."
+    wide = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(data, indent=1, ensure_ascii=not wide, default=str))
 
 # %% ../nbs/12g_cli.ipynb #b2c25c31
 def _choose(stages: list, args) -> tuple[list, set[str]]:
@@ -85,7 +87,7 @@ def run(args) -> int: # exit code
         _check_inputs(selected, stages, dataset)
         if note: print(note, flush=True)
         result = run_stages(Run(dataset, args.profile, settings, note), selected, forced)
-    if args.json: _print_json({"token": result.token, "dataset": dataset, "succeeded": result.succeeded, "stages": [vars(r) for r in result.results]})
+    if args.json: _print_json({"token": result.token, "dataset": dataset, "succeeded": result.succeeded, "problems": result.problems, "stages": [vars(r) for r in result.results]})
     else: print("\n" + summary(result))
     return 130 if any(r.state == "interrupted" for r in result.results) else 0 if result.succeeded else 1
 
@@ -189,22 +191,34 @@ def study(args) -> int: # 0
     open_dashboard(args.dataset or _last_run().get("dataset", "synthetic"), args.port)
     return 0
 
+# %% ../nbs/12g_cli.ipynb #e6f559a5
+def _size(path: Path) -> int:
+    "Bytes of a file or folder."
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+# %% ../nbs/12g_cli.ipynb #81fb0b08
+def _clean_words(sizes: dict[str, int], stays: list[str], done: bool) -> str:
+    "What `clean` says: a line for each folder, what stays in it, and what to do next."
+    folders = {}
+    for path, size in sizes.items(): folders.setdefault(str(Path(path).parent), []).append(size)
+    lines = [f"{'removed' if done else 'would remove'} {len(found)} in {folder} ({human_bytes(sum(found))})" for folder, found in folders.items()]
+    lines += [f"stays, since no run wrote it: {path}" for path in stays[:20]] + [f"and {len(stays) - 20} more"] * (len(stays) > 20)
+    if not sizes: lines.append("Nothing to remove.")
+    elif not done: lines.append("Nothing was removed. Say --yes to do it. Raw data and the MLflow store stay in any case.")
+    return "\n".join(lines)
+
 # %% ../nbs/12g_cli.ipynb #3a9fbd5c
 def clean(args) -> int: # 0
-    "Say what would be removed (artifacts, reports, run records), and remove it with --yes. MLflow's store and raw data stay."
+    "Say what would be removed (what runs wrote: artifacts, reports, records), and remove it with --yes. MLflow's store, raw data and all that is yours stay."
+    from fashion_mlops.cleaning import left_over, removable, remove
     from fashion_mlops.runner import run_lock
-    places = [artifacts_folder(args.dataset), reports_folder(args.dataset), home()/"data"/"runs"/args.dataset] if args.dataset else \
-             [home()/"data"/"artifacts", home()/"data"/"runs", *(p for p in reports_folder().glob("*") if p.name not in ("README.md", ".gitkeep"))]
-    there = [p for p in places if p.exists()]
-    sizes = {str(p): sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) if p.is_dir() else p.stat().st_size for p in there}
-    if args.yes and there:
-        with run_lock():
-            for path in there: shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if args.json: _print_json({"removed" if args.yes else "would_remove": sizes})
-    else:
-        for path, size in sizes.items(): print(f"{'removed' if args.yes else 'would remove'} {path} ({human_bytes(size)})")
-        if not there: print("Nothing to remove.")
-        elif not args.yes: print("Nothing was removed. Say --yes to do it. Raw data and the MLflow store stay in any case.")
+    paths, stays = removable(args.dataset), left_over(args.dataset)
+    sizes = {str(path): _size(path) for path in paths}
+    if args.yes and paths:
+        with run_lock(): remove(paths)
+    if args.json: _print_json({"removed" if args.yes else "would_remove": sizes, "stays": stays})
+    else: print(_clean_words(sizes, [str(path) for path in stays], args.yes))
     return 0
 
 # %% ../nbs/12g_cli.ipynb #3f95633f
@@ -248,20 +262,34 @@ def parser() -> argparse.ArgumentParser: # all commands
         p.set_defaults(command=function)
     return top
 
+# %% ../nbs/12g_cli.ipynb #fd62723d
+def _settle_terminal():
+    "Being told to end, or losing the terminal, is like Ctrl-C; a sign that the terminal cannot write becomes a question mark."
+    def stop(*_): raise KeyboardInterrupt
+    for name in ("SIGTERM", "SIGHUP"):
+        if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN: signal.signal(getattr(signal, name), stop) # nohup asks for it to be ignored
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
+
+# %% ../nbs/12g_cli.ipynb #f94fa29a
+def _end(text: str, code: int) -> int:
+    "Say the last word, if there is still somebody to hear it."
+    try: print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError): pass # the terminal is gone
+    return code
+
 # %% ../nbs/12g_cli.ipynb #ce26c29d
 def main(
     words: list[str] | None = None # arguments; those of the process when None
 ) -> int: # exit code
     "Entry point of `fashion-mlops`: errors that a person can put right are one sentence on stderr."
+    if words is None: _settle_terminal()
     args = parser().parse_args(words)
-    if hasattr(signal, "SIGTERM") and words is None: signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     try: return args.command(args)
-    except WorkflowError as error: print(f"fashion-mlops: {error}", file=sys.stderr); return 2
+    except WorkflowError as error: return _end(f"fashion-mlops: {error}", 2)
     except BrokenPipeError: return 1
-    except OSError as error:
-        print(f"fashion-mlops: {error.strerror or error} ({error.filename or 'unknown file'}). What earlier runs wrote is as it was.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt: print("\nfashion-mlops: stopped.", file=sys.stderr); return 130
+    except OSError as error: return _end(f"fashion-mlops: {error.strerror or error} ({error.filename or 'unknown file'}). What earlier runs wrote is as it was.", 2)
+    except KeyboardInterrupt: return _end("\nfashion-mlops: stopped.", 130)
 
 # %% ../nbs/12g_cli.ipynb #f5200cdc
 def entry():
@@ -269,7 +297,9 @@ def entry():
     import atexit
     code = main()
     atexit._run_exitfuncs()
-    sys.stdout.flush(); sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try: stream.flush()
+        except (OSError, ValueError): pass # the reader is gone
     os._exit(code)
 
 # %% ../nbs/12g_cli.ipynb #a8208236

@@ -7,6 +7,7 @@ __all__ = ['TYPES', 'NUMBERS', 'Column', 'plain_column', 'column_of', 'typed']
 
 # %% ../nbs/00g_columns.ipynb #2cdf7e38
 from dataclasses import asdict, dataclass, fields
+from typing import Literal
 
 from .contract import nearest
 from .core import WorkflowError
@@ -25,12 +26,16 @@ class Column:
     reason: str = "" # why not, or what is special about it
     levels: tuple[str, ...] = () # of an ordinal column, in order; of a category, those seen in training (may be empty)
     format: str = "" # how a datetime is written, for strptime; empty for ISO 8601
+    decimal: Literal["", ".", ","] = "" # decimal mark of the numbers; empty for that of the file
+    missing: tuple[str, ...] | None = None # exactly these words, and blank cells, stand for a missing value; None for the usual ones
 
     def __post_init__(self):
         if self.type not in TYPES: raise WorkflowError(f"Column {self.name!r} has the type {self.type!r}; expected one of {', '.join(TYPES)}.{nearest(self.type, TYPES)}")
         if self.type == "ordinal" and len(self.levels) < 2:
             raise WorkflowError(f"Column {self.name!r} is ordinal and has {len(self.levels)} levels; expected at least two, lowest first: levels: [small, medium, large].")
+        if self.decimal not in ("", ".", ","): raise WorkflowError(f"Column {self.name!r} has the decimal mark {self.decimal!r}; expected a point or a comma.")
         object.__setattr__(self, "levels", tuple(str(level) for level in self.levels))
+        if self.missing is not None: object.__setattr__(self, "missing", tuple(str(word) for word in self.missing))
 
 # %% ../nbs/00g_columns.ipynb #424b9835
 def plain_column(
@@ -56,6 +61,7 @@ def typed(
 ): # pandas Series in the form of the column's type
     "Bring a series into the form of its type; raise `WorkflowError` with the first value that does not fit."
     import pandas as pd
+    if column.missing: values = _without(values, column.missing)
     if column.type in NUMBERS: return _checked(values, pd.to_numeric(values, errors="coerce").astype("float64"), column)
     if column.type == "datetime":
         moments = pd.to_datetime(values, format=column.format or "ISO8601", errors="coerce", utc=True)
@@ -64,6 +70,14 @@ def typed(
     if column.type == "text": return words
     levels = list(column.levels) or sorted(set(words.dropna()))
     return _checked(words, words.astype(pd.CategoricalDtype(levels, ordered=column.type == "ordinal")), column) if column.type == "ordinal" else words.astype(pd.CategoricalDtype(levels))
+
+# %% ../nbs/00g_columns.ipynb #7d0c11aa
+def _without(values, words: tuple[str, ...]):
+    "The values, missing where one of these words, or the number that it says, stands."
+    import pandas as pd
+    numbers = pd.to_numeric(pd.Series(words), errors="coerce").dropna()
+    marked = values.astype(str).str.strip().isin(words) | pd.to_numeric(values, errors="coerce").isin(numbers)
+    return values.where(~marked, None)
 
 # %% ../nbs/00g_columns.ipynb #3451f573
 def _checked(before, after, column: Column):

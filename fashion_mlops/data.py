@@ -21,7 +21,7 @@ from .core import WorkflowError
 from .garments import CLASSES, draw_garments
 from .markup import as_plot_text
 from .orders import ORDER_COLUMNS, draw_orders
-from .samples import SPLITS, Samples, content_digest, judging, load_samples, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
+from .samples import SPLITS, Samples, content_digest, judging, key_of, load_samples, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
 from .sources import ChecksumError, Source, UnreachableError, fetch
 from .spread import draw_spread
 
@@ -186,7 +186,7 @@ def samples_of(
     split = divided(loaded, test_size, valid_size, seed)
     if own: about["notes"] = [*about.get("notes", []), *enough(loaded, split, test_size, valid_size)]
     return Samples(loaded.inputs, labels.astype(np.uint8 if len(loaded.classes) <= 256 else np.uint16), split, list(loaded.classes), entry.name, entry.kind,
-                   entry.licence, entry.source, seed, entry.synthetic, columns=list(loaded.columns), about=about)
+                   entry.licence, entry.source, seed, entry.synthetic, columns=list(loaded.columns), about=about, key=key_of(loaded.split_by, loaded.key))
 
 # %% ../nbs/01_data.ipynb #e3700508
 def make_samples(

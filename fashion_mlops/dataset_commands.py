@@ -13,6 +13,8 @@ from pathlib import Path
 
 from .contract import nearest
 from .core import WorkflowError, home, project_root
+from .reading_options import add_reading_options, columns_said, missing_doubts, read_table
+from .table_layout import format_words
 
 # %% ../nbs/12k_dataset_commands.ipynb #84782751
 def dataset_name(
@@ -108,6 +110,27 @@ def limit(
     low, high = f"below {edge:.15g}", f"at least {edge:.15g}"
     return {"at_least": edge, "classes": [low, high]} if below is None else {"below": edge, "classes": [high, low]}
 
+# %% ../nbs/12k_dataset_commands.ipynb #5f0c1b02
+def _aim(table, column: str, guesses: list, format, at_least, below, positive) -> tuple[dict, list[str]]:
+    "The target as a dataset file says it, and doubts."
+    from fashion_mlops.table_files import without_marks
+    own = next(g.column for g in guesses if g.column.name == column)
+    cut = at_least is not None or below is not None
+    if cut: own = replace(own, type="numeric", levels=())
+    values = without_marks(table.column(column).combine_chunks(), own, format.missing)
+    if cut: aim, doubts = {"column": column, **limit(at_least, below, positive)}, []
+    else:
+        classes, doubts = target_classes(values, column, own.decimal or format.decimal, positive)
+        aim = {"column": column, "classes": classes}
+    if values.null_count: doubts.append(f"{values.null_count:,} of {table.num_rows:,} rows have no value of the target {column!r}; they are left out.")
+    return aim, doubts
+
+# %% ../nbs/12k_dataset_commands.ipynb #5f0c1b03
+def _nothing_left(path: Path, columns: list) -> str:
+    "What to do when every column is left out."
+    told = "; ".join(f"{c.name} ({c.reason})" for c in columns[:8])
+    return f"No column of {path.name} is left to learn from: {told}. Name a file with more in it, or say what a column is with --type COLUMN=TYPE."
+
 # %% ../nbs/12k_dataset_commands.ipynb #9ffc9262
 def describe_table(
     path: Path, # CSV, TSV or parquet
@@ -118,29 +141,28 @@ def describe_table(
     positive: str | None = None, # of two classes, the one asked about
     split: str = "class", # class, group or time
     split_column: str | None = None, # to split by
+    reading=None, # options that say how the file is read
     **more # further keys of the dataset file
 ): # `DatasetFile`, and doubts
     "What a dataset file says about a table."
     from fashion_mlops.column_types import guess_columns
     from fashion_mlops.dataset_file import described
-    from fashion_mlops.table_files import read_text, sniffed
-    format = None if path.suffix == ".parquet" else sniffed(path)
-    table, decimal = read_text(path, format), format.decimal if format else "."
-    column, doubts = target_column(table.column_names, target)
-    values, guesses = table.column(column).combine_chunks(), guess_columns(table, decimal)
-    if at_least is not None or below is not None: said = {"column": column, **limit(at_least, below, positive)}
-    else:
-        classes, more_doubts = target_classes(values, column, decimal, positive)
-        said, doubts = {"column": column, "classes": classes}, doubts + more_doubts
-    if values.null_count: doubts.append(f"{values.null_count:,} of {table.num_rows:,} rows have no value of the target {column!r}; they are left out.")
+    table, format, unnamed, notes = read_table(path, reading)
+    try: column, doubts = target_column(table.column_names, target)
+    except WorkflowError as error: raise WorkflowError(" ".join([*(f"{note}." for note in notes), str(error)])) from None
+    said = columns_said(reading, table.column_names) if reading else {}
+    guesses = guess_columns(table, format.decimal, format.missing, said, unnamed)
+    aim, more_doubts = _aim(table, column, guesses, format, at_least, below, positive)
     columns = [replace(g.column, use=False, reason="the target") if g.column.name == column else g.column for g in guesses]
-    if not any(c.use for c in columns): raise WorkflowError(f"No column of {path.name} is left to learn from: " + "; ".join(f"{c.name} ({c.reason})" for c in columns[:8]) + ". Name a file with more in it.")
+    columns = [replace(c, use=False, reason="as asked for when it was added") if reading and c.name in reading.leave_out else c for c in columns]
+    if not any(c.use for c in columns): raise WorkflowError(_nothing_left(path, columns))
     by = {"by": split, **({"column": split_column or _column_to_split_by(split, columns, path)} if split != "class" else {})}
     if by.get("column") and by["column"] not in table.column_names: raise WorkflowError(f"There is no column {by['column']!r} to split by.{nearest(by['column'], table.column_names)}")
     if split == "group": columns = [replace(c, use=False, reason="names the groups that rows are split by; later rows belong to others") if c.name == by["column"] and c.use else c for c in columns]
-    doubts += [doubt for g in guesses if g.column.name != column for doubt in g.doubts] + _split_doubts(split, columns, table)
-    if format: more["format"] = format
-    return described(name, kind="table", path=_stored(path), target=said, split=by, columns=columns, **more), doubts
+    doubts = [*notes, *doubts, *more_doubts, *missing_doubts([g for g in guesses if g.column.use or g.column.name == column]),
+              *(doubt for g in guesses if g.column.name != column for doubt in g.doubts), *_split_doubts(split, columns, table)]
+    if path.suffix != ".parquet": more["format"] = format
+    return described(name, kind="table", path=_stored(path), target=aim, split=by, columns=columns, **more), doubts
 
 # %% ../nbs/12k_dataset_commands.ipynb #ddeb0ae5
 def _stored(path: Path) -> str:
@@ -202,7 +224,7 @@ def add(args) -> int: # exit code
             target, doubts = target_column([n for n in read_text(path).column_names if n not in found.values()], args.target)
             columns = {**found, "target": target}
         about = described(name, kind="image", path=_stored(path), target={"name": args.target or "class"}, images=infer_images(path, columns), **more)
-    else: about, doubts = describe_table(path, name, args.target, args.at_least, args.below, args.positive, args.split, args.split_column, **more)
+    else: about, doubts = describe_table(path, name, args.target, args.at_least, args.below, args.positive, args.split, args.split_column, args, **more)
     samples, suspected = tried(about)
     if layout: doubts += _image_doubts(samples)
     doubts += samples.about.get("notes", [])
@@ -220,6 +242,12 @@ def _image_doubts(samples) -> list[str]:
     mirror = "Mirror images do not count as the same class. If they do, as for most photographs: in the dataset file, images: {mirror: true}"
     return [f"{len(aside):,} files were set aside: {told}."]*bool(aside) + [mirror]
 
+# %% ../nbs/12k_dataset_commands.ipynb #5f0c1b04
+def _in_words(column, decimal: str) -> str:
+    "A column by name, with what its values need to be read."
+    how = [column.format or "ISO 8601"]*(column.type == "datetime") + [f"decimal {'comma' if column.decimal == ',' else 'point'}"]*(column.decimal not in ("", decimal))
+    return column.name + (f" ({', '.join(how)})" if how else "")
+
 # %% ../nbs/12k_dataset_commands.ipynb #650fa442
 def _said(about, samples) -> list[str]:
     "What was found, in lines."
@@ -232,8 +260,9 @@ def _said(about, samples) -> list[str]:
              f"  splits: {samples.about['split_rule']}; " + ", ".join(f"{s} {len(samples.rows(s)):,}" for s in samples.splits)]
     if about.kind != "table": return lines + [f"  {range_words(span)}" for span in [samples.about["preparation"].get("range")] if span] + [f"  The paths start from {about.images.root}, outside the folder of the list."]*bool(about.images.root)
     lines[0] = lines[0].replace(" rows,", f" rows of {len(samples.columns)} columns; target {about.target.column},", 1)
+    if not about.path.endswith(".parquet"): lines.append(f"  read as: {format_words(about.format)} (otherwise: --encoding, --delimiter, --decimal, --header)")
     for kind in dict.fromkeys(c.type for c in about.columns if c.use):
-        held = [c.name for c in about.columns if c.use and c.type == kind]
+        held = [_in_words(c, about.format.decimal) for c in about.columns if c.use and c.type == kind]
         lines.append(f"  {kind}: {', '.join(held[:12])}{f' and {len(held) - 12} more' if len(held) > 12 else ''}")
     if out := [c for c in about.columns if not c.use and c.reason != "the target"]: lines.append("  left out: " + "; ".join(f"{c.name} ({c.reason})" for c in out[:12]) + (f" and {len(out) - 12} more" if len(out) > 12 else ""))
     return lines + [f"  removed: {r['rows']:,} rows, {r['rule']}" for r in samples.about.get("removed", [])]
@@ -320,6 +349,7 @@ def add_parser(commands):
     p.add_argument("--costs", type=float, nargs=2, metavar=("ALARM", "MISS"), help="of two classes: what a false alarm and a miss cost (default: 1 1)")
     p.add_argument("--kind", choices=("table", "image"), help="when it cannot be told from the source")
     for word, text in (("licence", "under which the data may be used"), ("origin", "where they come from"), ("caveat", "what the results must not be taken for")): p.add_argument(f"--{word}", metavar="TEXT", help=text)
+    add_reading_options(p)
     p.set_defaults(command=add)
     for name, function, text in (("list", list_datasets, "every dataset that there is"), ("show", show, "the dataset file"), ("check", check, "read the data as the first stage will"), ("remove", remove, "remove the dataset file")):
         p = top.add_parser(name, help=text, description=function.__doc__)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['code_digest', 'cell_label', 'imported_modules', 'module_digests', 'lock_digest', 'fingerprint', 'reasons_to_run',
-           'damaged_artifacts', 'State', 'failure_path', 'stage_state', 'pipeline_state']
+           'damaged_artifacts', 'State', 'failure_path', 'stage_state', 'whole_state', 'pipeline_state']
 
 # %% ../nbs/12a_fingerprint.ipynb #132cc3a9
 import ast, re, sys
@@ -13,8 +13,9 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from .contract import StageNotebook
-from .core import artifacts_folder, digest_bytes, digest_path, project_root, read_json, write_json
+from .core import artifacts_folder, digest_bytes, digest_path, project_root, read_memory, write_json
 from .pipeline import Setting
+from .report import kept_notebook, missing_page
 from .stage import file_stamp, find_artifact, read_manifest
 
 # %% ../nbs/12a_fingerprint.ipynb #b9bb27ad
@@ -131,7 +132,7 @@ def _content_digest(path: Path, memory: dict) -> str | None:
     if not path.exists(): return None
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     stamp = digest_bytes(repr([(p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in files]))
-    if memory.get(str(path), [None])[0] != stamp: memory[str(path)] = [stamp, digest_path(path)]
+    if (memory.get(str(path)) or [None])[0] != stamp: memory[str(path)] = [stamp, digest_path(path)]
     return memory[str(path)][1]
 
 # %% ../nbs/12a_fingerprint.ipynb #52f90fee
@@ -141,7 +142,7 @@ def damaged_artifacts(
 ) -> list[str]: # names of outputs that are gone or altered
     "Which of a stage's outputs are not what it wrote."
     folder, cache = artifacts_folder(dataset), artifacts_folder(dataset)/".digests"
-    memory = read_json(cache) if cache.is_file() else {}
+    memory = read_memory(cache)
     known = dict(memory)
     bad = [n for n, e in manifest["writes"].items() if _content_digest(folder/e["path"], memory) != e["digest"]]
     if memory != known:
@@ -179,14 +180,27 @@ def stage_state(
     print_now = fingerprint(stage, settings, {n: f[1]["digest"] if f else None for n, f in found.items()}, package)
     manifest, failure = read_manifest(dataset, stage.name), failure_path(dataset, stage.name)
     if failure.is_file():
-        note = read_json(failure)
-        return State(stage.name, "failed", [f"failed in {note['where']}: {note['error'].splitlines()[0]}"], print_now, manifest)
+        note = {"where": "an unknown cell", "error": "(its note is damaged)"} | read_memory(failure)
+        return State(stage.name, "failed", [f"failed in {note['where']}: {(note['error'].splitlines() or ['no words'])[0]}"], print_now, manifest)
     if manifest is None: return State(stage.name, "never", ["never run"], print_now)
     if not manifest.get("fingerprint"): return State(stage.name, "stale", ["last run outside the pipeline"], print_now, manifest)
     words = reasons_to_run(manifest["fingerprint"], print_now)
     words += [f"{name} is missing or was altered" for name in damaged_artifacts(dataset, manifest)]
-    words += [f"{Path(path).name} changed" for path, stamp in manifest.get("watched", {}).items() if file_stamp(path) != stamp]
+    words += [f"{Path(path).name} changed" for path, stamp in manifest.get("watched", {}).items() if file_stamp(project_root()/path) != stamp]
     return State(stage.name, "stale" if words else "fresh", words, print_now, manifest)
+
+# %% ../nbs/12a_fingerprint.ipynb #22c1ce07
+def whole_state(
+    stage: StageNotebook, # the stage
+    settings: dict[str, Setting], # its resolved parameters
+    dataset: str, # dataset name
+    package: Path | None = None # folder of the library modules
+) -> State: # state with reasons
+    "The state of a stage together with its page: one that is lost, and cannot be made again from the executed notebook, makes the stage stale."
+    state = stage_state(stage, settings, dataset, package)
+    if state.state == "fresh" and (page := missing_page(dataset, state.manifest)) and not kept_notebook(dataset, state.manifest):
+        state.state, state.reasons = "stale", [f"{page}, and so is the notebook that it was made from"]
+    return state
 
 # %% ../nbs/12a_fingerprint.ipynb #f3332c9f
 def pipeline_state(
@@ -198,7 +212,7 @@ def pipeline_state(
     "The state of every stage; one whose input is about to be written again is stale, too."
     states, moving = [], {}
     for stage in stages:
-        state = stage_state(stage, settings[stage.name], dataset, package)
+        state = whole_state(stage, settings[stage.name], dataset, package)
         before = sorted({moving[name] for name in stage.reads if name in moving})
         if before and state.state in ("fresh", "stale"):
             state.state, state.reasons = "stale", state.reasons + [f"{name} runs again" for name in before]

@@ -30,12 +30,13 @@ def scored(
     result: dict, # probabilities out of fold, sizes, seconds, predict_seconds, bytes
     labels: np.ndarray, # (n,)
     rows: int, # all training rows
-    seed: int = 0 # of the bootstrap
+    seed: int = 0, # of the bootstrap
+    clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> dict: # one line of the leaderboard
     "Score with interval, and cost, of one cross-validated model."
     probabilities = result["probabilities"]
-    accuracy, low, high = mean_interval(probabilities.argmax(1) == labels, seed)
-    loss, loss_low, loss_high = mean_interval(row_losses(labels, probabilities), seed)
+    accuracy, low, high = mean_interval(probabilities.argmax(1) == labels, seed, clusters=clusters)
+    loss, loss_low, loss_high = mean_interval(row_losses(labels, probabilities), seed, clusters=clusters)
     return {"family": name, "title": title, "accuracy": accuracy, "accuracy_low": low, "accuracy_high": high,
             "log_loss": loss, "log_loss_low": loss_low, "log_loss_high": loss_high,
             "fit_rows": result["sizes"][1], "fit_seconds": result["seconds"][1], "quarter_fit_seconds": result["seconds"][0],
@@ -66,10 +67,11 @@ def row_gains(
 def difference(
     first: np.ndarray, # (n,) from `row_gains`
     second: np.ndarray, # (n,) of the other model on the same rows
-    seed: int = 0 # of the bootstrap
+    seed: int = 0, # of the bootstrap
+    clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> tuple[float, float, float]: # mean, low, high
     "How much better the first model is, with its interval: above 0 when it is."
-    return mean_interval(np.asarray(first, float) - second, seed)
+    return mean_interval(np.asarray(first, float) - second, seed, clusters=clusters)
 
 # %% ../nbs/04c_leaderboard.ipynb #fe53853d
 def verdict(

@@ -176,7 +176,8 @@ def _has_form(values, type: str) -> bool:
 
 # %% ../nbs/06d_predictor.ipynb #8ece26ff
 TRUSTED = ["collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "sklearn.tree._tree.Tree",
-           "sklearn.neural_network._stochastic_optimizers.AdamOptimizer", "fashion_mlops.kernel_machine.KernelMachine"] # beyond what skops trusts of scikit-learn by itself
+           "sklearn.neural_network._stochastic_optimizers.AdamOptimizer", "fashion_mlops.kernel_machine.KernelMachine",
+           "sklearn.feature_selection._univariate_selection.f_classif"] # beyond what skops trusts of scikit-learn by itself
 
 # %% ../nbs/06d_predictor.ipynb #002f60d6
 def save_candidate(

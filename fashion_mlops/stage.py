@@ -14,10 +14,11 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation
-from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_path, human_seconds,
+from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_path, find_root, home, human_seconds,
                                 now, project_root, read_json, seed_everything, write_json)
 from .markup import as_html, readable
 from .picture_text import absent_words, formulas_off, png
+from .secrets import strike_out
 
 # %% ../nbs/00c_stage.ipynb #68272ef3
 def read_manifest(
@@ -74,6 +75,33 @@ def show(
     _ABSENT.update(absent)
     return data
 
+# %% ../nbs/00c_stage.ipynb #4194f4c1
+def _own_notebook(
+    stage: str # its name, which is the notebook's
+) -> Path | None: # in a clone
+    "Where the running notebook lies, as Jupyter says, or the command that started this kernel."
+    import psutil
+    words, folder = [os.environ.get("JPY_SESSION_NAME", "")], "."
+    try:
+        parent = psutil.Process().parent()
+        if parent: words, folder = words + parent.cmdline(), parent.cwd()
+    except psutil.Error: pass # another user's process: the working folder has to do
+    found = [Path(folder)/word for word in words if Path(word).name == f"{stage}.ipynb"]
+    return next((path for path in found if path.is_file() and find_root(path.parent)), None)
+
+# %% ../nbs/00c_stage.ipynb #33af26a8
+def _settle_places(
+    stage: str # name
+):
+    "Find the project once, by its notebook: a runner elsewhere, or a cell that changes the working folder, changes nothing."
+    from fashion_mlops import tracking
+    if not os.environ.get("FASHION_MLOPS_ROOT"):
+        notebook, library = _own_notebook(stage), find_root(Path(__file__).parent) if "__file__" in globals() else None
+        if notebook: os.environ["FASHION_MLOPS_ROOT"] = str(find_root(notebook.parent))
+        elif not find_root(Path.cwd()) and library and (library/"nbs"/f"{stage}.ipynb").is_file(): os.environ["FASHION_MLOPS_ROOT"] = str(library)
+    try: home(), project_root(), tracking.tracking_uri()
+    except WorkflowError: pass # no project: whoever needs a folder is told so
+
 # %% ../nbs/00c_stage.ipynb #a11f8273
 class Stage:
     "A stage's contract, and its run once `start` was called."
@@ -83,11 +111,16 @@ class Stage:
         writes: list[str] = (), # artifacts that it writes, all of them, every time
     ):
         self.name, self.reads, self.writes = name, list(reads), list(writes)
-        self.params, self.metrics, self.intervals, self.facts, self.pictures, self.curves = {}, {}, {}, {}, [], {}
-        self.read_digests, self.watched, self.failures = {}, {}, {}
-        self.run_id, self.context = None, {}
+        self._reset()
+        _settle_places(name)
 
     def __repr__(self): return f"Stage {self.name}: {', '.join(self.reads) or 'nothing'} → {', '.join(self.writes) or 'nothing'}"
+
+    def _reset(self):
+        "Forget an earlier run."
+        self.params, self.metrics, self.intervals, self.facts, self.pictures, self.curves = {}, {}, {}, {}, [], {}
+        self.read_digests, self.watched, self.failures, self.secrets = {}, {}, {}, []
+        self.run_id, self.folder, self.manifest, self.context = None, None, None, {}
 
 # %% ../nbs/00c_stage.ipynb #331b48f6
 def _declared_values(namespace: dict, stage: str) -> dict:
@@ -112,6 +145,26 @@ def _context() -> dict:
     if not Path(path).is_file(): raise WorkflowError(f"The pipeline run that started this kernel is over ({path} is gone).")
     return read_json(path)
 
+# %% ../nbs/00c_stage.ipynb #3f892e25
+_open_here: dict[str, Stage] = {} # stages of this process that were started and not finished
+
+# %% ../nbs/00c_stage.ipynb #786bda86
+@patch
+def _give_up(self: Stage):
+    "Close what `start` opened."
+    from fashion_mlops import tracking
+    if self.folder: shutil.rmtree(self.folder, ignore_errors=True)
+    if not self.run_id: return
+    try: tracking.end_run(self.run_id, "KILLED")
+    except tracking.TrackingError as error: print(f"The earlier run of {self.name} could not be closed in MLflow: {error}")
+
+# %% ../nbs/00c_stage.ipynb #02561e25
+@patch
+def _check_open(self: Stage):
+    "Raise `WorkflowError` before `start` and after `finish`."
+    if self.folder is None: raise WorkflowError(f"{self.name} has not been started: run the cell with stage.start(globals()) first.")
+    if self.manifest: raise WorkflowError(f"{self.name} has finished, and what it wrote counts. Run the cell with stage.start(globals()) to run it anew.")
+
 # %% ../nbs/00c_stage.ipynb #4b1295d0
 @patch
 def start(self: Stage,
@@ -119,17 +172,21 @@ def start(self: Stage,
 ) -> Stage: # itself
     "Check the parameters, seed the generators, open the MLflow run and an empty folder to write to."
     from fashion_mlops import tracking
+    if earlier := _open_here.pop(self.name, None): earlier._give_up()
+    self._reset()
     self.params, self.context, self.began = _declared_values(namespace, self.name), _context(), time.time()
+    self.secrets = [str(namespace[n]) for n, value in self.params.items() if value == "(hidden)" and namespace[n]]
     self.dataset, self.seed = self.params.get("dataset", "synthetic"), self.params.get("seed", 0)
     self.token = self.context.get("token") or f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
     self.profile = self.context.get("profile", "notebook")
+    _open_here[self.name] = self
     self.folder = artifacts_folder(self.dataset)/self.name/f".{self.token}.{os.getpid()}"
     self.folder.mkdir(parents=True, exist_ok=True)
     seed_everything(self.seed)
     formulas_off()
     tags = {"stage": self.name, "profile": self.profile, "dataset": self.dataset, "seed": self.seed}
     self.run_id = tracking.start_run(self.dataset, self.name, tags, self.context.get("parent_run_id"))
-    if self.context: write_json(Path(os.environ["FASHION_MLOPS_RUN"]).with_suffix(".mlflow"), {"run_id": self.run_id})
+    if not self.context: tracking.close_abandoned()
     self._ensure_inputs()
     return self
 
@@ -143,7 +200,8 @@ def _ensure_inputs(self: Stage):
     print(f"{', '.join(missing)}: not written yet for {self.dataset}; running the stages before {self.name} …", flush=True)
     command = [sys.executable, "-m", "fashion_mlops.cli", "run", "--before", self.name, "--dataset", self.dataset,
                "--profile", "smoke", "--wait", "900"]
-    answer = subprocess.run(command, cwd=project_root(), capture_output=True, text=True)
+    places = {"FASHION_MLOPS_ROOT": str(project_root()), "FASHION_MLOPS_HOME": str(home())}
+    answer = subprocess.run(command, cwd=project_root(), env=os.environ | places, capture_output=True, text=True)
     if answer.returncode: raise WorkflowError(f"The stages before {self.name} failed:\n{(answer.stdout + answer.stderr)[-1500:]}")
 
 # %% ../nbs/00c_stage.ipynb #d2c236d5
@@ -152,12 +210,14 @@ def read(self: Stage,
     name: str # artifact name, declared in the contract
 ) -> Path: # file or folder, verified against its digest
     "Where an input lies; raise `WorkflowError` when it is not declared or not what was written."
+    self._check_open()
     if name not in self.reads: raise WorkflowError(f"{self.name} does not declare that it reads {name!r}.{nearest(name, self.reads)}")
-    path, entry = find_artifact(self.dataset, name)
+    path, entry = artifact(self.dataset, name), find_artifact(self.dataset, name)[1]
     if name not in self.read_digests:
-        found = digest_path(path) if path.exists() else "nothing"
+        found, writer = digest_path(path) if path.exists() else "nothing", entry["path"].partition("/")[0]
         if found != entry["digest"]:
-            raise WorkflowError(f"{path} is not what was written (expected digest {entry['digest'][:12]}, found {found[:12]}). Run again with --force.")
+            raise WorkflowError(f"{path} is not what {writer} wrote (expected digest {entry['digest'][:12]}, found {found[:12]}). "
+                                f"Have it written again: fashion-mlops run {writer} --dataset {self.dataset}")
         self.read_digests[name] = found
     return path
 
@@ -167,6 +227,7 @@ def write(self: Stage,
     name: str # artifact name, declared in the contract
 ) -> Path: # path to write to; it counts once the stage has finished
     "Where an output goes."
+    self._check_open()
     if name not in self.writes: raise WorkflowError(f"{self.name} does not declare that it writes {name!r}.{nearest(name, self.writes)}")
     return self.folder/name
 
@@ -197,6 +258,8 @@ def picture(self: Stage,
     name: str | None = None # file name without ending; from the caption when None
 ):
     "Show a picture and keep it with the run; the first one goes onto the front page."
+    self._check_open()
+    caption = strike_out(caption, self.secrets)
     name = name or re.sub(r"\W+", "_", caption.lower())[:40].strip("_") or "picture"
     taken = {picture["file"] for picture in self.pictures}
     if f"pictures/{name}.png" in taken: name = f"{name}_{len(taken) + 1}" # two captions may begin alike
@@ -239,8 +302,11 @@ def file_stamp(
 def watch(self: Stage,
     *paths: Path | str # files or folders outside the artifacts, as they are now
 ):
-    "Note what else decided this run: when it changes, the stage is stale."
-    self.watched |= {str(Path(path).resolve()): file_stamp(path) for path in paths}
+    "Note what else decided this run: when it changes, the stage is stale. What lies in the project is noted by its place there, since a project may be moved."
+    root = project_root()
+    for path in (Path(path).resolve() for path in paths):
+        inside = path.relative_to(root) if path.is_relative_to(root) else path
+        self.watched[inside.as_posix()] = file_stamp(path)
 
 # %% ../nbs/00c_stage.ipynb #dd7c2144
 @patch
@@ -281,8 +347,9 @@ def log_to_mlflow(
 ) -> dict: # the manifest with `logged` true, also on disk
     "Send a finished stage to MLflow, now or later, and note that it was done."
     from fashion_mlops import tracking
-    folder = artifacts_folder(manifest["dataset"])
-    run_id = manifest["run_id"] or tracking.start_run(manifest["dataset"], manifest["stage"], {"stage": manifest["stage"], "profile": manifest["profile"]})
+    folder, run_id = artifacts_folder(manifest["dataset"]), manifest["run_id"]
+    if not tracking.is_there(run_id): # the store, or the run, was removed meanwhile
+        run_id = tracking.start_run(manifest["dataset"], manifest["stage"], {"stage": manifest["stage"], "profile": manifest["profile"]})
     tracking.log_manifest(run_id, manifest, folder/manifest["stage"]/manifest["token"]/"pictures")
     tracking.end_run(run_id)
     manifest = manifest | {"run_id": run_id, "logged": True}
@@ -315,15 +382,21 @@ def finish(self: Stage,
     headline: str # the one thing to know about this run, such as `accuracy 0.931 (0.926 to 0.936)`
 ) -> dict: # the manifest
     "Make the outputs count: check that all are there, publish them with one rename, log to MLflow."
+    if self.manifest:
+        if not self.manifest["logged"]: self.manifest = log_to_mlflow(self.manifest)
+        print(f"{self.name} had finished already. Run the cell with stage.start(globals()) to run it anew.")
+        return self.manifest
+    self._check_open()
     if absent := [name for name in self.writes if not (self.folder/name).exists()]:
         raise WorkflowError(f"{self.name} promised {absent[0]!r} and did not write it.")
     if self.context: _context() # the run that started this kernel must still be there
-    headline = readable(headline, 1000)
+    headline = readable(strike_out(headline, self.secrets), 1000)
     if self.failures: headline = f"{headline}; not made: {', '.join(self.failures)}"
-    manifest, home_folder = self._manifest(headline), artifacts_folder(self.dataset)
+    self.manifest, home_folder = self._manifest(headline), artifacts_folder(self.dataset)
     os.replace(self.folder, home_folder/self.name/self.token)
-    write_json(home_folder/f"{self.name}.json", manifest)
+    write_json(home_folder/f"{self.name}.json", self.manifest)
     sweep(home_folder/self.name, self.token)
-    manifest = log_to_mlflow(manifest)
-    print(f"{self.name} · {self.dataset} · {manifest['headline']} · {human_seconds(manifest['seconds'])}")
-    return manifest
+    self.manifest = log_to_mlflow(self.manifest)
+    _open_here.pop(self.name, None)
+    print(f"{self.name} · {self.dataset} · {self.manifest['headline']} · {human_seconds(self.manifest['seconds'])}")
+    return self.manifest

@@ -83,6 +83,8 @@ bench-models: setup ## the models' tables: net, compression, tuning, AutoML, sid
 	@echo "== classical"; $(PYTHON) benchmarks/classical.py --output reports/benchmarks/classical.json
 	@echo "== compression"; $(PYTHON) benchmarks/compression.py --output reports/benchmarks/compression.json
 	@echo "== tuning"; $(PYTHON) benchmarks/tuning.py --output reports/benchmarks/tuning.json
+	@echo "== gate"; $(PYTHON) benchmarks/gate.py --output reports/benchmarks/gate.json
+	@echo "== alarm"; $(PYTHON) benchmarks/alarm.py --output reports/benchmarks/alarm.json
 	@echo "== AutoML"; $(PYTHON) benchmarks/automl.py --output reports/benchmarks/automl.json
 
 lock: ## compile settings.ini into requirements.txt

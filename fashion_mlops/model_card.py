@@ -60,6 +60,13 @@ predictor.predict_proba(inputs)   # {_example(about)} -> (n, {len(about['classes
 ```
 """
 
+# %% ../nbs/08b_model_card.ipynb #c91ba8b5
+def _readings(decision: dict, data: dict) -> str:
+    "How untouched the test rows were."
+    reads, readers = decision["test_reads"], decision.get("test_readers", 1)
+    counted = f"Runs of this home have read the labels of these test rows {reads} time{'s'*(reads > 1)} so far, by {readers} candidate{'s'*(readers > 1)}."
+    return counted + (f" Before any of them, {data['test_before']}." if data.get("test_before") else "")
+
 # %% ../nbs/08b_model_card.ipynb #d85ff54a
 def model_card(
     decision: dict, # content of `decision.json`
@@ -76,7 +83,7 @@ def model_card(
 {'**Trained on synthetic data, drawn in code.** ' if decision['synthetic'] else ''}Candidate `{decision['candidate']}`: {_made(about)}. Decision: {decision['outcome']} ({'; '.join(decision['reasons'])}).
 
 ## Data
-Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: {licence or 'not stated'}), {_input_words(about)}. Target: {about.get('target') or 'the class'}; classes: {named}. Splits: {data.get('split_rule') or 'official where the source has them, else at random by class'}. Fitted on the train split only, chosen on valid, reported on test, which has been read {decision['test_reads']} time{'s'*(decision['test_reads'] > 1)} so far, by {decision.get('test_readers', 1)} candidate{'s'*(decision.get('test_readers', 1) > 1)}.{_left_out(data)}
+Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: {licence or 'not stated'}), {_input_words(about)}. Target: {about.get('target') or 'the class'}; classes: {named}. Splits: {data.get('split_rule') or 'official where the source has them, else at random by class'}. Fitted on the train split only, chosen on valid, reported on test. {_readings(decision, data)}{_left_out(data)}
 
 ## Intended use
 {data.get('caveat') or f"To tell these {len(classes)} classes apart in data that came about like the training data. Not for data of another origin, nor for anything that is none of the classes: the model has no way to say so."}{threshold}

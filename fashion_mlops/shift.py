@@ -72,7 +72,8 @@ def thin_classes(
 ) -> np.ndarray: # positions that stay, ascending
     "Change the class mix: class 0 stays whole, the last one loses half of its samples at strength 1."
     share = 1 - 0.5 * strength * np.asarray(labels) / max(1, int(labels.max()))
-    return np.flatnonzero(np.random.default_rng(seed).uniform(size=len(labels)) < np.maximum(share, 0.02))
+    kept = np.flatnonzero(np.random.default_rng(seed).uniform(size=len(labels)) < np.maximum(share, 0.02))
+    return kept if len(kept) else np.arange(len(labels)) # of very few rows none may have stayed
 
 # %% ../nbs/09b_shift.ipynb #01d7be1e
 def draw_pairs(

@@ -82,7 +82,7 @@ def check_rows(
 # %% ../nbs/06d_predictor.ipynb #74047112
 def _column(about: dict) -> Column:
     "The column without what training rows held."
-    return Column(about["name"], about["type"], levels=tuple(about.get("levels", ())) if about["type"] == "ordinal" else (), format=about.get("format", ""))
+    return Column(about["name"], about["type"], levels=tuple(about.get("levels", ())) if about["type"] == "ordinal" else (), format=about.get("format", ""), missing=about.get("missing"))
 
 # %% ../nbs/06d_predictor.ipynb #bdcfb42e
 def decided(

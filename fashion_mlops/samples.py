@@ -170,7 +170,7 @@ ABOUT = {"target": "what is predicted, in words", "caveat": "what the results mu
          "removed": "list of {rule, rows}: rows that were taken away", "split_rule": "how the splits came about, in words",
          "costs": "{false_positive, false_negative} of a binary task", "floor": "accuracy that a champion must have at least", "strict": "whether broken tolerances (copies, balance, ranges) stop the pipeline; else they are reported",
          "augmentation": "{mirror, shift}: what may be done to an image without changing its class", "preparation": "how a file becomes an image of `shape`",
-         "set_aside": "list of {file, reason}: files that could not be read", "suspects": "list of {column, reason, evidence}: columns that may be leakage", "notes": "further sentences"}
+         "set_aside": "list of {file, reason}: files that could not be read", "suspects": "list of {column, reason, evidence}: columns that may be leakage", "test_before": "who had read the labels of the test rows before any run did, in words", "notes": "further sentences"}
 
 # %% ../nbs/00i_samples.ipynb #9ca5d03f
 def content_digest(

@@ -51,6 +51,7 @@ nbdev-test: setup ## every notebook with its defaults, in a home of its own; the
 check: setup ## notebooks, library, README and lock in sync? calls and names that can be right? changes nothing
 	@$(PYTHON) -m fashion_mlops.sync --check
 	@$(PYTHON) -m fashion_mlops.static_check
+	@$(PYTHON) -m fashion_mlops.name_check
 
 export: setup ## write library and README from the notebooks
 	@$(PYTHON) -m fashion_mlops.sync
@@ -83,6 +84,8 @@ bench-models: setup ## the models' tables: net, compression, tuning, AutoML, sid
 	@echo "== classical"; $(PYTHON) benchmarks/classical.py --output reports/benchmarks/classical.json
 	@echo "== compression"; $(PYTHON) benchmarks/compression.py --output reports/benchmarks/compression.json
 	@echo "== tuning"; $(PYTHON) benchmarks/tuning.py --output reports/benchmarks/tuning.json
+	@echo "== gate"; $(PYTHON) benchmarks/gate.py --output reports/benchmarks/gate.json
+	@echo "== alarm"; $(PYTHON) benchmarks/alarm.py --output reports/benchmarks/alarm.json
 	@echo "== AutoML"; $(PYTHON) benchmarks/automl.py --output reports/benchmarks/automl.json
 
 lock: ## compile settings.ini into requirements.txt

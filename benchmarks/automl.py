@@ -59,7 +59,8 @@ if __name__ == '__main__':
 
 def our_stage(samples, minutes: float, cores: int, seed: int) -> dict:
     "Features, families and TPOT, the best of them fitted on all training rows, one chosen on the validation rows; within the minutes."
-    from fashion_mlops.automl import choose, contest, stratified_folds, stratified_rows
+    from fashion_mlops.automl import choose, contest
+    from fashion_mlops.folds import make_folds, stratified_rows
     from fashion_mlops.families import families, fitted, predicted
     from fashion_mlops.features import fit_features, pipeline_for
     from fashion_mlops.leaderboard import leaderboard, row_gains, scored
@@ -73,7 +74,7 @@ def our_stage(samples, minutes: float, cores: int, seed: int) -> dict:
     print(f"  {train.shape[1]} features of {len(train):,} rows after {time.time() - began:.0f} s", flush=True)
     judged, searched = stratified_rows(labels, [2000, 2000], seed)
     models = {family.title: family.build(seed=seed) for family in families(train.shape[1]).values()}
-    folds = stratified_folds(labels[judged], 3, seed)
+    folds = make_folds(labels[judged], 3, seed)
     results, _ = contest(models, train[judged], labels[judged], folds, cores, 10)
     search = search_pipelines(train[searched], labels[searched], max(0.4*left() - 10, 3)/60, cores, seed)
     bred = {f"TPOT: {line['title']}": line["model"] for line in search.candidates}

@@ -2,7 +2,7 @@
 
 python benchmarks/net.py epochs|race|ablation|transfer|accelerator [--seeds 5] [--epochs 5] [--recipe NAME=VALUE …] [--output FILE]
 
-epochs       accuracy on validation and test rows after so many epochs, over seeds
+epochs       accuracy on validation rows after so many epochs, over seeds; with --test on test rows too, which is one more reading of them in development
 race         time to --target on validation rows: our recipe and an ordinary one (float32, DataLoader, AdamW, one-cycle) on the
              same net, epoch by epoch in turn, each counting its own time
 ablation     the recipe without each of its parts, over seeds, on validation rows
@@ -61,7 +61,7 @@ def epochs(data, options) -> dict:
     rows = []
     for seed in range(options.seeds):
         net, seconds = trained(replace(options.recipe, seed=seed), *data["train"], folder=options.checkpoints and options.checkpoints/f"seed_{seed}")
-        rows.append({"valid": accuracy(net, *data["valid"]), "test": accuracy(net, *data["test"]), "test_alone": accuracy(net, *data["test"], False), "seconds": seconds})
+        rows.append({"valid": accuracy(net, *data["valid"])} | ({"test": accuracy(net, *data["test"]), "test_alone": accuracy(net, *data["test"], False)} if options.test else {}) | {"seconds": seconds})
         print(f"seed {seed}: " + ", ".join(f"{name} {value:.4f}" for name, value in rows[-1].items()), flush=True)
     return {"epochs": options.epochs, "weights": sum(p.numel() for p in net.parameters()), **{name: spread([row[name] for row in rows]) for name in rows[0]}}
 
@@ -176,6 +176,7 @@ def main():
     parser.add_argument("--recipe", nargs="*", default=[], metavar="NAME=VALUE", help="what else is to be different, such as cutout=8 shift=2")
     parser.add_argument("--target", type=float, default=0.934, help="validation accuracy of the race (default 0.934)")
     parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="for epochs: keep each epoch here, and go on from there when the command is given again")
+    parser.add_argument("--test", action="store_true", help="of epochs: read the test rows too; note it where the figures are used")
     parser.add_argument("--output", type=Path, help="JSON file for the result")
     options = parser.parse_args()
     try: changes = {name: value == "True" if name in ("mirror", "fine") else type(getattr(RECIPE, name))(value) for name, value in (change.split("=") for change in options.recipe)}

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_mlops.automl import stratified_folds, stratified_rows, timed_fold
+from fashion_mlops.automl import timed_fold
 from fashion_mlops.families import families, quiet
+from fashion_mlops.folds import make_folds, stratified_rows
 from fashion_mlops.metrics import row_losses
 from fashion_mlops.study import open_study, run_batch, trials_done
 from fashion_mlops.study_workers import search_with_workers
@@ -71,7 +72,7 @@ def ways(space, climb, whole, shared, start: dict, seed: int) -> dict:
 
 def time_to_score(points, labels, seeds: int) -> dict:
     "Each way with each seed in turn; the goal is what unpruned TPE ends with on average."
-    family, folds = families(60)["svm"], stratified_folds(labels, 3, 0)
+    family, folds = families(60)["svm"], make_folds(labels, 3, 0)
     fixed = {"landmarks": 500}
     climb = climber(family, family.defaults | fixed, points, labels, folds, 10)
     start = {"C": family.defaults["C"], "gamma": family.defaults["gamma"]}
@@ -94,7 +95,7 @@ def time_to_score(points, labels, seeds: int) -> dict:
 
 def worker_times(points, labels, trials: int) -> dict:
     "Seconds of the same number of whole trials with one worker and with four, start of the processes included."
-    family, folds = families(60)["svm"], stratified_folds(labels, 3, 0)
+    family, folds = families(60)["svm"], make_folds(labels, 3, 0)
     climb = climber(family, family.defaults, points, labels, folds, 10)
     def whole(parameters): yield list(climb(parameters))[-1]
     start, seconds = {"C": family.defaults["C"], "gamma": family.defaults["gamma"]}, {}

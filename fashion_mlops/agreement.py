@@ -16,7 +16,8 @@ import numpy as np
 
 from .core import WorkflowError
 from .explain import fit_trees, judged, shapley_values, with_shadows
-from .samples import stratified
+from .folds import fit_and_ask
+from .samples import Key
 
 # %% ../nbs/03g_agreement.ipynb #6f951b84
 def permutation_importance(
@@ -130,13 +131,15 @@ def asked_again(
     rows: int, # rows to fit on, each time; half as many more are explained, 500 at most
     n_trees: int = 80, # boosting rounds
     n_shadows: int = 60, # shadow features
-    quantile: float = .9 # share of the shadows to beat
+    quantile: float = .9, # share of the shadows to beat
+    key: Key = Key() # which rows belong together
 ) -> tuple[np.ndarray, np.ndarray]: # strengths and kept, each (seeds, features)
     "Repeat fit, SHAP and selection with other rows, shadows and trees."
     names, (fitted, explained) = list(range(X.shape[1])), (min(rows, len(X)*2//3), min(rows//2, len(X)//3, 500))
     def once(seed: int):
-        model_part, both = stratified(y, fitted, seed), stratified(y, fitted + explained, seed) # the smaller choice is part of the larger one
-        wide = with_shadows(X[both], n_shadows, seed)
+        model_part, asked = fit_and_ask(y, fitted, explained, seed, key)
+        both = np.sort(np.concatenate([model_part, asked]))
+        wide = with_shadows(X[both], n_shadows, seed, key.at(both))
         mine = np.isin(both, model_part)
         strength = np.abs(shapley_values(fit_trees(wide[mine], y[both[mine]], n_trees, seed), wide[~mine])).mean((0, 2))
         return strength[:len(names)], judged(strength, names, quantile).kept.to_numpy()

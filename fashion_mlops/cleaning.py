@@ -32,6 +32,11 @@ def _records(dataset: str) -> list[Path]:
     "The records of a dataset's runs."
     return [path for path in sorted(runs_folder(dataset).glob("*.json")) if _TOKEN.fullmatch(path.stem)]
 
+def _kept_rows(dataset: str) -> list[Path]:
+    "What runs kept of single rows, for comparisons."
+    folder = runs_folder(dataset)/"rows"
+    return sorted(folder.glob("*.npz")) if _is_folder(folder) else []
+
 # %% ../nbs/12j_clean.ipynb #4cf87f93
 def _of_stage(folder: Path) -> list[Path]:
     "What a stage puts into its folder: results under their token, finished or not, half-done work, and the note of a failure."
@@ -51,7 +56,7 @@ def written_paths(
     known = bool(_records(dataset)) or any((artifacts/stage).exists() or (artifacts/f"{stage}.json").is_file() for stage in stages)
     found = [artifacts/".digests", *(artifacts/f"{stage}.json" for stage in stages)] if _is_folder(artifacts) else []
     if _is_folder(artifacts): found += [path for stage in stages for path in _of_stage(artifacts/stage)]
-    if _is_folder(runs_folder(dataset)): found += _records(dataset)
+    if _is_folder(runs_folder(dataset)): found += _records(dataset) + _kept_rows(dataset)
     if _is_folder(reports):
         for stage in stages:
             page = reports/f"{stage}.html"

@@ -6,19 +6,23 @@
 __all__ = ['run', 'status', 'params', 'graph', 'diff', 'study', 'clean', 'parser', 'main', 'entry']
 
 # %% ../nbs/12g_cli.ipynb #029dd0a2
-import argparse, json, os, signal, sys
+import argparse, json, os, signal, sys, tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
-from .core import WorkflowError, home, human_bytes, project_root, read_json
-from .dataset_commands import add_parser as add_dataset_parser
+from .export import ExportError, answer_with_fresh_library, export_into, library_changes, refresh_library
+try:
+    from fashion_mlops.core import (WorkflowError, artifacts_folder, home, human_bytes, package_folder, path_part, project_root, read_json,
+                                    reports_folder)
+    from fashion_mlops.dataset_commands import add_parser as add_dataset_parser
+except Exception as broken: answer_with_fresh_library(broken)
 
 # %% ../nbs/12g_cli.ipynb #fe49294a
 def _dataset(args) -> tuple[str, str]:
-    "Name of the dataset to run on, and a note when it is not the one that was expected."
-    from fashion_mlops.data import choose_dataset
-    if args.dataset: return choose_dataset(args.dataset)
-    if args.profile == "smoke": return "synthetic", ""
-    return choose_dataset(None)
+    "Name of the dataset to run on, and a note when it is not the one that was expected. A question fetches nothing."
+    from fashion_mlops.data import choose_dataset, expected_dataset
+    named = "synthetic" if args.dataset is None and args.profile == "smoke" else args.dataset
+    return expected_dataset(named) if args.dry_run else choose_dataset(named)
 
 # %% ../nbs/12g_cli.ipynb #d183f0a5
 def _last_run(dataset: str | None = None) -> dict:
@@ -38,7 +42,7 @@ def _choose(stages: list, args) -> tuple[list, set[str]]:
     "Stages to look at, and the names of those that run even when nothing changed."
     from fashion_mlops.pipeline import find_stage
     names = [s.name for s in stages]
-    if args.from_stage:
+    if args.from_stage is not None:
         later = stages[names.index(find_stage(stages, args.from_stage).name):]
         return stages, {s.name for s in later}
     chosen = [find_stage(stages, word).name for word in args.stages]
@@ -50,11 +54,11 @@ def _missing_for(word: str, stages: list, dataset: str) -> list:
     "Stages that write what a stage needs, directly or through others, and what no stage has written yet."
     from fashion_mlops.pipeline import find_stage
     from fashion_mlops.stage import find_artifact
-    writer, needed = {n: s for s in stages for n in s.writes}, {}
+    writer, needed, declared = {n: s for s in stages for n in s.writes}, {}, {s.name: s.writes for s in stages}
     waiting = list(find_stage(stages, word).reads)
     while waiting:
         name = waiting.pop()
-        if find_artifact(dataset, name) or writer[name].name in needed: continue
+        if find_artifact(dataset, name, declared) or writer[name].name in needed: continue
         needed[writer[name].name] = writer[name]
         waiting += writer[name].reads
     return [s for s in stages if s.name in needed]
@@ -63,67 +67,95 @@ def _missing_for(word: str, stages: list, dataset: str) -> list:
 def _check_inputs(selected: list, stages: list, dataset: str):
     "Raise `WorkflowError` when a chosen stage reads what neither lies there nor is about to be written."
     from fashion_mlops.stage import find_artifact
-    writer, coming = {n: s.name for s in stages for n in s.writes}, set()
+    writer, coming, declared = {n: s.name for s in stages for n in s.writes}, set(), {s.name: s.writes for s in stages}
     for stage in selected:
         for name in stage.reads:
-            if name not in coming and not find_artifact(dataset, name):
+            if name not in coming and not find_artifact(dataset, name, declared):
                 raise WorkflowError(f"{stage.name} reads {name!r}, which {writer[name]} has not written yet for {dataset}. Run without naming stages, or name {writer[name]} too.")
         coming |= set(stage.writes)
+
+# %% ../nbs/12g_cli.ipynb #c3c5936f
+def _plan(args, stages: list, dataset: str) -> tuple[list, set[str]]:
+    "What a run would look at, and what it would run in any case; the same for a run and for the question what a run would do."
+    selected, forced = (_missing_for(args.before, stages, dataset), set()) if args.before is not None else _choose(stages, args)
+    if problem := next((s.problem for s in selected if s.problem), ""): raise WorkflowError(problem)
+    _check_inputs(selected, stages, dataset)
+    return selected, forced
 
 # %% ../nbs/12g_cli.ipynb #8eb30f7b
 def run(args) -> int: # exit code
     "Run what has to run."
+    from fashion_mlops.dependencies import environment_note
     from fashion_mlops.pipeline import discover, resolve
     from fashion_mlops.runner import Run, run_lock, run_stages, summary
-    _refresh_library()
     stages = discover()
-    resolve(stages, args.profile, args.file, args.parameter, args.dataset) # refuse a wrong parameter before anything is fetched
-    selected, forced = _choose(stages, args)
-    if args.dry_run: return _dry_run(args, selected, stages, forced)
+    resolve(stages, args.profile, args.file, args.parameter, args.dataset) # refuse a wrong word before anything is fetched
+    if args.before is None: _choose(stages, args)
+    if args.dry_run: return _dry_run(args, stages)
     with run_lock(args.wait):
-        dataset, note = _dataset(args)
-        settings = resolve(stages, args.profile, args.file, args.parameter, dataset)
-        if args.before: selected = _missing_for(args.before, stages, dataset)
-        _check_inputs(selected, stages, dataset)
-        if note: print(note, flush=True)
-        result = run_stages(Run(dataset, args.profile, settings, note), selected, forced)
+        if not (again := _is_loaded(_refresh_library())):
+            stages = discover() # while this run waited, a notebook may have been saved
+            dataset, note = _dataset(args)
+            settings = resolve(stages, args.profile, args.file, args.parameter, dataset)
+            selected, forced = _plan(args, stages, dataset)
+            for line in filter(None, [note, environment_note()]): print(line, flush=True)
+            result = run_stages(Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}), selected, forced)
+    if again: os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]]) # with the modules that were just written
     if args.json: _print_json({"token": result.token, "dataset": dataset, "succeeded": result.succeeded, "problems": result.problems, "stages": [vars(r) for r in result.results]})
     else: print("\n" + summary(result))
     return 130 if any(r.state == "interrupted" for r in result.results) else 0 if result.succeeded else 1
 
 # %% ../nbs/12g_cli.ipynb #c9ff9154
-def _dry_run(args, selected: list, stages: list, forced: set[str]) -> int:
+def _dry_run(args, stages: list) -> int:
     "Say what would run, and why."
     from fashion_mlops.fingerprint import pipeline_state
     from fashion_mlops.pipeline import resolve
-    dataset = args.dataset or ("synthetic" if args.profile == "smoke" else _last_run().get("dataset", "fashion_mnist"))
+    dataset, note = _dataset(args)
     settings = resolve(stages, args.profile, args.file, args.parameter, dataset)
-    states = [s for s in pipeline_state(stages, settings, dataset) if s.name in {x.name for x in selected}]
-    for s in states: s.reasons = s.reasons or (["asked for"] if s.name in forced else [])
+    selected, forced = _plan(args, stages, dataset)
+    with _library_to_come() as package: states = pipeline_state(selected, settings, dataset, package, {s.name: s.writes for s in stages}, forced)
     if args.json: _print_json({"dataset": dataset, "stages": [{"name": s.name, "runs": bool(s.reasons), "reasons": s.reasons} for s in states]})
     else:
+        print(f"{dataset} · profile {args.profile}" + (f" · {note}" if note else ""))
         for s in states: print(f"{s.name:<15} {'would run: ' + '; '.join(s.reasons) if s.reasons else 'up to date'}")
     return 0
 
 # %% ../nbs/12g_cli.ipynb #a826b0ff
-def _refresh_library():
-    "Export notebooks that changed since the last export; a no-op otherwise, and outside a clone."
-    from fashion_mlops.core import digest_bytes, write_json
-    folder, memory = project_root()/"nbs", home()/"data"/".exported.json"
-    if not (folder.is_dir() and (project_root()/"fashion_mlops").is_dir()): return
-    now = {p.name: digest_bytes(p.read_bytes()) for p in sorted(folder.glob("*.ipynb"))}
-    before = read_json(memory) if memory.is_file() else {}
-    if now == before: return
-    from fashion_mlops.sync import export_library
-    for name in export_library(): print(f"exported {name}", flush=True)
-    write_json(memory, now)
+def _follows_notebooks() -> bool:
+    "Whether the root has a library that its notebooks make; outside a clone and beside toy notebooks there is none."
+    return (project_root()/"nbs").is_dir() and package_folder().parent == project_root()
+
+# %% ../nbs/12g_cli.ipynb #91f38e42
+def _refresh_library() -> list[str]:
+    "Bring the library up to date with the notebooks, and say what was written."
+    written = refresh_library(project_root()) if _follows_notebooks() else []
+    for name in written: print(f"exported {name}", flush=True)
+    return written
+
+# %% ../nbs/12g_cli.ipynb #263ac221
+def _is_loaded(written: list[str]) -> bool:
+    "Whether this process, when it is a command, has loaded what was written in its former state."
+    import fashion_mlops
+    if not written or Path(sys.argv[0]).stem not in ("fashion-mlops", "cli"): return False
+    loaded = {Path(m.__file__).name for n, m in sys.modules.items() if n.partition(".")[0] == "fashion_mlops" and getattr(m, "__file__", None)} | {"cli.py"}
+    return Path(fashion_mlops.__file__).is_relative_to(project_root()) and not loaded.isdisjoint(Path(name).name for name in written)
+
+# %% ../nbs/12g_cli.ipynb #a17a47b6
+@contextmanager
+def _library_to_come():
+    "The package as it will be once the library has followed the notebooks; None when it says what they say."
+    if not (_follows_notebooks() and library_changes(project_root())): yield None; return
+    with tempfile.TemporaryDirectory() as folder:
+        export_into(project_root(), Path(folder))
+        yield Path(folder)/"fashion_mlops"
 
 # %% ../nbs/12g_cli.ipynb #584fb891
 def _settings_to_show(args) -> tuple[str, str, list, dict]:
     "Dataset, profile, stages and settings for a command that only looks: those of the last run unless told otherwise."
     from fashion_mlops.pipeline import Setting, discover, resolve
     last, stages = _last_run(args.dataset), discover()
-    dataset, profile = args.dataset or last.get("dataset", "synthetic"), args.profile or last.get("profile", "default")
+    dataset = last.get("dataset", "synthetic") if args.dataset is None else args.dataset
+    profile = last.get("profile", "default") if args.profile is None else args.profile
     settings = resolve(stages, profile, dataset=dataset)
     if last and profile == last["profile"]:
         for stage, values in last["settings"].items():
@@ -134,9 +166,10 @@ def _settings_to_show(args) -> tuple[str, str, list, dict]:
 # %% ../nbs/12g_cli.ipynb #9abde433
 def status(args) -> int: # 0
     "Print the state of each stage."
+    from fashion_mlops.dependencies import environment_note
     from fashion_mlops.fingerprint import pipeline_state
     dataset, profile, stages, settings = _settings_to_show(args)
-    states = pipeline_state(stages, settings, dataset)
+    with _library_to_come() as package: states = pipeline_state(stages, settings, dataset, package)
     if args.json:
         _print_json({"dataset": dataset, "profile": profile, "stages": [{"name": s.name, "state": s.state, "reasons": s.reasons,
                      **{k: (s.manifest or {}).get(k) for k in ("finished", "headline", "metrics", "intervals")}} for s in states]})
@@ -145,7 +178,14 @@ def status(args) -> int: # 0
     for s in states:
         words = "; ".join(s.reasons) if s.reasons else f"since {s.manifest['finished'][:16].replace('T', ' ')} · {s.manifest['headline']}"
         print(f"{s.name:<15} {s.state:<7} {words}")
+    for line in filter(None, [environment_note(), _left_behind(dataset, stages)]): print(line)
     return 0
+
+# %% ../nbs/12g_cli.ipynb #8a7eb51f
+def _left_behind(dataset: str, stages: list) -> str:
+    "What stages left whose notebooks are gone, in a sentence."
+    gone = sorted({p.stem for p in artifacts_folder(dataset).glob("*.json")} - {s.name for s in stages})
+    return f"Left by notebooks that are no longer there, and not looked at: {', '.join(gone)} in {artifacts_folder(dataset)}." if gone else ""
 
 # %% ../nbs/12g_cli.ipynb #f429de9a
 def params(args) -> int: # 0
@@ -285,17 +325,32 @@ def main(
     "Entry point of `fashion-mlops`: errors that a person can put right are one sentence on stderr."
     if words is None: _settle_terminal()
     args = parser().parse_args(words)
-    try: return args.command(args)
-    except WorkflowError as error: return _end(f"fashion-mlops: {error}", 2)
+    try:
+        if getattr(args, "dataset", None) is not None: path_part(args.dataset, "a dataset's name")
+        return args.command(args)
+    except (WorkflowError, ExportError) as error: return _end(f"fashion-mlops: {error}", 2)
     except BrokenPipeError: return 1
     except OSError as error: return _end(f"fashion-mlops: {error.strerror or error} ({error.filename or 'unknown file'}). What earlier runs wrote is as it was.", 2)
     except KeyboardInterrupt: return _end("\nfashion-mlops: stopped.", 130)
+
+# %% ../nbs/12g_cli.ipynb #86708253
+def _hand_over():
+    "Go on as the command of the root's own library, when this one is another checkout's."
+    try: own = package_folder().resolve()
+    except WorkflowError: return # outside a clone
+    if own == Path(__file__).resolve().parent or os.environ.get("FASHION_MLOPS_FRESH"): return
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(own.parent), os.environ.get("PYTHONPATH")]))}
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "fashion_mlops.cli", *sys.argv[1:]], env)
 
 # %% ../nbs/12g_cli.ipynb #f5200cdc
 def entry():
     "What the installed command runs: `main`, then the end of the process, without a second of taking MLflow's modules apart."
     import atexit
-    code = main()
+    _hand_over()
+    try: code = main()
+    except (ImportError, SyntaxError, NameError, AttributeError) as broken:
+        if not _follows_notebooks() or not library_changes(project_root()): raise
+        answer_with_fresh_library(broken)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try: stream.flush()

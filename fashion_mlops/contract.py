@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['ParameterError', 'ContractError', 'Parameter', 'parse_annotation', 'checked', 'nearest', 'parse_parameters',
-           'StageNotebook', 'read_notebook', 'read_stage']
+           'StageNotebook', 'code_tree', 'read_notebook', 'read_stage']
 
 # %% ../nbs/00a_contract.ipynb #74c5d59b
-import ast, difflib, io, json, re, tokenize
+import ast, difflib, io, json, math, re, tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .core import WorkflowError
+from .export import ExportError, notebook_json
 
 # %% ../nbs/00a_contract.ipynb #77b6b642
 class ParameterError(WorkflowError):
@@ -23,6 +24,7 @@ class ContractError(WorkflowError):
 
 # %% ../nbs/00a_contract.ipynb #253d9cd5
 _ANNOTATION = re.compile(r"(int|float|str|bool|secret)(?:\[([\w\s,]*)\])?")
+_OCTAL = re.compile(r"\s*[-+]?0[\d_]+\s*$")
 _WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "secret": "text"}
 
 # %% ../nbs/00a_contract.ipynb #56bbe029
@@ -60,15 +62,20 @@ def parse_annotation(
 
 # %% ../nbs/00a_contract.ipynb #9f5806a5
 def _convert(kind: str, value):
-    "Turn `value` into `kind` without guessing: `True` is not 1, and 2.5 is not a whole number."
-    if kind in ("str", "secret"): return value if isinstance(value, str) else str(value)
+    "Turn `value` into `kind` without guessing: `True` is not 1, 2.5 is not a whole number, and `010` is 8 to some and 10 to others."
+    if kind in ("str", "secret"):
+        text = str(value)
+        if "\0" in text or not isinstance(text.encode(), bytes): raise ValueError # half a character cannot be encoded
+        return text
     if kind == "bool":
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         return value if isinstance(value, bool) else words[str(value).lower()]
-    if isinstance(value, bool): raise ValueError
+    if isinstance(value, bool) or _OCTAL.match(str(value)): raise ValueError
     number = float(value)
-    if number != number or (kind == "int" and number != int(number)): raise ValueError
-    return int(value) if kind == "int" and isinstance(value, str) else int(number) if kind == "int" else number
+    if not math.isfinite(number) or (kind == "int" and number != int(number)): raise ValueError
+    if kind == "float": return number
+    try: return int(value)
+    except ValueError: return int(number) # such as `3.0` or `1e3`
 
 # %% ../nbs/00a_contract.ipynb #10e4b572
 def checked(
@@ -79,7 +86,8 @@ def checked(
     "Return `value` in the declared type; raise `ParameterError` with name, value and what is allowed."
     shown = "(hidden)" if parameter.kind == "secret" else repr(value)
     default = "" if parameter.kind == "secret" else f" (default {parameter.default!r})"
-    complaint = f"{where + ': ' if where else ''}{parameter.name} = {shown}: expected {parameter.allowed}{default}."
+    octal = " Without the leading zero, please: 010 is 8 to some and 10 to others." if parameter.kind in ("int", "float") and _OCTAL.match(str(value)) else ""
+    complaint = f"{where + ': ' if where else ''}{parameter.name} = {shown}: expected {parameter.allowed}{default}.{octal}"
     try: result = _convert(parameter.kind, value)
     except (ValueError, KeyError, TypeError, OverflowError): raise ParameterError(complaint) from None
     if parameter.choices and result not in parameter.choices: raise ParameterError(complaint)
@@ -105,10 +113,11 @@ def parse_parameters(
                 if t.type == tokenize.COMMENT}
     found = {}
     for node in ast.parse(source).body:
-        if not isinstance(node, ast.AnnAssign) or node.value is None:
+        if not isinstance(node, ast.AnnAssign) or node.value is None or not isinstance(node.target, ast.Name):
             raise ValueError(f"line {node.lineno} is not an annotated assignment such as `n_trials: int = 8  # Optuna trials`")
         kind = node.annotation.value if isinstance(node.annotation, ast.Constant) else ast.unparse(node.annotation)
         name, help = node.target.id, comments.get(node.end_lineno, "")
+        if name in found: raise ValueError(f"line {node.lineno} sets {name} a second time")
         parameter = Parameter(name, default=ast.literal_eval(node.value), help=help, **parse_annotation(kind))
         checked(parameter, parameter.default)
         found[name] = parameter
@@ -117,16 +126,43 @@ def parse_parameters(
 # %% ../nbs/00a_contract.ipynb #23b5e782
 @dataclass
 class StageNotebook:
-    "A stage as its notebook declares it."
+    "A stage as its notebook declares it, and the notebook as it was read: what is fingerprinted is what is executed."
     path: Path
     parameters: dict[str, Parameter]
     reads: list[str]
     writes: list[str]
     title: str = ""
     cells: list[str] = field(default_factory=list) # source of the code cells
+    problem: str = "" # why it cannot run: a cell that is no Python
+    notebook: dict = field(default_factory=dict, repr=False) # its JSON, as it was when it was read
 
     @property
     def name(self) -> str: return self.path.stem
+
+# %% ../nbs/00a_contract.ipynb #2a25ee7a
+def code_tree(
+    source: str # a code cell
+) -> ast.Module: # magics and shell lines as calls, the bodies of magics behind them
+    "The syntax tree of a cell; raise `SyntaxError` when IPython could not run it either."
+    try: return ast.parse(source)
+    except (SyntaxError, ValueError): pass
+    from IPython.core.inputtransformer2 import TransformerManager
+    tree = ast.parse(TransformerManager().transform_cell(source))
+    tree.body += [node for text in _bodies(tree) for node in text.body]
+    return tree
+
+# %% ../nbs/00a_contract.ipynb #2650f4c3
+def _bodies(tree: ast.Module) -> list[ast.Module]:
+    "What magics are given to run, as far as it is Python."
+    found = []
+    for node in ast.walk(tree):
+        called = getattr(getattr(node, "func", None), "attr", "")
+        if called not in ("run_cell_magic", "run_line_magic"): continue
+        words = [getattr(word, "value", None) for word in node.args]
+        if words[0] in ("writefile", "file") or not isinstance(words[-1], str): continue
+        try: found.append(code_tree(words[-1]))
+        except SyntaxError: pass # a shell's words, or HTML
+    return found
 
 # %% ../nbs/00a_contract.ipynb #8429be73
 def _declared(node: ast.Call, where: str) -> tuple[str, list[str], list[str]]:
@@ -145,7 +181,8 @@ def _contracts(cells: list[tuple[int, str]], file: str) -> list[tuple[str, str, 
     "All `name = Stage(...)` assignments at the top level of the code cells, with where they stand."
     found = []
     for number, source in cells:
-        try: tree = ast.parse(re.sub(r"^\s*[%!].*$", "", source, flags=re.M))
+        if "Stage" not in source: continue
+        try: tree = code_tree(source)
         except SyntaxError as error: raise ContractError(f"{file}, cell {number}: {error.msg} (line {error.lineno}).") from None
         for node in tree.body:
             call = getattr(node, "value", None)
@@ -159,30 +196,39 @@ def read_notebook(
     path: Path | str # a notebook file
 ) -> dict: # its JSON, every cell's source as one string
     "Read a notebook without validation; raise `ContractError` that names the file when it is not one."
-    try: notebook = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error: raise ContractError(f"{Path(path).name} is not a notebook: {error}.") from None
-    for cell in notebook["cells"]: cell["source"] = "".join(cell["source"])
-    return notebook
+    try: return notebook_json(path)
+    except ExportError as error: raise ContractError(str(error)) from None
+
+# %% ../nbs/00a_contract.ipynb #6192afdd
+def _problem(code: list[tuple[int, str]], file: str) -> str:
+    "The first cell that is no Python, in a sentence; empty when all are."
+    for number, source in code:
+        try: code_tree(source)
+        except SyntaxError as error: return f"{file}, cell {number}: {error.msg} (line {error.lineno})."
+    return ""
 
 # %% ../nbs/00a_contract.ipynb #adbfc2ce
 def read_stage(
     path: Path | str # a notebook file
 ) -> StageNotebook | None: # None for a library notebook
     "Read the stage that a notebook declares; raise `ContractError` when parameters or contract are missing or doubled."
-    path, cells = Path(path), read_notebook(path)["cells"]
-    code = [(n, c["source"]) for n, c in enumerate(cells, 1) if c["cell_type"] == "code"]
-    tagged = [(n, c["source"]) for n, c in enumerate(cells, 1) if "parameters" in c["metadata"].get("tags", [])]
-    runs = any(c["cell_type"] == "markdown" and re.match(r"## Run\b", c["source"]) for c in cells)
-    contracts = _contracts(code, path.name)
+    path = Path(path)
+    notebook = read_notebook(path)
+    cells = list(enumerate(notebook["cells"], 1))
+    code = [(n, c["source"]) for n, c in cells if c["cell_type"] == "code"]
+    tagged = [(n, c["source"]) for n, c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
+    runs = any(c["cell_type"] == "markdown" and re.match(r"## Run\b", c["source"]) for _, c in cells)
     if not (tagged or runs): return None
     if len(tagged) != 1:
         where = "cells " + " and ".join(str(n) for n, _ in tagged) if tagged else "no cell"
         raise ContractError(f"{path.name}: {where} tagged `parameters`; a stage has exactly one.")
+    contracts = _contracts(code, path.name)
     if len(contracts) != 1:
         raise ContractError(f"{path.name}: {len(contracts)} contracts; a stage has exactly one cell such as stage = Stage(\"{path.stem}\", reads=[…], writes=[…]).")
     where, name, reads, writes = contracts[0]
-    if name != path.stem: raise ContractError(f"{where}: the contract names the stage {name!r}; the file says {path.stem!r}.")
+    if name != path.stem:
+        raise ContractError(f"{where}: the contract names the stage {name!r}; the file says {path.stem!r}. A draft or copy is left alone when its name begins with an underscore.")
     try: parameters = parse_parameters(tagged[0][1])
     except (ValueError, SyntaxError, WorkflowError) as error: raise ContractError(f"{path.name}, cell {tagged[0][0]}: {error}") from None
-    title = next((re.sub(r"^# ", "", c["source"].splitlines()[0]) for c in cells if c["source"].startswith("# ")), path.stem)
-    return StageNotebook(path, parameters, reads, writes, title, [source for _, source in code])
+    title = next((re.sub(r"^# ", "", c["source"].splitlines()[0]) for _, c in cells if c["source"].startswith("# ")), path.stem)
+    return StageNotebook(path, parameters, reads, writes, title, [source for _, source in code], _problem(code, path.name), notebook)

@@ -13,19 +13,25 @@ from pathlib import Path
 
 from .contract import nearest
 from .core import WorkflowError, home, project_root
+from .reading_options import add_reading_options, columns_said, missing_doubts, read_table
+from .table_layout import format_words
 
 # %% ../nbs/12k_dataset_commands.ipynb #84782751
 def dataset_name(
     wanted: str | None, # what the user said
-    path: Path # file or folder
+    path: Path, # file or folder
+    again: bool = False # whether a file of the home may be written anew
 ) -> str: # letters, digits and underscores
     "The name of a new dataset; raise `WorkflowError` when it is taken or no name."
     from fashion_mlops.data import dataset_names
+    from fashion_mlops.dataset_file import dataset_files
     stem = path.name.split(".")[0] if path.is_file() else path.name
     name = wanted or _plain_word(stem)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", name): raise WorkflowError(f"{name!r} is no name for a dataset; expected a letter, then up to 59 letters, digits or underscores. Give one with --name.")
-    if name in dataset_names(): raise WorkflowError(f"There is a dataset {name!r} already. Give another --name, or remove that one first: fashion-mlops dataset remove {name}")
-    return name
+    ours = dataset_files().get(name) == home()/"data"/"datasets"/f"{name}.yaml"
+    if name not in dataset_names() or ours and again: return name
+    way = "To describe it anew, add --replace; or give another --name." if ours else "Give another --name."
+    raise WorkflowError(f"There is a dataset {name!r} already. {way}")
 
 # %% ../nbs/12k_dataset_commands.ipynb #59900469
 def _plain_word(stem: str) -> str:
@@ -108,6 +114,27 @@ def limit(
     low, high = f"below {edge:.15g}", f"at least {edge:.15g}"
     return {"at_least": edge, "classes": [low, high]} if below is None else {"below": edge, "classes": [high, low]}
 
+# %% ../nbs/12k_dataset_commands.ipynb #5f0c1b02
+def _aim(table, column: str, guesses: list, format, at_least, below, positive) -> tuple[dict, list[str]]:
+    "The target as a dataset file says it, and doubts."
+    from fashion_mlops.table_files import without_marks
+    own = next(g.column for g in guesses if g.column.name == column)
+    cut = at_least is not None or below is not None
+    if cut: own = replace(own, type="numeric", levels=())
+    values = without_marks(table.column(column).combine_chunks(), own, format.missing)
+    if cut: aim, doubts = {"column": column, **limit(at_least, below, positive)}, []
+    else:
+        classes, doubts = target_classes(values, column, own.decimal or format.decimal, positive)
+        aim = {"column": column, "classes": classes}
+    if values.null_count: doubts.append(f"{values.null_count:,} of {table.num_rows:,} rows have no value of the target {column!r}; they are left out.")
+    return aim, doubts
+
+# %% ../nbs/12k_dataset_commands.ipynb #5f0c1b03
+def _nothing_left(path: Path, columns: list) -> str:
+    "What to do when every column is left out."
+    told = "; ".join(f"{c.name} ({c.reason})" for c in columns[:8])
+    return f"No column of {path.name} is left to learn from: {told}. Name a file with more in it, or say what a column is with --type COLUMN=TYPE."
+
 # %% ../nbs/12k_dataset_commands.ipynb #9ffc9262
 def describe_table(
     path: Path, # CSV, TSV or parquet
@@ -118,29 +145,28 @@ def describe_table(
     positive: str | None = None, # of two classes, the one asked about
     split: str = "class", # class, group or time
     split_column: str | None = None, # to split by
+    reading=None, # options that say how the file is read
     **more # further keys of the dataset file
 ): # `DatasetFile`, and doubts
     "What a dataset file says about a table."
     from fashion_mlops.column_types import guess_columns
     from fashion_mlops.dataset_file import described
-    from fashion_mlops.table_files import read_text, sniffed
-    format = None if path.suffix == ".parquet" else sniffed(path)
-    table, decimal = read_text(path, format), format.decimal if format else "."
-    column, doubts = target_column(table.column_names, target)
-    values, guesses = table.column(column).combine_chunks(), guess_columns(table, decimal)
-    if at_least is not None or below is not None: said = {"column": column, **limit(at_least, below, positive)}
-    else:
-        classes, more_doubts = target_classes(values, column, decimal, positive)
-        said, doubts = {"column": column, "classes": classes}, doubts + more_doubts
-    if values.null_count: doubts.append(f"{values.null_count:,} of {table.num_rows:,} rows have no value of the target {column!r}; they are left out.")
+    table, format, unnamed, notes = read_table(path, reading)
+    try: column, doubts = target_column(table.column_names, target)
+    except WorkflowError as error: raise WorkflowError(" ".join([*(f"{note}." for note in notes), str(error)])) from None
+    said = columns_said(reading, table.column_names) if reading else {}
+    guesses = guess_columns(table, format.decimal, format.missing, said, unnamed)
+    aim, more_doubts = _aim(table, column, guesses, format, at_least, below, positive)
     columns = [replace(g.column, use=False, reason="the target") if g.column.name == column else g.column for g in guesses]
-    if not any(c.use for c in columns): raise WorkflowError(f"No column of {path.name} is left to learn from: " + "; ".join(f"{c.name} ({c.reason})" for c in columns[:8]) + ". Name a file with more in it.")
+    columns = [replace(c, use=False, reason="as asked for when it was added") if reading and c.name in reading.leave_out else c for c in columns]
+    if not any(c.use for c in columns): raise WorkflowError(_nothing_left(path, columns))
     by = {"by": split, **({"column": split_column or _column_to_split_by(split, columns, path)} if split != "class" else {})}
     if by.get("column") and by["column"] not in table.column_names: raise WorkflowError(f"There is no column {by['column']!r} to split by.{nearest(by['column'], table.column_names)}")
     if split == "group": columns = [replace(c, use=False, reason="names the groups that rows are split by; later rows belong to others") if c.name == by["column"] and c.use else c for c in columns]
-    doubts += [doubt for g in guesses if g.column.name != column for doubt in g.doubts] + _split_doubts(split, columns, table)
-    if format: more["format"] = format
-    return described(name, kind="table", path=_stored(path), target=said, split=by, columns=columns, **more), doubts
+    doubts = [*notes, *doubts, *more_doubts, *missing_doubts([g for g in guesses if g.column.use or g.column.name == column]),
+              *(doubt for g in guesses if g.column.name != column for doubt in g.doubts), *_split_doubts(split, columns, table)]
+    if path.suffix != ".parquet": more["format"] = format
+    return described(name, kind="table", path=_stored(path), target=aim, split=by, columns=columns, **more), doubts
 
 # %% ../nbs/12k_dataset_commands.ipynb #ddeb0ae5
 def _stored(path: Path) -> str:
@@ -190,7 +216,7 @@ def add(args) -> int: # exit code
     from fashion_mlops.image_files import image_layout, infer_images, path_columns
     path = Path(args.source).expanduser()
     if not path.exists(): raise WorkflowError(f"{path} is not there. Name a CSV, TSV or parquet file, an .npz, or a folder of pictures or IDX files.")
-    name = dataset_name(args.name, path)
+    name = dataset_name(args.name, path, args.replace)
     more = {k: v for k, v in (("licence", args.licence), ("origin", args.origin), ("caveat", args.caveat)) if v}
     if args.costs: more["costs"] = dict(zip(("false_positive", "false_negative"), args.costs))
     layout = image_layout(path) if args.kind != "table" else None
@@ -202,13 +228,13 @@ def add(args) -> int: # exit code
             target, doubts = target_column([n for n in read_text(path).column_names if n not in found.values()], args.target)
             columns = {**found, "target": target}
         about = described(name, kind="image", path=_stored(path), target={"name": args.target or "class"}, images=infer_images(path, columns), **more)
-    else: about, doubts = describe_table(path, name, args.target, args.at_least, args.below, args.positive, args.split, args.split_column, **more)
+    else: about, doubts = describe_table(path, name, args.target, args.at_least, args.below, args.positive, args.split, args.split_column, args, **more)
     samples, suspected = tried(about)
     if layout: doubts += _image_doubts(samples)
     doubts += samples.about.get("notes", [])
     doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: in the dataset file, {each['column']}: {{type: …, leave_out: why}}" for each in suspected]
     written = write_dataset_file(about)
-    print("\n".join([*_said(about, samples), "", *(f"? {doubt}" for doubt in doubts), *([""]*bool(doubts)), f"Written: {_stored(written)}. Read it, correct it, then: make all DATASET={name}"]))
+    print("\n".join([*_said(about, samples), "", *(f"? {doubt}" for doubt in doubts), *([""]*bool(doubts)), f"Written: {_stored(written)}. Correct it there, or say it with the options above and --replace; then: make all DATASET={name}"]))
     return 0
 
 # %% ../nbs/12k_dataset_commands.ipynb #57bb56c5
@@ -219,6 +245,12 @@ def _image_doubts(samples) -> list[str]:
     told = "; ".join(f"{len(files):,} × {reason} (such as {files[0]})" for reason, files in list(reasons.items())[:6])
     mirror = "Mirror images do not count as the same class. If they do, as for most photographs: in the dataset file, images: {mirror: true}"
     return [f"{len(aside):,} files were set aside: {told}."]*bool(aside) + [mirror]
+
+# %% ../nbs/12k_dataset_commands.ipynb #5f0c1b04
+def _in_words(column, decimal: str) -> str:
+    "A column by name, with what its values need to be read."
+    how = [column.format or "ISO 8601"]*(column.type == "datetime") + [f"decimal {'comma' if column.decimal == ',' else 'point'}"]*(column.decimal not in ("", decimal))
+    return column.name + (f" ({', '.join(how)})" if how else "")
 
 # %% ../nbs/12k_dataset_commands.ipynb #650fa442
 def _said(about, samples) -> list[str]:
@@ -232,8 +264,9 @@ def _said(about, samples) -> list[str]:
              f"  splits: {samples.about['split_rule']}; " + ", ".join(f"{s} {len(samples.rows(s)):,}" for s in samples.splits)]
     if about.kind != "table": return lines + [f"  {range_words(span)}" for span in [samples.about["preparation"].get("range")] if span] + [f"  The paths start from {about.images.root}, outside the folder of the list."]*bool(about.images.root)
     lines[0] = lines[0].replace(" rows,", f" rows of {len(samples.columns)} columns; target {about.target.column},", 1)
+    if not about.path.endswith(".parquet"): lines.append(f"  read as: {format_words(about.format)} (if not: --encoding, --delimiter, --decimal, --header, or format in the dataset file)")
     for kind in dict.fromkeys(c.type for c in about.columns if c.use):
-        held = [c.name for c in about.columns if c.use and c.type == kind]
+        held = [_in_words(c, about.format.decimal) for c in about.columns if c.use and c.type == kind]
         lines.append(f"  {kind}: {', '.join(held[:12])}{f' and {len(held) - 12} more' if len(held) > 12 else ''}")
     if out := [c for c in about.columns if not c.use and c.reason != "the target"]: lines.append("  left out: " + "; ".join(f"{c.name} ({c.reason})" for c in out[:12]) + (f" and {len(out) - 12} more" if len(out) > 12 else ""))
     return lines + [f"  removed: {r['rows']:,} rows, {r['rule']}" for r in samples.about.get("removed", [])]
@@ -296,10 +329,13 @@ def check(args) -> int: # exit code
 
 # %% ../nbs/12k_dataset_commands.ipynb #4b695e9a
 def remove(args) -> int: # exit code
-    "Remove the dataset file; the data themselves, and what runs have written, stay."
+    "Remove the dataset file and what was learnt to expect of its columns; the data themselves, and what runs have written, stay."
     path = _file_of(args.name)
-    path.unlink()
-    print(f"{_stored(path)} is removed. The data lie where they were; what runs have written goes with: fashion-mlops clean --dataset {args.name} --yes")
+    base = path.parents[2] # project or home
+    expectations = [place for place in (base/"data"/"expectations"/path.name, home()/"data"/"expectations"/path.name) if place.is_file()]
+    for each in dict.fromkeys([path, *expectations]): each.unlink()
+    print("".join(f"{_stored(each)} is removed.\n" for each in dict.fromkeys([path, *expectations]))
+          + f"The data lie where they were; what runs have written goes with: fashion-mlops clean --dataset {args.name} --yes")
     return 0
 
 # %% ../nbs/12k_dataset_commands.ipynb #a148b952
@@ -311,6 +347,7 @@ def add_parser(commands):
                        "  fashion-mlops dataset add houses.parquet --target price --at-least 500000\n  fashion-mlops dataset add photos/          # a folder for each class, or train, valid and test")
     p.add_argument("source", metavar="SOURCE", help="CSV, TSV or parquet; .npz; a folder of pictures or IDX files; a CSV with paths of pictures")
     p.add_argument("--name", metavar="NAME", help="of the dataset (default: that of the file)")
+    p.add_argument("--replace", action="store_true", help="write the dataset file anew when there is one of that name")
     p.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
     p.add_argument("--at-least", type=float, metavar="VALUE", help="of a numeric target: ask whether it reaches this value")
     p.add_argument("--below", type=float, metavar="VALUE", help="of a numeric target: ask whether it stays below this value")
@@ -320,6 +357,7 @@ def add_parser(commands):
     p.add_argument("--costs", type=float, nargs=2, metavar=("ALARM", "MISS"), help="of two classes: what a false alarm and a miss cost (default: 1 1)")
     p.add_argument("--kind", choices=("table", "image"), help="when it cannot be told from the source")
     for word, text in (("licence", "under which the data may be used"), ("origin", "where they come from"), ("caveat", "what the results must not be taken for")): p.add_argument(f"--{word}", metavar="TEXT", help=text)
+    add_reading_options(p)
     p.set_defaults(command=add)
     for name, function, text in (("list", list_datasets, "every dataset that there is"), ("show", show, "the dataset file"), ("check", check, "read the data as the first stage will"), ("remove", remove, "remove the dataset file")):
         p = top.add_parser(name, help=text, description=function.__doc__)

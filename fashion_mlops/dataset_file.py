@@ -7,13 +7,14 @@ __all__ = ['DatasetFile', 'dataset_files', 'read_dataset_file', 'described', 'wr
            'watched_paths', 'target_codes', 'load_dataset']
 
 # %% ../nbs/00n_dataset_file.ipynb #61f53058
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from .columns import Column
+from .columns import NUMBERS, Column
 from .contract import nearest
 from .core import WorkflowError, atomic_path, home, project_root
 from .dataset_schema import Columns, Costs, Images, Name, Part, Published, Rule, Split, Target, Word, read_words, sound
@@ -253,6 +254,35 @@ def load_dataset(
     if about.costs and len(loaded["classes"]) != 2: raise WorkflowError(f"costs are for two classes, and {about.name} has {len(loaded['classes'])}. Remove costs from data/datasets/{about.name}.yaml.")
     return Loaded(**{**loaded, "about": {**common, "target": about.target.name or "class", **loaded.get("about", {})}})
 
+# %% ../nbs/00n_dataset_file.ipynb #5f0c1a01
+def _described(about: DatasetFile, name: str) -> Column:
+    "A column as the file describes it; one that it does not describe is taken for words, and a target that is cut for a number."
+    column = next((c for c in about.columns if c.name == name), Column(name, "category"))
+    cut = about.target.cut is not None and name == about.target.column
+    return replace(column, type="numeric", levels=()) if cut else column
+
+# %% ../nbs/00n_dataset_file.ipynb #5f0c1a02
+def _decimal(about: DatasetFile, name: str) -> str:
+    "The decimal mark of a column."
+    return _described(about, name).decimal or about.format.decimal
+
+# %% ../nbs/00n_dataset_file.ipynb #69bf743e
+def _as_read(about: DatasetFile, column: Column) -> Column:
+    "A column that knows by itself what the file says for all: a request is read without the file."
+    from fashion_mlops.table_files import marks_of
+    decimal = about.format.decimal if column.type in NUMBERS and about.format.decimal != "." else ""
+    missing = tuple(sorted(marks_of(column, about.format.missing))) if about.format.missing else column.missing
+    return replace(column, decimal=column.decimal or decimal, missing=missing)
+
+# %% ../nbs/00n_dataset_file.ipynb #5f0c1a03
+def _less_missing(table, about: DatasetFile):
+    "The table, missing where something stands that each column declares as that."
+    from fashion_mlops.table_files import without_marks
+    for place, name in enumerate(table.column_names):
+        values = table.column(place).combine_chunks()
+        table = table.set_column(place, name, without_marks(values, _described(about, name), about.format.missing))
+    return table
+
 # %% ../nbs/00n_dataset_file.ipynb #1e64001b
 def _load_table(about: DatasetFile, path: Path, common: dict):
     "A table: rows by the rules, the target, the columns in the form of their types, and what to split by."
@@ -262,12 +292,13 @@ def _load_table(about: DatasetFile, path: Path, common: dict):
     used, target, by = [c for c in about.columns if c.use], about.target, about.split
     wanted = dict.fromkeys([c.name for c in used] + [target.column, *(rule.column for rule in about.rows), *[by.column]*bool(by.column)])
     table = _with_columns(read_text(path, format if path.suffix != ".parquet" else None), list(wanted), path.name)
+    table = _less_missing(table, about)
     keep, removed = np.ones(table.num_rows, bool), []
     for rule in about.rows:
-        meets = _meets(table.column(rule.column).combine_chunks(), rule, format.decimal)
+        meets = _meets(table.column(rule.column).combine_chunks(), rule, _decimal(about, rule.column))
         removed.append({"rule": _said(rule), "rows": int((keep & ~meets).sum())})
         keep &= meets
-    labels = target_codes(table.column(target.column).combine_chunks(), target, format.decimal)
+    labels = target_codes(table.column(target.column).combine_chunks(), target, _decimal(about, target.column))
     if (nothing := int((keep & (labels < 0)).sum())): removed.append({"rule": f"{target.column}, the target, is missing", "rows": nothing})
     keep &= labels >= 0
     if not keep.any(): raise WorkflowError(f"No row of {path.name} is left after the rules ({'; '.join(r['rule'] for r in removed)}). Correct the rules in data/datasets/{about.name}.yaml.")
@@ -275,7 +306,7 @@ def _load_table(about: DatasetFile, path: Path, common: dict):
     key = _split_key(table, about, format.decimal)
     frame = _frame({c.name: converted(table.column(c.name).combine_chunks(), c, format.decimal) for c in used})
     said = {"target": target.name or target.column, "left_out": {c.name: c.reason for c in about.columns if not c.use}, "removed": [r for r in removed if r["rows"]], "split_rule": _split_words(about)}
-    return Loaded(frame, labels[keep], list(target.classes), split_by=by.by, key=key, columns=used, about={**common, **said})
+    return Loaded(frame, labels[keep], list(target.classes), split_by=by.by, key=key, columns=[_as_read(about, c) for c in used], about={**common, **said})
 
 # %% ../nbs/00n_dataset_file.ipynb #84faef85
 def _frame(series: dict):

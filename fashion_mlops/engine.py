@@ -6,10 +6,11 @@
 __all__ = ['Watch', 'socket_folder', 'StageEngine', 'execute']
 
 # %% ../nbs/12d_engine.ipynb #61a3958f
-import os, re, shutil, signal, sys, tempfile, threading, time, uuid
+import json, os, re, shutil, signal, sys, tempfile, threading, time, uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nbformat
 import papermill
 from fastcore.basics import patch
 from papermill.clientwrap import PapermillNotebookClient
@@ -190,7 +191,7 @@ def _explain(error: BaseException, watch: Watch):
 
 # %% ../nbs/12d_engine.ipynb #a86999a0
 def execute(
-    notebook: Path | str, # a stage notebook
+    notebook: Path | str | dict, # a stage notebook, or its JSON as it was when it was read
     output: Path | str, # where the executed notebook goes
     parameters: dict, # values by name, without secrets
     watch: Watch, # filled while it runs
@@ -206,7 +207,8 @@ def execute(
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
     watch.secrets = [*watch.secrets, *secrets]
     try:
-        papermill.execute_notebook(str(notebook), str(output), parameters=parameters, engine_name="fashion_mlops", progress_bar=False,
+        source = nbformat.reads(json.dumps(notebook), as_version=4) if isinstance(notebook, dict) else str(notebook)
+        papermill.execute_notebook(source, str(output), parameters=parameters, engine_name="fashion_mlops", progress_bar=False,
                                    kernel_name="python3", language="python", watch=watch, env=env, token=token, sockets=sockets, autosave_cell_every=0)
     except BaseException as error: _explain(error, watch)
     finally: watch.done = True

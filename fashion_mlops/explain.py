@@ -13,6 +13,8 @@ import warnings
 import numpy as np
 
 from .core import WorkflowError
+from .folds import shuffled_rows
+from .samples import Key
 
 # %% ../nbs/03b_explain.ipynb #0d79e162
 def fit_trees(
@@ -44,12 +46,13 @@ def shapley_values(
 def with_shadows(
     X: np.ndarray, # (n, features)
     count: int, # shadow features to add
-    seed: int = 0 # of the choice and the shuffling
+    seed: int = 0, # of the choice and the shuffling
+    key: Key = Key() # which rows belong together, and are shuffled together
 ) -> np.ndarray: # (n, features + count)
     "Add shuffled copies of randomly chosen columns."
     draws = np.random.default_rng(seed)
     columns = draws.choice(X.shape[1], count, replace=count > X.shape[1])
-    return np.concatenate([X, *[draws.permutation(X[:, [column]]) for column in columns]], 1)
+    return np.concatenate([X, *[X[:, [column]][shuffled_rows(len(X), draws, key)] for column in columns]], 1)
 
 # %% ../nbs/03b_explain.ipynb #7e06ddf5
 def judged(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Family', 'logistic_regression', 'nearest_neighbours', 'random_forest', 'gradient_boosting', 'support_vectors',
-           'multilayer_perceptron', 'families', 'all_cores', 'quiet', 'for_rows', 'fitted', 'predicted']
+           'multilayer_perceptron', 'families', 'all_cores', 'quiet', 'for_rows', 'fit_extras', 'fitted', 'predicted']
 
 # %% ../nbs/04a_families.ipynb #55f39e56
 import os
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .core import WorkflowError
+from .samples import Key
 
 # %% ../nbs/04a_families.ipynb #56bbe029
 @dataclass(frozen=True)
@@ -167,12 +168,26 @@ def quiet(
 
 # %% ../nbs/04a_families.ipynb #8ec0fddc
 def for_rows(
-    model, # an unfitted classifier
+    model, # an unfitted classifier, alone or with a transformation before it
     rows: int # that it will be fitted on
 ): # the same model
-    "The model, with no more neighbours than there are rows."
-    wanted = model.get_params().get("n_neighbors", 0)
-    return model.set_params(n_neighbors=rows) if wanted > rows else model
+    "The model, with no more neighbours or principal components than there are rows."
+    asked = {name: value for name, value in model.get_params().items() if name == "n_neighbors" or name.endswith(("__n_neighbors", "pca__n_components"))}
+    few = {name: rows for name, value in asked.items() if isinstance(value, (int, np.integer)) and value > rows}
+    return model.set_params(**few) if few else model
+
+# %% ../nbs/04a_families.ipynb #14065aea
+def fit_extras(
+    model, # an unfitted classifier
+    weights: np.ndarray | None = None, # (n,) how much each row counts; all alike when None
+    key: Key = Key() # which rows belong together
+) -> dict: # for `fit`
+    "What `fit` is told beside the rows: how much they count, and which belong together, where the model asks."
+    from sklearn.utils.validation import has_fit_parameter
+    last, before = (model.steps[-1][1], f"{model.steps[-1][0]}__") if hasattr(model, "steps") else (model, "")
+    if weights is not None and not has_fit_parameter(last, "sample_weight"):
+        raise WorkflowError(f"{type(last).__name__} cannot be fitted with weights for rows. Use class_weights = none, or another family.")
+    return ({} if weights is None else {f"{before}sample_weight": weights}) | ({f"{before}key": key} if key and has_fit_parameter(last, "key") else {})
 
 # %% ../nbs/04a_families.ipynb #fb0485a5
 def fitted(
@@ -180,14 +195,11 @@ def fitted(
     features: np.ndarray, # (n, d)
     labels: np.ndarray, # (n,)
     threads: int = 1, # for linear algebra
-    weights: np.ndarray | None = None # (n,) how much each row counts; all alike when None
+    weights: np.ndarray | None = None, # (n,) how much each row counts; all alike when None
+    key: Key = Key() # which rows belong together, for models that divide them
 ): # the same model, fitted
     "Fit one model, quietly; raise `WorkflowError` when rows shall count differently and the model cannot do that."
-    from sklearn.utils.validation import has_fit_parameter
-    last, at = (model.steps[-1][1], f"{model.steps[-1][0]}__sample_weight") if hasattr(model, "steps") else (model, "sample_weight")
-    if weights is not None and not has_fit_parameter(last, "sample_weight"):
-        raise WorkflowError(f"{type(last).__name__} cannot be fitted with weights for rows. Use class_weights = none, or another family.")
-    with quiet(threads): return for_rows(model, len(labels)).fit(features, labels, **({} if weights is None else {at: weights}))
+    with quiet(threads): return for_rows(model, len(labels)).fit(features, labels, **fit_extras(model, weights, key))
 
 # %% ../nbs/04a_families.ipynb #bb532b09
 def predicted(

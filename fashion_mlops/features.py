@@ -17,6 +17,7 @@ from sklearn.feature_selection import SelectorMixin
 
 from .columns import plain_column
 from .core import WorkflowError
+from .folds import NOT_FEATURES, key_columns
 from .samples import SEALED, Samples
 from .image_families import IMAGE_TYPES, feature_family, image_families, spoken
 from .table_features import TABLE_TYPES, TableFeatures
@@ -124,21 +125,21 @@ def fit_features(
     "Fit the pipeline in place; return the training rows' features when they differ from what it gives to others: no row may see its own target."
     rows = samples.rows("train")
     if samples.kind == "image": return pipeline.fit(samples.at(rows)) and None
-    return pipeline.fit_transform(samples.at(rows), np.asarray(samples.labels)[rows].astype(np.int64)).astype(np.float32)
+    return pipeline.fit_transform(samples.at(rows), np.asarray(samples.labels)[rows].astype(np.int64), families__key=samples.key.at(rows)).astype(np.float32)
 
 # %% ../nbs/04_features.ipynb #518b55d4
 def feature_table(
     pipeline, # fitted feature pipeline
     samples: Samples, # what to describe
     train: np.ndarray | None = None # features of the training rows, from `fit_features`; when None all rows are transformed alike
-): # pandas DataFrame: id int64, split str, label int64 (-1 where it is sealed), then float32 features
+): # pandas DataFrame: id int64, split str, label int64 (-1 where it is sealed), group or time int64 where rows belong together, then float32 features
     "The features of all samples, in the order of their ids."
     import pandas as pd
     values = pipeline.transform(samples.inputs)
     if train is not None: values[samples.rows("train")] = train
     frame = pd.DataFrame(values, columns=feature_names(pipeline), copy=False)
     about = {"id": np.arange(len(samples), dtype=np.int64), "split": np.array(samples.splits, object)[samples.split],
-             "label": samples.labels.astype(np.int64)}
+             "label": samples.labels.astype(np.int64), **key_columns(samples.key)}
     return pd.concat([pd.DataFrame(about), frame], axis=1)
 
 # %% ../nbs/04_features.ipynb #c45cfb6d
@@ -147,7 +148,7 @@ def split_table(
     split: str # train, valid or test
 ) -> tuple[np.ndarray, np.ndarray, list[str]]: # float32 (n, features), int64 labels, names
     "Features, labels and feature names of one split, ready for a model."
-    names = [name for name in table.columns if name not in ("id", "split", "label")]
+    names = [name for name in table.columns if name not in NOT_FEATURES]
     rows = (table["split"] == split).to_numpy()
     if not rows.any(): raise WorkflowError(f"The feature table has no rows of the split {split!r}; it has {', '.join(sorted(set(table['split'])))}.")
     if (table.loc[rows, "label"] < 0).any(): raise WorkflowError(SEALED)

@@ -12,6 +12,9 @@ import numpy as np
 from fastcore.basics import patch
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from .folds import make_folds
+from .samples import Key
+
 # %% ../nbs/04ab_kernel_machine.ipynb #225ec34b
 def kernel_parts(
     machine # a fitted `SVC` with RBF kernel
@@ -92,9 +95,12 @@ def _fit_sigmoids(self: KernelMachine, decisions: np.ndarray, labels: np.ndarray
         self.slopes_[place], self.offsets_[place] = sigmoid.coef_[0, 0], sigmoid.intercept_[0]
 
 # %% ../nbs/04ab_kernel_machine.ipynb #fbcb842e
-def _folds(labels: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    "Stratified folds over the classes that have enough rows; the others are always fitted and never judged."
+def _folds(labels: np.ndarray, folds: int, seed: int, key: Key) -> list[tuple[np.ndarray, np.ndarray]]:
+    "Folds over the classes that have enough rows; the others are always fitted and never judged."
     from sklearn.model_selection import StratifiedKFold
+    if key: # of a time stretches, for every row needs a machine that has not seen it
+        whole = [pair for pair in make_folds(labels, folds, seed, Key("group", key.clusters)) if len(np.unique(labels[pair[0]])) == labels.max() + 1]
+        if whole: return whole
     often = np.flatnonzero(np.bincount(labels)[labels] >= folds)
     if not len(often): return []
     split = StratifiedKFold(folds, shuffle=True, random_state=seed).split(often, labels[often])
@@ -105,7 +111,8 @@ def _folds(labels: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, 
 def fit(self: KernelMachine,
     X: np.ndarray, # (n, d)
     y: np.ndarray, # (n,)
-    sample_weight: np.ndarray | None = None # (n,) how much each row counts
+    sample_weight: np.ndarray | None = None, # (n,) how much each row counts
+    key: Key = Key() # which rows belong together
 ):
     "Fit the machine on all rows, and its calibration on rows that three others have not seen."
     from sklearn.decomposition import PCA
@@ -114,7 +121,7 @@ def fit(self: KernelMachine,
     self.classes_, labels = np.unique(y, return_inverse=True)
     weights = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, float)
     self.components_ = PCA(self.variance if self.variance < 1 else None, svd_solver="covariance_eigh").fit(np.asarray(X, np.float32))
-    points, folds = self.components_.transform(np.asarray(X, np.float32)), _folds(labels, self.folds, self.seed)
+    points, folds = self.components_.transform(np.asarray(X, np.float32)), _folds(labels, self.folds, self.seed, key)
     def machine(rows):
         return kernel_parts(SVC(C=self.C, gamma=self.gamma, cache_size=400).fit(points[rows], labels[rows], weights[rows]))
     with ThreadPoolExecutor(self.threads) as pool: # libsvm lets other threads run

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 from fastcore.basics import patch
 
-from .automl import stratified_rows
+from .folds import fit_and_ask, stratified_rows
 from .metrics import row_losses
+from .samples import Key
 
 # %% ../nbs/06j_net_study.ipynb #9ccfab59
 NET_RUNGS = ("1/4 of the rows", "all rows")
@@ -42,6 +43,11 @@ class RecipeSearch:
         longer, seeds = self.recipe.epochs*3//2, (self.recipe.seed + 1, self.recipe.seed + 2)
         return [np.mean([self.answers(self.trained(parameters, epochs=longer, seed=seed), self.valid[0]) for seed in seeds], axis=0) for parameters in settings]
 
+# %% ../nbs/06j_net_study.ipynb #5d1f0a77
+def _fit_and_judge(labels: np.ndarray, rows: int, seed: int, key: Key) -> list[np.ndarray]:
+    "Rows to train on and a third as many to judge on; where rows belong together, of other groups or later."
+    return list(fit_and_ask(labels, rows, rows//3, seed, key)) if key else stratified_rows(labels, [rows, rows//3], seed)
+
 # %% ../nbs/06j_net_study.ipynb #0eea65f5
 class NetSearch(RecipeSearch):
     "Rows, space and trials of the recipe for images."
@@ -56,7 +62,7 @@ class NetSearch(RecipeSearch):
         from fashion_mlops.net import choose_device, choose_precision
         from fashion_mlops.trainer import Recipe
         allowed, labels, numbers = samples.about.get("augmentation", {}), np.asarray(samples.labels).astype(int), samples.rows("train")
-        fit, judge = ((samples.at(numbers[rows]), labels[numbers[rows]]) for rows in stratified_rows(labels[numbers], [rows, rows//3], seed))
+        fit, judge = ((samples.at(numbers[rows]), labels[numbers[rows]]) for rows in _fit_and_judge(labels[numbers], rows, seed, samples.key.at(numbers)))
         valid, valid_labels = samples.take("valid")
         self.fit, self.judge, self.valid = fit, judge, (valid, np.asarray(valid_labels).astype(int))
         self.classes, self.threads = len(samples.classes), threads
@@ -96,10 +102,11 @@ class TableNetSearch(RecipeSearch):
         rows: int = 10000, # training rows of a whole trial; a third as many judge it
         epochs: int = 16, # passes over them, at most
         width: int = 128, # of the net
-        seed: int = 0 # of rows and trainings
+        seed: int = 0, # of rows and trainings
+        key: Key = Key() # which training rows belong together
     ):
         from fashion_mlops.table_net import TableRecipe
-        self.fit, self.judge = ((train[0][rows], train[1][rows]) for rows in stratified_rows(train[1], [rows, rows//3], seed))
+        self.fit, self.judge = ((train[0][rows], train[1][rows], key.at(rows)) for rows in _fit_and_judge(train[1], rows, seed, key))
         self.valid, self.classes, self.recipe = valid, classes, TableRecipe(epochs=epochs, width=width, seed=seed)
         self.start = {name: getattr(self.recipe, name) for name in ("rate", "weight_decay", "dropout", "depth")}
 
@@ -110,10 +117,10 @@ class TableNetSearch(RecipeSearch):
         return {"rate": trial.suggest_float("rate", 3e-4, 1e-2, log=True), "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1, log=True),
                 "dropout": trial.suggest_float("dropout", 0, 0.4), "depth": trial.suggest_int("depth", 1, 3)}
 
-    def trainer(self, recipe, features: np.ndarray, labels: np.ndarray):
+    def trainer(self, recipe, features: np.ndarray, labels: np.ndarray, key: Key = Key()):
         "What trains one net."
         from fashion_mlops.table_net import TableTrainer
-        return TableTrainer(recipe, features, labels, self.classes)
+        return TableTrainer(recipe, features, labels, self.classes, key=key)
 
 # %% ../nbs/06j_net_study.ipynb #bb0aee2c
 @patch

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .contract import ContractError, ParameterError, StageNotebook, checked, nearest, read_stage
-from .core import WorkflowError, project_root
+from .core import WorkflowError, path_part, project_root
 
 # %% ../nbs/12_pipeline.ipynb #e79272f2
 def notebooks_folder() -> Path: # `nbs/` at the project's root
@@ -62,10 +62,10 @@ def find_stage(
     stages: list[StageNotebook], # all stages
     word: str # `06_tuning`, `06` or `tuning`
 ) -> StageNotebook: # the one that is meant
-    "Find a stage by name, number or short name; raise `WorkflowError` with the nearest name."
-    for stage in stages:
-        number, _, short = stage.name.partition("_")
-        if word in (stage.name, number, short): return stage
+    "Find a stage by name, number or short name; raise `WorkflowError` with the nearest name, or when several fit."
+    found = [s for s in stages if s.name == word] or [s for s in stages if word and word in s.name.split("_", 1)]
+    if len(found) == 1: return found[0]
+    if found: raise WorkflowError(f"{word!r} fits {' and '.join(s.name for s in found)}: say which.")
     raise WorkflowError(f"There is no stage {word!r}.{nearest(word, [s.name for s in stages] + [s.name.partition('_')[2] for s in stages])}")
 
 # %% ../nbs/12_pipeline.ipynb #56bbe029
@@ -77,15 +77,32 @@ class Setting:
     hidden: bool = False # a secret: its value is written nowhere
 
 # %% ../nbs/12_pipeline.ipynb #c8d4813f
+def _plain(node, file: str):
+    "A YAML node as mappings and text, None where a value is left out; raise `ParameterError` for what stands there twice."
+    import yaml
+    def where(part): return f"{file}, line {part.start_mark.line + 1}"
+    if isinstance(node, yaml.ScalarNode): return None if node.tag.endswith(":null") else node.value
+    if not isinstance(node, yaml.MappingNode): raise ParameterError(f"{where(node)}: expected one value, found a list.")
+    found, merged = {}, {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode): raise ParameterError(f"{where(key)}: expected a name, found a list.")
+        if key.tag.endswith(":merge"): merged |= _plain(value, file)
+        elif key.value in found: raise ParameterError(f"{where(key)}: {key.value!r} stands there a second time.")
+        else: found[key.value] = _plain(value, file)
+    return merged | found
+
+# %% ../nbs/12_pipeline.ipynb #06263940
 def read_yaml(
     path: Path | str # a YAML file
-) -> dict: # its mapping
+) -> dict: # its mapping; all values are text
     "Read a YAML mapping; raise `ParameterError` that names the file."
     import yaml
-    try: content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    try: node = yaml.compose(Path(path).read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error: raise ParameterError(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(content or {}, dict): raise ParameterError(f"{path}: expected a mapping of stages to parameters, found {type(content).__name__}.")
-    return content or {}
+    if node is None: return {}
+    if not isinstance(node, yaml.MappingNode): raise ParameterError(f"{path}: expected a mapping of stages to parameters, found {node.id}.")
+    try: return _plain(node, str(path))
+    except RecursionError: raise ParameterError(f"{path}: a mapping contains itself.") from None
 
 # %% ../nbs/12_pipeline.ipynb #ee7138e2
 def profile_values(
@@ -109,17 +126,29 @@ def parse_override(
     return stage or "all", name, value
 
 # %% ../nbs/12_pipeline.ipynb #eb3f2432
-def _layer(stages: list[StageNotebook], values: dict, source: str, resolved: dict):
-    "Lay one place's values over what is resolved so far, checking names and types."
+def _entries(values: dict, source: str) -> list[tuple[str, str, str]]:
+    "Stage, parameter and value of everything that a file says."
+    found = []
     for word, parameters in values.items():
-        if not isinstance(parameters, dict): raise ParameterError(f"{source}: {word!r} should hold parameters by name, found {parameters!r}.")
+        if not isinstance(parameters, dict | None): raise ParameterError(f"{source}: {word!r} should hold parameters by name, found {parameters!r}.")
+        found += [(word, name, value) for name, value in (parameters or {}).items()]
+    return found
+
+# %% ../nbs/12_pipeline.ipynb #82a262da
+def _layer(stages: list[StageNotebook], entries: list[tuple[str, str, str]], source: str, resolved: dict):
+    "Lay one place's values over what is resolved so far, checking names and types; `all` first, so that a stage's own value counts."
+    seen = set()
+    for word, name, value in sorted(entries, key=lambda entry: entry[0] != "all"):
+        if name == "dataset": raise ParameterError(f"The dataset is one for the whole pipeline: use --dataset NAME (found {value!r}, from {source}).")
         chosen = stages if word == "all" else [find_stage(stages, word)]
-        for name, value in parameters.items():
-            having = [s for s in chosen if name in s.parameters]
-            if not having:
-                known = sorted({n for s in chosen for n in s.parameters})
-                raise ParameterError(f"{'No stage' if word == 'all' else chosen[0].name} has a parameter {name!r} (value {value!r}, from {source}).{nearest(name, known)}")
-            for s in having: resolved[s.name][name] = Setting(checked(s.parameters[name], value, s.name), source, s.parameters[name].kind == "secret")
+        whose = "all stages" if word == "all" else chosen[0].name
+        if (whose, name) in seen: raise ParameterError(f"{name} of {whose} is set twice, from {source}.")
+        seen.add((whose, name))
+        having = [s for s in chosen if name in s.parameters]
+        if not having:
+            known = sorted({n for s in chosen for n in s.parameters})
+            raise ParameterError(f"{'No stage' if word == 'all' else whose} has a parameter {name!r} (value {value!r}, from {source}).{nearest(name, known)}")
+        for s in having: resolved[s.name][name] = Setting(checked(s.parameters[name], value, s.name), source, s.parameters[name].kind == "secret")
 
 # %% ../nbs/12_pipeline.ipynb #a746f0b6
 def resolve(
@@ -132,15 +161,12 @@ def resolve(
 ) -> dict[str, dict[str, Setting]]: # settings by stage and name
     "Resolve every parameter of every stage; raise `ParameterError` before anything runs."
     resolved = {s.name: {n: Setting(p.default, "notebook", p.kind == "secret") for n, p in s.parameters.items()} for s in stages}
-    _layer(stages, profile_values(profile, profiles), f"profile {profile}", resolved)
-    if file: _layer(stages, read_yaml(file), f"file {file}", resolved)
-    if dataset:
+    _layer(stages, _entries(profile_values(profile, profiles), f"profile {profile}"), f"profile {profile}", resolved)
+    if file is not None: _layer(stages, _entries(read_yaml(file), f"file {file}"), f"file {file}", resolved)
+    if dataset is not None:
         for settings in resolved.values():
-            if "dataset" in settings: settings["dataset"] = Setting(dataset, "dataset")
-    for text in overrides:
-        stage, name, value = parse_override(text)
-        if name == "dataset": raise ParameterError("The dataset is one for the whole pipeline: use --dataset NAME instead of -p.")
-        _layer(stages, {stage: {name: value}}, "command line", resolved)
+            if "dataset" in settings: settings["dataset"] = Setting(path_part(dataset, "a dataset's name"), "dataset")
+    _layer(stages, [parse_override(text) for text in overrides], "command line", resolved)
     return resolved
 
 # %% ../nbs/12_pipeline.ipynb #152c9d77

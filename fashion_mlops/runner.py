@@ -14,9 +14,10 @@ from pathlib import Path
 
 from . import report
 from .contract import StageNotebook
-from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, project_root,
+from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, package_folder, project_root,
                                 read_memory, reports_folder, run_records, runs_folder, sweep_unfinished, write_json)
-from .fingerprint import State, failure_path, lock_digest, whole_state
+from .dependencies import lock_digest
+from .fingerprint import State, failure_path, whole_state
 from .pipeline import Setting
 from .secrets import uri_secrets
 from .stage import is_live, log_to_mlflow, manifests, read_manifest
@@ -131,6 +132,7 @@ class Run:
     profile: str = "default"
     settings: dict = field(default_factory=dict) # Setting by stage and name
     note: str = "" # such as why the data are synthetic
+    declared: dict = field(default_factory=dict) # what each stage of the pipeline writes, by name, as this run began
     token: str = field(default_factory=lambda: f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:4]}")
     began: str = field(default_factory=now)
     results: list[Result] = field(default_factory=list)
@@ -149,7 +151,7 @@ def _next_number() -> int:
 # %% ../nbs/12e_runner.ipynb #0b7df43c
 def record(run: Run):
     "Write the run's record: what was asked, what came out, and every stage's manifest at the end."
-    stages = manifests(run.dataset)
+    stages = manifests(run.dataset, run.declared)
     write_json(runs_folder(run.dataset)/f"{run.token}.json", {
         "token": run.token, "number": _next_number(), "dataset": run.dataset, "profile": run.profile, "note": run.note, "began": run.began, "ended": now(),
         "succeeded": run.succeeded, "problems": run.problems, "mlflow_run_id": run.parent_run_id, "results": [vars(r) for r in run.results],
@@ -192,7 +194,7 @@ def _close_parent(run: Run, status: str):
     from fashion_mlops import tracking
     if not run.parent_run_id: return
     ran, moment = {r.name: r for r in run.results if r.state == "done"}, int(time.time() * 1000)
-    numbers = {k: v for name, m in manifests(run.dataset).items() if name in ran
+    numbers = {k: v for name, m in manifests(run.dataset, run.declared).items() if name in ran
                for k, v in m["metrics"].items() if k.startswith(("valid_", "test_")) and v is not None}
     numbers |= {f"seconds_{name}": r.seconds for name, r in ran.items()}
     params = {f"{s}.{n}": v.value for s, values in run.settings.items() for n, v in values.items()
@@ -214,7 +216,7 @@ def _context_file(run: Run, stage: StageNotebook, state: State, sockets: Path | 
     "Tell the kernel what only the runner knows; while this file exists, the run is alive."
     token = f"{run.token}-{uuid.uuid4().hex[:4]}"
     return write_json(home()/"data"/".run"/f"{token}.json", {"token": token, "run": run.token, "stage": stage.name, "profile": run.profile,
-        "parent_run_id": run.parent_run_id, "fingerprint": state.fingerprint, "lock_digest": lock_digest(), "sockets": sockets})
+        "parent_run_id": run.parent_run_id, "fingerprint": state.fingerprint, "lock_digest": lock_digest(), "sockets": sockets, "writes": run.declared, "library": state.stamps})
 
 # %% ../nbs/12e_runner.ipynb #ba415c25
 def _store_secrets() -> list[str]:
@@ -230,6 +232,7 @@ def _kernel_inputs(stage: StageNotebook, settings: dict[str, Setting], context: 
     values = {n: s.value for n, s in settings.items()}
     env = {"FASHION_MLOPS_RUN": str(context), "FASHION_MLOPS_ROOT": str(project_root()), "FASHION_MLOPS_HOME": str(home()),
            "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package_folder().parent), os.environ.get("PYTHONPATH")])) # the library that was fingerprinted is the one imported
     env |= {f"FASHION_MLOPS_SECRET_{n}": values[n] for n in hidden}
     given = {n: v for n, v in values.items() if n not in hidden and settings[n].source != "notebook"}
     return given, env, [*(values[n] for n in hidden if values[n]), *_store_secrets()]
@@ -301,7 +304,7 @@ def run_stage(
     notebooks.mkdir(parents=True, exist_ok=True)
     executed, context = notebooks/f".{stage.name}.running.ipynb", _context_file(run, stage, state, sockets)
     values, env, secrets = _kernel_inputs(stage, run.settings[stage.name], context)
-    thread = threading.Thread(target=execute, args=(stage.path, executed, values, watch, env, secrets, context.stem, sockets), daemon=True)
+    thread = threading.Thread(target=execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets), daemon=True)
     try:
         # starting a kernel and importing MLflow at the same moment would slow both down
         _watch_until_done(thread, watch, stage.name, display, lambda: background.add_once("the run in MLflow", _open_parent, run))
@@ -318,7 +321,7 @@ def run_stage(
 def _catch_up(run: Run, display: Display):
     "Do in MLflow what an earlier run could not: log what is missing there, close what is open."
     from fashion_mlops import tracking
-    found = manifests(run.dataset)
+    found = manifests(run.dataset, run.declared)
     lost = tracking.missing_runs([m["run_id"] for m in found.values() if m.get("logged")])
     for name, manifest in found.items():
         if manifest.get("logged") and manifest["run_id"] not in lost: continue
@@ -345,7 +348,11 @@ def _pass_over(run: Run, state: State, display: Display, background: Background)
 # %% ../nbs/12e_runner.ipynb #51884705
 def _look_at(run: Run, stage: StageNotebook, forced: set[str], display: Display, background: Background) -> bool:
     "Run a stage when it has to; returns whether to go on to the next one."
-    state = whole_state(stage, run.settings[stage.name], run.dataset)
+    state = whole_state(stage, run.settings[stage.name], run.dataset, declared=run.declared)
+    if state.state == "broken":
+        display.line(f"{stage.name:<15} cannot run: {state.reasons[0]}")
+        run.results.append(Result(stage.name, "failed", error=state.reasons[0]))
+        return False
     why = state.reasons or (["asked for"] if stage.name in forced else [])
     if not why:
         _pass_over(run, state, display, background)
@@ -366,6 +373,7 @@ def run_stages(
 ) -> Run: # with results
     "Run what has to run. Returns after the first failure; the rest is then `not reached`."
     display, background, end = display or Display(), Background(), None
+    run.declared = run.declared or {stage.name: stage.writes for stage in stages}
     try:
         _attempt(run, display, "MLflow", _catch_up, run, display)
         for stage in stages:

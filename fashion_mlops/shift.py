@@ -72,7 +72,8 @@ def thin_classes(
 ) -> np.ndarray: # positions that stay, ascending
     "Change the class mix: class 0 stays whole, the last one loses half of its samples at strength 1."
     share = 1 - 0.5 * strength * np.asarray(labels) / max(1, int(labels.max()))
-    return np.flatnonzero(np.random.default_rng(seed).uniform(size=len(labels)) < np.maximum(share, 0.02))
+    kept = np.flatnonzero(np.random.default_rng(seed).uniform(size=len(labels)) < np.maximum(share, 0.02))
+    return kept if len(kept) else np.arange(len(labels)) # of very few rows none may have stayed
 
 # %% ../nbs/09b_shift.ipynb #01d7be1e
 def draw_pairs(
@@ -126,5 +127,5 @@ def _draw_spread(axis, before, values, column: Column, colour: str, number: int,
     low, high = (both.quantile(0.005), both.quantile(0.98)) if len(both) else (0, 1)
     wide = high + 0.2*(high - low)
     edges = edges_of([low, wide])
-    if len(edges): axis.hist(there.clip(low, wide), edges, density=True, histtype="step", lw=1.6, color=colour, label=name)
+    if len(edges) and len(there): axis.hist(there.clip(low, wide), edges, density=True, histtype="step", lw=1.6, color=colour, label=name)
     if column.type == "datetime" and len(there): axis.set_xticks([low, high], [str(np.datetime64(int(d), "D")) for d in (low, high)])

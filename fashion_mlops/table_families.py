@@ -12,6 +12,9 @@ import numpy as np
 from fastcore.basics import patch
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from .folds import fold_numbers
+from .samples import Key
+
 # %% ../nbs/03d_table_families.ipynb #3474f514
 class TableFamily(TransformerMixin, BaseEstimator):
     "Features from the columns of some types; a family says how to `learn` from a frame and how to `measure` one."
@@ -110,11 +113,11 @@ class CategoryFeatures(TableFamily):
             if facts["missing"]: out[:, place] = codes == -1; place += 1
             if facts["many"]: place = self._measure_target(name, facts, codes, out, place, left_out)
 
-    def fit_transform(self, X, y=None, **_):
+    def fit_transform(self, X, y=None, key=Key(), **_):
         "Features of the training rows, with targets from other folds only."
         self.fit(X, y)
         out = np.zeros((len(X), len(self.features_)), np.float32)
-        if self.features_: self.measure(X, out, None if y is None else self._without_own_fold(np.asarray(y)))
+        if self.features_: self.measure(X, out, None if y is None else self._without_own_fold(np.asarray(y), key))
         return out
 
 # %% ../nbs/03d_table_families.ipynb #4b1295d0
@@ -143,16 +146,22 @@ def _measure_target(self: CategoryFeatures, name, facts, codes, out, place, left
 
 # %% ../nbs/03d_table_families.ipynb #d2c236d5
 @patch
-def _without_own_fold(self: CategoryFeatures, y, folds: int = 5):
-    "A function that takes each row's own fold out of counts, sums and prior."
-    fold = np.random.default_rng(self.seed).permutation(len(y)) % folds
+def _without_own_fold(self: CategoryFeatures, y, key: Key = Key()):
+    "A function that gives each row counts, sums and prior of the other folds; in time, of the earlier ones."
+    forward, folds = key.by == "time", 10 if key.by == "time" else 5
+    fold = fold_numbers(len(y), folds, self.seed, key)
+    others = lambda table: np.cumsum(table, 0) - table if forward else table.sum(0) - table
+    def prior_of(k, f, whole):
+        known = y[fold < f] if forward else y[fold != f]
+        return (known == k).mean() if len(known) else whole
     def left_out(codes, counts, sums, prior, shown):
-        there, key = codes >= 0, fold*(codes.max(initial=0) + 1) + np.maximum(codes, 0)
-        size = int(key.max()) + 1
-        counts = counts - np.where(there, np.bincount(key[there], minlength=size)[key], 0)
-        own = np.stack([np.bincount(key[there], (y == k)[there].astype(float), size)[key] for k in shown], 1)
-        others = np.stack([[(y == k)[fold != f].mean() for f in range(folds)] for k in shown], 1)[fold]
-        return counts, sums - own*there[:, None], others
+        there, level = codes >= 0, np.maximum(codes, 0)
+        levels = int(level.max(initial=0)) + 1
+        def of_others(values):
+            table = np.bincount((fold*levels + level)[there], values[there].astype(float), folds*levels).reshape(folds, levels)
+            return np.where(there, others(table)[fold, level], 0)
+        priors = np.stack([[prior_of(k, f, prior[0, i]) for f in range(folds)] for i, k in enumerate(shown)], 1)
+        return of_others(there), np.stack([of_others(y == k) for k in shown], 1), priors[fold]
     return left_out
 
 # %% ../nbs/03d_table_families.ipynb #b5176b02

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from .columns import plain_column
 from .core import WorkflowError
+from .samples import Key
 from .table_families import CategoryFeatures, GradeFeatures, MomentFeatures, NumberFeatures, PlaceFeatures, TableFamily
 
 # %% ../nbs/03f_table_features.ipynb #9dcfa7fd
@@ -98,10 +99,12 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         self._fitted(X, y, lambda family, X, y: family.fit(X, y))
         return self
 
-    def fit_transform(self, X, y=None, **_):
-        "Features of the training rows; encodings by target come from other rows."
-        parts = self._fitted(X, y, lambda family, X, y: family.fit_transform(X, y) if y is not None else family.fit(X).transform(X))
-        return np.concatenate(parts, 1)
+    def fit_transform(self, X, y=None, key=Key(), **_):
+        "Features of the training rows; encodings by target come from other rows, groups or times."
+        def crossed(family, X, y):
+            if y is None: return family.fit(X).transform(X)
+            return family.fit_transform(X, y, **({"key": key} if isinstance(family, CategoryFeatures) else {}))
+        return np.concatenate(self._fitted(X, y, crossed), 1)
 
     def transform(self, X):
         "One float32 row of features for each row, some thousand rows at a time."

@@ -17,7 +17,8 @@ from fastcore.basics import patch
 from torch import nn
 
 from .core import WorkflowError, atomic_path
-from .samples import stratified
+from .folds import hold_out
+from .samples import Key
 
 # %% ../nbs/06b_table_net.ipynb #9e4276ac
 class Waves(nn.Module):
@@ -104,10 +105,11 @@ class TableTrainer:
         features: np.ndarray, # float32 (n, d), standardised
         labels: np.ndarray, # (n,) 0 to classes-1
         classes: int, # how many
-        weights: np.ndarray | None = None # (classes,) how much a row of each class counts; all alike when None
+        weights: np.ndarray | None = None, # (classes,) how much a row of each class counts; all alike when None
+        key: Key = Key() # which rows belong together: those held out are of other groups, or later
     ):
         if len(features) < 20: raise WorkflowError(f"{len(features)} training rows are too few for a net: expected at least 20. Take more rows.")
-        held = stratified(labels, max(len(labels)//10, 1), recipe.seed + 17)
+        held = hold_out(labels, max(len(labels)//10, 1), recipe.seed + 17, key)
         learn = np.setdiff1d(np.arange(len(labels)), held)
         as_tensor = lambda rows: (torch.from_numpy(np.ascontiguousarray(features[rows], np.float32)), torch.from_numpy(np.asarray(labels)[rows].astype(np.int64)))
         (self.x, self.y), (self.held_x, self.held_y) = as_tensor(learn), as_tensor(held)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['fitted_bytes', 'log_bytes', 'pareto_front', 'search_workers', 'kept_seconds', 'Search', 'searchable_rows',
-           'search_pipelines', 'tpot_history', 'best_pipelines', 'report_text', 'draw_search']
+           'negative_loss', 'search_pipelines', 'tpot_history', 'best_pipelines', 'report_text', 'draw_search']
 
 # %% ../nbs/04b_tpot_search.ipynb #267e5978
 import os, pickle, shutil, time
@@ -17,8 +17,11 @@ from types import SimpleNamespace
 import numpy as np
 
 from .core import WorkflowError, human_seconds, read_json, write_json
-from .families import families, quiet
+from .families import families, predicted, quiet
+from .folds import Folds, make_folds
+from .metrics import row_losses
 from .pipeline_space import Breeding, informed_space
+from .samples import Key
 
 # %% ../nbs/04b_tpot_search.ipynb #e999d3d8
 def fitted_bytes(
@@ -145,10 +148,16 @@ def searchable_rows(
                     f"each has fewer than {n_folds} rows there, one for each fold.")
 
 # %% ../nbs/04b_tpot_search.ipynb #09408f3e
-def _estimator(breeding: Breeding, seed: int, n_folds: int, metric: str, minutes: float, left: float, client, folder: Path | None, spent: float, tell: Callable):
+def negative_loss(model, features, labels) -> float:
+    "A scorer for scikit-learn: minus the log loss, also where a class is missing among the rows of a fold."
+    return -float(row_losses(labels, predicted(model, features, max(int(labels.max()), int(model.classes_.max())) + 1)).mean())
+
+# %% ../nbs/04b_tpot_search.ipynb #0c555459
+def _estimator(breeding: Breeding, seed: int, folds: int | Folds, metric: str, minutes: float, left: float, client, folder: Path | None, spent: float, tell: Callable):
     "TPOT for a score and a size, ready to be fitted."
     from tpot import TPOTEstimator
-    search = TPOTEstimator(breeding, scorers=["neg_log_loss" if metric == "log_loss" else metric, log_bytes], scorers_weights=[1, -1], classification=True, cv=n_folds,
+    score = metric if metric != "log_loss" else "neg_log_loss" if isinstance(folds, int) else negative_loss
+    search = TPOTEstimator(breeding, scorers=[score, log_bytes], scorers_weights=[1, -1], classification=True, cv=folds,
                            population_size=breeding.population, max_time_mins=left, max_eval_time_mins=max(minutes/4, 0.05), n_jobs=len(client.cluster.workers),
                            client=client, random_state=seed, verbose=0, periodic_checkpoint_folder=folder and str(folder))
     search._evolver = _resuming(folder, spent, tell)
@@ -168,17 +177,20 @@ def search_pipelines(
     kind: str = "image", # of the data behind the features
     scheduler: str = "", # address of a Dask scheduler, instead of workers on this machine
     folder: Path | None = None, # for the checkpoint; of an attempt that was interrupted, to go on with it
-    tell: Callable = lambda scored, generation: None # called after each generation
+    tell: Callable = lambda scored, generation: None, # called after each generation
+    key: Key = Key() # which rows belong together
 ) -> Search: # pipelines and candidates, or a sentence on why there are none
     "Let TPOT search for `minutes`, and leave no worker behind."
     import warnings
     if not minutes: return Search(note="TPOT was not asked to search: tpot_minutes is 0.")
     enough, note = searchable_rows(labels, n_folds)
     if len(np.unique(labels[enough])) < 2: return Search(note=f"TPOT cannot search: fewer than two classes have {n_folds} of its {len(labels)} rows. Raise tpot_rows.")
-    space, spent = informed_space(features[enough], labels.max() + 1, seed, kind, int(enough.sum()*(1 - 1/n_folds))), kept_seconds(folder)
+    folds = make_folds(labels[enough], n_folds, seed, key.at(enough)) if key else n_folds
+    fit_rows = min(len(fit) for fit, _ in folds) if key else int(enough.sum()*(1 - 1/n_folds))
+    space, spent = informed_space(features[enough], labels.max() + 1, seed, kind, fit_rows), kept_seconds(folder)
     with warnings.catch_warnings(action="ignore"), quiet(), search_workers(workers, scheduler) as client: # quiet: the last fit, of the best pipeline, happens in this process
         earlier = len(_scored(pickle.loads((folder/"population.pkl").read_bytes()).evaluated_individuals)) if spent else 0
-        search = _estimator(Breeding(space, population), seed, n_folds, metric, minutes, max(minutes - spent/60, 0), client, folder, spent, tell)
+        search = _estimator(Breeding(space, population), seed, folds, metric, minutes, max(minutes - spent/60, 0), client, folder, spent, tell)
         try: search.fit(features[enough], np.unique(labels[enough], return_inverse=True)[1])
         except Exception as error:
             if "No individuals could be evaluated" not in str(error): raise
@@ -209,11 +221,11 @@ def tpot_history(
 def best_pipelines(
     history, # from `tpot_history`
     most: int = 3 # pipelines
-) -> list[dict]: # title, transformation, family, parameters, score, bytes, model (unfitted)
+) -> list[dict]: # title, transformation, shape, family, parameters, score, bytes, model (unfitted)
     "The leading pipelines of the Pareto front of what was bred, one of each sort, the best score first."
     bred = history[[bool(each.shape or each.parameters) for each in history.bred]]
     front = bred[pareto_front(bred.score, bred.bytes)].sort_values("score", ascending=False, kind="stable").drop_duplicates(["transformation", "family"]).head(most)
-    return [{"title": line.title, "transformation": line.transformation, "family": line.family, "parameters": line.bred.space.families[line.family].defaults | line.bred.parameters,
+    return [{"title": line.title, "transformation": line.transformation, "shape": line.bred.shape, "family": line.family, "parameters": line.bred.space.families[line.family].defaults | line.bred.parameters,
              "score": line.score, "bytes": line.bytes, "model": line.bred.export_pipeline()} for line in front.itertuples()]
 
 # %% ../nbs/04b_tpot_search.ipynb #675f8633

@@ -38,15 +38,15 @@ def fit_classical(
 ): # a fitted classifier, and the names of its features
     "Fit the tuned family on all training rows; linear algebra keeps to one thread, since several are slower than one on a busy machine."
     from fashion_mlops.automl import read_split
-    from fashion_mlops.families import all_cores, families, fitted
+    from fashion_mlops.families import all_cores, fitted
+    from fashion_mlops.folds import read_key
+    from fashion_mlops.pipeline_space import family_of
     from fashion_mlops.features import feature_names, load_feature_pipeline
     _, values, labels, names = read_split(features)
     if names != feature_names(load_feature_pipeline(pipeline)):
         raise WorkflowError(f"{Path(features).name} has {len(names)} features that are not those of {Path(pipeline).name}. Run 04_features again.")
-    known = families(len(names), kind)
-    if choice["family"] not in known: raise WorkflowError(f"There is no family {choice['family']!r}; expected one of {', '.join(known)}. Run 06_tuning again.")
-    model = known[choice["family"]].build(choice["parameters"], seed, all_cores(threads))
-    return fitted(model, values, labels, weights=None if weights is None else weights[labels]), names
+    model = family_of(choice, len(names), kind).build(choice["parameters"], seed, all_cores(threads))
+    return fitted(model, values, labels, weights=None if weights is None else weights[labels], key=read_key(features)), names
 
 # %% ../nbs/07_training.ipynb #df2f42fe
 def milliseconds(
@@ -68,12 +68,13 @@ def measured(
     folder: Path | str, # of a candidate
     inputs, # images or rows to judge on
     labels: np.ndarray, # (n,)
-    seed: int = 0 # of the intervals
+    seed: int = 0, # of the intervals
+    clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> tuple[np.ndarray, dict]: # probabilities, and the entry for `candidates.json`
     "Open a candidate as everybody will, and measure it."
     predictor = load_predictor(folder)
     answers = predictor.predict_proba(inputs)
-    return answers, {"kind": predictor.kind, "metrics": classification_metrics(labels, answers), "intervals": metric_intervals(labels, answers, seed),
+    return answers, {"kind": predictor.kind, "metrics": classification_metrics(labels, answers), "intervals": metric_intervals(labels, answers, seed, clusters=clusters),
                      "bytes": sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file() and p.suffix != ".onnx"), **milliseconds(predictor, inputs[:200])}
 
 # %% ../nbs/07_training.ipynb #4f68a0de

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .automl import stratified_rows, timed_fold
+from .automl import timed_fold
 from .core import WorkflowError, now, read_json, write_json
 from .families import Family, fitted, predicted, quiet
+from .folds import Folds, stratified_rows
 from .metrics import deciding_metric, mean_interval, row_losses
+from .samples import Key
 from .study import fits, is_journal, open_journal, trials_done
 
 # %% ../nbs/06_tuning.ipynb #8e50f253
@@ -37,16 +39,17 @@ def climber(
     defaults: dict, # for parameters that are not searched
     features: np.ndarray, # (n, d)
     labels: np.ndarray, # (n,)
-    folds: list, # from `stratified_folds`
+    folds: Folds, # from `make_folds`
     classes: int, # how many there are
     seed: int = 0, # of the models
-    threads: int = 1 # folds at a time
+    threads: int = 1, # folds at a time
+    key: Key = Key() # which rows belong together
 ) -> Callable: # parameters → losses, one a rung
     "What makes a trial of a setting: mean log losses, each dearer and closer to the truth."
     from concurrent.futures import ThreadPoolExecutor
     first, judge = folds[0]
     few = ninth(labels, first, classes)
-    def losses(model, fit, judge): return row_losses(labels[judge], np.nan_to_num(timed_fold(model, features, labels, fit, judge, classes)[0]))
+    def losses(model, fit, judge): return row_losses(labels[judge], np.nan_to_num(timed_fold(model, features, labels, fit, judge, classes, key)[0]))
     def climb(parameters) -> Iterator[float]:
         model = family.build(defaults | parameters, seed)
         yield float(losses(model, few, judge[::3]).mean())
@@ -133,13 +136,14 @@ def validated(
     fit: tuple[np.ndarray, np.ndarray], # features and labels to fit on
     judge: tuple[np.ndarray, np.ndarray], # features and labels to compare on
     seed: int, # of the models
-    classes: int = 0 # how many there are; as many as occur when 0
+    classes: int = 0, # how many there are; as many as occur when 0
+    key: Key = Key() # which rows to fit on belong together
 ) -> list[np.ndarray]: # probabilities on the rows to compare on, for each setting
     "Fit each setting on the same rows, side by side, and predict the others."
     from concurrent.futures import ThreadPoolExecutor
     classes = classes or max(fit[1].max(), judge[1].max()) + 1
     with quiet(), ThreadPoolExecutor(len(settings)) as pool:
-        models = pool.map(lambda parameters: fitted(family.build(parameters, seed), *fit), settings)
+        models = pool.map(lambda parameters: fitted(family.build(parameters, seed), *fit, key=key), settings)
         return [predicted(model, judge[0], classes) for model in models]
 
 # %% ../nbs/06_tuning.ipynb #46ee36ba
@@ -148,11 +152,12 @@ def compared(
     default: np.ndarray, # (n, k) probabilities
     tuned: np.ndarray, # (n, k) probabilities
     seed: int = 0, # of the bootstrap
-    strict: bool = False # whether the deciding metric alone decides
+    strict: bool = False, # whether the deciding metric alone decides
+    clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> dict: # better: tuned or default; accuracy and log loss differences with intervals; reason
     "Whether the tuned setting is worth taking."
-    gain = mean_interval((tuned.argmax(1) == labels).astype(float) - (default.argmax(1) == labels), seed)
-    saved = mean_interval(row_losses(labels, tuned) - row_losses(labels, default), seed)
+    gain = mean_interval((tuned.argmax(1) == labels).astype(float) - (default.argmax(1) == labels), seed, clusters=clusters)
+    saved = mean_interval(row_losses(labels, tuned) - row_losses(labels, default), seed, clusters=clusters)
     numbers = f"accuracy {100*gain[0]:+.2f} points ({100*gain[1]:+.2f} to {100*gain[2]:+.2f}), log loss {saved[0]:+.4f} ({saved[1]:+.4f} to {saved[2]:+.4f})"
     by_loss = deciding_metric(tuned.shape[1]) == "log_loss"
     if gain[1] > 0 and not by_loss: better, why = "tuned", "more rows are right, beyond noise"

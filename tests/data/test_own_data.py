@@ -63,14 +63,12 @@ def test_rows_without_a_target_are_left_out_and_counted(home, capsys):
 @pytest.mark.parametrize("expected, content, words", [
     ("is empty", b"", ("--target", "kept")),
     ("a header and no rows", "size,colour,kept\n", ("--target", "kept")),
-    ("2 columns are called 'size'", "size,size,kept\n1,2,yes\n", ("--target", "kept")),
-    ("column 2 of 3 has no name", "size,,kept\n1,2,yes\n", ("--target", "kept")),
     ("expected at least 30", "size,kept\n" + "1,yes\n2,no\n"*2, ("--target", "kept")),
     ("one class, 'yes'", "size,kept\n" + "\n".join(f"{i},yes" for i in range(40)), ("--target", "kept")),
     ("at most 1,000 classes", "size,kept\n" + "\n".join(f"{i},w{i % 10_000}" for i in range(20_000)), ("--target", "kept")),
     ("--at-least VALUE", "size,price\n" + "\n".join(f"{i},{i*1.37:.2f}" for i in range(80)), ("--target", "price")),
     ("Every value of the target 'kept' is missing", "size,kept\n" + "\n".join(f"{i}," for i in range(40)), ("--target", "kept")),
-    ("two formats", "day,kept\n" + "\n".join(f"{f'2025-01-{1 + i % 28:02d}' if i % 2 else f'{13 + i % 15}.01.2025'},{('yes', 'no')[i % 2]}" for i in range(80)), ("--target", "kept")),
+    ("written in two ways", "day,kept\n" + "\n".join(f"{f'2025-01-{1 + i % 28:02d}' if i % 2 else f'{13 + i % 15}.01.2025'},{('yes', 'no')[i % 2]}" for i in range(80)), ("--target", "kept")),
     ("Did you mean kept?", "\n".join(rows()), ("--target", "kpet")),
     ("--target COLUMN", "\n".join(rows()), ()),
 ])

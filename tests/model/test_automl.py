@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fashion_mlops.automl import choose, contest, stratified_folds, stratified_rows, usable, weigh_pipelines
+from fashion_mlops.automl import choose, contest, usable, weigh_pipelines
 from fashion_mlops.core import WorkflowError
 from fashion_mlops.families import families
+from fashion_mlops.folds import make_folds, stratified_rows
 from fashion_mlops.leaderboard import leaderboard, row_gains, scored
 from fashion_mlops.tpot_search import pareto_front, search_pipelines, searchable_rows
 
@@ -26,7 +27,7 @@ def run(points, kinds, names=None, n_folds=3, minutes=0.0, kind="image"):
     points, names, notes = usable(points, kinds, names or [f"f{i}" for i in range(points.shape[1])], n_folds)
     (judged,), classes = stratified_rows(kinds, [len(kinds)], 0), kinds.max() + 1
     models = {name: family.build({"n_estimators": 5} if name in ("random_forest", "gradient_boosting") else {}) for name, family in families(len(names), kind, classes).items()}
-    results, left_out = contest(models, points[judged], kinds[judged], stratified_folds(kinds[judged], n_folds, 0), 2, classes)
+    results, left_out = contest(models, points[judged], kinds[judged], make_folds(kinds[judged], n_folds, 0), 2, classes)
     board = leaderboard([scored(name, name, result, kinds[judged], len(kinds)) for name, result in results.items()])
     gains = {name: row_gains("accuracy", kinds[judged], result["probabilities"]) for name, result in results.items()}
     search = search_pipelines(points, kinds, minutes, 0, 0)

@@ -1,0 +1,206 @@
+"""Laws of every division inside training: rows that belong together stay together, the past answers for the future, and what cannot be divided says so."""
+import numpy as np
+import pandas as pd
+import pytest
+
+from fashion_mlops.automl import cross_validated, weigh_pipelines
+from fashion_mlops.calibration import halves
+from fashion_mlops.columns import Column
+from fashion_mlops.explain import with_shadows
+from fashion_mlops.families import families, fitted, predicted
+from fashion_mlops.features import feature_table, fit_features, pipeline_for, split_table
+from fashion_mlops.folds import NOT_FEATURES, fit_and_ask, fold_numbers, hold_out, judged_in, key_in, make_folds, shuffled_rows, stratified_rows
+from fashion_mlops.kernel_machine import _folds as machine_folds
+from fashion_mlops.metrics import mean_interval, metric_intervals
+from fashion_mlops.model_file import load_model_file, save_model_file
+from fashion_mlops.net_study import TableNetSearch
+from fashion_mlops.pipeline_space import family_of
+from fashion_mlops.predictor import TRUSTED
+from fashion_mlops.samples import Key, Samples, key_of, load_samples, save_samples
+from fashion_mlops.table_net import TableRecipe, TableTrainer
+
+
+def grouped_noise(groups=60, rows=12, seed=0):
+    "Features that tell the groups apart, one label for each group, and nothing that a new group would share."
+    draws, which = np.random.default_rng(seed), np.repeat(np.arange(groups), rows)
+    features = (draws.normal(size=(groups, 6))[which] + 0.1*draws.normal(size=(len(which), 6))).astype(np.float32)
+    return features, draws.integers(0, 2, groups)[which], key_of("group", which)
+
+
+def drifting(rows=2000, seed=0):
+    "Each stretch of fifty hours has a rule of its own, and a feature that tells the hour."
+    draws, hours = np.random.default_rng(seed), np.arange(rows)
+    taste = draws.normal(size=(-(-rows//50), 4))[hours//50]*3
+    features = draws.normal(size=(rows, 4))
+    return np.column_stack([features, hours/50]).astype(np.float32), ((features*taste).sum(1) > 0).astype(int), key_of("time", hours)
+
+
+def cross_validated_accuracy(features, labels, key, family="nearest_neighbours"):
+    folds = make_folds(labels, 3, 0, key)
+    model = families(features.shape[1], "table")[family].build({"n_neighbors": 5} if family == "nearest_neighbours" else {})
+    answers = cross_validated(model, features, labels, folds, 1, 2, key)["probabilities"]
+    return (answers.argmax(1) == labels[judged_in(folds)]).astype(float), key.at(judged_in(folds)).clusters
+
+
+class TestPromises:
+    def test_noise_in_groups_promises_nothing(self):
+        features, labels, key = grouped_noise()
+        right, clusters = cross_validated_accuracy(features, labels, key)
+        mean, low, high = mean_interval(right, clusters=clusters)
+        assert cross_validated_accuracy(features, labels, Key())[0].mean() > 0.95 # the promise that was made
+        assert mean < 0.7 and low < 0.5 < high and high - low > 0.15
+
+    def test_a_drifting_series_promises_what_comes_next(self):
+        features, labels, key = drifting()
+        early = np.arange(700)
+        forward = cross_validated_accuracy(features[early], labels[early], key.at(early))[0].mean()
+        at_random = cross_validated_accuracy(features[early], labels[early], Key())[0].mean()
+        model = families(5, "table")["nearest_neighbours"].build({"n_neighbors": 5}).fit(features[early], labels[early])
+        later = (model.predict(features[700:]) == labels[700:]).mean()
+        assert at_random - later > 0.15 and abs(forward - later) < 0.1
+
+    def test_a_signal_that_groups_share_is_still_seen(self):
+        features, _, key = grouped_noise()
+        labels = (features[:, 0] > 0).astype(int)
+        assert cross_validated_accuracy(features, labels, key, "logistic_regression")[0].mean() > 0.85
+
+
+GROUPS = {"sixty": np.repeat(np.arange(60), 6), "two": np.repeat([0, 1], 180), "a giant": np.r_[np.zeros(300, int), np.arange(1, 61)], "each row": np.arange(360),
+          "some without": np.where(np.arange(360) % 5 == 0, -1, np.arange(360)//10), "three": np.arange(360) % 3}
+
+
+class TestNoRowOfAGroupOnBothSides:
+    @pytest.mark.parametrize("name", GROUPS)
+    def test_everywhere(self, name):
+        key, labels = Key("group", GROUPS[name]), np.random.default_rng(1).integers(0, 3, 360)
+        groups = key.groups
+        def apart(*parts): assert not set(groups[parts[0]]) & set(groups[parts[1]]) and all(len(part) for part in parts)
+        for fit, judge in make_folds(labels, 3, 0, key): apart(fit, judge)
+        held = hold_out(labels, 36, 0, key)
+        apart(held, np.setdiff1d(np.arange(360), held))
+        apart(*fit_and_ask(labels, 200, 60, 0, key))
+        apart(*stratified_rows(labels, [90, 60], 0, key))
+        first = halves(labels, 0, key)
+        apart(np.flatnonzero(first), np.flatnonzero(~first))
+        assert pd.Series(fold_numbers(360, 5, 0, key)).groupby(groups).nunique().max() == 1
+        for fit, judge in machine_folds(labels, 3, 0, key): apart(fit, judge)
+        trainer = TableTrainer(TableRecipe(epochs=1, width=8, members=2), np.c_[groups, groups].astype(np.float32), labels, 3, key=key)
+        assert not set(trainer.x[:, 0].tolist()) & set(trainer.held_x[:, 0].tolist())
+        study = TableNetSearch((groups[:, None], labels), (groups[:, None], labels), 3, rows=100, key=key)
+        assert not set(study.fit[0][:, 0]) & set(study.judge[0][:, 0]) and len(study.fit[2].codes) == len(study.fit[1])
+
+    @pytest.mark.parametrize("moments", [np.arange(360), np.arange(360)//40, np.random.default_rng(0).integers(0, 100, 360)])
+    def test_the_past_answers_for_the_future(self, moments):
+        key, labels = key_of("time", moments), np.random.default_rng(1).integers(0, 3, 360)
+        def before(past, future): assert len(past) and len(future) and key.codes[past].max() < key.codes[future].min()
+        for fit, judge in make_folds(labels, 3, 0, key): before(fit, judge)
+        held = hold_out(labels, 36, 0, key)
+        before(np.setdiff1d(np.arange(360), held), held)
+        before(*fit_and_ask(labels, 200, 60, 0, key))
+        parts = stratified_rows(labels, [90, 60], 0, key)
+        assert not set(key.codes[parts[0]]) & set(key.codes[parts[1]])
+        assert (np.diff(fold_numbers(360, 10, 0, key)[np.argsort(key.codes, kind="stable")]) >= 0).all()
+
+    def test_shuffled_rows_are_divided_as_soundly(self):
+        features, labels, key = grouped_noise()
+        order = np.random.default_rng(3).permutation(len(labels))
+        for fit, judge in make_folds(labels[order], 3, 0, key.at(order)): assert not set(key.codes[order][fit]) & set(key.codes[order][judge])
+
+    def test_what_cannot_be_divided_says_so(self):
+        labels = np.repeat([0, 1], 30)
+        for key in (Key("group", np.zeros(60, int)), Key("group", labels), Key("time", np.zeros(60, int)), Key("time", labels)):
+            folds = make_folds(labels, 3, 0, key)
+            assert len(folds) == 3 and "at random, because no division" in folds.words and "say nothing about" in folds.words
+            assert len(hold_out(labels, 6, 0, key)) and all(len(part) for part in fit_and_ask(labels, 30, 10, 0, key))
+        assert "3 were wished" not in make_folds(np.tile([0, 1], 30), 2, 0, Key("group", labels)).words
+        assert "3 were wished; 2 groups" in make_folds(np.tile([0, 1], 30), 3, 0, Key("group", labels)).words
+
+    def test_without_a_key_nothing_has_changed(self):
+        from sklearn.model_selection import StratifiedKFold
+        labels = np.random.default_rng(1).integers(0, 3, 100)
+        old = list(StratifiedKFold(3, shuffle=True, random_state=5).split(labels, labels))
+        assert all((a[0] == b[0]).all() and (a[1] == b[1]).all() for a, b in zip(make_folds(labels, 3, 5), old))
+
+
+def visits(rows=240):
+    "A table of patients, in the form of samples that are split by patient."
+    draws, who = np.random.default_rng(0), np.arange(rows)//8
+    table = pd.DataFrame({"age": draws.normal(size=rows), "doctor": pd.Categorical([f"doctor {i}" for i in who])})
+    columns = [Column("age", "numeric"), Column("doctor", "category")]
+    return Samples(table, draws.integers(0, 2, rows//8)[who].astype(np.uint8), np.repeat(np.uint8([0, 1, 2]), [160, 40, 40]), ["well", "ill"], "visits", "table",
+                   columns=columns, key=key_of("group", [f"p{i}" for i in who]))
+
+
+class TestTheKeyTravels:
+    def test_to_the_disk_and_the_feature_table_but_into_no_feature(self, tmp_path):
+        samples = visits()
+        opened = load_samples(save_samples(samples, tmp_path/"samples"))
+        assert opened.key.by == "group" and (opened.key.codes == samples.key.codes).all()
+        pipeline = pipeline_for(opened)
+        table = feature_table(pipeline, opened, fit_features(pipeline, opened))
+        assert (key_in(table).codes == samples.key.codes).all()
+        names = split_table(table, "train")[2]
+        assert not set(names) & set(NOT_FEATURES) and len(names) == table.shape[1] - 4
+
+    def test_into_the_encodings_by_target(self):
+        samples = visits()
+        pipeline = pipeline_for(samples)
+        values = pd.DataFrame(fit_features(pipeline, samples), columns=pipeline.get_feature_names_out())
+        labels = samples.labels[samples.rows("train")]
+        assert abs(np.corrcoef(values["category_doctor_target"], labels)[0, 1]) < 0.4 # a doctor sees one patient, whose label must not come back
+        alone = Samples(**{**samples.__dict__, "key": Key()})
+        pipeline = pipeline_for(alone)
+        values = pd.DataFrame(fit_features(pipeline, alone), columns=pipeline.get_feature_names_out())
+        assert np.corrcoef(values["category_doctor_target"], labels)[0, 1] > 0.9
+
+    def test_into_the_shadows(self):
+        features, _, key = grouped_noise()
+        wide = with_shadows(features, 3, 0, key)[:, 6:]
+        within = pd.DataFrame(wide).groupby(key.codes).std().mean().mean()
+        assert within < 0.2 < 0.8 < pd.DataFrame(with_shadows(features, 3, 0)[:, 6:]).groupby(key.codes).std().mean().mean()
+        turned = shuffled_rows(100, np.random.default_rng(0), key_of("time", np.arange(100)))
+        assert (np.diff(turned) % 100 == 1).all() and turned[0] != 0
+
+
+class TestIntervals:
+    def test_groups_cover_where_rows_do_not(self):
+        inside = {"rows": 0, "groups": 0}
+        for seed in range(40):
+            draws = np.random.default_rng(seed)
+            which = np.repeat(np.arange(15), draws.integers(5, 40, 15))
+            right = (draws.uniform(size=15) < 0.6)[which].astype(float)
+            for name, clusters in (("rows", None), ("groups", which)):
+                _, low, high = mean_interval(right, seed, 200, clusters)
+                inside[name] += low <= 0.6 <= high
+        assert inside["groups"] >= 36 and inside["rows"] < 27
+
+    def test_one_group_leaves_everything_open(self):
+        labels, answers = np.array([0, 1, 1, 0]), np.tile([0.4, 0.6], (4, 1))
+        found = metric_intervals(labels, answers, clusters=np.zeros(4))
+        assert found["accuracy"] == (0, 1) and found["log_loss"][0] == 0
+
+
+class TestPipelinesGoOn:
+    @pytest.mark.parametrize("transformation, shape", [("PCA", {"n_components": 4}), ("selection", {"percentile": 50.0})])
+    @pytest.mark.parametrize("family", ["svm", "gradient_boosting"])
+    def test_a_transformed_candidate_is_stored_and_opened(self, tmp_path, transformation, shape, family):
+        features, labels, _ = grouped_noise()
+        choice = {"family": family, "transformation": transformation, "shape": shape}
+        model = fitted(family_of(choice, 6, "table").build({"landmarks": 20} if family == "svm" else {}), features, labels)
+        again = load_model_file(save_model_file(model, tmp_path/"estimator.skops"), TRUSTED, "07_training")
+        np.testing.assert_allclose(predicted(again, features[:9], 2), predicted(model, features[:9], 2))
+
+    def test_few_rows_bend_the_shape_and_weights_reach_the_last_step(self):
+        features, labels, _ = grouped_noise()
+        chosen = family_of({"family": "svm", "transformation": "PCA", "shape": {"n_components": 6}}, 6, "table")
+        assert predicted(fitted(chosen.build({"landmarks": 4}), features[::200], np.arange(4) % 2), features, 2).shape == (720, 2)
+        weighed = fitted(chosen.build({"landmarks": 20}), features, labels, weights=np.where(labels == 1, 50.0, 1.0))
+        assert predicted(weighed, features, 2)[:, 1].mean() > labels.mean() + 0.1
+
+    def test_a_pipeline_with_a_transformation_wins(self):
+        line = {"family": "svm", "title": "SVM (RBF)", "accuracy": 0.6, "accuracy_low": 0.5, "accuracy_high": 0.7, "log_loss": 0.6, "full_fit_seconds": 1.0}
+        board = pd.DataFrame([line | {"family": "tpot", "title": "TPOT: PCA, then SVM (RBF)", "accuracy": 0.9}, line])
+        gains = {"tpot": np.ones(50), "svm": (np.arange(50) % 5 < 3).astype(float)}
+        found = {"family": "svm", "transformation": "PCA", "shape": {"n_components": 3}, "parameters": {"C": 3.0}}
+        choice = weigh_pipelines({"family": "svm", "reason": "", "parameters": {}}, {"tpot": found}, board, gains, 60)
+        assert choice["transformation"] == "PCA" and choice["shape"] == {"n_components": 3} and "the transformation goes on with it: it wins" in choice["reason"]

@@ -131,8 +131,12 @@ def _date_in_digits(name: str, values) -> Guess | None:
     "A date written as eight digits, when a word of the name says that it is one."
     import pyarrow.compute as pc
     words = as_words(values).drop_null()
-    if not set(name_words(name)) & DATES or not pc.all(pc.match_substring_regex(words, r"^(1[6-9]|2\d)\d{6}$")).as_py(): return None
-    return Guess(Column(name, "datetime", format="%Y%m%d")) if as_moments(words, "%Y%m%d").notna().all() else None
+    if not set(name_words(name)) & DATES or not len(words): return None
+    dates = pc.match_substring_regex(words, r"^(1[6-9]|2\d)\d{6}$")
+    odd = words.filter(pc.invert(dates)).unique().to_pylist()
+    if not set(odd) <= {"0", "00000000", "99991231", "99999999", "99990101"} or len(odd) == len(words): return None
+    if not as_moments(words.filter(dates), "%Y%m%d").notna().all(): return None
+    return less_sentinels(Guess(Column(name, "datetime", format="%Y%m%d")), as_words(values), odd)
 
 # %% ../nbs/00l_column_types.ipynb #cf55ff55
 def _told(guess: Guess, values, also: tuple[str, ...], missing: tuple[str, ...] | None) -> Guess:
@@ -170,7 +174,7 @@ def as_said(
         own = said.get("decimal") or style_of(without_marks(values, column, also), decimal).decimal
         column = replace(column, decimal=own if own != decimal else "")
     converted(values, column, decimal, also)
-    return replace(guess, column=column, doubts=[])
+    return _told(Guess(column), values, also, None)
 
 # %% ../nbs/00l_column_types.ipynb #42254dd7
 def guess_columns(

@@ -65,6 +65,7 @@ def header_of(
     if not rows: raise WorkflowError(f"{path.name} has a header and no rows. Add rows, or name another file.")
     wide = [row for row in rows if len(row) == len(first) + 1]
     if len(wide) > len(rows)/2: first = [*first, ""] if not any(row[-1].strip() for row in wide) else ["", *first]
+    elif not first[-1].strip() and sum(len(row) == len(first) - 1 for row in rows) > len(rows)/2: first = first[:-1]
     return _different([" ".join(name.split()).lstrip("# ") for name in first]), first
 
 # %% ../nbs/00k_table_files.ipynb #ae0bd305

@@ -141,7 +141,7 @@ def header_line(
         if fields[0].startswith("#"):
             if len(fields) == width > 1 and below and looks_like_data(below[0], below[1:]): return line
             continue
-        if _names_rows(fields, width, below): return line
+        if _names_rows(fields, width, below) or len(fields) == width + 1 > 2 and not fields[-1].strip() and not looks_like_data(fields, below): return line
         if len(fields) != width or (width > 2 and sum(bool(field.strip()) for field in fields) < 2): continue
         return 0 if below and looks_like_data(fields, below) else line
     return 1

@@ -329,10 +329,13 @@ def check(args) -> int: # exit code
 
 # %% ../nbs/12k_dataset_commands.ipynb #4b695e9a
 def remove(args) -> int: # exit code
-    "Remove the dataset file; the data themselves, and what runs have written, stay."
+    "Remove the dataset file and what was learnt to expect of its columns; the data themselves, and what runs have written, stay."
     path = _file_of(args.name)
-    path.unlink()
-    print(f"{_stored(path)} is removed. The data lie where they were; what runs have written goes with: fashion-mlops clean --dataset {args.name} --yes")
+    base = path.parents[2] # project or home
+    expectations = [place for place in (base/"data"/"expectations"/path.name, home()/"data"/"expectations"/path.name) if place.is_file()]
+    for each in dict.fromkeys([path, *expectations]): each.unlink()
+    print("".join(f"{_stored(each)} is removed.\n" for each in dict.fromkeys([path, *expectations]))
+          + f"The data lie where they were; what runs have written goes with: fashion-mlops clean --dataset {args.name} --yes")
     return 0
 
 # %% ../nbs/12k_dataset_commands.ipynb #a148b952

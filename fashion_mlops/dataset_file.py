@@ -7,6 +7,7 @@ __all__ = ['DatasetFile', 'dataset_files', 'read_dataset_file', 'described', 'wr
            'watched_paths', 'target_codes', 'load_dataset']
 
 # %% ../nbs/00n_dataset_file.ipynb #61f53058
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -151,7 +152,7 @@ def source_paths(
 ) -> list[Path]: # files or folders, which exist
     "Where its files lie; raise `WorkflowError` when they do not."
     if about.published: return [_published(about)]
-    path = Path(about.path).expanduser()
+    path = Path(os.path.expanduser(about.path))
     places = [path] if path.is_absolute() else [base/path for base in dict.fromkeys((project_root(), home()))]
     found, where = next((place for place in places if place.exists()), None), f"data/datasets/{about.name}.yaml"
     if found is None: raise WorkflowError(f"{about.path}, the source of the dataset {about.name}, is not there. Put it back, or correct `path` in {where}.")

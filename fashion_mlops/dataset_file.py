@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from .columns import NUMBERS, Column
 from .contract import nearest
 from .core import WorkflowError, atomic_path, home, project_root
-from .dataset_schema import Columns, Costs, Images, Name, Part, Published, Rule, Split, Target, Word, read_words, sound
+from .dataset_schema import Columns, Costs, Format, Images, Name, Part, Published, Rule, Split, Target, Word, read_words, sound
 from .table_files import TableFormat
 
 # %% ../nbs/00n_dataset_file.ipynb #56bbe029
@@ -30,7 +30,7 @@ class DatasetFile(Part):
     published: Published | None = Field(None, description="a mapping: where the file is published", examples=["published: {folders: [quakes], md5: {quakes.csv: 180096329399ac0eac582df774172c46}}"])
     origin: str = Field("", description="words: where the data come from")
     licence: str = Field("", description="words")
-    format: TableFormat = Field(TableFormat(), description="a mapping: how a delimited file is written", examples=["format: {delimiter: ;}"])
+    format: Format = Field(TableFormat(), description="a mapping: how a delimited file is written", examples=["format: {delimiter: ;}"])
     target: Target = Field(Target(), description="a mapping", examples=["target: {column: kept, classes: [no, yes]}", "target: {column: price, at_least: 500000, classes: [cheap, dear]}"])
     rows: list[Rule] = Field([], description="a list of rules that rows have to meet", examples=["rows: [{column: type, is: earthquake}]"])
     split: Split = Field(Split(), description="a mapping", examples=["split: {by: time, column: when}"])

@@ -207,7 +207,7 @@ def tried(
     samples = samples_of(entry, entry.load(), valid_size=0.1, seed=42, test_size=0.2) # as 01_data does it by default
     train = samples.rows("train")
     labels = np.asarray(samples.labels)[train]
-    return samples, suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows) if about.kind == "table" else []
+    return samples, suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows, key=samples.key.at(train)) if about.kind == "table" else []
 
 # %% ../nbs/12k_dataset_commands.ipynb #23d09b12
 def add(args) -> int: # exit code

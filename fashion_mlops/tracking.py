@@ -26,6 +26,8 @@ class TrackingError(WorkflowError):
 def tracking_uri() -> str: # such as `sqlite:////home/me/project/mlflow.db`
     "The MLflow store: `MLFLOW_TRACKING_URI` when set, else a SQLite file at the project's home."
     uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri and re.search(r"%[0-9a-fA-F]{2}|\?", str(home())):
+        raise TrackingError(f"An address of a SQLite store cannot hold {str(home())!r}: it has a ? or a % in it. Rename the folder, or set MLFLOW_TRACKING_URI.")
     if not uri: return f"sqlite:///{home()/'mlflow.db'}"
     if match := re.fullmatch(r"(sqlite[+\w]*:///)([^/:?][^?]*)(\?.*)?", uri): # relative: made absolute once, for whoever is started from here
         uri = os.environ["MLFLOW_TRACKING_URI"] = match[1] + str(Path(match[2]).resolve()) + (match[3] or "")

@@ -7,11 +7,7 @@ __all__ = ['TARGET_NAMES', 'MOST_CLASSES', 'FEW', 'dataset_name', 'target_column
            'tried', 'add', 'listed', 'list_datasets', 'show', 'check', 'remove', 'add_parser']
 
 # %% ../nbs/12k_dataset_commands.ipynb #b0e8eeea
-<<<<<<< HEAD
-import re, shlex, unicodedata
-=======
-import os, re, unicodedata
->>>>>>> main
+import os, re, shlex, unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -253,12 +249,8 @@ def add(args) -> int: # exit code
     samples, suspected = tried(about)
     if layout: doubts += _image_doubts(samples)
     doubts += samples.about.get("notes", [])
-<<<<<<< HEAD
-    doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: --leave-out {shlex.quote(each['column'])}" for each in suspected]
-=======
     doubts += [f"{_stored(each)} says what to expect of the columns, and was written for the data as they were. Delete it to have it written anew." for each in _expectations(name)]
-    doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: in the dataset file, {each['column']}: {{type: …, leave_out: why}}" for each in suspected]
->>>>>>> main
+    doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: --leave-out {shlex.quote(each['column'])}" for each in suspected]
     written = write_dataset_file(about)
     print("\n".join([*_said(about, samples), "", *(f"? {doubt}" for doubt in doubts), *([""]*bool(doubts)), f"Written: {_stored(written)}. Correct it there, or say it with the options above and --replace; then: make all DATASET={name}"]))
     return 0

@@ -61,7 +61,7 @@ def _end_kernels(contexts: list[Path]):
 # %% ../nbs/12e_runner.ipynb #51ced9b8
 def _put_away():
     "Remove what dead processes left: kernels, sockets, and whatever was not published."
-    contexts = [path.resolve() for path in (home()/"data"/".run").glob("*.json")]
+    contexts = list((home()/"data"/".run").glob("*.json"))
     if contexts: _end_kernels(contexts)
     for context in contexts:
         if sockets := read_memory(context).get("sockets"): shutil.rmtree(sockets, ignore_errors=True)

@@ -311,7 +311,9 @@ def run_stage(
         manifest = read_manifest(run.dataset, stage.name)
         finished = bool(manifest) and manifest["token"] == context.stem
         if not watch.error and not finished: watch.error = "the notebook ended without stage.finish(…) in its last cell"
-        if watch.error: _settle_failure(run, stage, watch, executed)
+        if watch.error:
+            _sweep(run, stage, context) # what was half written may be what filled the disk
+            _settle_failure(run, stage, watch, executed)
         else: _settle_success(run, stage, executed, manifest | {"peak": watch.peak}, background)
     finally: _sweep(run, stage, context)
     return Result(stage.name, "failed" if watch.error else "done", state.reasons, watch.seconds, watch.peak,

@@ -7,7 +7,7 @@ __all__ = ['TARGET_NAMES', 'MOST_CLASSES', 'FEW', 'dataset_name', 'target_column
            'tried', 'add', 'listed', 'list_datasets', 'show', 'check', 'remove', 'add_parser']
 
 # %% ../nbs/12k_dataset_commands.ipynb #b0e8eeea
-import os, re, unicodedata
+import os, re, shlex, unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -250,7 +250,7 @@ def add(args) -> int: # exit code
     if layout: doubts += _image_doubts(samples)
     doubts += samples.about.get("notes", [])
     doubts += [f"{_stored(each)} says what to expect of the columns, and was written for the data as they were. Delete it to have it written anew." for each in _expectations(name)]
-    doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: in the dataset file, {each['column']}: {{type: …, leave_out: why}}" for each in suspected]
+    doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: --leave-out {shlex.quote(each['column'])}" for each in suspected]
     written = write_dataset_file(about)
     print("\n".join([*_said(about, samples), "", *(f"? {doubt}" for doubt in doubts), *([""]*bool(doubts)), f"Written: {_stored(written)}. Correct it there, or say it with the options above and --replace; then: make all DATASET={name}"]))
     return 0
@@ -359,8 +359,10 @@ def add_parser(commands):
     "`dataset` and what it can do, below the parser of the command line."
     from argparse import RawDescriptionHelpFormatter
     top = commands.add_parser("dataset", help="your own data: add, list, show, check, remove", description="Tables and pictures of your own, through the same notebooks.").add_subparsers(metavar="ACTION", required=True)
-    p = top.add_parser("add", help="look at a file or folder and write a dataset file", description=add.__doc__, formatter_class=RawDescriptionHelpFormatter, epilog="examples:\n  fashion-mlops dataset add orders.csv --target returned\n"
-                       "  fashion-mlops dataset add houses.parquet --target price --at-least 500000\n  fashion-mlops dataset add photos/          # a folder for each class, or train, valid and test")
+    p = top.add_parser("add", help="look at a file or folder and write a dataset file", description=f"{add.__doc__}\nLines that begin with ? are assumptions; most name the option that corrects them.", formatter_class=RawDescriptionHelpFormatter, epilog="examples:\n  fashion-mlops dataset add orders.csv --target returned\n"
+                       "  fashion-mlops dataset add houses.parquet --target price --at-least 500000\n  fashion-mlops dataset add photos/          # a folder for each class, or train, valid and test\n"
+                       "\nwhere a table was read wrongly, say it and write the file anew:\n  fashion-mlops dataset add sold.csv --target sold --replace --encoding cp1251 --decimal weight=,\n"
+                       "  fashion-mlops dataset add people.csv --target left --replace --missing income=-999 --type zip=category --leave-out name")
     p.add_argument("source", metavar="SOURCE", help="CSV, TSV or parquet; .npz; a folder of pictures or IDX files; a CSV with paths of pictures")
     p.add_argument("--name", metavar="NAME", help="of the dataset (default: that of the file)")
     p.add_argument("--replace", action="store_true", help="write the dataset file anew when there is one of that name")

@@ -51,6 +51,7 @@ nbdev-test: setup ## every notebook with its defaults, in a home of its own; the
 check: setup ## notebooks, library, README and lock in sync? calls and names that can be right? changes nothing
 	@$(PYTHON) -m fashion_mlops.sync --check
 	@$(PYTHON) -m fashion_mlops.static_check
+	@$(PYTHON) -m fashion_mlops.name_check
 
 export: setup ## write library and README from the notebooks
 	@$(PYTHON) -m fashion_mlops.sync

@@ -50,8 +50,18 @@ def _by_values(name: str, values, thin, words, decimal: str) -> Guess:
         if found := look_of_dates(name, as_words(thin)): return found
         share = style_of(as_words(thin), decimal).share
     guess = look_of_words(name, as_words(words), as_words(thin), len(values))
+    if unit := _unit(as_words(thin)): return replace(guess, doubts=[*guess.doubts, f"{name}: numbers with the unit {unit!r} are words here; taken as {guess.column.type}. To use them as amounts, write the unit into the name and not into the values"])
     if share < 0.05 or not guess.column.use: return guess
     return replace(guess, doubts=[*guess.doubts, f"{name}: {share:.0%} of its different values are numbers and the rest is not; taken as {guess.column.type}"])
+
+# %% ../nbs/00l_column_types.ipynb #7dd85c8d
+def _unit(words) -> str:
+    "The word that stands behind every number; empty when these are no numbers with a unit."
+    import pyarrow.compute as pc
+    there = words.drop_null()
+    if not len(there) or not pc.all(pc.match_substring_regex(there, r"^[+-]?\d[\d.,]* ?[a-zA-Zµ°Ω/²³]{1,8}$")).as_py(): return ""
+    units = pc.replace_substring_regex(there, r"^[+-]?\d[\d.,]* ?", "").unique().to_pylist()
+    return units[0] if len(units) <= 3 else ""
 
 # %% ../nbs/00l_column_types.ipynb #504518f7
 def _long_integers(name: str, thin) -> Guess | None:
@@ -74,17 +84,19 @@ def _held(name: str, values) -> Guess:
     if len(outside) > 20: return Guess(Column(name, "text", False, "many of its dates lie before 1678 or after 2262, which moments cannot hold; give the year as a number"))
     return less_sentinels(Guess(Column(name, "datetime")), values, outside)
 
-# %% ../nbs/00l_column_types.ipynb #ed2ca668
+# %% ../nbs/00l_column_types.ipynb #15c7d23b
 def _amount(name: str, thin, decimal: str) -> Guess | None:
     "A column of numbers, with a few words declared as missing; nothing when these are none."
+    import pyarrow.compute as pc
     style = style_of(thin, decimal) if is_text(thin.type) else Style(decimal, 1, True, "")
+    if not style.share: return None
     numbers = as_numbers(thin, style.decimal)
-    odd = [word for word, number in zip(as_words(thin).to_pylist(), numbers.to_pylist()) if number is None and word is not None] if numbers.null_count > thin.null_count else []
+    odd = as_words(thin.filter(pc.and_(thin.is_valid(), numbers.is_null()))).to_pylist()
     if odd and not _few(odd, numbers): return None
     if not odd and (date := _date_in_digits(name, thin)): return date
     marks = [*sorted(set(odd)), *out_of_reach(numbers, thin)]
     kept = without_marks(thin, Column(name, "numeric", missing=tuple(marks)))
-    guess = look_of_numbers(name, as_numbers(kept, style.decimal), kept, len(thin))
+    guess = look_of_numbers(name, as_numbers(kept, style.decimal) if marks else numbers, kept, len(thin))
     if guess.column.type not in ("numeric", "boolean"): return guess
     if marks:
         doubt = f"{name}: {', '.join(repr(word[:30]) for word in marks[:4])} among numbers ({kept.null_count - thin.null_count:,} of {len(thin):,} rows) taken for a missing value. To keep it as a word: {option('--type', name, 'category')}"
@@ -119,8 +131,12 @@ def _date_in_digits(name: str, values) -> Guess | None:
     "A date written as eight digits, when a word of the name says that it is one."
     import pyarrow.compute as pc
     words = as_words(values).drop_null()
-    if not set(name_words(name)) & DATES or not pc.all(pc.match_substring_regex(words, r"^(1[6-9]|2\d)\d{6}$")).as_py(): return None
-    return Guess(Column(name, "datetime", format="%Y%m%d")) if as_moments(words, "%Y%m%d").notna().all() else None
+    if not set(name_words(name)) & DATES or not len(words): return None
+    dates = pc.match_substring_regex(words, r"^(1[6-9]|2\d)\d{6}$")
+    odd = words.filter(pc.invert(dates)).unique().to_pylist()
+    if not set(odd) <= {"0", "00000000", "99991231", "99999999", "99990101"} or len(odd) == len(words): return None
+    if not as_moments(words.filter(dates), "%Y%m%d").notna().all(): return None
+    return less_sentinels(Guess(Column(name, "datetime", format="%Y%m%d")), as_words(values), odd)
 
 # %% ../nbs/00l_column_types.ipynb #cf55ff55
 def _told(guess: Guess, values, also: tuple[str, ...], missing: tuple[str, ...] | None) -> Guess:
@@ -148,6 +164,8 @@ def as_said(
     "A guess, corrected by what the user says."
     name = guess.column.name
     type = said.get("type") or ("datetime" if "format" in said else "ordinal" if "levels" in said else "numeric" if "decimal" in said else guess.column.type)
+    if type == "ordinal" and not (said.get("levels") or guess.column.levels):
+        raise WorkflowError(f"Column {name!r} is to be ordered, and its grades are not known. Name them, lowest first: {option('--levels', name, 'LOW,MIDDLE,HIGH')}")
     column = Column(name, type, missing=guess.column.missing if type == guess.column.type else said.get("missing"), levels=said.get("levels", guess.column.levels if type == "ordinal" else ()))
     if type == "datetime":
         found = format_of(as_words(without_marks(values, column, also)).drop_null().unique().to_pylist()) or {}
@@ -156,7 +174,7 @@ def as_said(
         own = said.get("decimal") or style_of(without_marks(values, column, also), decimal).decimal
         column = replace(column, decimal=own if own != decimal else "")
     converted(values, column, decimal, also)
-    return replace(guess, column=column, doubts=[])
+    return _told(Guess(column), values, also, None)
 
 # %% ../nbs/00l_column_types.ipynb #42254dd7
 def guess_columns(
@@ -174,7 +192,7 @@ def guess_columns(
         if set(own) - {"missing"}: guess = as_said(guess, values, own, decimal, also)
         else: guess = _read_as_guessed(guess, values, decimal, also)
         guesses.append(_unnamed(guess, values, name == table.column_names[0]) if name in unnamed else guess)
-    return _less_twins(table, _places(table, guesses, set(said)))
+    return _less_twins(table, _places(table, guesses, set(said), decimal))
 
 # %% ../nbs/00l_column_types.ipynb #061c2959
 def _read_as_guessed(guess: Guess, values, decimal: str, also: tuple[str, ...]) -> Guess:
@@ -193,8 +211,8 @@ def _unnamed(guess: Guess, values, first: bool) -> Guess:
     if first and different == len(values): return Guess(replace(column, type="identifier", use=False, reason="it has no name in the file and is another one in each row: a row name, as DataFrame.to_csv and R write it"))
     return replace(guess, doubts=[*guess.doubts, f"{column.name} has no name in the file. Give it one there, or leave it out with --leave-out {column.name}"]) if column.use else guess
 
-# %% ../nbs/00l_column_types.ipynb #b6ed8f64
-def _places(table, guesses: list[Guess], said: set[str]) -> list[Guess]:
+# %% ../nbs/00l_column_types.ipynb #ee3d19b0
+def _places(table, guesses: list[Guess], said: set[str], decimal: str) -> list[Guess]:
     "The guesses, with pairs of latitude and longitude by whole words and range."
     kinds = {"lat": "latitude", "latitude": "latitude", "lon": "longitude", "lng": "longitude", "long": "longitude", "longitude": "longitude"}
     found = {}
@@ -203,14 +221,14 @@ def _places(table, guesses: list[Guess], said: set[str]) -> list[Guess]:
         where = [i for i, word in enumerate(words) if word in kinds]
         if column.type == "numeric" and column.use and len(where) == 1 and column.name not in said:
             kind = kinds[words[where[0]]]
-            if _on_globe(table.column(column.name).combine_chunks(), column, 90 if kind == "latitude" else 180): found[(kind, *words[:where[0]], "", *words[where[0] + 1:])] = column.name
+            if _on_globe(table.column(column.name).combine_chunks(), column, decimal, 90 if kind == "latitude" else 180): found[(kind, *words[:where[0]], "", *words[where[0] + 1:])] = column.name
     pairs = {name: kind for (kind, *rest), name in found.items() if ({"latitude": "longitude", "longitude": "latitude"}[kind], *rest) in found}
     return [replace(guess, column=replace(guess.column, type=pairs[guess.column.name])) if guess.column.name in pairs else guess for guess in guesses]
 
-# %% ../nbs/00l_column_types.ipynb #2aba2bb6
-def _on_globe(values, column: Column, limit: float) -> bool:
+# %% ../nbs/00l_column_types.ipynb #a1fedd3f
+def _on_globe(values, column: Column, decimal: str, limit: float) -> bool:
     "Whether numbers could be degrees: within the limit, many, and not all whole."
-    numbers = as_numbers(without_marks(values, column), column.decimal or ".").drop_null().to_numpy()
+    numbers = as_numbers(without_marks(values, column), column.decimal or decimal).drop_null().to_numpy()
     return len(np.unique(numbers)) > 10 and np.abs(numbers).max() <= limit and bool((numbers != np.round(numbers)).any())
 
 # %% ../nbs/00l_column_types.ipynb #8f8029bf

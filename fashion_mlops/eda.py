@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['between_classes', 'chance_gap', 'statistics_summary', 'smaller', 'project', 'grey_levels_apart', 'nearest_rows',
            'neighbours_across', 'duplicate_counts', 'hardest_pairs', 'map_of', 'same_class_nearby', 'image_rows',
-           'heat_map', 'name_places', 'draw_map', 'draw_balance', 'report_workers', 'write_profile',
-           'write_comparisons']
+           'heat_map', 'name_places', 'draw_map', 'draw_balance', 'report_workers', 'write_profile', 'write_comparison']
 
 # %% ../nbs/03_eda.ipynb #1d56b063
 import os, sys
@@ -16,6 +15,8 @@ import numpy as np
 
 from .data import Samples
 from .markup import as_plot_text
+from .picture_text import formulas_off
+from .tool_words import for_tool, table_for_tool, tool_names, write_page
 
 # %% ../nbs/03_eda.ipynb #fdc14a10
 def between_classes(
@@ -324,19 +325,38 @@ def write_profile(
     "Profile a table with ydata-profiling into one file that needs no network."
     os.environ["YDATA_PROFILING_NO_ANALYTICS"] = "true" # else it reports each use to its maker, and waits for the answer
     from ydata_profiling import ProfileReport
-    report = ProfileReport(table, title=title, minimal=not full, progress_bar=False, variables={"descriptions": descriptions},
+    formulas_off()
+    meanings = {name: for_tool(descriptions[column]) for column, name in tool_names(list(table)).items() if column in descriptions}
+    report = ProfileReport(table_for_tool(table), title=for_tool(title), minimal=not full, progress_bar=False, variables={"descriptions": meanings},
                            interactions={"continuous": False, "targets": []}, html={"inline": True, "use_local_assets": True})
-    report.to_file(path, silent=True)
+    write_page(path, report.to_html())
     return len(table)
 
+# %% ../nbs/03_eda.ipynb #b0b1dfc5
+def _sweetviz_types(table):
+    "What Sweetviz has to take each column for, in both of the tables that it compares."
+    import pandas as pd
+    from sweetviz import FeatureConfig
+    numbers = [name for name in table if pd.api.types.is_numeric_dtype(table[name]) and not pd.api.types.is_bool_dtype(table[name])]
+    texts = [name for name in table if table[name].dtype == object and table[name].nunique() > 50]
+    return FeatureConfig(force_num=numbers, force_text=texts, force_cat=[name for name in table if name not in {*numbers, *texts}])
+
 # %% ../nbs/03_eda.ipynb #e0cc0e3e
-def write_comparisons(
-    comparisons: list[tuple] # of first table, second table, what to call the two, HTML file to write
-) -> list[tuple[int, int]]: # rows that were compared
-    "Compare tables with the same columns, two by two, with Sweetviz; each file needs no network."
+def write_comparison(
+    first, # a pandas DataFrame
+    second, # another with the same columns
+    names: tuple[str, str], # what to call the two
+    path: Path # HTML file to write
+) -> tuple[int, int]: # rows that were compared
+    "Compare two tables with Sweetviz; the file needs no network."
+    from unittest.mock import patch
+    import pandas as pd
     import sweetviz
+    formulas_off()
     sweetviz.config_parser.set("General", "default_verbosity", "off")
-    for first, second, names, path in comparisons:
-        report = sweetviz.compare([first, names[0]], [second, names[1]], pairwise_analysis="on")
+    both = table_for_tool(pd.concat([first, second], ignore_index=True))
+    with patch.object(np, "seterr", lambda **_: np.geterr()): # Sweetviz wants an exception for each number that is too small, too
+        report = sweetviz.compare([both.iloc[:len(first)], for_tool(names[0])], [both.iloc[len(first):], for_tool(names[1])], feat_cfg=_sweetviz_types(both), pairwise_analysis="on")
         report.show_html(str(path), open_browser=False, layout="vertical", scale=1.0)
-    return [(len(first), len(second)) for first, second, *_ in comparisons]
+    write_page(path, Path(path).read_text(encoding="utf-8"))
+    return len(first), len(second)

@@ -67,12 +67,16 @@ def _allowed(tag: str, attribute: str, value: str) -> str | None:
     return value
 
 # %% ../nbs/00o_markup.ipynb #38d4c551
+_MARKDOWN = re.compile(r"""[^\w\s,;.…()/'%?+-]        # whatever may be a mark
+                           |^[-+.()'%?/]|(?<=\d)[.)]  # what begins a list
+                           |(?<![a-zA-Z0-9])_|_(?![a-zA-Z0-9])""", re.ASCII | re.VERBOSE)
+
 def as_markdown(
     text, # any value
     limit: int = 120 # characters, as in `readable`
 ) -> str: # Markdown that shows it as written
     "A word of the data for Markdown."
-    return re.sub(r"[^\w ,;…]|_", lambda mark: f"&#{ord(mark[0])};" if mark[0].isascii() else mark[0], _set_apart(readable(text, limit)))
+    return _MARKDOWN.sub(lambda mark: f"&#{ord(mark[0])};" if mark[0].isascii() else mark[0], _set_apart(readable(text, limit)))
 
 # %% ../nbs/00o_markup.ipynb #c5727396
 def as_plot_text(

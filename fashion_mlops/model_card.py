@@ -6,6 +6,7 @@
 __all__ = ['model_card']
 
 # %% ../nbs/08b_model_card.ipynb #4d51e3da
+from .markup import as_markdown
 from .metrics import shown
 
 # %% ../nbs/08b_model_card.ipynb #a6df7160
@@ -17,7 +18,7 @@ def _metric_rows(decision: dict) -> str:
 def _class_rows(by_class: list[dict], most: int = 10) -> str:
     "The rows of the table of classes."
     rows = by_class if len(by_class) <= 2*most else sorted(by_class, key=lambda r: r["recall"])[:most]
-    return "\n".join(f"| {r['class']} | {r['precision']:.3f} | {r['recall']:.3f} ({r['recall_low']:.3f} to {r['recall_high']:.3f}) | {r['f1']:.3f} | {r['rows']} |" for r in rows)
+    return "\n".join(f"| {as_markdown(r['class'])} | {r['precision']:.3f} | {r['recall']:.3f} ({r['recall_low']:.3f} to {r['recall_high']:.3f}) | {r['f1']:.3f} | {r['rows']} |" for r in rows)
 
 # %% ../nbs/08b_model_card.ipynb #c51bfb7c
 def _baseline_rows(decision: dict) -> str:
@@ -34,7 +35,7 @@ def _input_words(about: dict) -> str:
     described = about["input"]
     if described["kind"] == "image":
         return f"{'colour' if len(described['shape']) == 3 else 'grey'} images of {described['shape'][0]} × {described['shape'][1]} pixels"
-    return f"rows of {len(described['columns'])} columns ({', '.join(c['name'] for c in described['columns'][:40])}{' and more' if len(described['columns']) > 40 else ''})"
+    return f"rows of {len(described['columns'])} columns ({', '.join(as_markdown(c['name']) for c in described['columns'][:40])}{' and more' if len(described['columns']) > 40 else ''})"
 
 # %% ../nbs/08b_model_card.ipynb #139e1b9a
 def _example(about: dict) -> str:
@@ -65,7 +66,7 @@ def _readings(decision: dict, data: dict) -> str:
     "How untouched the test rows were."
     reads, readers = decision["test_reads"], decision.get("test_readers", 1)
     counted = f"Runs of this home have read the labels of these test rows {reads} time{'s'*(reads > 1)} so far, by {readers} candidate{'s'*(readers > 1)}."
-    return counted + (f" Before any of them, {data['test_before']}." if data.get("test_before") else "")
+    return counted + (f" Before any of them, {as_markdown(data['test_before'], 500)}." if data.get("test_before") else "")
 
 # %% ../nbs/08b_model_card.ipynb #d85ff54a
 def model_card(
@@ -76,17 +77,18 @@ def model_card(
 ) -> str: # Markdown
     "The card of a registered version."
     data, weak, classes = data or {}, sorted(decision["by_class"], key=lambda row: row["recall"])[:3], about["classes"]
-    named = ", ".join(classes) if len(classes) <= 20 else f"{len(classes):,} classes, such as {', '.join(classes[:10])}"
-    threshold = f" A row is flagged as {classes[1]} from a probability of {about['threshold']:.3f} on: what costs least on validation rows, at {about['costs']['false_positive']} for a false alarm and {about['costs']['false_negative']} for a miss." if "threshold" in about else ""
+    written = list(map(as_markdown, classes))
+    named = ", ".join(written) if len(classes) <= 20 else f"{len(classes):,} classes, such as {', '.join(written[:10])}"
+    threshold = f" A row is flagged as {written[1]} from a probability of {about['threshold']:.3f} on: what costs least on validation rows, at {about['costs']['false_positive']} for a false alarm and {about['costs']['false_negative']} for a miss." if "threshold" in about else ""
     return f"""# {decision['dataset']} v{decision['version']}
 
-{'**Trained on synthetic data, drawn in code.** ' if decision['synthetic'] else ''}Candidate `{decision['candidate']}`: {_made(about)}. Decision: {decision['outcome']} ({'; '.join(decision['reasons'])}).
+{'**Trained on synthetic data, drawn in code.** ' if decision['synthetic'] else ''}Candidate `{decision['candidate']}`: {_made(about)}. Decision: {decision['outcome']} ({'; '.join(as_markdown(reason, 1000) for reason in decision['reasons'])}).
 
 ## Data
-Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: {licence or 'not stated'}), {_input_words(about)}. Target: {about.get('target') or 'the class'}; classes: {named}. Splits: {data.get('split_rule') or 'official where the source has them, else at random by class'}. Fitted on the train split only, chosen on valid, reported on test. {_readings(decision, data)}{_left_out(data)}
+Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: {as_markdown(licence or 'not stated')}), {_input_words(about)}. Target: {as_markdown(about.get('target') or 'the class')}; classes: {named}. Splits: {as_markdown(data.get('split_rule') or 'official where the source has them, else at random by class', 1000)}. Fitted on the train split only, chosen on valid, reported on test. {_readings(decision, data)}{_left_out(data)}
 
 ## Intended use
-{data.get('caveat') or f"To tell these {len(classes)} classes apart in data that came about like the training data. Not for data of another origin, nor for anything that is none of the classes: the model has no way to say so."}{threshold}
+{as_markdown(data.get('caveat') or f"To tell these {len(classes)} classes apart in data that came about like the training data. Not for data of another origin, nor for anything that is none of the classes: the model has no way to say so.", 2000)}{threshold}
 
 ## Metrics
 Means with 95 % bootstrap intervals over rows; another training run may move them further.
@@ -104,7 +106,7 @@ Means with 95 % bootstrap intervals over rows; another training run may move the
 {_promise(decision)}
 
 ## Limits
-Least often recognised: {', '.join(f"{r['class']} ({r['recall']:.3f})" for r in weak)}. Most often confused: {'; '.join(f"{a} taken for {b} ({n} times)" for a, b, n in decision['confused'])}. Drift is watched by `10_monitoring`.
+Least often recognised: {', '.join(f"{as_markdown(r['class'])} ({r['recall']:.3f})" for r in weak)}. Most often confused: {'; '.join(f"{as_markdown(a)} taken for {as_markdown(b)} ({n} times)" for a, b, n in decision['confused'])}. Drift is watched by `10_monitoring`.
 
 {_loading(decision, about)}"""
 
@@ -115,10 +117,11 @@ def _promise(decision: dict) -> str:
     if not (promise := decision.get("conformal")): return out + " Too few validation rows to promise a coverage of prediction sets."
     kept, worst = decision["coverage"], min(decision["coverage"]["by_class"], key=lambda row: row["coverage"])
     return out + (f" Prediction sets (`predictor.predict_set`) promise to hold the true class in {promise['coverage']:.0%} of rows like these; on test they do in {kept['coverage']:.1%} ({kept['low']:.1%} to {kept['high']:.1%}), "
-                  f"with {kept['mean_size']:.2f} classes on average. The promise is about all rows together: of {worst['class']} it is {worst['coverage']:.1%}.")
+                  f"with {kept['mean_size']:.2f} classes on average. The promise is about all rows together: of {as_markdown(worst['class'])} it is {worst['coverage']:.1%}.")
 
 # %% ../nbs/08b_model_card.ipynb #a9565a2a
 def _left_out(data: dict) -> str:
     "Columns that no model may see, and rows that were removed."
-    out = f" Left out: {'; '.join(f'{name} ({reason})' for name, reason in data['left_out'].items())}." if data.get("left_out") else ""
-    return out + (f" Removed: {'; '.join('{rows:,} rows, {rule}'.format(**r) for r in data['removed'])}." if data.get("removed") else "")
+    out = f" Left out: {'; '.join(f'{as_markdown(name)} ({as_markdown(reason, 500)})' for name, reason in data['left_out'].items())}." if data.get("left_out") else ""
+    removed = "; ".join(f"{each['rows']:,} rows, {as_markdown(each['rule'], 500)}" for each in data.get("removed", []))
+    return out + (f" Removed: {removed}." if removed else "")

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from .drift import COLOURS, TIE, Comparison, distances, too_few, unit_of
+from .markup import as_html, as_plot_text
+from .tool_words import table_for_tool, tool_names, write_page
 from .metrics import is_better
 
 # %% ../nbs/10_monitoring.ipynb #282fe9a8
@@ -60,19 +62,29 @@ def observe(
     features = pd.DataFrame(pipeline.transform(inputs), columns=pipeline.get_feature_names_out())
     return window_table(features[columns], probabilities, classes), probabilities
 
+# %% ../nbs/10_monitoring.ipynb #45945db9
+def _wilson(right: np.ndarray) -> tuple[float, float]:
+    "Wilson's 95 % interval of a share."
+    from scipy.stats import binomtest
+    found = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    return found.low, found.high
+
 # %% ../nbs/10_monitoring.ipynb #016c4ab7
 def score_change(
-    before: np.ndarray, # (m,) row scores in the reference window
-    after: np.ndarray, # (n,) row scores in the current window
-    seed: int = 0, # of the resampling
-    resamples: int = 4000 # bootstrap samples of zeros and ones; a tenth of them of other numbers
-) -> tuple[float, float, float]: # change, low, high (95 %)
+    before: np.ndarray, # (m,) row scores in the reference window: bool, or numbers
+    after: np.ndarray # (n,) row scores in the current window
+) -> tuple[float, float, float] | None: # change, low, high (95 %); None where a window has a single row
     "How much a mean changed from one window to another, with its interval."
-    random = np.random.default_rng(seed)
-    if before.dtype == bool: drawn = [random.binomial(len(x), np.mean(x), resamples) / len(x) for x in (before, after)]
-    else: drawn = [np.array([random.choice(x, len(x)).mean() for _ in range(resamples//10)]) for x in (before, after)]
-    low, high = np.quantile(drawn[1] - drawn[0], [0.025, 0.975])
-    return float(np.mean(after) - np.mean(before)), float(low), float(high)
+    from scipy.stats import t
+    change = float(np.mean(after) - np.mean(before))
+    if min(len(before), len(after)) < 2: return None
+    if before.dtype == bool:
+        (low_before, high_before), (low_after, high_after) = (_wilson(x) for x in (before, after))
+        return change, change - float(np.hypot(np.mean(after) - low_after, high_before - np.mean(before))), change + float(np.hypot(high_after - np.mean(after), np.mean(before) - low_before))
+    parts = [np.var(x, ddof=1)/len(x) for x in (before, after)]
+    freedom = sum(parts)**2/max(sum(part**2/(len(x) - 1) for part, x in zip(parts, (before, after))), 1e-300)
+    half = float(t.ppf(0.975, max(freedom, 1))*np.sqrt(sum(parts)))
+    return change, change - half, change + half
 
 # %% ../nbs/10_monitoring.ipynb #56bbe029
 @dataclass(frozen=True)
@@ -130,20 +142,22 @@ def drift_report(
     path: Path # HTML file to write
 ) -> int: # columns that Evidently counts as drifted
     "Write Evidently's drift report of two windows, with our alarm lines and a heading."
-    import html
+    import pandas as pd
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
-    words = ["predicted_class"]
-    shape = DataDefinition(numerical_columns=[c for c in reference if c not in words], categorical_columns=words)
+    names, seen = tool_names(list(reference)), table_for_tool(pd.concat([reference, current], ignore_index=True))
+    numbers = [name for name in reference if name != "predicted_class"]
+    shape = DataDefinition(numerical_columns=[names[name] for name in numbers], categorical_columns=[names["predicted_class"]])
     lines = dict(zip(table.column, table.alarm_line*(1 + TIE)))
-    for name in shape.numerical_columns: # Evidently divides by the standard deviation of the reference alone
+    for name in numbers: # Evidently divides by the standard deviation of the reference alone
         both, own = np.concatenate([reference[name], current[name]]).astype(np.float64), float(np.std(reference[name].to_numpy(np.float64)))
         lines[name] *= unit_of(both)/max(own, 0.001)
-    preset = DataDriftPreset(columns=list(reference), num_method="wasserstein", cat_method=_register_total_variation(), per_column_threshold=lines, drift_share=1 / len(table))
-    answer = Report([preset]).run(Dataset.from_pandas(current, shape), Dataset.from_pandas(reference, shape))
-    banner = f'<body><h1 style="font:600 1.5rem sans-serif;margin:1rem 2rem 0">{html.escape(title)}</h1>'
-    page = answer.get_html_str(as_iframe=False).replace("<head>", f"<head><title>{html.escape(title)}</title>", 1).replace("<body>", banner, 1)
-    path.write_text(page, encoding="utf-8")
+    limits = {names[name]: line for name, line in lines.items()}
+    preset = DataDriftPreset(columns=list(seen), num_method="wasserstein", cat_method=_register_total_variation(), per_column_threshold=limits, drift_share=1 / len(table))
+    answer = Report([preset]).run(*(Dataset.from_pandas(part, shape) for part in (seen.iloc[len(reference):], seen.iloc[:len(reference)])))
+    banner = f'<body><h1 style="font:600 1.5rem sans-serif;margin:1rem 2rem 0">{as_html(title)}</h1>'
+    page = answer.get_html_str(as_iframe=False).replace("<head>", f"<head><title>{as_html(title)}</title>", 1).replace("<body>", banner, 1)
+    write_page(path, page)
     return int(answer.dict()["metrics"][0]["value"]["count"])
 
 # %% ../nbs/10_monitoring.ipynb #2a1f0409
@@ -153,9 +167,8 @@ def plain_page(
     path: Path # HTML file to write
 ):
     "A page in place of a report that there is no use in drawing."
-    import html
-    path.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title><body style="font:1rem/1.5 sans-serif;margin:2rem;max-width:40rem">'
-                    f"<h1>{html.escape(title)}</h1><p>{html.escape(sentence)}</p></body></html>", encoding="utf-8")
+    path.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{as_html(title)}</title><body style="font:1rem/1.5 sans-serif;margin:2rem;max-width:40rem">'
+                    f"<h1>{as_html(title)}</h1><p>{as_html(sentence, 2000)}</p></body></html>", encoding="utf-8")
 
 # %% ../nbs/10_monitoring.ipynb #07bbc640
 def draw_answers(
@@ -171,7 +184,7 @@ def draw_answers(
         wide = 0.81/len(windows)
         left.bar(np.arange(len(classes)) + wide*(number - (len(windows) - 1)/2), shares, wide, color=COLOURS[name], label=f"{name} ({len(table):,})")
         right.step(np.sort(table.confidence), np.linspace(0, 1, len(table)), color=COLOURS[name], lw=2)
-    left.set_xticks(range(len(classes)), classes, rotation=40, ha="right", fontsize=8)
+    left.set_xticks(range(len(classes)), [as_plot_text(name) for name in classes], rotation=40, ha="right", fontsize=8)
     left.set(ylabel="share of the window", title="predicted class")
     right.set(xlabel="confidence", ylabel="share of samples below", title="confidence", ylim=(0, 1))
     for axis in (left, right): axis.spines[["top", "right"]].set_visible(False)

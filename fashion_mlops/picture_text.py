@@ -38,13 +38,12 @@ def in_visual_order(
     return " ".join(words[::-1] if _turned(first) else words)
 
 # %% ../nbs/00oa_picture_text.ipynb #45dc2b10
-_LONGEST = 90 # characters of a line in a picture
-
 def plain_text(
-    text: str # of a title, a label, a legend
+    text: str, # of a title, a label, a legend
+    limit: int = 90 # characters of a line
 ) -> str: # what is drawn
     "A text of a picture, line by line, without control characters, not longer than a picture is wide, in the order in which it is set."
-    lines = [line if line.isprintable() and len(line) <= _LONGEST else as_plot_text(line, _LONGEST) for line in text.split("\n")]
+    lines = [line if line.isprintable() and len(line) <= limit else as_plot_text(line, limit) for line in text.split("\n")]
     return "\n".join(map(in_visual_order, lines))
 
 # %% ../nbs/00oa_picture_text.ipynb #ae6eb2e3
@@ -102,7 +101,7 @@ def _plain_ticks(axis):
     from matplotlib.ticker import LogFormatterMathtext, LogitFormatter
     for formatter in (axis.get_major_formatter(), axis.get_minor_formatter()):
         if getattr(formatter, "_as_written", False): continue
-        tidy = plain_power if isinstance(formatter, LogFormatterMathtext | LogitFormatter) else plain_text
+        tidy = plain_power if isinstance(formatter, LogFormatterMathtext | LogitFormatter) else lambda name: plain_text(name, 44)
         written = formatter.format_ticks
         formatter.format_ticks = lambda values, written=written, tidy=tidy: [tidy(label) for label in written(values)]
         formatter._as_written = True

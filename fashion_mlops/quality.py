@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['seen_labels', 'sample_frame', 'copies_of', 'class_frame', 'dataset_frame', 'shape_of', 'image_frames',
            'label_expectations', 'sample_expectations', 'copy_expectations', 'class_expectations',
-           'dataset_expectations', 'image_expectations', 'severity_for', 'validate', 'readable_offline',
-           'raise_on_breach']
+           'dataset_expectations', 'image_expectations', 'severity_for', 'in_tool_words', 'conditions', 'validate',
+           'readable_offline', 'raise_on_breach', 'consequences']
 
 # %% ../nbs/02_quality.ipynb #084598e5
 import html, logging, re, shutil, tempfile
@@ -17,6 +17,8 @@ import numpy as np
 
 from .core import WorkflowError
 from .data import SPLITS, Samples, content_digest
+from .markup import as_html
+from .tool_words import for_tool, from_tool, restored, table_for_tool, tool_names
 
 # %% ../nbs/02_quality.ipynb #9a907858
 def _identical(samples: Samples) -> np.ndarray:
@@ -215,6 +217,31 @@ def severity_for(
     "What a broken tolerance is for these samples."
     return "critical" if samples.about.get("strict") else "warning"
 
+# %% ../nbs/02_quality.ipynb #d8c63393
+def in_tool_words(
+    expectation, # of Great Expectations
+    table, # pandas DataFrame that it is about
+    own: set[str], # columns that a condition names, which stay as they are
+    place: int = 0 # in the suite; the outcome bears it
+): # the same about what `table_for_tool` makes of the table
+    "An expectation in the words that Great Expectations gets to see."
+    names = tool_names(list(table)) | {name: name for name in {"id", *own}}
+    changed = {key: names.get(name := getattr(expectation, key), for_tool(name)) for key in ("column", "column_A", "column_B") if hasattr(expectation, key)}
+    if hasattr(expectation, "column_set"): changed["column_set"] = [names.get(name, for_tool(name)) for name in expectation.column_set]
+    if hasattr(expectation, "value_set"):
+        held = table[expectation.column].unique() if expectation.column in table else []
+        words = {word: word for word in expectation.value_set} if expectation.column in own else tool_names([word for word in held if isinstance(word, str)])
+        changed["value_set"] = [words.get(word, for_tool(word)) if isinstance(word, str) else word for word in expectation.value_set]
+    return expectation.copy(update=changed | {"description": for_tool(expectation.description, 500), "meta": {"place": place}, "id": None}) # a suite marks its expectations as its own
+
+# %% ../nbs/02_quality.ipynb #07c735ea
+def conditions(
+    expectations: list # of Great Expectations
+) -> set[str]: # the words in their conditions
+    "What the conditions of a suite mention, which are written in a language of their own."
+    stated = [getattr(expectation, "row_condition", None) for expectation in expectations]
+    return {word for condition in stated if condition for word in re.findall(r"\w+", getattr(condition, "pass_through_filter", str(condition)))}
+
 # %% ../nbs/02_quality.ipynb #42db34ba
 def _checkpoint(tables: dict, suite: dict[str, list], folder: Path, site: Path | None):
     "A context that writes its Data Docs to `site`, and a checkpoint that validates every table against its part of the suite."
@@ -230,24 +257,23 @@ def _checkpoint(tables: dict, suite: dict[str, list], folder: Path, site: Path |
     for name, table in tables.items():
         table.to_parquet(folder/f"{name}.parquet")
         batch = source.add_parquet_asset(name, path=folder/f"{name}.parquet").add_batch_definition(name)
-        fresh = [expectation.copy(update={"id": None}) for expectation in suite[name]] # a suite marks its expectations as its own
-        expectations = context.suites.add(gx.ExpectationSuite(name=name, expectations=fresh))
+        expectations = context.suites.add(gx.ExpectationSuite(name=name, expectations=suite[name]))
         definitions.append(context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=expectations)))
     result_format = {"result_format": "SUMMARY", "unexpected_index_column_names": ["id"]}
     return context, context.checkpoints.add(gx.Checkpoint(name="quality", validation_definitions=definitions, result_format=result_format))
 
 # %% ../nbs/02_quality.ipynb #67d4ef1b
-def _result(table: str, outcome) -> dict:
-    "One expectation's outcome in plain types."
+def _result(table: str, outcome, expectation) -> dict:
+    "One expectation's outcome in plain types, in its own words."
     config, found = outcome.expectation_config, outcome.result
-    plain = lambda value: value.item() if hasattr(value, "item") else value
-    examples = [{k: plain(v) for k, v in row.items()} for row in found.get("partial_unexpected_index_list") or []][:5]
+    plain = lambda value: value.item() if hasattr(value, "item") else from_tool(value) if isinstance(value, str) else value
+    examples = [{from_tool(k): plain(v) for k, v in row.items()} for row in found.get("partial_unexpected_index_list") or []][:5]
     absent = found.get("details", {}).get("mismatched", {}).get("missing") or []
     problems = [e["exception_message"] for e in outcome.exception_info.values() if isinstance(e, dict) and e.get("raised_exception")]
-    return {"table": table, "expectation": config.type, "column": config.kwargs.get("column"), "sentence": config.description,
+    return {"table": table, "expectation": config.type, "column": getattr(expectation, "column", None), "sentence": expectation.description,
             "met": bool(outcome.success), "critical": str(getattr(config.severity, "value", config.severity)) == "critical", "mostly": config.kwargs.get("mostly", 1), "rows": found.get("element_count"),
-            "breaking": found.get("unexpected_count", len(absent)), "examples": examples or [{"column": name} for name in absent],
-            "problem": problems[0].splitlines()[0].removeprefix("Error: ").rstrip(".") if problems else ""}
+            "breaking": found.get("unexpected_count", len(absent)), "examples": examples or [{"column": from_tool(name)} for name in absent],
+            "problem": from_tool(problems[0].splitlines()[0]).removeprefix("Error: ").rstrip(".") if problems else ""}
 
 # %% ../nbs/02_quality.ipynb #51218eaf
 def validate(
@@ -258,13 +284,16 @@ def validate(
 ) -> list[dict]: # one result for each expectation, in the suite's order
     "Run every expectation; write the Data Docs when a folder is given."
     from great_expectations.core.run_identifier import RunIdentifier
+    own = {name: conditions(suite[name]) & set(table) for name, table in tables.items()}
+    seen = {name: table_for_tool(table, own[name]).rename(columns={for_tool("id"): "id"}) for name, table in tables.items()}
+    asked = {name: [in_tool_words(expectation, table, own[name], place) for place, expectation in enumerate(suite[name])] for name, table in tables.items()}
     with tempfile.TemporaryDirectory() as folder:
-        context, checkpoint = _checkpoint(tables, suite, Path(folder), site and Path(site))
+        context, checkpoint = _checkpoint(seen, asked, Path(folder), site and Path(site))
         answer = checkpoint.run(run_id=RunIdentifier(run_name=run_name))
         if site: context.build_data_docs()
-    outcomes = {(name, outcome.expectation_config.description): outcome
+    outcomes = {(name, outcome.expectation_config.meta["place"]): outcome
                 for key, results in answer.run_results.items() for name in [key.expectation_suite_identifier.name] for outcome in results.results}
-    results = [_result(name, outcomes[name, expectation.description]) for name in tables for expectation in suite[name]]
+    results = [_result(name, outcomes[name, place], expectation) for name in tables for place, expectation in enumerate(suite[name])]
     if site: readable_offline(Path(site), results, run_name)
     return results
 
@@ -300,7 +329,7 @@ def _index_row(result: dict, page: str) -> str:
     "One expectation as a row of the index, with examples when it is broken."
     status = ("good", "✓ met") if result["met"] else ("bad", "! unchecked" if result["problem"] else "✗ broken" if result["critical"] else "✗ warning")
     why = result["problem"] or ", ".join(_example(e) for e in result["examples"])
-    sentence = html.escape(result["sentence"]) + f'<div class="lead">{html.escape(why)}</div>'*(not result["met"] and bool(why))
+    sentence = as_html(result["sentence"], 500) + f'<div class="lead">{as_html(why, 1000)}</div>'*(not result["met"] and bool(why))
     return (f'<tr><td class="{status[0]}">{status[1]}</td><td>{sentence}</td><td class="number">{result["breaking"]:,}</td>'
             f'<td class="number">{format(result["rows"], ",") if result["rows"] else ""}</td><td><a href="{page}">{result["table"]}</a></td></tr>')
 
@@ -309,7 +338,7 @@ def _index_page(site: Path, results: list[dict], run_name: str) -> str:
     "The front page of the Data Docs: every expectation in one table, each with the page of its table."
     pages = {name: next(site.glob(f"validations/{name}/**/*.html")).relative_to(site).as_posix() for name in dict.fromkeys(r["table"] for r in results)}
     suites = " · ".join(f'<a href="expectations/{name}.html">{name}</a>' for name in pages)
-    return ('<!DOCTYPE html><html lang="en"><head><meta charset="UTF-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    return ('<!DOCTYPE html><html lang="en"><head><meta charset="UTF-8">' + _POLICY + '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f'<title>Data Docs: {html.escape(run_name)}</title>{_STYLE}</head><body><h1>Data Docs: {html.escape(run_name)}</h1>'
             f'<p class="lead">{sum(r["met"] for r in results)} of {len(results)} expectations met. '
             f'The last column leads to the validation of each table; the suites alone: {suites}.</p>'
@@ -318,6 +347,8 @@ def _index_page(site: Path, results: list[dict], run_name: str) -> str:
             f'<tbody>{"".join(_index_row(r, pages[r["table"]]) for r in results)}</tbody></table></div></body></html>')
 
 # %% ../nbs/02_quality.ipynb #77f8f74c
+_POLICY = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">"""
+
 def readable_offline(
     site: Path, # a Data Docs site
     results: list[dict], # what `validate` returns
@@ -327,7 +358,7 @@ def readable_offline(
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         text = re.sub(r"<script\b.*?</script>|<style\b.*?</style>|<footer\b.*?</footer>|<link\b[^>]*>|<img\b[^>]*>|Data asset: None<br>", "", text, flags=re.S)
-        page.write_text(text.replace("</head>", _STYLE + "</head>", 1), encoding="utf-8")
+        page.write_text(restored(text).replace("<head>", f"<head>{_POLICY}", 1).replace("</head>", _STYLE + "</head>", 1), encoding="utf-8")
     shutil.rmtree(site/"static", ignore_errors=True)
     (site/"index.html").write_text(_index_page(site, results, run_name), encoding="utf-8")
 
@@ -347,3 +378,17 @@ def raise_on_breach(
     lines = [_breach(result) for result in broken[:5]] + [f"… and {len(broken) - 5} more."]*(len(broken) > 5)
     raise WorkflowError("\n".join([f"{len(broken)} of {len(results)} expectations are broken.", *lines, "Repair the source that 01_data reads, or, where "
                         "this is how the data are meant to be, raise the tolerance in the parameters of 02_quality or correct the expectations of the dataset."]))
+
+# %% ../nbs/02_quality.ipynb #080e6a14
+def consequences(
+    results: list[dict], # what `validate` returns
+    strict: bool, # whether the dataset is declared strict
+    table: bool # whether it is a table
+) -> str: # a sentence or two
+    "What of these expectations stops the pipeline when it is broken, and what only warns."
+    stops = sum(result["critical"] for result in results)
+    if stops == len(results): return f"Each of the {stops} expectations stops the pipeline when it is broken."
+    line = ", or in the expectations, for a single column, `critical: true`" if table else ""
+    return (f"{stops} of {len(results)} expectations stop the pipeline when they are broken: those on ids, splits, labels and the digest"
+            + (", and the tolerances, since the dataset is strict" if strict else "")
+            + f". The other {len(results) - stops} warn. To have {'them' if not strict else 'more of them'} stop it: in the dataset file, `strict: true`{line}.")

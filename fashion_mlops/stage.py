@@ -8,6 +8,7 @@ __all__ = ['read_manifest', 'declared_writes', 'manifests', 'find_artifact', 'ar
 
 # %% ../nbs/00c_stage.ipynb #32aba0e3
 import json, os, re, shutil, subprocess, sys, time, traceback, uuid
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_path, f
 from .markup import as_html, readable
 from .picture_text import absent_words, formulas_off, png
 from .secrets import strike_out
+from .tool_words import write_reason
 
 # %% ../nbs/00c_stage.ipynb #68272ef3
 def read_manifest(
@@ -336,6 +338,17 @@ def may_fail(self: Stage,
         frames = as_html(" → ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-4:]), 500)
         display(HTML(f"<p><strong>Not made: {as_html(what)}.</strong> It failed with {as_html(self.failures[what], 400)} The stage goes on without it.</p>"
                      f"<details><summary>where</summary><code>{frames}</code></details>"))
+
+# %% ../nbs/00c_stage.ipynb #0d68b98d
+@patch
+def tool_report(self: Stage,
+    what: str, # what the tool makes, such as `the profile of the columns`
+    name: str, # artifact, an HTML file
+    make: Callable # without parameters; it writes the file
+): # what `make` returned; None when it failed
+    "Let a tool write its report; when it fails, write a page that says why, and go on."
+    with self.may_fail(what): return make()
+    write_reason(self.write(name), what, self.failures[what])
 
 # %% ../nbs/00c_stage.ipynb #e10ecee9
 def file_stamp(

@@ -17,7 +17,7 @@ from .amounts import LARGEST, as_numbers, is_text, merged_integers
 from .columns import NUMBERS, Column
 from .core import WorkflowError
 from .moments import as_moments
-from .table_layout import TableFormat, beginning, fields_of, sniffed
+from .table_layout import TableFormat, beginning, fields_of, single_blanks, sniffed
 from .text_encoding import bytes_of, opened
 
 # %% ../nbs/00k_table_files.ipynb #02157bf8
@@ -41,6 +41,7 @@ def _first_row(path: Path, format: TableFormat) -> list[str]:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
     text = beginning(path, format.encoding).removeprefix("\ufeff")
+    if format.delimiter == " ": text = single_blanks(text)
     if not text.strip(): raise WorkflowError(f"{path.name} is empty; expected a header line and rows.")
     read, parse = _arrow_options(replace(format, encoding="utf-8"), text, invalid_row_handler=lambda row: "skip")
     try: return arrow_csv.open_csv(io.BytesIO(text.encode()), read, parse).schema.names
@@ -64,6 +65,7 @@ def header_of(
     if not rows: raise WorkflowError(f"{path.name} has a header and no rows. Add rows, or name another file.")
     wide = [row for row in rows if len(row) == len(first) + 1]
     if len(wide) > len(rows)/2: first = [*first, ""] if not any(row[-1].strip() for row in wide) else ["", *first]
+    elif not first[-1].strip() and sum(len(row) == len(first) - 1 for row in rows) > len(rows)/2: first = first[:-1]
     return _different([" ".join(name.split()).lstrip("# ") for name in first]), first
 
 # %% ../nbs/00k_table_files.ipynb #ae0bd305
@@ -103,12 +105,14 @@ def _unchanged(path: Path, read):
     if not table.num_rows: raise WorkflowError(f"{path.name} has no rows. Name another file.")
     return result
 
-# %% ../nbs/00k_table_files.ipynb #d527c561
+# %% ../nbs/00k_table_files.ipynb #c4608d29
 def _read_parquet(path: Path, only):
     "A parquet file."
     import pyarrow as pa
     import pyarrow.parquet as parquet
-    try: return _plain_types(parquet.read_table(path, columns=only))
+    try:
+        table = parquet.read_table(path, columns=only)
+        return _plain_types(table.rename_columns(_different(table.column_names)))
     except (pa.ArrowException, OSError) as error:
         raise WorkflowError(f"{path.name} cannot be read as parquet ({str(error).splitlines()[0][:200]}). Check the file.") from None
 
@@ -134,6 +138,14 @@ def _blank_is_missing(column):
     blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0)
     return pc.if_else(blank, None, column) if pc.any(blank).as_py() else column
 
+# %% ../nbs/00k_table_files.ipynb #a1c061d0
+def _stream(path: Path, format: TableFormat, read):
+    "The file for Arrow; with one blank between fields when blanks divide them."
+    import pyarrow as pa
+    if format.delimiter != " ": return pa.input_stream(str(path), compression="detect")
+    read.encoding = "utf8"
+    return io.BytesIO(single_blanks(bytes_of(path).decode(format.encoding)).encode())
+
 # %% ../nbs/00k_table_files.ipynb #afc9f23a
 def _read_delimited(path: Path, format: TableFormat, only):
     "A delimited file, every column as text."
@@ -145,8 +157,9 @@ def _read_delimited(path: Path, format: TableFormat, only):
     read.column_names, read.skip_rows_after_names = names, int(format.header > 0)
     convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True,
                                        quoted_strings_can_be_null=True, include_columns=only)
-    try: return _plain_types(arrow_csv.read_csv(pa.input_stream(str(path), compression="detect"), read, parse, convert))
+    try: return _plain_types(arrow_csv.read_csv(_stream(path, format, read), read, parse, convert))
     except (pa.ArrowException, UnicodeError, OSError, EOFError) as error:
+        if isinstance(error, UnicodeError) or "invalid UTF8" in str(error): raise WorkflowError(f"{path.name} is not written in {format.encoding}. Say in which encoding it is with --encoding, or encoding below format in the dataset file.") from None
         raise WorkflowError(f"{path.name} cannot be read as {format.encoding} text with {format.delimiter!r} between {len(names)} fields: {' '.join(str(error).split())[:240]}. "
                             "Check that line for stray delimiters and quotation marks, or leave such lines out with --skip-bad-lines.") from None
 
@@ -197,7 +210,7 @@ def _readable(path: Path, format: TableFormat, said: dict) -> tuple:
             return found, plain, [_stray(path)]
         if "bad_lines" in said or not (found := _tried(path, skips := replace(format, bad_lines="skip"))): raise
         if not (lost := _bad_lines(path, format)) or len(lost) > max(found.num_rows/20, 1): raise error
-        return found, skips, [f"{len(lost):,} lines have another number of fields and are left out, such as {lost[0][:60]!r}."]
+        return found, skips, [f"Lines with another number of fields are left out: {len(lost):,}, such as {lost[0][:60]!r}."]
     merged = _has_line_ends(table) if "quotes" not in said else []
     if not merged: return table, format, []
     if found := _tried(path, plain): return found, plain, [_stray(path)]
@@ -226,7 +239,7 @@ def _bad_lines(path: Path, format: TableFormat) -> list[str]:
     lost = []
     read, parse = _arrow_options(format, beginning(path, format.encoding), invalid_row_handler=lambda row: (lost.append(row.text), "skip")[1])
     read.column_names, read.skip_rows_after_names = header_of(path, format)[0], int(format.header > 0)
-    arrow_csv.read_csv(pa.input_stream(str(path), compression="detect"), read, parse)
+    arrow_csv.read_csv(_stream(path, format, read), read, parse)
     return lost
 
 # %% ../nbs/00k_table_files.ipynb #bb212e58

@@ -50,13 +50,13 @@ def good(n=80):
     "A well-behaved table, with what the programs of the world spell differently."
     draws = np.random.default_rng(0)
     return pd.DataFrame({"price": draws.integers(100, 900_000, n)/100, "count": draws.integers(0, 40, n), "city": draws.choice(["Köln", "Gräfenberg", "Orléans"], n),
-                         "note": draws.choice(["fine", "bent, a bit", 'said "ok"'], n), "day": pd.date_range("2024-01-30", periods=n, freq="D"), "kept": draws.choice(["yes", "no"], n)})
+                         "lat": draws.uniform(47, 50, n).round(4), "lon": draws.uniform(6, 12, n).round(4), "note": draws.choice(["fine", "bent, a bit", 'said "ok"'], n), "day": pd.date_range("2024-01-30", periods=n, freq="D"), "kept": draws.choice(["yes", "no"], n)})
 
 
 def as_spreadsheet(frame, path):
     "As a spreadsheet of the continent writes: semicolons, decimal commas, thousands, Windows letters and line ends."
     german = frame.assign(price=[f"{v:,.2f}".translate(str.maketrans(",.", ".,")) for v in frame.price], day=frame.day.dt.strftime("%d.%m.%Y"))
-    path.write_bytes(("sep=;\r\n" + german.to_csv(sep=";", index=False, lineterminator="\r\n")).encode("cp1252"))
+    path.write_bytes(("sep=;\r\n" + german.to_csv(sep=";", decimal=",", index=False, lineterminator="\r\n")).encode("cp1252"))
 
 
 def as_old_mac(frame, path):
@@ -83,18 +83,24 @@ def test_the_same_table_reads_the_same_whoever_wrote_it(home, writer):
     frame = good()
     WRITERS[writer](frame, home/"shop.csv")
     about, _, read, labels = added(next(p for p in home.iterdir() if p.name.startswith("shop")))
-    assert {c.name: c.type for c in about.columns if c.use} == {"price": "numeric", "count": "numeric", "city": "category", "note": "category", "day": "datetime"}
-    assert np.allclose(read["price"], frame["price"]) and read["count"].tolist() == frame["count"].tolist() and labels == frame["kept"].tolist()
+    assert {c.name: c.type for c in about.columns if c.use} == {"price": "numeric", "count": "numeric", "city": "category", "note": "category", "day": "datetime", "lat": "latitude", "lon": "longitude"}
+    assert np.allclose(read["price"], frame["price"]) and np.allclose(read["lat"], frame["lat"]) and read["count"].tolist() == frame["count"].tolist() and labels == frame["kept"].tolist()
     assert (read["day"].to_numpy() == frame["day"].to_numpy()).all() and read["note"].tolist() == frame["note"].tolist() and read["city"].tolist() == frame["city"].tolist()
 
 
 def test_a_shuffled_order_of_columns_and_rows_changes_no_type(home):
-    frame, draws = good().assign(lat=np.linspace(47, 49, 80), lng=np.linspace(9, 12, 80), ambiguous=[f"{i}.{(i*37) % 1000:03d}" for i in range(1, 81)], tax=[f"{i},5" for i in range(80)]), np.random.default_rng(1)
+    frame, draws = good().assign(ambiguous=[f"{i}.{(i*37) % 1000:03d}" for i in range(1, 81)], tax=[f"{i},5" for i in range(80)]), np.random.default_rng(1)
     seen = []
     for _ in range(3):
         frame.sample(frac=1, random_state=3)[list(draws.permutation(frame.columns))].to_csv(home/"shop.csv", index=False, sep=";")
         seen.append({c.name: (c.type, c.use, c.decimal, c.format) for c in added(home/"shop.csv")[0].columns})
     assert seen[0] == seen[1] == seen[2] and seen[0]["lat"][0] == "latitude"
+
+
+def test_columns_divided_by_runs_of_blanks(home):
+    lines = [f"{i:6}.5   {i*7 % 19:4}  {('yes', 'no', 'no')[i*i % 3]}" for i in range(60)]
+    about, _, read, _ = added(file(home, "load  age   kept\n" + "\n".join(lines), "shop.data"))
+    assert about.format.delimiter == " " and read["load"].tolist() == [i + 0.5 for i in range(60)]
 
 
 @pytest.mark.parametrize("encoding, word", [("cp1251", "Москва"), ("koi8_r", "Москва"), ("gb18030", "北京"), ("cp932", "東京"), ("cp949", "서울"), ("cp1250", "Plzeň"), ("cp1253", "Θεσσαλονίκη"), ("utf-16-le", "Köln"), ("utf-8-sig", "Köln")])
@@ -176,9 +182,9 @@ def test_types_come_from_values_and_whole_words(home, name, values, types):
 
 
 @pytest.mark.parametrize("spell, format", [("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M:%S %p"), ("%Y-%m-%d %H:%M:%S UTC", ""), ("%Y-%m-%dT%H:%M:%SZ", ""), ("%Y-%m-%dT%H:%M:%S+00:00", ""), ("%d %b %Y, %H:%M", "%d %b %Y, %H:%M"),
-                                           ("%a, %d %b %Y %H:%M:%S +0000", "%a, %d %b %Y %H:%M:%S %z"), ("%d/%b/%Y:%H:%M:%S +0000", "%d/%b/%Y:%H:%M:%S %z"), ("%d-%b-%y", "%d-%b-%y"), ("%Y%m%d%H%M%S", None), ("%Y-%m", "")])
+                                           ("%a, %d %b %Y %H:%M:%S +0000", "%a, %d %b %Y %H:%M:%S %z"), ("%d/%b/%Y:%H:%M:%S +0000", "%d/%b/%Y:%H:%M:%S %z"), ("%d-%b-%y", "%d-%b-%y"), ("%Y%m%d%H%M%S", None), ("%Y-%m", ""), ("%b %Y", "%b %Y"), ("%m/%d/%y %I:%M %p", "%m/%d/%y %I:%M %p")])
 def test_moments_as_programs_write_them(home, spell, format):
-    days = pd.date_range("2023-01-28 13:05:07", periods=60, freq="37h") if "%H" in spell or "%I" in spell else pd.date_range("2023-01-28", periods=60, freq="40D")
+    days = pd.date_range("2023-01-28 13:05:00", periods=60, freq="37h") if "%M" in spell else pd.date_range("2023-01-28", periods=60, freq="40D")
     found, _, read = column(home, [day.strftime(spell) for day in days], "when")
     if format is None: assert found.use
     else: assert (found.type, found.format) == ("datetime", format) and (read.dt.strftime(spell.replace(" UTC", "")) == [day.strftime(spell.replace(" UTC", "")) for day in days]).all()
@@ -189,6 +195,17 @@ def test_dates_that_mean_none_are_missing_and_no_dead_end(home, sentinel, few):
     values = [sentinel if i % (20 if few else 3) == 0 else f"20{10 + i % 9}-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in range(90)]
     found, doubts, read = column(home, values, "end")
     assert found.type == "datetime" and found.use and read.isna().sum() == values.count(sentinel) and sentinel in doubts
+
+
+def test_fractions_of_a_second_come_and_go(home):
+    found, _, read = column(home, [f"03.0{1 + i % 9}.2024 04:05:{i % 50:02d}{('', '.5', ',123')[i % 3]}" for i in range(60)], "at")
+    assert found.type == "datetime" and read.notna().all() and read.dt.microsecond.tolist()[:3] == [0, 500_000, 123_000]
+
+
+def test_a_request_knows_the_same_missing_values(home):
+    from fashion_mlops.columns import typed
+    found, _, _ = column(home, ["9.969209968386869e+36", *(f"{i}.5" for i in range(60))])
+    assert typed(pd.Series([1.5, 9.969209968386869e36]), found).isna().tolist() == [False, True]
 
 
 def test_a_parquet_file_with_the_year_9999(home):
@@ -216,9 +233,48 @@ def test_years_as_names_are_names(home):
 def test_what_cannot_be_used_is_left_out_and_the_file_is_written(home):
     rows = [f"{i}.5,{f'2025-01-{1 + i % 28:02d}' if i % 2 else f'{13 + i % 15}.01.2025'},{('yes', 'no')[i % 2]}" for i in range(60)] + ["1,2,3,4"]
     about, doubts, read, _ = added(file(home, "load,day,kept\n" + "\n".join(rows)))
-    assert not about.columns[1].use and "two ways" in about.columns[1].reason and about.format.bad_lines == "skip" and "1 lines" in " ".join(doubts) and len(read) == 60
+    assert not about.columns[1].use and "two ways" in about.columns[1].reason and about.format.bad_lines == "skip" and "left out: 1," in " ".join(doubts) and len(read) == 60
     assert not added(home/"shop.csv", "--leave-out", "day", "--type", "load=category")[0].columns[1].use
     with pytest.raises(WorkflowError, match="Did you mean load"): added(home/"shop.csv", "--leave-out", "laod")
+
+
+ADVISED = {"x=y": lambda i: ("NA", "fine", "bent")[i % 3], "ts": lambda i: 1_700_000_000 + i*i, "day": lambda i: f"0{1 + i % 9}/0{1 + i*7 % 9}/2024", "three": lambda i: f"{1 + i}.{i*37 % 1000:03d}", "size": lambda i: "SML"[i % 3],
+           "grade": lambda i: i % 5, "height cm": lambda i: -999 if i % 9 == 0 else i % 40, "weight": lambda i: f"{i % 70} kg", "end": lambda i: "9999-12-31" if i % 4 == 0 else f"20{10 + i % 80}-05-05", "": lambda i: f"{i % 11}.5", "branch": lambda i: f"{i % 30:04d}",
+           "two ways": lambda i: f"2024-01-{13 + i % 9}" if i % 2 else f"{13 + i % 9}.01.2024", "odd": lambda i: "n/k" if i == 7 else i*i}
+
+
+def test_every_advice_that_is_printed_can_be_followed(home):
+    import shlex
+    lines = [",".join([*ADVISED, "kept"])] + [",".join([*(str(make(i)) for make in ADVISED.values()), ("yes", "no", "no")[i*i % 3]]) for i in range(210)]
+    path = file(home, "\n".join(lines))
+    doubts, followed = added(path)[1], 0
+    for option, said in re.findall(r"(--(?:missing|type|decimal|date-format|levels|leave-out)) ((?:'[^']*'|[^\s.;]|\.(?=\S))+)", " ".join(doubts)):
+        said = shlex.split(said)[0]
+        if "WORD" in said: continue
+        followed += 1
+        assert added(path, option, said)[0].columns, (option, said)
+    assert followed >= 10, doubts
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_table_ends_in_a_traceback(home, seed):
+    import csv, random
+    draw, values = random.Random(seed), ["", "NA", "None", "-", "0", "1", "-999", "1,5", "1.500", "2024-01-05", "05.01.2024", "9999-12-31", "0000-00-00", "1.797e308", "inf", "$(5.00)", "12-", "007", str(2**60 + 1), "yes", "low", "x y z", "é", "a=b", "5%", "12:30", "1e400", "\u202e", '"', "'", "\n", "\\N", "<b>", "5 kg"]
+    for number in range(6):
+        kinds = [draw.sample(values, draw.randint(1, 6)) for _ in range(5)]
+        rows = [[*(draw.choice([str(i*i % 997), *kind]) for kind in kinds), ("yes", "no", "no")[i*i % 3]] for i in range(70)]
+        with (home/f"t{number}.csv").open("w", newline="") as stream: csv.writer(stream, delimiter=draw.choice(",;\t")).writerows([["a", "Customer ID", "date", "lat", "e e", "kept"], *rows])
+        about, _, read, _ = added(home/f"t{number}.csv")
+        assert len(read) == 70 and any(column.use for column in about.columns)
+
+
+def test_a_dataset_is_described_anew(home, capsys):
+    from fashion_mlops import cli
+    path = file(home, good().to_csv(index=False))
+    words = ["dataset", "add", str(path), "--target", "kept"]
+    assert cli.main(words) == 0 and cli.main(words) == 2 and "--replace" in capsys.readouterr().err
+    assert cli.main([*words, "--replace", "--type", "count=category"]) == 0
+    assert next(c for c in read_dataset_file(home/"home"/"data"/"datasets"/"shop.yaml").columns if c.name == "count").type == "category"
 
 
 def test_every_option_that_a_message_names_exists():

@@ -26,6 +26,7 @@ class Guess:
     doubts: list[str] = field(default_factory=list)
     taken: dict[str, int] = field(default_factory=dict) # words taken for a missing value: rows
     kept: dict[str, int] = field(default_factory=dict) # words kept, which elsewhere mean a missing value: rows
+    either: tuple[str, str] = () # a number that could be read in two ways, and how it is read
 
 # %% ../nbs/00ke_column_kinds.ipynb #29c910ae
 def option(

@@ -110,15 +110,13 @@ def _few(odd: list[str], numbers) -> bool:
     rows = len(odd) + len(numbers) - numbers.null_count
     return different > 2 and len(odd) <= 0.05*rows and strange <= 10 or different >= 20 and strange <= 3
 
-# %% ../nbs/00l_column_types.ipynb #c6d066b8
+# %% ../nbs/00l_column_types.ipynb #517f98b2
 def _styled(guess: Guess, style: Style, decimal: str) -> Guess:
-    "The guess, with its decimal mark where that is not the file's, and a doubt where no value says it."
-    column, doubts = guess.column, guess.doubts
+    "The guess, with its decimal mark where that is not the file's, and an example where no value says it."
+    column = guess.column
     if style.decimal != decimal and column.type == "numeric": column = replace(column, decimal=style.decimal)
-    if style.example and not style.decided:
-        value, other = as_numbers(_array([style.example]), style.decimal)[0].as_py(), "," if style.decimal == "." else "."
-        doubts = [*doubts, f"{column.name}: {style.example} is read as {value:,g}, for no value says what its mark means. If it means the other: {option('--decimal', column.name, other)}"]
-    return replace(guess, column=column, doubts=doubts)
+    if not style.example: return replace(guess, column=column)
+    return replace(guess, column=column, either=(style.example.strip(), f"{as_numbers(_array([style.example]), style.decimal)[0].as_py():,g}"))
 
 # %% ../nbs/00l_column_types.ipynb #d66a4ae7
 def _array(words: list[str]):
@@ -151,7 +149,7 @@ def _told(guess: Guess, values, also: tuple[str, ...], missing: tuple[str, ...] 
     if missing is None and column.missing and column.type not in WORDS: column = replace(column, missing=tuple(dict.fromkeys([*column.missing, *sorted(counts)])))
     taken = {word: rows for word, rows in counts.items() if word in marks_of(column, also)}
     kept = {word: rows for word, rows in counts.items() if word not in taken and column.use}
-    return Guess(column, guess.doubts, {**blank, **taken}, kept)
+    return replace(guess, column=column, taken={**blank, **taken}, kept=kept)
 
 # %% ../nbs/00l_column_types.ipynb #628901ec
 def as_said(

@@ -7,13 +7,13 @@ __all__ = ['TARGET_NAMES', 'MOST_CLASSES', 'FEW', 'dataset_name', 'target_column
            'tried', 'add', 'listed', 'list_datasets', 'show', 'check', 'remove', 'add_parser']
 
 # %% ../nbs/12k_dataset_commands.ipynb #b0e8eeea
-import re, unicodedata
+import os, re, unicodedata
 from dataclasses import replace
 from pathlib import Path
 
 from .contract import nearest
 from .core import WorkflowError, home, project_root
-from .reading_options import add_reading_options, columns_said, missing_doubts, read_table
+from .reading_options import add_reading_options, columns_said, mark_doubts, missing_doubts, read_table
 from .table_layout import format_words
 
 # %% ../nbs/12k_dataset_commands.ipynb #84782751
@@ -163,7 +163,7 @@ def describe_table(
     by = {"by": split, **({"column": split_column or _column_to_split_by(split, columns, path)} if split != "class" else {})}
     if by.get("column") and by["column"] not in table.column_names: raise WorkflowError(f"There is no column {by['column']!r} to split by.{nearest(by['column'], table.column_names)}")
     if split == "group": columns = [replace(c, use=False, reason="names the groups that rows are split by; later rows belong to others") if c.name == by["column"] and c.use else c for c in columns]
-    doubts = [*notes, *doubts, *more_doubts, *missing_doubts([g for g in guesses if g.column.use or g.column.name == column]),
+    doubts = [*notes, *doubts, *more_doubts, *missing_doubts(looked := [g for g in guesses if g.column.use or g.column.name == column]), *mark_doubts(looked),
               *(doubt for g in guesses if g.column.name != column for doubt in g.doubts), *_split_doubts(split, columns, table)]
     if path.suffix != ".parquet": more["format"] = format
     return described(name, kind="table", path=_stored(path), target=aim, split=by, columns=columns, **more), doubts
@@ -207,14 +207,14 @@ def tried(
     samples = samples_of(entry, entry.load(), valid_size=0.1, seed=42, test_size=0.2) # as 01_data does it by default
     train = samples.rows("train")
     labels = np.asarray(samples.labels)[train]
-    return samples, suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows) if about.kind == "table" else []
+    return samples, suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows, key=samples.key.at(train)) if about.kind == "table" else []
 
 # %% ../nbs/12k_dataset_commands.ipynb #23d09b12
 def add(args) -> int: # exit code
     "Look at a file or folder, write a dataset file, and say what is unsure."
     from fashion_mlops.dataset_file import described, write_dataset_file
     from fashion_mlops.image_files import image_layout, infer_images, path_columns
-    path = Path(args.source).expanduser()
+    path = Path(os.path.expanduser(args.source))
     if not path.exists(): raise WorkflowError(f"{path} is not there. Name a CSV, TSV or parquet file, an .npz, or a folder of pictures or IDX files.")
     name = dataset_name(args.name, path, args.replace)
     more = {k: v for k, v in (("licence", args.licence), ("origin", args.origin), ("caveat", args.caveat)) if v}

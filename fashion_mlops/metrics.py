@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['calibration_estimate', 'calibration_error', 'row_losses', 'row_scores', 'classification_metrics', 'deciding_metric',
            'is_better', 'resample_weights', 'interval_ends', 'enough', 'metric_intervals', 'mean_interval',
-           'paired_interval', 'shown']
+           'paired_interval', 'shown_ends', 'shown']
 
 # %% ../nbs/00d_metrics.ipynb #218f881a
 from collections.abc import Iterator
@@ -275,13 +275,20 @@ def paired_interval(
     found = [_weighted_metrics(labels, first, often)[metric] - _weighted_metrics(labels, second, often)[metric] for often in resample_weights(len(labels), seed, resamples or enough(len(labels)), clusters)]
     return whole, *interval_ends(whole, np.concatenate(found), clusters, (-1.0, 1.0))
 
+# %% ../nbs/00d_metrics.ipynb #27bce798
+def shown_ends(
+    value: float, # a metric
+    interval: tuple[float, float] # (low, high)
+) -> str: # such as `0.926 to 0.936`
+    "The ends of an interval with the decimals that stand."
+    reach = max(interval[1] - value, value - interval[0])
+    decimals = int(np.clip(np.floor(-np.log10(0.04*reach)), 2, 4)) if reach > 0 else 4
+    return f"{interval[0]:.{decimals}f} to {interval[1]:.{decimals}f}"
+
 # %% ../nbs/00d_metrics.ipynb #b609dd44
 def shown(
     value: float, # a metric
     interval: tuple[float, float] | None = None # (low, high)
 ) -> str: # such as `0.9312 (0.926 to 0.936)`
     "A metric with its interval, as it is printed everywhere."
-    if interval is None: return f"{value:.4f}"
-    reach = max(interval[1] - value, value - interval[0])
-    decimals = int(np.clip(np.floor(-np.log10(0.04*reach)), 2, 4)) if reach > 0 else 4
-    return f"{value:.4f} ({interval[0]:.{decimals}f} to {interval[1]:.{decimals}f})"
+    return f"{value:.4f} ({shown_ends(value, interval)})" if interval else f"{value:.4f}"

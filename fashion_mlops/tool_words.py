@@ -47,7 +47,7 @@ def table_for_tool(
     for name, values in table.items():
         if name in own: continue
         kind = pd.api.types
-        if kind.is_float_dtype(values): seen[names[name]] = values.where(values.abs() < _LARGEST)
+        if kind.is_float_dtype(values): seen[names[name]] = values.where(values.astype("float64").abs() < _LARGEST)
         elif kind.is_bool_dtype(values) or kind.is_integer_dtype(values) or kind.is_datetime64_any_dtype(values): seen[names[name]] = values
         else:
             words = tool_names([word for word in values.unique() if isinstance(word, str)])

@@ -9,6 +9,8 @@ __all__ = ['for_tool', 'tool_names', 'table_for_tool', 'from_tool', 'restored', 
 import base64, hashlib, html, re
 from pathlib import Path
 
+import numpy as np
+
 from .markup import as_html, readable
 
 # %% ../nbs/00oc_tool_words.ipynb #4dfc6dcd
@@ -47,6 +49,7 @@ def table_for_tool(
     for name, values in table.items():
         if name in own: continue
         kind = pd.api.types
+        if _indivisible(values): values = values.map(str, na_action="ignore").astype(object)
         if isinstance(values.dtype, pd.CategoricalDtype): seen[names[name]] = values.cat.rename_categories(tool_names(list(values.cat.categories)))
         elif kind.is_float_dtype(values): seen[names[name]] = values.where(values.abs() < _LARGEST)
         elif kind.is_bool_dtype(values) or kind.is_integer_dtype(values) or kind.is_datetime64_any_dtype(values): seen[names[name]] = values
@@ -56,6 +59,13 @@ def table_for_tool(
     return pd.DataFrame(seen, index=table.index)
 
 _LARGEST = 1e150 # the square of what is larger is no number
+
+def _indivisible(values) -> bool:
+    "Whether numbers lie so close together, for their size, that no histogram can be drawn: long identifiers."
+    import pandas as pd
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values): return False
+    held = values.dropna().to_numpy(float)
+    return bool(len(held) and ((held.max() - held.min()) or 1) < 200*np.spacing(abs(held).max()))
 
 # %% ../nbs/00oc_tool_words.ipynb #f7a1c001
 def from_tool(

@@ -58,6 +58,11 @@ def interval(hits: int, of: int) -> str:
     return f"{hits/of:.2%} ({found.low:.2%} to {found.high:.2%})"
 
 
+def alarm(reference: pd.DataFrame, current: pd.DataFrame, draws: int, seed: int) -> bool:
+    "Whether the alarm rings. Where a tenth of 199 divisions are as extreme as the windows, one in a hundred of all is out of the question (less than one in a million), and the rest is not drawn."
+    return compare(reference, current, RATE, 199, seed).p <= 0.1 and compare(reference, current, RATE, draws, seed).drifted > 0
+
+
 def rings(kind: str, size: int, options, change=None) -> int:
     "How many of the windows ring, each against a reference of its own."
     hits = 0
@@ -65,7 +70,7 @@ def rings(kind: str, size: int, options, change=None) -> int:
         random = np.random.default_rng([options.seed, size, number])
         reference, current = window(kind, random, options.reference, options.columns), window(kind, random, size, options.columns)
         if change: current = change(kind, current, random)
-        hits += compare(reference, current, RATE, options.draws, seed=number).drifted > 0
+        hits += alarm(reference, current, options.draws, number)
     return hits
 
 
@@ -91,7 +96,7 @@ def in_a_row(options, length: int = 12) -> list[dict]:
         for number in range(max(1, options.windows//length)):
             random = np.random.default_rng([options.seed, size, number, 7])
             reference = window("features", random, options.reference, options.columns)
-            rang.append([compare(reference, window("features", random, size, options.columns), RATE, options.draws, seed=n).drifted > 0 for n in range(length)])
+            rang.append([alarm(reference, window("features", random, size, options.columns), options.draws, n) for n in range(length)])
         rang = np.array(rang)
         found.append({"size": size, "references": len(rang), "windows each": length, "all windows": interval(int(rang.sum()), rang.size), "at least one rings": interval(int(rang.any(1).sum()), len(rang)),
                       "most for one reference": int(rang.sum(1).max())})

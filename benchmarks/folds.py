@@ -4,7 +4,7 @@ python benchmarks/folds.py [--tables 20] [--output FILE]
 
 Tables are drawn in which rows belong together: sixty groups with one label each and features that tell the groups apart, with and
 without a signal that new groups share; and series whose rule drifts. Features, folds, families and the choice are the project's own.
-The chosen family is then fitted on all training rows, and meets 400 new groups, or the rows that come next. How often does the
+The chosen family is then fitted on all training rows, and meets 300 new groups, or the rows that come next. How often does the
 interval that 05 reports hold that score, and what would folds at random have said?
 """
 import argparse
@@ -34,11 +34,11 @@ def grouped(groups: int, rows: int, seed: int, signal: float) -> tuple[np.ndarra
 
 
 def drifting(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "A series: who bought lately says who buys now, and the taste wanders."
+    "A series: what decides turns slowly, and a feature tells the hour."
     draws, hours = np.random.default_rng(seed), np.arange(rows)
-    taste = np.cumsum(draws.normal(size=(rows, 2)), 0)*0.25
-    features = np.column_stack([draws.normal(size=(rows, 2)), hours/rows, taste[:, 0]]).astype(np.float32)
-    return features, ((features[:, :2]*taste).sum(1) + draws.logistic(size=rows) > 0).astype(np.int64), hours
+    turn = np.cumsum(draws.normal(size=rows))*0.12
+    features = np.column_stack([draws.normal(size=(rows, 2)), hours/20]).astype(np.float32)
+    return features, (3*(features[:, :2]*np.column_stack([np.cos(turn), np.sin(turn)])).sum(1) + draws.logistic(size=rows) > 0).astype(np.int64), hours
 
 
 def promised(features: np.ndarray, labels: np.ndarray, key: Key, seed: int) -> tuple[dict, object]:
@@ -58,11 +58,11 @@ def promised(features: np.ndarray, labels: np.ndarray, key: Key, seed: int) -> t
 def measured(kind: str, seed: int) -> list[dict]:
     "One table: promised and true, with the key and without."
     if kind == "drift":
-        features, labels, when = drifting(1500, seed)
-        key, new = key_of("time", when[:1000]), slice(1000, 1250)
-        train, truth = (features[:1000], labels[:1000]), (features[new], labels[new])
+        features, labels, when = drifting(1200, seed)
+        key = key_of("time", when[:800])
+        train, truth = (features[:800], labels[:800]), (features[800:], labels[800:])
     else:
-        features, labels, which = grouped(460, 20, seed, {"no signal": 0.0, "signal": 2.0}[kind])
+        features, labels, which = grouped(360, 10, seed, {"no signal": 0.0, "signal": 2.0}[kind])
         key, old = key_of("group", which[which < 60]), which < 60
         train, truth = (features[old], labels[old]), (features[~old], labels[~old])
     lines = []

@@ -26,6 +26,7 @@ class Guess:
     doubts: list[str] = field(default_factory=list)
     taken: dict[str, int] = field(default_factory=dict) # words taken for a missing value: rows
     kept: dict[str, int] = field(default_factory=dict) # words kept, which elsewhere mean a missing value: rows
+    either: tuple[str, str] = () # a number that could be read in two ways, and how it is read
 
 # %% ../nbs/00ke_column_kinds.ipynb #29c910ae
 def option(
@@ -100,7 +101,7 @@ def _number_doubts(name: str, there, different, whole: bool, words) -> list[str]
     if whole and 2 < len(different) <= 12 and len(there) > 200:
         doubts.append(f"{name}: {len(different)} different whole numbers; numeric, but a category if they are codes: {option('--type', name, 'category')}")
     for unit, scale in (("unix", 1), ("unix_ms", 1000)):
-        if whole and len(there) and there.min() > 6e8*scale and there.max() < 4e9*scale and (set(name_words(name)) & DATES or len(different) > 0.5*len(there) > 20 and scale == 1000):
+        if len(there) and there.min() > 6e8*scale and there.max() < 4e9*scale and (set(name_words(name)) & DATES or len(different) > 0.5*len(there) > 20 and scale == 1000):
             first, last = (datetime.fromtimestamp(edge/scale, timezone.utc).date() for edge in (there.min(), there.max()))
             doubts.append(f"{name}: could be {'milli' if scale > 1 else ''}seconds since 1970 ({first} to {last}); numeric. If they are moments: {option('--date-format', name, unit)}")
     nines = [value for value in different[[0, -1]] if re.fullmatch(r"-?9{2,}|-1", f"{value:g}")] if len(different) > 2 else []

@@ -110,15 +110,13 @@ def _few(odd: list[str], numbers) -> bool:
     rows = len(odd) + len(numbers) - numbers.null_count
     return different > 2 and len(odd) <= 0.05*rows and strange <= 10 or different >= 20 and strange <= 3
 
-# %% ../nbs/00l_column_types.ipynb #c6d066b8
+# %% ../nbs/00l_column_types.ipynb #517f98b2
 def _styled(guess: Guess, style: Style, decimal: str) -> Guess:
-    "The guess, with its decimal mark where that is not the file's, and a doubt where no value says it."
-    column, doubts = guess.column, guess.doubts
+    "The guess, with its decimal mark where that is not the file's, and an example where no value says it."
+    column = guess.column
     if style.decimal != decimal and column.type == "numeric": column = replace(column, decimal=style.decimal)
-    if style.example and not style.decided:
-        value, other = as_numbers(_array([style.example]), style.decimal)[0].as_py(), "," if style.decimal == "." else "."
-        doubts = [*doubts, f"{column.name}: {style.example} is read as {value:,g}, for no value says what its mark means. If it means the other: {option('--decimal', column.name, other)}"]
-    return replace(guess, column=column, doubts=doubts)
+    if not style.example: return replace(guess, column=column)
+    return replace(guess, column=column, either=(style.example.strip(), f"{as_numbers(_array([style.example]), style.decimal)[0].as_py():,g}"))
 
 # %% ../nbs/00l_column_types.ipynb #d66a4ae7
 def _array(words: list[str]):
@@ -131,8 +129,12 @@ def _date_in_digits(name: str, values) -> Guess | None:
     "A date written as eight digits, when a word of the name says that it is one."
     import pyarrow.compute as pc
     words = as_words(values).drop_null()
-    if not set(name_words(name)) & DATES or not pc.all(pc.match_substring_regex(words, r"^(1[6-9]|2\d)\d{6}$")).as_py(): return None
-    return Guess(Column(name, "datetime", format="%Y%m%d")) if as_moments(words, "%Y%m%d").notna().all() else None
+    if not set(name_words(name)) & DATES or not len(words): return None
+    dates = pc.match_substring_regex(words, r"^(1[6-9]|2\d)\d{6}$")
+    odd = words.filter(pc.invert(dates)).unique().to_pylist()
+    if not set(odd) <= {"0", "00000000", "99991231", "99999999", "99990101"} or len(odd) == len(words): return None
+    if not as_moments(words.filter(dates), "%Y%m%d").notna().all(): return None
+    return less_sentinels(Guess(Column(name, "datetime", format="%Y%m%d")), as_words(values), odd)
 
 # %% ../nbs/00l_column_types.ipynb #cf55ff55
 def _told(guess: Guess, values, also: tuple[str, ...], missing: tuple[str, ...] | None) -> Guess:
@@ -147,7 +149,7 @@ def _told(guess: Guess, values, also: tuple[str, ...], missing: tuple[str, ...] 
     if missing is None and column.missing and column.type not in WORDS: column = replace(column, missing=tuple(dict.fromkeys([*column.missing, *sorted(counts)])))
     taken = {word: rows for word, rows in counts.items() if word in marks_of(column, also)}
     kept = {word: rows for word, rows in counts.items() if word not in taken and column.use}
-    return Guess(column, guess.doubts, {**blank, **taken}, kept)
+    return replace(guess, column=column, taken={**blank, **taken}, kept=kept)
 
 # %% ../nbs/00l_column_types.ipynb #628901ec
 def as_said(
@@ -170,7 +172,7 @@ def as_said(
         own = said.get("decimal") or style_of(without_marks(values, column, also), decimal).decimal
         column = replace(column, decimal=own if own != decimal else "")
     converted(values, column, decimal, also)
-    return replace(guess, column=column, doubts=[])
+    return _told(Guess(column), values, also, None)
 
 # %% ../nbs/00l_column_types.ipynb #42254dd7
 def guess_columns(

@@ -59,31 +59,32 @@ def typed(
     values, # pandas Series: text or already typed
     column: Column # what it is
 ): # pandas Series in the form of the column's type
-    "Bring a series into the form of its type; raise `WorkflowError` with the first value that does not fit."
+    "Bring a series into the form of its type, as the dataset's file was read; raise `WorkflowError` with the first value that does not fit."
     import pandas as pd
-    if column.missing: values = _without(values, column.missing)
-    if column.type in NUMBERS: return _checked(values, pd.to_numeric(values, errors="coerce").astype("float64"), column)
-    if column.type == "datetime":
-        moments = pd.to_datetime(values, format=column.format or "ISO8601", errors="coerce", utc=True)
-        return _checked(values, moments.dt.tz_localize(None).astype("datetime64[ns]"), column)
-    words = values.astype(object).where(values.notna(), None).map(lambda v: v if v is None else str(v))
-    if column.type == "text": return words
-    levels = list(column.levels) or sorted(set(words.dropna()))
-    return _checked(words, words.astype(pd.CategoricalDtype(levels, ordered=column.type == "ordinal")), column) if column.type == "ordinal" else words.astype(pd.CategoricalDtype(levels))
+    from fashion_mlops.table_files import converted
+    found = converted(_as_in_a_file(values, column), column)
+    if column.type == "category" and column.levels: found = found.astype(pd.CategoricalDtype(list(column.levels)))
+    return found.set_axis(values.index)
 
 # %% ../nbs/00g_columns.ipynb #7d0c11aa
-def _without(values, words: tuple[str, ...]):
-    "The values, missing where one of these words, or the number that it says, stands."
-    import pandas as pd
-    numbers = pd.to_numeric(pd.Series(words), errors="coerce").dropna()
-    marked = values.astype(str).str.strip().isin(words) | pd.to_numeric(values, errors="coerce").isin(numbers)
-    return values.where(~marked, None)
+def _as_in_a_file(values, column: Column):
+    "A series as an Arrow array such as a file gives: text, numbers or moments."
+    import pyarrow as pa
+    from datetime import date
+    from fashion_mlops.table_files import as_words
+    there = values.dropna()
+    if values.dtype.kind == "O" and len(there) and all(isinstance(value, date) for value in there): values = values.astype("datetime64[ns, UTC]") # datetimes are dates, too
+    elif values.dtype.kind == "O": values = values.map(lambda value: _text(value, column.decimal), na_action="ignore").where(values.notna(), None)
+    try: found = pa.array(values, from_pandas=True)
+    except (pa.ArrowException, TypeError): found = pa.array(values.map(str), from_pandas=True) # which is then refused with its row
+    if pa.types.is_dictionary(found.type): found = found.dictionary_decode()
+    counted = pa.types.is_integer(found.type) or pa.types.is_floating(found.type)
+    strange = counted if column.type == "datetime" else pa.types.is_temporal(found.type) # 20260131 may be a day
+    return as_words(found) if strange else found
 
 # %% ../nbs/00g_columns.ipynb #3451f573
-def _checked(before, after, column: Column):
-    "The converted values, when no value was lost."
-    lost = before.notna() & after.isna()
-    if not lost.any(): return after
-    row = int(lost.to_numpy().argmax())
-    raise WorkflowError(f"Column {column.name!r} is {column.type}, and {int(lost.sum()):,} of its {len(before):,} values are not, such as {before.iloc[row]!r} in row {row + 1}. "
-                        "Correct the value, or the column's type in the dataset file.")
+def _text(value, decimal: str) -> str | None:
+    "One value as it would stand in a file."
+    if str(value) in ("True", "False"): return str(value).lower()
+    if isinstance(value, float): return (f"{int(value)}" if value.is_integer() else str(value)).replace(".", decimal or ".")
+    return (value if value.strip() else None) if isinstance(value, str) else str(value) # a blank cell is missing

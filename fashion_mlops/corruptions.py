@@ -125,7 +125,7 @@ def _value(metric: str, labels: np.ndarray, probabilities: np.ndarray, seed: int
     "Mean of a metric over rows, with its interval."
     scores = row_scores(metric, labels, probabilities)
     if metric == "accuracy": return float(scores.mean()), *share_interval(int(scores.sum()), len(scores))
-    return mean_interval(scores, seed, 200)
+    return mean_interval(scores, seed, 2000)
 
 # %% ../nbs/06f_corruptions.ipynb #357cefca
 def robustness(

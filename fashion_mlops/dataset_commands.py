@@ -13,21 +13,25 @@ from pathlib import Path
 
 from .contract import nearest
 from .core import WorkflowError, home, project_root
-from .reading_options import add_reading_options, columns_said, missing_doubts, read_table
+from .reading_options import add_reading_options, columns_said, mark_doubts, missing_doubts, read_table
 from .table_layout import format_words
 
 # %% ../nbs/12k_dataset_commands.ipynb #84782751
 def dataset_name(
     wanted: str | None, # what the user said
-    path: Path # file or folder
+    path: Path, # file or folder
+    again: bool = False # whether a file of the home may be written anew
 ) -> str: # letters, digits and underscores
     "The name of a new dataset; raise `WorkflowError` when it is taken or no name."
     from fashion_mlops.data import dataset_names
+    from fashion_mlops.dataset_file import dataset_files
     stem = path.name.split(".")[0] if path.is_file() else path.name
     name = wanted or _plain_word(stem)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", name): raise WorkflowError(f"{name!r} is no name for a dataset; expected a letter, then up to 59 letters, digits or underscores. Give one with --name.")
-    if name in dataset_names(): raise WorkflowError(f"There is a dataset {name!r} already. Give another --name, or remove that one first: fashion-mlops dataset remove {name}")
-    return name
+    ours = dataset_files().get(name) == home()/"data"/"datasets"/f"{name}.yaml"
+    if name not in dataset_names() or ours and again: return name
+    way = "To describe it anew, add --replace; or give another --name." if ours else "Give another --name."
+    raise WorkflowError(f"There is a dataset {name!r} already. {way}")
 
 # %% ../nbs/12k_dataset_commands.ipynb #59900469
 def _plain_word(stem: str) -> str:
@@ -159,7 +163,7 @@ def describe_table(
     by = {"by": split, **({"column": split_column or _column_to_split_by(split, columns, path)} if split != "class" else {})}
     if by.get("column") and by["column"] not in table.column_names: raise WorkflowError(f"There is no column {by['column']!r} to split by.{nearest(by['column'], table.column_names)}")
     if split == "group": columns = [replace(c, use=False, reason="names the groups that rows are split by; later rows belong to others") if c.name == by["column"] and c.use else c for c in columns]
-    doubts = [*notes, *doubts, *more_doubts, *missing_doubts([g for g in guesses if g.column.use or g.column.name == column]),
+    doubts = [*notes, *doubts, *more_doubts, *missing_doubts(looked := [g for g in guesses if g.column.use or g.column.name == column]), *mark_doubts(looked),
               *(doubt for g in guesses if g.column.name != column for doubt in g.doubts), *_split_doubts(split, columns, table)]
     if path.suffix != ".parquet": more["format"] = format
     return described(name, kind="table", path=_stored(path), target=aim, split=by, columns=columns, **more), doubts
@@ -203,7 +207,7 @@ def tried(
     samples = samples_of(entry, entry.load(), valid_size=0.1, seed=42, test_size=0.2) # as 01_data does it by default
     train = samples.rows("train")
     labels = np.asarray(samples.labels)[train]
-    return samples, suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows) if about.kind == "table" else []
+    return samples, suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows, key=samples.key.at(train)) if about.kind == "table" else []
 
 # %% ../nbs/12k_dataset_commands.ipynb #23d09b12
 def add(args) -> int: # exit code
@@ -212,7 +216,7 @@ def add(args) -> int: # exit code
     from fashion_mlops.image_files import image_layout, infer_images, path_columns
     path = Path(args.source).expanduser()
     if not path.exists(): raise WorkflowError(f"{path} is not there. Name a CSV, TSV or parquet file, an .npz, or a folder of pictures or IDX files.")
-    name = dataset_name(args.name, path)
+    name = dataset_name(args.name, path, args.replace)
     more = {k: v for k, v in (("licence", args.licence), ("origin", args.origin), ("caveat", args.caveat)) if v}
     if args.costs: more["costs"] = dict(zip(("false_positive", "false_negative"), args.costs))
     layout = image_layout(path) if args.kind != "table" else None
@@ -230,7 +234,7 @@ def add(args) -> int: # exit code
     doubts += samples.about.get("notes", [])
     doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: in the dataset file, {each['column']}: {{type: …, leave_out: why}}" for each in suspected]
     written = write_dataset_file(about)
-    print("\n".join([*_said(about, samples), "", *(f"? {doubt}" for doubt in doubts), *([""]*bool(doubts)), f"Written: {_stored(written)}. Read it, correct it, then: make all DATASET={name}"]))
+    print("\n".join([*_said(about, samples), "", *(f"? {doubt}" for doubt in doubts), *([""]*bool(doubts)), f"Written: {_stored(written)}. Correct it there, or say it with the options above and --replace; then: make all DATASET={name}"]))
     return 0
 
 # %% ../nbs/12k_dataset_commands.ipynb #57bb56c5
@@ -260,7 +264,7 @@ def _said(about, samples) -> list[str]:
              f"  splits: {samples.about['split_rule']}; " + ", ".join(f"{s} {len(samples.rows(s)):,}" for s in samples.splits)]
     if about.kind != "table": return lines + [f"  {range_words(span)}" for span in [samples.about["preparation"].get("range")] if span] + [f"  The paths start from {about.images.root}, outside the folder of the list."]*bool(about.images.root)
     lines[0] = lines[0].replace(" rows,", f" rows of {len(samples.columns)} columns; target {about.target.column},", 1)
-    if not about.path.endswith(".parquet"): lines.append(f"  read as: {format_words(about.format)} (otherwise: --encoding, --delimiter, --decimal, --header)")
+    if not about.path.endswith(".parquet"): lines.append(f"  read as: {format_words(about.format)} (if not: --encoding, --delimiter, --decimal, --header, or format in the dataset file)")
     for kind in dict.fromkeys(c.type for c in about.columns if c.use):
         held = [_in_words(c, about.format.decimal) for c in about.columns if c.use and c.type == kind]
         lines.append(f"  {kind}: {', '.join(held[:12])}{f' and {len(held) - 12} more' if len(held) > 12 else ''}")
@@ -325,10 +329,13 @@ def check(args) -> int: # exit code
 
 # %% ../nbs/12k_dataset_commands.ipynb #4b695e9a
 def remove(args) -> int: # exit code
-    "Remove the dataset file; the data themselves, and what runs have written, stay."
+    "Remove the dataset file and what was learnt to expect of its columns; the data themselves, and what runs have written, stay."
     path = _file_of(args.name)
-    path.unlink()
-    print(f"{_stored(path)} is removed. The data lie where they were; what runs have written goes with: fashion-mlops clean --dataset {args.name} --yes")
+    base = path.parents[2] # project or home
+    expectations = [place for place in (base/"data"/"expectations"/path.name, home()/"data"/"expectations"/path.name) if place.is_file()]
+    for each in dict.fromkeys([path, *expectations]): each.unlink()
+    print("".join(f"{_stored(each)} is removed.\n" for each in dict.fromkeys([path, *expectations]))
+          + f"The data lie where they were; what runs have written goes with: fashion-mlops clean --dataset {args.name} --yes")
     return 0
 
 # %% ../nbs/12k_dataset_commands.ipynb #a148b952
@@ -340,6 +347,7 @@ def add_parser(commands):
                        "  fashion-mlops dataset add houses.parquet --target price --at-least 500000\n  fashion-mlops dataset add photos/          # a folder for each class, or train, valid and test")
     p.add_argument("source", metavar="SOURCE", help="CSV, TSV or parquet; .npz; a folder of pictures or IDX files; a CSV with paths of pictures")
     p.add_argument("--name", metavar="NAME", help="of the dataset (default: that of the file)")
+    p.add_argument("--replace", action="store_true", help="write the dataset file anew when there is one of that name")
     p.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
     p.add_argument("--at-least", type=float, metavar="VALUE", help="of a numeric target: ask whether it reaches this value")
     p.add_argument("--below", type=float, metavar="VALUE", help="of a numeric target: ask whether it stays below this value")

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from .columns import Column
+from .columns import NUMBERS, Column
 from .contract import nearest
 from .core import WorkflowError, atomic_path, home, project_root
 from .dataset_schema import Columns, Costs, Images, Name, Part, Published, Rule, Split, Target, Word, read_words, sound
@@ -266,6 +266,14 @@ def _decimal(about: DatasetFile, name: str) -> str:
     "The decimal mark of a column."
     return _described(about, name).decimal or about.format.decimal
 
+# %% ../nbs/00n_dataset_file.ipynb #69bf743e
+def _as_read(about: DatasetFile, column: Column) -> Column:
+    "A column that knows by itself what the file says for all: a request is read without the file."
+    from fashion_mlops.table_files import marks_of
+    decimal = about.format.decimal if column.type in NUMBERS and about.format.decimal != "." else ""
+    missing = tuple(sorted(marks_of(column, about.format.missing))) if about.format.missing else column.missing
+    return replace(column, decimal=column.decimal or decimal, missing=missing)
+
 # %% ../nbs/00n_dataset_file.ipynb #5f0c1a03
 def _less_missing(table, about: DatasetFile):
     "The table, missing where something stands that each column declares as that."
@@ -298,7 +306,7 @@ def _load_table(about: DatasetFile, path: Path, common: dict):
     key = _split_key(table, about, format.decimal)
     frame = _frame({c.name: converted(table.column(c.name).combine_chunks(), c, format.decimal) for c in used})
     said = {"target": target.name or target.column, "left_out": {c.name: c.reason for c in about.columns if not c.use}, "removed": [r for r in removed if r["rows"]], "split_rule": _split_words(about)}
-    return Loaded(frame, labels[keep], list(target.classes), split_by=by.by, key=key, columns=used, about={**common, **said})
+    return Loaded(frame, labels[keep], list(target.classes), split_by=by.by, key=key, columns=[_as_read(about, c) for c in used], about={**common, **said})
 
 # %% ../nbs/00n_dataset_file.ipynb #84faef85
 def _frame(series: dict):

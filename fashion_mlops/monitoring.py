@@ -62,19 +62,29 @@ def observe(
     features = pd.DataFrame(pipeline.transform(inputs), columns=pipeline.get_feature_names_out())
     return window_table(features[columns], probabilities, classes), probabilities
 
+# %% ../nbs/10_monitoring.ipynb #45945db9
+def _wilson(right: np.ndarray) -> tuple[float, float]:
+    "Wilson's 95 % interval of a share."
+    from scipy.stats import binomtest
+    found = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    return found.low, found.high
+
 # %% ../nbs/10_monitoring.ipynb #016c4ab7
 def score_change(
-    before: np.ndarray, # (m,) row scores in the reference window
-    after: np.ndarray, # (n,) row scores in the current window
-    seed: int = 0, # of the resampling
-    resamples: int = 4000 # bootstrap samples of zeros and ones; a tenth of them of other numbers
-) -> tuple[float, float, float]: # change, low, high (95 %)
+    before: np.ndarray, # (m,) row scores in the reference window: bool, or numbers
+    after: np.ndarray # (n,) row scores in the current window
+) -> tuple[float, float, float] | None: # change, low, high (95 %); None where a window has a single row
     "How much a mean changed from one window to another, with its interval."
-    random = np.random.default_rng(seed)
-    if before.dtype == bool: drawn = [random.binomial(len(x), np.mean(x), resamples) / len(x) for x in (before, after)]
-    else: drawn = [np.array([random.choice(x, len(x)).mean() for _ in range(resamples//10)]) for x in (before, after)]
-    low, high = np.quantile(drawn[1] - drawn[0], [0.025, 0.975])
-    return float(np.mean(after) - np.mean(before)), float(low), float(high)
+    from scipy.stats import t
+    change = float(np.mean(after) - np.mean(before))
+    if min(len(before), len(after)) < 2: return None
+    if before.dtype == bool:
+        (low_before, high_before), (low_after, high_after) = (_wilson(x) for x in (before, after))
+        return change, change - float(np.hypot(np.mean(after) - low_after, high_before - np.mean(before))), change + float(np.hypot(high_after - np.mean(after), np.mean(before) - low_before))
+    parts = [np.var(x, ddof=1)/len(x) for x in (before, after)]
+    freedom = sum(parts)**2/max(sum(part**2/(len(x) - 1) for part, x in zip(parts, (before, after))), 1e-300)
+    half = float(t.ppf(0.975, max(freedom, 1))*np.sqrt(sum(parts)))
+    return change, change - half, change + half
 
 # %% ../nbs/10_monitoring.ipynb #56bbe029
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _layer(stages: list[StageNotebook], entries: list[tuple[str, str, str]], sou
         having = [s for s in chosen if name in s.parameters]
         if not having:
             known = sorted({n for s in chosen for n in s.parameters})
-            raise ParameterError(f"{'No stage' if word == 'all' else whose} has a parameter {name!r} (value {value!r}, from {source}).{nearest(name, known)}")
+            raise ParameterError(f"{'No stage' if word == 'all' else whose} has a parameter {name!r} (from {source}).{nearest(name, known)}")
         for s in having: resolved[s.name][name] = Setting(checked(s.parameters[name], value, s.name), source, s.parameters[name].kind == "secret")
 
 # %% ../nbs/12_pipeline.ipynb #a746f0b6

@@ -16,9 +16,9 @@ import numpy as np
 from fastcore.basics import patch
 
 from .calibration import at_temperature, prediction_sets
-from .columns import NUMBERS, Column, plain_column, typed
+from .columns import NUMBERS, Column, column_of, plain_column, typed
 from .contract import nearest
-from .core import WorkflowError, read_json, write_json
+from .core import WorkflowError, path_part, read_json, write_json
 from .model_file import load_model_file, save_model_file
 
 # %% ../nbs/06d_predictor.ipynb #da93368e
@@ -82,7 +82,8 @@ def check_rows(
 # %% ../nbs/06d_predictor.ipynb #74047112
 def _column(about: dict) -> Column:
     "The column without what training rows held."
-    return Column(about["name"], about["type"], levels=tuple(about.get("levels", ())) if about["type"] == "ordinal" else (), format=about.get("format", ""), missing=about.get("missing"))
+    known = {"name", "type", "format", "decimal", "missing"} | ({"levels"} if about["type"] == "ordinal" else set())
+    return column_of({key: value for key, value in about.items() if key in known})
 
 # %% ../nbs/06d_predictor.ipynb #bdcfb42e
 def decided(
@@ -167,7 +168,7 @@ def _rows(self: Predictor, rows):
     if frame.shape == (0, 0): return frame # nothing is asked
     if absent := [c["name"] for c in self.columns if c["name"] not in frame.columns]:
         raise WorkflowError(f"The column {absent[0]!r} is missing ({len(absent)} of {len(self.columns)} are).{nearest(absent[0], map(str, frame.columns)) if len(frame.columns) else ''}")
-    return pd.DataFrame({c["name"]: frame[c["name"]] if _has_form(frame[c["name"]], c["type"]) else typed(frame[c["name"]], _column(c)) for c in self.columns})
+    return pd.DataFrame({c["name"]: frame[c["name"]] if _has_form(frame[c["name"]], c["type"]) and not c.get("missing") else typed(frame[c["name"]], _column(c)) for c in self.columns})
 
 # %% ../nbs/06d_predictor.ipynb #f2dc4a83
 def _has_form(values, type: str) -> bool:
@@ -263,7 +264,9 @@ def _load_classical(folder: Path, about: dict, threads: int) -> Callable:
 # %% ../nbs/06d_predictor.ipynb #e39cddf2
 def _load_blend(folder: Path, about: dict, threads: int) -> Callable:
     "What answers for a blend."
-    members = [load_predictor(folder/name, threads) for name in about["members"]]
+    names = [path_part(name, "the name of a blend's member") for name in about["members"]]
+    if strange := [name for name in names if (folder/name).is_symlink()]: raise WorkflowError(f"{folder/strange[0]} is a link; the members of a blend lie in its folder. Run 07_training again.")
+    members = [load_predictor(folder/name, threads) for name in names]
     return lambda inputs: np.mean([member.answered(inputs) for member in members], 0)
 
 # %% ../nbs/06d_predictor.ipynb #bbd9813e

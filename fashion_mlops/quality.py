@@ -6,7 +6,7 @@
 __all__ = ['seen_labels', 'sample_frame', 'copies_of', 'class_frame', 'dataset_frame', 'shape_of', 'image_frames',
            'label_expectations', 'sample_expectations', 'copy_expectations', 'class_expectations',
            'dataset_expectations', 'image_expectations', 'severity_for', 'in_tool_words', 'conditions', 'validate',
-           'readable_offline', 'raise_on_breach']
+           'readable_offline', 'raise_on_breach', 'consequences']
 
 # %% ../nbs/02_quality.ipynb #084598e5
 import html, logging, re, shutil, tempfile
@@ -378,3 +378,17 @@ def raise_on_breach(
     lines = [_breach(result) for result in broken[:5]] + [f"… and {len(broken) - 5} more."]*(len(broken) > 5)
     raise WorkflowError("\n".join([f"{len(broken)} of {len(results)} expectations are broken.", *lines, "Repair the source that 01_data reads, or, where "
                         "this is how the data are meant to be, raise the tolerance in the parameters of 02_quality or correct the expectations of the dataset."]))
+
+# %% ../nbs/02_quality.ipynb #080e6a14
+def consequences(
+    results: list[dict], # what `validate` returns
+    strict: bool, # whether the dataset is declared strict
+    table: bool # whether it is a table
+) -> str: # a sentence or two
+    "What of these expectations stops the pipeline when it is broken, and what only warns."
+    stops = sum(result["critical"] for result in results)
+    if stops == len(results): return f"Each of the {stops} expectations stops the pipeline when it is broken."
+    line = ", or in the expectations, for a single column, `critical: true`" if table else ""
+    return (f"{stops} of {len(results)} expectations stop the pipeline when they are broken: those on ids, splits, labels and the digest"
+            + (", and the tolerances, since the dataset is strict" if strict else "")
+            + f". The other {len(results) - stops} warn. To have {'them' if not strict else 'more of them'} stop it: in the dataset file, `strict: true`{line}.")

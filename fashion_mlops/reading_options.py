@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['add_reading_options', 'format_said', 'column_and_word', 'columns_said', 'header_doubts', 'encoding_doubts',
-           'read_table', 'missing_doubts']
+           'read_table', 'missing_doubts', 'mark_doubts']
 
-# %% ../nbs/12ka_reading_options.ipynb #52641a04
+# %% ../nbs/12ka_reading_options.ipynb #ab332287
+import re, shlex
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -140,3 +141,19 @@ def missing_doubts(
     told = lambda found: "; ".join(f"{repr(word) if word else 'blank cells'} in {', '.join(where[:3])}{f' and {len(where) - 3} more' if len(where) > 3 else ''}" for word, where in found.items())
     doubts = [f"Taken for a missing value: {told(taken)}. To say it otherwise: --missing COLUMN=WORD"] if taken else []
     return doubts + ([f"Words like others, though they often stand for a missing value: {told(kept)}. If they do: --missing COLUMN=WORD"] if kept else [])
+
+# %% ../nbs/12ka_reading_options.ipynb #01cdb29f
+def mark_doubts(
+    guesses: list # of `column_kinds.Guess`
+) -> list[str]: # a sentence for each way to read them
+    "Numbers that could be read in two ways, and how they are."
+    found = {}
+    for guess in guesses:
+        if guess.either: found.setdefault((re.sub(r"[^.,]", "", guess.either[0])[:1], "," in guess.either[1]), []).append(guess)
+    doubts = []
+    for (mark, thousands), many in found.items():
+        number, read = many[0].either
+        names = ", ".join(guess.column.name for guess in many[:5]) + (f" and {len(many) - 5} more" if len(many) > 5 else "")
+        other = mark if thousands else {".": ",", ",": "."}[mark]
+        doubts.append(f"{names}: {number} is read as {read}, for no value says what the {'point' if mark == '.' else 'comma'} means. If it {'is a decimal mark' if thousands else 'divides thousands'}: --decimal {shlex.quote(f'{many[0].column.name}={other}')}")
+    return doubts

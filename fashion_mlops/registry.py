@@ -169,13 +169,13 @@ def _log_model(folder: Path, predictor: Predictor, run_id: str, example) -> str:
     "Log the candidate as a model of the run; return its address."
     import logging
     import mlflow
-    from fashion_mlops.tracking import client
+    from fashion_mlops.tracking import client, translated
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with tempfile.TemporaryDirectory() as scratch:
         script = Path(scratch)/"served_model.py"
         script.write_text(SCRIPT, encoding="utf-8")
-        with mlflow.start_run(run_id=run_id):
+        with translated(), mlflow.start_run(run_id=run_id):
             logged = mlflow.pyfunc.log_model(name="model", python_model=str(script), artifacts={"candidate": str(folder)}, signature=model_signature(predictor),
                                              input_example=_plain_example(example, predictor), pip_requirements=pinned(predictor.kind), code_paths=[str(Path(__file__).parent)])
     client().update_run(run_id, "RUNNING") # leaving the block has ended it; the stage is not done
@@ -228,10 +228,10 @@ def load_version(
 ) -> tuple[Predictor, dict]: # the model; version, name, run_id, tags
     "Open a registered version after checking its files."
     import mlflow
-    from fashion_mlops.tracking import client
+    from fashion_mlops.tracking import client, translated
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     entry = client().get_model_version(dataset, str(version))
-    path = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{dataset}/{version}"))
+    with translated(): path = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{dataset}/{version}"))
     inside = mlflow.models.Model.load(str(path)).flavors["python_function"]["artifacts"]["candidate"]["path"]
     folder = verified_candidate(path/inside, entry.tags.get("candidate_digest", "nothing"), f"{dataset} v{version}")
     return load_predictor(folder), {"version": int(version), "name": dataset, "run_id": entry.run_id, "tags": dict(entry.tags)}

@@ -121,7 +121,7 @@ def _links(dataset: str, manifest: dict) -> list[tuple[str, str]]:
 # %% ../nbs/12b_report.ipynb #7c912333
 def _header(dataset: str, manifest: dict) -> str:
     "What stands above a stage's report: the way back, the headline, and where the numbers come from."
-    facts = [f"dataset {dataset}", f"data {(manifest.get('dataset_digest') or 'unknown')[:8]}", f"seed {manifest['seed']}", f"profile {manifest['profile']}",
+    facts = [f"dataset {dataset}", f"data {(manifest.get('dataset_digest') or 'unknown')[:8]}", f"seed {manifest['seed']}", f"profile {manifest['profile']}", *([", ".join([machine["processor"], machine["vector_units"], f"{machine['cores']} cores", *([machine["accelerator"]] if "accelerator" in machine else [])])] if (machine := manifest.get("machine")) else []),
              human_seconds(manifest["seconds"]), *([f"peak memory {human_bytes(manifest['peak'])}"] if manifest.get("peak") else []), manifest["finished"].replace("T", " ")[:16] + " UTC"]
     synthetic = '<span class="badge synthetic">synthetic data</span> ' if manifest.get("synthetic") else ""
     links = "".join(f'<a href="{html.escape(href)}">{html.escape(name)}</a>' for name, href in _links(dataset, manifest))
@@ -264,10 +264,11 @@ def _last_run(dataset: str) -> str:
 # %% ../nbs/12b_report.ipynb #ca478182
 def _provenance(found: dict[str, dict]) -> str:
     "The numbers that a reader came for: final metrics with intervals, and from where."
+    from fashion_mlops.metrics import shown_ends
     rows = [(name, m["metrics"][name], m["intervals"].get(name)) for m in found.values() for name in m["metrics"]
             if name.removeprefix("valid_").removeprefix("test_") in ("accuracy", "macro_f1", "log_loss", "roc_auc") and m["stage"] == "08_registry"]
     if not rows: return ""
-    cells = "".join(f'<tr><td>{n.replace("_", " ")}</td><td>{v:.4f}</td><td>{f"{i[0]:.4f} to {i[1]:.4f}" if i else ""}</td></tr>' for n, v, i in rows)
+    cells = "".join(f'<tr><td>{n.replace("_", " ")}</td><td>{v:.4f}</td><td>{shown_ends(v, i) if i else ""}</td></tr>' for n, v, i in rows)
     return f"<table><thead><tr><th>candidate of the last run</th><th>value</th><th>95 % interval</th></tr></thead><tbody>{cells}</tbody></table>"
 
 # %% ../nbs/12b_report.ipynb #0db0db52

@@ -93,7 +93,7 @@ def run_lock(
 class Display:
     "Prints how a run is going."
     def __init__(self, every: float | None = None): # seconds between lines where nothing can be written over; `FASHION_MLOPS_PROGRESS` or 20 when None
-        able = os.environ.get("TERM", "dumb") != "dumb" and shutil.get_terminal_size().columns >= 40
+        able = os.environ.get("TERM") not in (None, "", "dumb") and shutil.get_terminal_size().columns >= 40
         self.live, self.last = sys.stdout.isatty() and able, 0.0
         self.every = float(os.environ.get("FASHION_MLOPS_PROGRESS", 20)) if every is None else every
 

@@ -127,5 +127,5 @@ def _draw_spread(axis, before, values, column: Column, colour: str, number: int,
     low, high = (both.quantile(0.005), both.quantile(0.98)) if len(both) else (0, 1)
     wide = high + 0.2*(high - low)
     edges = edges_of([low, wide])
-    if len(edges): axis.hist(there.clip(low, wide), edges, density=True, histtype="step", lw=1.6, color=colour, label=name)
+    if len(edges) and len(there): axis.hist(there.clip(low, wide), edges, density=True, histtype="step", lw=1.6, color=colour, label=name)
     if column.type == "datetime" and len(there): axis.set_xticks([low, high], [str(np.datetime64(int(d), "D")) for d in (low, high)])

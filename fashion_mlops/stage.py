@@ -408,10 +408,11 @@ def _fingerprint(self: Stage) -> dict | None:
 @patch
 def _manifest(self: Stage, headline: str) -> dict:
     "Everything there is to say about this run of the stage."
+    from fashion_mlops import tracking
     known = next((m for m in manifests(self.dataset).values() if m.get("dataset_digest")), {}) # the first stage said what the data are
     facts = {k: self.facts.get(k, known.get(k)) for k in ("dataset_digest", "synthetic", "kind", "classes")}
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.time() - self.began, 2),
-            "headline": headline, "seed": self.seed, "profile": self.profile, **facts, "params": self.params, "metrics": self.metrics,
+            "headline": headline, "seed": self.seed, "profile": self.profile, "machine": tracking.machine(), **facts, "params": self.params, "metrics": self.metrics,
             "intervals": self.intervals, "curves": self.curves, "failures": self.failures, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
             "reads": self.read_digests, "watched": self.watched, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
             "run_id": self.run_id, "logged": False, "fingerprint": self._fingerprint(), "lock_digest": self.context.get("lock_digest")}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .columns import NUMBERS, Column
-from .core import WorkflowError, atomic_path, home, project_root
+from .core import WorkflowError, atomic_path, home, path_part, project_root
 from .quality import class_expectations, class_frame, copies_of, copy_expectations, dataset_expectations, dataset_frame, label_expectations, seen_labels, severity_for
 from .samples import SPLITS, Samples, stratified
 
@@ -52,7 +52,8 @@ def expectations_file(
 ) -> Path: # `data/expectations/<dataset>.yaml`
     "Where the expectations of a dataset stand, in the home or the project; written from the training split when there are none yet."
     import yaml
-    places = [base/"data"/"expectations"/f"{samples.dataset}.yaml" for base in dict.fromkeys((home(), project_root()))]
+    file = path_part(samples.dataset, "a dataset's name") + ".yaml"
+    places = [base/"data"/"expectations"/file for base in dict.fromkeys((home(), project_root()))]
     if there := next((place for place in places if place.is_file()), None): return there
     path = places[0]
     rows = samples.rows("train")

@@ -17,21 +17,22 @@ from .amounts import LARGEST, as_numbers, is_text, merged_integers
 from .columns import NUMBERS, Column
 from .core import WorkflowError
 from .moments import as_moments
-from .table_layout import TableFormat, beginning, fields_of, single_blanks, sniffed
+from .table_layout import TableFormat, beginning, fields_of, first_line, single_blanks, sniffed
 from .text_encoding import bytes_of, opened
 
-# %% ../nbs/00k_table_files.ipynb #02157bf8
-def _lines_before(text: str) -> int:
-    "How many lines come before the first row of a file without names."
-    lines = text.removeprefix("\ufeff").splitlines()
-    return next((place for place, line in enumerate(lines) if line.strip() and not line.startswith("#") and not line.lower().startswith("sep=")), 0)
+# %% ../nbs/00k_table_files.ipynb #bc0f0331
+def _lines_before(text: str, format: TableFormat) -> int:
+    "How many lines come before the names, or before the first row when there are none."
+    if format.header: return format.header - 1
+    rows = fields_of(text.removeprefix("\ufeff"), format.delimiter, format.quotes)
+    return first_line(rows)[0] - 1 if rows else 0
 
 # %% ../nbs/00k_table_files.ipynb #e576545f
 def _arrow_options(format: TableFormat, text: str, **more):
     "How Arrow has to read and to cut a file that begins with this text."
     from pyarrow import csv as arrow_csv
     encoding = "utf8" if format.encoding.startswith("utf-8") else format.encoding
-    read = arrow_csv.ReadOptions(encoding=encoding, skip_rows=format.header - 1 if format.header else _lines_before(text), block_size=1 << 24, use_threads="invalid_row_handler" not in more)
+    read = arrow_csv.ReadOptions(encoding=encoding, skip_rows=_lines_before(text, format), block_size=1 << 24, use_threads="invalid_row_handler" not in more)
     mark = '"' if format.quotes else False
     return read, arrow_csv.ParseOptions(delimiter=format.delimiter, quote_char=mark, newlines_in_values=format.quotes, **more)
 
@@ -65,6 +66,7 @@ def header_of(
     if not rows: raise WorkflowError(f"{path.name} has a header and no rows. Add rows, or name another file.")
     wide = [row for row in rows if len(row) == len(first) + 1]
     if len(wide) > len(rows)/2: first = [*first, ""] if not any(row[-1].strip() for row in wide) else ["", *first]
+    elif not first[-1].strip() and sum(len(row) == len(first) - 1 for row in rows) > len(rows)/2: first = first[:-1]
     return _different([" ".join(name.split()).lstrip("# ") for name in first]), first
 
 # %% ../nbs/00k_table_files.ipynb #ae0bd305
@@ -208,7 +210,8 @@ def _readable(path: Path, format: TableFormat, said: dict) -> tuple:
         if "quotes" not in said and b'"' in bytes_of(path) and (found := _tried(path, plain)):
             return found, plain, [_stray(path)]
         if "bad_lines" in said or not (found := _tried(path, skips := replace(format, bad_lines="skip"))): raise
-        if not (lost := _bad_lines(path, format)) or len(lost) > max(found.num_rows/20, 1): raise error
+        lost = _bad_lines(path, format)
+        if not lost or sum(not line.startswith("#") for line in lost) > max(found.num_rows/20, 1): raise error
         return found, skips, [f"Lines with another number of fields are left out: {len(lost):,}, such as {lost[0][:60]!r}."]
     merged = _has_line_ends(table) if "quotes" not in said else []
     if not merged: return table, format, []
@@ -300,7 +303,9 @@ def as_yes_or_no(
     if pa.types.is_boolean(values.type): return pc.cast(values, pa.float64())
     words = pc.utf8_lower(as_words(values))
     yes, no = (pc.is_in(words, pa.array(list)) for list in (YES, NO))
-    return pc.if_else(yes, 1.0, pc.if_else(no, 0.0, None))
+    numbers = as_numbers(pc.replace_substring(words, ",", "."))
+    number = pc.fill_null(pc.is_in(numbers, pa.array([0.0, 1.0])), False)
+    return pc.if_else(yes, 1.0, pc.if_else(no, 0.0, pc.if_else(number, numbers, None)))
 
 # %% ../nbs/00k_table_files.ipynb #c54e7db7
 def _category(values, column: Column):

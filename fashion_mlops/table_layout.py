@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DELIMITERS', 'TableFormat', 'delimiter_called', 'beginning', 'single_blanks', 'fields_of', 'regularity',
-           'likely_delimiter', 'looks_like_data', 'header_line', 'sniffed', 'format_words']
+           'likely_delimiter', 'looks_like_data', 'first_line', 'header_line', 'sniffed', 'format_words']
 
 # %% ../nbs/00kb_table_layout.ipynb #182c4beb
 import csv, io, re
@@ -129,22 +129,30 @@ def looks_like_data(
     steps = {int(after) - int(before) for before, after in zip(held, held[1:])}
     return not (len(steps) == 1 and steps != {0})
 
-# %% ../nbs/00kb_table_layout.ipynb #477ed94e
-def header_line(
+# %% ../nbs/00kb_table_layout.ipynb #ef00530c
+def first_line(
     rows: list[tuple[int, list[str]]] # what `fields_of` gives
-) -> int: # line with the names, from 1; 0 when there is none
-    "The line in which the names of the columns stand."
+) -> tuple[int, bool]: # line in which the table begins, from 1, and whether names stand in it
+    "Where a table begins, and whether it begins with the names of its columns."
     width = Counter(len(fields) for _, fields in rows).most_common(1)[0][0]
     for place, (line, fields) in enumerate(rows):
         below = [fields for _, fields in rows[place + 1:] if len(fields) == width]
         if fields[0].lower().startswith("sep="): continue
         if fields[0].startswith("#"):
-            if len(fields) == width > 1 and below and looks_like_data(below[0], below[1:]): return line
+            if len(fields) == width > 1 and below and looks_like_data(below[0], below[1:]): return line, True
             continue
-        if _names_rows(fields, width, below): return line
+        if _names_rows(fields, width, below) or len(fields) == width + 1 > 2 and not fields[-1].strip() and not looks_like_data(fields, below): return line, True
         if len(fields) != width or (width > 2 and sum(bool(field.strip()) for field in fields) < 2): continue
-        return 0 if below and looks_like_data(fields, below) else line
-    return 1
+        return line, not (below and looks_like_data(fields, below))
+    return 1, True
+
+# %% ../nbs/00kb_table_layout.ipynb #477ed94e
+def header_line(
+    rows: list[tuple[int, list[str]]] # what `fields_of` gives
+) -> int: # line with the names, from 1; 0 when there is none
+    "The line in which the names of the columns stand."
+    line, named = first_line(rows)
+    return line if named else 0
 
 # %% ../nbs/00kb_table_layout.ipynb #439cf709
 def _names_rows(fields: list[str], width: int, below: list[list[str]]) -> bool:

@@ -51,7 +51,7 @@ def table_for_tool(
         kind = pd.api.types
         if _indivisible(values): values = values.map(str, na_action="ignore").astype(object)
         if isinstance(values.dtype, pd.CategoricalDtype): seen[names[name]] = values.cat.rename_categories(tool_names(list(values.cat.categories)))
-        elif kind.is_float_dtype(values): seen[names[name]] = values.where(values.abs() < _LARGEST)
+        elif kind.is_float_dtype(values): seen[names[name]] = values.where(values.astype("float64").abs() < _LARGEST)
         elif kind.is_bool_dtype(values) or kind.is_integer_dtype(values) or kind.is_datetime64_any_dtype(values): seen[names[name]] = values
         else:
             words = tool_names([word for word in values.unique() if isinstance(word, str)])

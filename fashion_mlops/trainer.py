@@ -101,6 +101,7 @@ class Trainer:
         self.labels = torch.from_numpy(np.asarray(labels).astype(np.int64)).to(self.device)
         self.net = (net or net_for(images, classes, recipe.architecture, recipe.width, recipe.fine)).to(self.device)
         self.group = ProcessGroup(recipe.shards if self.device.type == "cpu" else 1)
+        if recipe.batch < 2*self.group.shards: raise WorkflowError(f"A batch of {recipe.batch} images is too small for {self.group.shards} shards: expected at least {2*self.group.shards}. Take a larger batch, or fewer shards.")
         self.replicas = make_replicas(self.net, self.group.own)
         self.threads = min(threads or available_cores(), len(self.replicas))
         self.turned = turnable(self.net) if recipe.orthogonal_rate else set()
@@ -119,13 +120,13 @@ def _loss(self: Trainer, replica: nn.Module, images: torch.Tensor, labels: torch
 
 # %% ../nbs/06ab_trainer.ipynb #bb0aee2c
 @patch
-def _shard(self: Trainer, replica: nn.Module, rows: torch.Tensor, variants: torch.Tensor, share: float) -> float:
-    "Leave the gradients of one shard in its replica; return the loss."
+def _shard(self: Trainer, replica: nn.Module, rows: torch.Tensor, variants: torch.Tensor, share: float, weight: float) -> float:
+    "Leave the gradients of one shard in its replica; return the loss. `weight`: its rows, in shares of a plain shard's."
     recipe, total = self.recipe, 0.
     for parameter in replica.parameters(): parameter.grad = None
     for part, drawn in zip(rows.chunk(recipe.accumulate), variants.chunk(recipe.accumulate)):
         images = augment(self.images[part], drawn, recipe.shift, recipe.cutout, recipe.mirror)
-        loss = self._loss(replica, images, self.labels[part], share)*(len(part)/len(rows))
+        loss = self._loss(replica, images, self.labels[part], share)*(weight*len(part)/len(rows))
         loss.backward()
         total += loss.item()
     return total
@@ -160,8 +161,8 @@ def run_epoch(self: Trainer,
         rows, place = order[step*batch:(step + 1)*batch].to(self.device), self.epoch*steps + step
         variants = draw_variants(len(rows), size, recipe.shift, self.generator)
         share = torch.rand(1, generator=self.generator).item()*recipe.mixup if recipe.mixup else 0.
-        mine = slice(self.group.rank, None, self.group.size)
-        losses += pool.map(self._shard, self.replicas, rows.chunk(shards)[mine], variants.chunk(shards)[mine], [share]*shards)
+        parts, drawn = (whole.tensor_split(shards)[self.group.rank::self.group.size] for whole in (rows, variants)) # as many as there are shards, whatever the batch
+        losses += pool.map(self._shard, self.replicas, parts, drawn, [share]*shards, [len(part)*shards/batch for part in parts])
         self.group.gather(self.net, self.replicas)
         slope = learning_rate(place, recipe.epochs*steps, 1., recipe.warmup)
         list(pool.map(self._descend, self.net.parameters(), self.velocities, [slope]*len(self.velocities)))

@@ -238,6 +238,45 @@ def test_what_cannot_be_used_is_left_out_and_the_file_is_written(home):
     with pytest.raises(WorkflowError, match="Did you mean load"): added(home/"shop.csv", "--leave-out", "laod")
 
 
+ADVISED = {"x=y": lambda i: ("NA", "fine", "bent")[i % 3], "ts": lambda i: 1_700_000_000 + i*i, "day": lambda i: f"0{1 + i % 9}/0{1 + i*7 % 9}/2024", "three": lambda i: f"{1 + i}.{i*37 % 1000:03d}", "size": lambda i: "SML"[i % 3],
+           "grade": lambda i: i % 5, "height cm": lambda i: -999 if i % 9 == 0 else i % 40, "weight": lambda i: f"{i % 70} kg", "end": lambda i: "9999-12-31" if i % 4 == 0 else f"20{10 + i % 80}-05-05", "": lambda i: f"{i % 11}.5", "branch": lambda i: f"{i % 30:04d}",
+           "two ways": lambda i: f"2024-01-{13 + i % 9}" if i % 2 else f"{13 + i % 9}.01.2024", "odd": lambda i: "n/k" if i == 7 else i*i}
+
+
+def test_every_advice_that_is_printed_can_be_followed(home):
+    import shlex
+    lines = [",".join([*ADVISED, "kept"])] + [",".join([*(str(make(i)) for make in ADVISED.values()), ("yes", "no", "no")[i*i % 3]]) for i in range(210)]
+    path = file(home, "\n".join(lines))
+    doubts, followed = added(path)[1], 0
+    for option, said in re.findall(r"(--(?:missing|type|decimal|date-format|levels|leave-out)) ((?:'[^']*'|[^\s.;]|\.(?=\S))+)", " ".join(doubts)):
+        said = shlex.split(said)[0]
+        if "WORD" in said: continue
+        followed += 1
+        assert added(path, option, said)[0].columns, (option, said)
+    assert followed >= 10, doubts
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_table_ends_in_a_traceback(home, seed):
+    import csv, random
+    draw, values = random.Random(seed), ["", "NA", "None", "-", "0", "1", "-999", "1,5", "1.500", "2024-01-05", "05.01.2024", "9999-12-31", "0000-00-00", "1.797e308", "inf", "$(5.00)", "12-", "007", str(2**60 + 1), "yes", "low", "x y z", "é", "a=b", "5%", "12:30", "1e400", "\u202e", '"', "'", "\n", "\\N", "<b>", "5 kg"]
+    for number in range(6):
+        kinds = [draw.sample(values, draw.randint(1, 6)) for _ in range(5)]
+        rows = [[*(draw.choice([str(i*i % 997), *kind]) for kind in kinds), ("yes", "no", "no")[i*i % 3]] for i in range(70)]
+        with (home/f"t{number}.csv").open("w", newline="") as stream: csv.writer(stream, delimiter=draw.choice(",;\t")).writerows([["a", "Customer ID", "date", "lat", "e e", "kept"], *rows])
+        about, _, read, _ = added(home/f"t{number}.csv")
+        assert len(read) == 70 and any(column.use for column in about.columns)
+
+
+def test_a_dataset_is_described_anew(home, capsys):
+    from fashion_mlops import cli
+    path = file(home, good().to_csv(index=False))
+    words = ["dataset", "add", str(path), "--target", "kept"]
+    assert cli.main(words) == 0 and cli.main(words) == 2 and "--replace" in capsys.readouterr().err
+    assert cli.main([*words, "--replace", "--type", "count=category"]) == 0
+    assert next(c for c in read_dataset_file(home/"home"/"data"/"datasets"/"shop.yaml").columns if c.name == "count").type == "category"
+
+
 def test_every_option_that_a_message_names_exists():
     import ast
     from fashion_mlops import cli

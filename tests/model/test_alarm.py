@@ -114,3 +114,17 @@ def test_values_that_are_no_numbers_are_named():
     with pytest.raises(WorkflowError, match="the reference has 0"): compare(pd.DataFrame({"x": []}), pd.DataFrame({"x": [1.0]}))
     found = compare(pd.DataFrame({"word": ["a", None, "a"]*20}), pd.DataFrame({"word": [None]*60})) # a missing word is a word of its own
     assert found.drifted == 1
+
+
+@pytest.mark.slow
+def test_the_report_counts_as_we_do(tmp_path):
+    from fashion_mlops.monitoring import drift_report
+    random = np.random.default_rng(9)
+    def watched(rows, moved=0.0):
+        table = pd.concat([window(kind, random, rows, 1).rename(columns={"c0": kind}) for kind in ("normal", "heavy", "rare flag", "mostly zero")], axis=1)
+        return table.assign(normal=table.normal + moved, flat=0.0, predicted_class=random.choice(["a", "b"], rows, p=[0.9, 0.1]), confidence=random.random(rows))
+    for moved in (0.0, 1.5):
+        reference, current = watched(200), watched(120, moved)
+        found = compare(reference, current)
+        assert drift_report(reference, current, found.table, "<Test>", tmp_path/"page.html") == found.drifted == (moved > 0)
+    assert "&lt;Test&gt;" in (tmp_path/"page.html").read_text()

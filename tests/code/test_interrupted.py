@@ -1,0 +1,79 @@
+"""Runs that are ended at random moments, in every way in which that happens. FASHION_MLOPS_KILLS=20 tries twenty moments of each way."""
+import json
+import os
+import pty
+import random
+import shutil
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+POINTS = int(os.environ.get("FASHION_MLOPS_KILLS", "0"))
+WAYS = ["kill -9", "closed terminal", "Ctrl-C", "SIGHUP"]
+
+
+def in_a_terminal(project, *words) -> tuple[int, int]:
+    "Start a run on a terminal of its own; returns its process and the terminal."
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(project.root)
+        os.execvpe(sys.executable, project.command("run", "--profile", "smoke", "--dataset", "synthetic", *words), project.env)
+    return pid, terminal
+
+
+def interrupt(project, way: str, after: float, *words):
+    "Start a run and end it after some seconds, if it has not ended by then."
+    pid, terminal = in_a_terminal(project, *words)
+    deadline = time.monotonic() + after
+    os.set_blocking(terminal, False)
+    while time.monotonic() < deadline:
+        time.sleep(0.02)
+        try: os.read(terminal, 65536)
+        except OSError: pass # nothing new
+    if way == "closed terminal": os.close(terminal)
+    elif way == "Ctrl-C": os.write(terminal, b"\x03")
+    else: os.kill(pid, signal.SIGKILL if way == "kill -9" else signal.SIGHUP)
+    deadline = time.monotonic() + 90
+    while not os.waitpid(pid, os.WNOHANG)[0]:
+        assert time.monotonic() < deadline, f"the run did not end after {way}"
+        if way != "closed terminal":
+            try: os.read(terminal, 65536)
+            except OSError: pass
+        time.sleep(0.05)
+    if way != "closed terminal": os.close(terminal)
+
+
+def left_over(project) -> list[str]:
+    "What an interrupted run has left: open runs in MLflow, notes, folders, sockets."
+    store = sqlite3.connect(project.root/"mlflow.db")
+    found = [f"{name} is {status} in MLflow" for name, status in store.execute("select name, status from runs where status not in ('FINISHED', 'KILLED', 'FAILED')")]
+    store.close()
+    places = [project.root/"data"/".run", *(project.root/"data"/".open").glob("*"), *(project.root/"data").glob("artifacts/*/*/.*"),
+              *(project.root/"data").glob("**/.*.????????"), *(project.root/"reports").glob("**/.*"), *Path(project.env["TMPDIR"]).glob("kernel-*")]
+    return found + [str(path) for path in places if path.exists()]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("way", WAYS if POINTS else WAYS[:2])
+def test_an_interrupted_run_is_resumed_and_leaves_nothing(project, way):
+    moment, horizon = random.Random(way), 12.0
+    project.env["TMPDIR"] = tempfile.mkdtemp(prefix="kills-", dir="/tmp")
+    for n in range(4, 4 + (POINTS or 1)):
+        after = moment.uniform(0.2, horizon)
+        interrupt(project, way, after, "-p", f"draw.n={n}")
+        began = time.monotonic()
+        answer = project.run("-p", f"draw.n={n}")
+        horizon = 0.5 * horizon + 0.5 * max(8.0, 1.3 * (time.monotonic() - began))
+        said = f"{way} after {after:.1f} s: {answer.stdout} {answer.stderr}"
+        assert answer.returncode == 0, said
+        assert json.loads(project.artifact("sum.json").read_text()) == sum(range(n)), said
+        assert "up to date" in project.run("-p", f"draw.n={n}", "--dry-run").stdout, said
+        assert left_over(project) == [], said
+        print(f"{way} after {after:.1f} s: resumed")
+    shutil.rmtree(project.env["TMPDIR"])

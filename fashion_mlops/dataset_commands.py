@@ -7,7 +7,7 @@ __all__ = ['TARGET_NAMES', 'MOST_CLASSES', 'FEW', 'dataset_name', 'target_column
            'tried', 'add', 'listed', 'list_datasets', 'show', 'check', 'remove', 'add_parser']
 
 # %% ../nbs/12k_dataset_commands.ipynb #b0e8eeea
-import re, unicodedata
+import os, re, unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,14 +207,14 @@ def tried(
     samples = samples_of(entry, entry.load(), valid_size=0.1, seed=42, test_size=0.2) # as 01_data does it by default
     train = samples.rows("train")
     labels = np.asarray(samples.labels)[train]
-    return samples, suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows) if about.kind == "table" else []
+    return samples, suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows, key=samples.key.at(train)) if about.kind == "table" else []
 
 # %% ../nbs/12k_dataset_commands.ipynb #23d09b12
 def add(args) -> int: # exit code
     "Look at a file or folder, write a dataset file, and say what is unsure."
     from fashion_mlops.dataset_file import described, write_dataset_file
     from fashion_mlops.image_files import image_layout, infer_images, path_columns
-    path = Path(args.source).expanduser()
+    path = Path(os.path.expanduser(args.source))
     if not path.exists(): raise WorkflowError(f"{path} is not there. Name a CSV, TSV or parquet file, an .npz, or a folder of pictures or IDX files.")
     name = dataset_name(args.name, path, args.replace)
     more = {k: v for k, v in (("licence", args.licence), ("origin", args.origin), ("caveat", args.caveat)) if v}

@@ -210,6 +210,6 @@ def fold_numbers(
     key: Key = Key() # which rows belong together
 ) -> np.ndarray: # int64 (rows,) from 0; ascending in time
     "A fold for each row."
-    if key.by == "time": return np.searchsorted(np.sort(key.codes), key.codes)*folds//rows
+    if key.by == "time": return np.unique(np.searchsorted(np.sort(key.codes), key.codes)*folds//rows, return_inverse=True)[1] # none is empty
     which, count = (np.unique(key.groups, return_inverse=True)[1], len(np.unique(key.groups))) if key else (slice(None), rows)
     return (np.random.default_rng(seed).permutation(count) % folds)[which]

@@ -10,7 +10,8 @@ __all__ = ['ALONE', 'APART', 'EMPTY', 'PURE', 'CODE', 'ORDERED', 'FEW', 'MOST_CL
 import numpy as np
 
 from .columns import Column
-from .samples import stratified
+from .folds import fold_numbers
+from .samples import Key, stratified
 
 # %% ../nbs/02c_leakage.ipynb #8262bdb8
 ALONE = 0.98 # score of a column that predicts alone: ROC AUC of two classes, accuracy gain of more
@@ -42,8 +43,9 @@ def _ranks(numbers: np.ndarray) -> np.ndarray:
     return ranks
 
 # %% ../nbs/02c_leakage.ipynb #ef93abe6
-def _folds(labels: np.ndarray, seed: int, count: int = 3) -> np.ndarray:
-    "A fold for each row, every class spread over all of them."
+def _folds(labels: np.ndarray, seed: int, key: Key = Key(), count: int = 3) -> np.ndarray:
+    "A fold for each row, every class spread over all of them; where rows belong together, whole groups or stretches of time."
+    if key and len(np.unique(key.groups)) > 1: return fold_numbers(len(labels), count, seed, key)
     order = np.random.default_rng(seed).permutation(len(labels))
     place = np.empty(len(labels), int)
     place[order[np.argsort(labels[order], kind="stable")]] = np.arange(len(labels))
@@ -139,13 +141,14 @@ def examined(
     labels: np.ndarray, # (n,) position in `classes`
     classes: list[str], # names
     seed: int = 0, # of the choice of rows and of the folds
-    rows: int = 20000 # at most so many are looked at
+    rows: int = 20000, # at most so many are looked at
+    key: Key = Key() # which rows belong together
 ) -> list[dict]: # column, score, empty, code, ordered (numbers), and the sentences empty_says, code_says; highest score first
     "What each column alone says about the target."
     chosen, labels, classes = _looked_at(np.asarray(labels).astype(np.int64), classes, seed, rows)
     smaller = np.bincount(labels).min() if len(classes) == 2 else len(labels)
     if len(classes) < 2 or smaller < FEW: return []
-    folds, part, found = _folds(labels, seed), table.iloc[chosen], []
+    folds, part, found = _folds(labels, seed, key.at(chosen)), table.iloc[chosen], []
     for column in columns:
         if column.name not in part or column.type == "identifier": continue
         values = part[column.name]
@@ -181,10 +184,11 @@ def suspects(
     labels: np.ndarray, # (n,) position in `classes`
     classes: list[str], # names
     seed: int = 0, # of the choice of rows and of the folds
-    rows: int = 20000 # at most so many are looked at
+    rows: int = 20000, # at most so many are looked at
+    key: Key = Key() # which rows belong together
 ) -> list[dict]: # column, reason, evidence, score; most suspicious first
     "Columns that may be leakage."
-    return accused(examined(table, columns, labels, classes, seed, rows), np.count_nonzero(np.bincount(labels)) == 2)
+    return accused(examined(table, columns, labels, classes, seed, rows, key), np.count_nonzero(np.bincount(labels)) == 2)
 
 # %% ../nbs/02c_leakage.ipynb #59d7c429
 def idle(

@@ -3,21 +3,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashion_mlops.automl import cross_validated, weigh_pipelines
+from fashion_mlops.automl import contest, cross_validated, weigh_pipelines
 from fashion_mlops.calibration import halves
 from fashion_mlops.columns import Column
 from fashion_mlops.explain import with_shadows
 from fashion_mlops.families import families, fitted, predicted
 from fashion_mlops.features import feature_table, fit_features, pipeline_for, split_table
 from fashion_mlops.folds import NOT_FEATURES, fit_and_ask, fold_numbers, hold_out, judged_in, key_in, make_folds, shuffled_rows, stratified_rows
-from fashion_mlops.kernel_machine import _folds as machine_folds
+from fashion_mlops.kernel_machine import KernelMachine, _folds as machine_folds
 from fashion_mlops.metrics import mean_interval, metric_intervals
 from fashion_mlops.model_file import load_model_file, save_model_file
 from fashion_mlops.net_study import TableNetSearch
 from fashion_mlops.pipeline_space import family_of
 from fashion_mlops.predictor import TRUSTED
+from fashion_mlops.refinement import refinement_table, with_and_without
 from fashion_mlops.samples import Key, Samples, key_of, load_samples, save_samples
 from fashion_mlops.table_net import TableRecipe, TableTrainer
+from fashion_mlops.tpot_search import search_pipelines
 
 
 def grouped_noise(groups=60, rows=12, seed=0):
@@ -129,6 +131,36 @@ def visits(rows=240):
     columns = [Column("age", "numeric"), Column("doctor", "category")]
     return Samples(table, draws.integers(0, 2, rows//8)[who].astype(np.uint8), np.repeat(np.uint8([0, 1, 2]), [160, 40, 40]), ["well", "ill"], "visits", "table",
                    columns=columns, key=key_of("group", [f"p{i}" for i in who]))
+
+
+def lonely_class():
+    "Ten subjects, and a class that only one of them has."
+    draws, who = np.random.default_rng(0), np.repeat(np.arange(10), 30)
+    labels = np.where(who == 3, draws.integers(0, 3, 300), draws.integers(0, 2, 300))
+    return draws.normal(size=(300, 12)).astype(np.float32) + labels[:, None], labels, key_of("group", who)
+
+
+class TestAClassInOneGroup:
+    "The subjects of a study: somewhere a fold learns without a class, and nothing may break."
+    def test_leaderboard_and_refinement(self):
+        features, labels, key = lonely_class()
+        folds = make_folds(labels, 3, 0, key)
+        results, left_out = contest({name: families(12, "table", 3)[name].build() for name in ("logistic_regression", "gradient_boosting")}, features, labels, folds, 1, 3, key=key)
+        assert not left_out and all(np.isfinite(result["probabilities"]).all() for result in results.values())
+        found = with_and_without(features, labels, np.arange(12) < 6, fit_and_ask(labels, 150, 90, 0, key), "accuracy", "table", key=key)
+        assert len(found) == 6 and len(refinement_table(found, "table", clusters=None)) == 6
+
+    def test_exact_machine_and_net(self):
+        features, labels, key = lonely_class()
+        assert KernelMachine(gamma=0.1).fit(features, labels, key=key).predict_proba(features).shape == (300, 3)
+        trainer = TableTrainer(TableRecipe(epochs=1, width=8, members=2), features, labels, 3, key=key)
+        assert np.isfinite(trainer.fit()[0]["held_out_loss"])
+
+    @pytest.mark.slow
+    def test_the_search_of_pipelines(self):
+        features, labels, key = lonely_class()
+        search = search_pipelines(features, labels, 0.08, 0, 0, metric="log_loss", kind="table", key=key)
+        assert search.history is not None and np.isfinite(search.history.score).all() and search.history.score.max() > -40
 
 
 class TestTheKeyTravels:

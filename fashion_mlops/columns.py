@@ -16,6 +16,14 @@ from .core import WorkflowError
 TYPES = ("numeric", "category", "ordinal", "boolean", "datetime", "text", "latitude", "longitude", "identifier")
 NUMBERS = ("numeric", "boolean", "latitude", "longitude") # float64 in memory
 
+# %% ../nbs/00g_columns.ipynb #b035e277
+def _sound_format(name: str, format: str):
+    "Raise `WorkflowError` when a date format means nothing to strptime."
+    import re, time
+    try: time.strptime("", format)
+    except (ValueError, re.error) as error: # of a good format it says that nothing does not match
+        if not str(error).startswith("time data"): raise WorkflowError(f"Column {name!r} has the date format {format!r}, which means nothing ({error}); expected one such as %d.%m.%Y.") from None
+
 # %% ../nbs/00g_columns.ipynb #56bbe029
 @dataclass(frozen=True)
 class Column:
@@ -34,6 +42,7 @@ class Column:
         if self.type == "ordinal" and len(self.levels) < 2:
             raise WorkflowError(f"Column {self.name!r} is ordinal and has {len(self.levels)} levels; expected at least two, lowest first: levels: [small, medium, large].")
         if self.decimal not in ("", ".", ","): raise WorkflowError(f"Column {self.name!r} has the decimal mark {self.decimal!r}; expected a point or a comma.")
+        if self.format: _sound_format(self.name, self.format)
         object.__setattr__(self, "levels", tuple(str(level) for level in self.levels))
         if self.missing is not None: object.__setattr__(self, "missing", tuple(str(word) for word in self.missing))
 

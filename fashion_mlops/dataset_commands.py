@@ -7,7 +7,7 @@ __all__ = ['TARGET_NAMES', 'MOST_CLASSES', 'FEW', 'dataset_name', 'target_column
            'tried', 'add', 'listed', 'list_datasets', 'show', 'check', 'remove', 'add_parser']
 
 # %% ../nbs/12k_dataset_commands.ipynb #b0e8eeea
-import re, unicodedata
+import os, re, shlex, unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,30 +209,48 @@ def tried(
     labels = np.asarray(samples.labels)[train]
     return samples, suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows, key=samples.key.at(train)) if about.kind == "table" else []
 
+# %% ../nbs/12k_dataset_commands.ipynb #eedfb6fa
+def _describe_images(path: Path, name: str, layout: str, args, more: dict): # `DatasetFile`, and doubts
+    "What a dataset file says about pictures."
+    from fashion_mlops.dataset_file import described
+    from fashion_mlops.image_files import infer_images, path_columns
+    from fashion_mlops.table_files import read_text
+    given = {"--at-least": args.at_least, "--below": args.below, "--positive": args.positive, "--split": None if args.split == "class" else args.split, "--split-column": args.split_column}
+    if strange := [option for option, value in given.items() if value is not None]: raise WorkflowError(f"{strange[0]} is for tables, and {path.name} holds pictures. Leave it out; splits of pictures are folders called train, valid and test, or a column of the list.")
+    columns, doubts = None, []
+    if layout == "csv":
+        found = path_columns(path)
+        target, doubts = target_column([n for n in read_text(path).column_names if n not in found.values()], args.target)
+        columns = {**found, "target": target}
+    return described(name, kind="image", path=_stored(path), target={"name": args.target or "class"}, images=infer_images(path, columns), **more), doubts
+
+# %% ../nbs/12k_dataset_commands.ipynb #86f0e08e
+def _expectations(name: str) -> list[Path]:
+    "Files that say what to expect of the columns of a dataset, of the home and of where its own file lies."
+    from fashion_mlops.dataset_file import dataset_files
+    bases = dict.fromkeys([home(), *(path.parents[2] for path in [dataset_files().get(name)] if path)])
+    return [place for base in bases if (place := base/"data"/"expectations"/f"{name}.yaml").is_file()]
+
 # %% ../nbs/12k_dataset_commands.ipynb #23d09b12
 def add(args) -> int: # exit code
     "Look at a file or folder, write a dataset file, and say what is unsure."
-    from fashion_mlops.dataset_file import described, write_dataset_file
-    from fashion_mlops.image_files import image_layout, infer_images, path_columns
-    path = Path(args.source).expanduser()
+    from fashion_mlops.dataset_file import write_dataset_file
+    from fashion_mlops.image_files import image_layout
+    path = Path(os.path.expanduser(args.source))
     if not path.exists(): raise WorkflowError(f"{path} is not there. Name a CSV, TSV or parquet file, an .npz, or a folder of pictures or IDX files.")
     name = dataset_name(args.name, path, args.replace)
     more = {k: v for k, v in (("licence", args.licence), ("origin", args.origin), ("caveat", args.caveat)) if v}
     if args.costs: more["costs"] = dict(zip(("false_positive", "false_negative"), args.costs))
     layout = image_layout(path) if args.kind != "table" else None
-    if layout:
-        columns, doubts = None, []
-        if layout == "csv":
-            from fashion_mlops.table_files import read_text
-            found = path_columns(path)
-            target, doubts = target_column([n for n in read_text(path).column_names if n not in found.values()], args.target)
-            columns = {**found, "target": target}
-        about = described(name, kind="image", path=_stored(path), target={"name": args.target or "class"}, images=infer_images(path, columns), **more)
+    if args.kind == "image" and not layout: raise WorkflowError(f"{path} holds no pictures, and no column of paths of pictures. Name a folder of pictures, an .npz, IDX files, or a list of paths.")
+    if args.kind != "image" and not layout and path.is_dir(): raise WorkflowError(f"{path} is a folder; a table is one file. Name a CSV, TSV or parquet file in it.")
+    if layout: about, doubts = _describe_images(path, name, layout, args, more)
     else: about, doubts = describe_table(path, name, args.target, args.at_least, args.below, args.positive, args.split, args.split_column, args, **more)
     samples, suspected = tried(about)
     if layout: doubts += _image_doubts(samples)
     doubts += samples.about.get("notes", [])
-    doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: in the dataset file, {each['column']}: {{type: …, leave_out: why}}" for each in suspected]
+    doubts += [f"{_stored(each)} says what to expect of the columns, and was written for the data as they were. Delete it to have it written anew." for each in _expectations(name)]
+    doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: --leave-out {shlex.quote(each['column'])}" for each in suspected]
     written = write_dataset_file(about)
     print("\n".join([*_said(about, samples), "", *(f"? {doubt}" for doubt in doubts), *([""]*bool(doubts)), f"Written: {_stored(written)}. Correct it there, or say it with the options above and --replace; then: make all DATASET={name}"]))
     return 0
@@ -330,11 +348,9 @@ def check(args) -> int: # exit code
 # %% ../nbs/12k_dataset_commands.ipynb #4b695e9a
 def remove(args) -> int: # exit code
     "Remove the dataset file and what was learnt to expect of its columns; the data themselves, and what runs have written, stay."
-    path = _file_of(args.name)
-    base = path.parents[2] # project or home
-    expectations = [place for place in (base/"data"/"expectations"/path.name, home()/"data"/"expectations"/path.name) if place.is_file()]
-    for each in dict.fromkeys([path, *expectations]): each.unlink()
-    print("".join(f"{_stored(each)} is removed.\n" for each in dict.fromkeys([path, *expectations]))
+    gone = [_file_of(args.name), *_expectations(args.name)]
+    for path in gone: path.unlink()
+    print("".join(f"{_stored(path)} is removed.\n" for path in gone)
           + f"The data lie where they were; what runs have written goes with: fashion-mlops clean --dataset {args.name} --yes")
     return 0
 
@@ -343,8 +359,10 @@ def add_parser(commands):
     "`dataset` and what it can do, below the parser of the command line."
     from argparse import RawDescriptionHelpFormatter
     top = commands.add_parser("dataset", help="your own data: add, list, show, check, remove", description="Tables and pictures of your own, through the same notebooks.").add_subparsers(metavar="ACTION", required=True)
-    p = top.add_parser("add", help="look at a file or folder and write a dataset file", description=add.__doc__, formatter_class=RawDescriptionHelpFormatter, epilog="examples:\n  fashion-mlops dataset add orders.csv --target returned\n"
-                       "  fashion-mlops dataset add houses.parquet --target price --at-least 500000\n  fashion-mlops dataset add photos/          # a folder for each class, or train, valid and test")
+    p = top.add_parser("add", help="look at a file or folder and write a dataset file", description=f"{add.__doc__}\nLines that begin with ? are assumptions; most name the option that corrects them.", formatter_class=RawDescriptionHelpFormatter, epilog="examples:\n  fashion-mlops dataset add orders.csv --target returned\n"
+                       "  fashion-mlops dataset add houses.parquet --target price --at-least 500000\n  fashion-mlops dataset add photos/          # a folder for each class, or train, valid and test\n"
+                       "\nwhere a table was read wrongly, say it and write the file anew:\n  fashion-mlops dataset add sold.csv --target sold --replace --encoding cp1251 --decimal weight=,\n"
+                       "  fashion-mlops dataset add people.csv --target left --replace --missing income=-999 --type zip=category --leave-out name")
     p.add_argument("source", metavar="SOURCE", help="CSV, TSV or parquet; .npz; a folder of pictures or IDX files; a CSV with paths of pictures")
     p.add_argument("--name", metavar="NAME", help="of the dataset (default: that of the file)")
     p.add_argument("--replace", action="store_true", help="write the dataset file anew when there is one of that name")

@@ -7,6 +7,7 @@ __all__ = ['DatasetFile', 'dataset_files', 'read_dataset_file', 'described', 'wr
            'watched_paths', 'target_codes', 'load_dataset']
 
 # %% ../nbs/00n_dataset_file.ipynb #61f53058
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from pydantic import Field, model_validator
 from .columns import NUMBERS, Column
 from .contract import nearest
 from .core import WorkflowError, atomic_path, home, project_root
-from .dataset_schema import Columns, Costs, Images, Name, Part, Published, Rule, Split, Target, Word, read_words, sound
+from .dataset_schema import Columns, Costs, Format, Images, Name, Part, Published, Rule, Split, Target, Word, read_words, sound
 from .table_files import TableFormat
 
 # %% ../nbs/00n_dataset_file.ipynb #56bbe029
@@ -29,7 +30,7 @@ class DatasetFile(Part):
     published: Published | None = Field(None, description="a mapping: where the file is published", examples=["published: {folders: [quakes], md5: {quakes.csv: 180096329399ac0eac582df774172c46}}"])
     origin: str = Field("", description="words: where the data come from")
     licence: str = Field("", description="words")
-    format: TableFormat = Field(TableFormat(), description="a mapping: how a delimited file is written", examples=["format: {delimiter: ;}"])
+    format: Format = Field(TableFormat(), description="a mapping: how a delimited file is written", examples=["format: {delimiter: ;}"])
     target: Target = Field(Target(), description="a mapping", examples=["target: {column: kept, classes: [no, yes]}", "target: {column: price, at_least: 500000, classes: [cheap, dear]}"])
     rows: list[Rule] = Field([], description="a list of rules that rows have to meet", examples=["rows: [{column: type, is: earthquake}]"])
     split: Split = Field(Split(), description="a mapping", examples=["split: {by: time, column: when}"])
@@ -151,7 +152,7 @@ def source_paths(
 ) -> list[Path]: # files or folders, which exist
     "Where its files lie; raise `WorkflowError` when they do not."
     if about.published: return [_published(about)]
-    path = Path(about.path).expanduser()
+    path = Path(os.path.expanduser(about.path))
     places = [path] if path.is_absolute() else [base/path for base in dict.fromkeys((project_root(), home()))]
     found, where = next((place for place in places if place.exists()), None), f"data/datasets/{about.name}.yaml"
     if found is None: raise WorkflowError(f"{about.path}, the source of the dataset {about.name}, is not there. Put it back, or correct `path` in {where}.")

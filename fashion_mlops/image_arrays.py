@@ -6,7 +6,7 @@
 __all__ = ['NPZ_NAMES', 'image_arrays']
 
 # %% ../nbs/00mb_image_arrays.ipynb #3cb9ac21
-import gzip, math, struct
+import gzip, math, struct, zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ NPZ_NAMES = [(("x_train", "y_train"), ("x_valid", "y_valid"), ("x_test", "y_test
 # %% ../nbs/00mb_image_arrays.ipynb #c70c3109
 def _read_npz(path: Path) -> dict:
     "Arrays by split: (images, labels); all under `all` when there is no split."
+    if not zipfile.is_zipfile(path): raise WorkflowError(f"{path.name} is no .npz file, or is cut off. Check the path, or the layout in the dataset file.")
     try:
         with np.load(path, allow_pickle=False) as file: held = {name.lower(): name for name in file.files}; arrays = {low: file[name] for low, name in held.items()}
     except (ValueError, OSError, EOFError) as error: raise WorkflowError(f"{path.name} cannot be read as .npz: {' '.join(str(error).split())[:120]}. Expected arrays of numbers or text, without Python objects.") from None
@@ -79,7 +80,9 @@ def image_arrays(
 ) -> tuple[dict, list[float] | None]: # images and labels by split; and the range that was brought to 8 bits
     "Images as uint8 and labels, checked."
     parts = _read_npz(path) if layout == "npz" else {split: (_read_idx(a), _read_idx(b)) for split, (a, b) in _idx_files(path).items()}
+    if not parts: raise WorkflowError(f"{path.name} holds no IDX files; expected names such as train-images-idx3-ubyte, each with its labels beside it.")
     images = {split: _as_images(np.asarray(part[0]), path.name) for split, part in parts.items()}
+    if len(shapes := {array.shape[1:] for array in images.values()}) > 1: raise WorkflowError(f"{path.name}: images have the shapes {' and '.join(map(str, sorted(shapes)))}; expected one shape in all splits.")
     labels = {split: np.asarray(part[1]).squeeze() for split, part in parts.items()}
     for split, array in images.items():
         if labels[split].shape != (len(array),): raise WorkflowError(f"{path.name}: {len(array):,} images and labels of the shape {labels[split].shape}; expected one label for each image.")

@@ -107,7 +107,7 @@ def _listed_folder(root: Path) -> dict:
 def _listed_csv(path: Path, columns: dict, root: str = "") -> dict:
     "Pictures of a list: paths, names, splits, aside."
     from fashion_mlops.table_files import as_words, read_text
-    table, top = read_text(path), (path.parent/root).resolve()
+    table, top = read_text(path), (path.parent/os.path.expanduser(root)).resolve()
     columns = {key: name for key, name in columns.items() if name}
     for name in columns.values():
         if name not in table.column_names: raise WorkflowError(f"{path.name} has no column {name!r}.{nearest(name, table.column_names)}")

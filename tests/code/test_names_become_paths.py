@@ -59,6 +59,8 @@ def test_removing_a_dataset_removes_what_was_expected_of_it(home, capsys):
     (base/"expectations").mkdir()
     for name in ("shop", "other"): (base/"expectations"/f"{name}.yaml").write_text("columns: {}\n")
     capsys.readouterr()
+    assert cli.main(["dataset", "add", str(base/"shop.csv"), "--target", "kept", "--replace"]) == 0
+    assert "data/expectations/shop.yaml says what to expect of the columns, and was written for the data as they were" in capsys.readouterr().out
     assert cli.main(["dataset", "remove", "shop"]) == 0
     out = capsys.readouterr().out
     assert "data/datasets/shop.yaml is removed" in out and "data/expectations/shop.yaml is removed" in out and "clean --dataset shop" in out

@@ -139,3 +139,35 @@ def test_sources_refuse_names_that_lead_elsewhere_whoever_gives_them(home):
     (home/"data"/"raw").mkdir()
     (home/"data"/"raw"/"away").symlink_to(home.parent)
     with pytest.raises(WorkflowError, match="leads out of"): raw_path("away", "victim.py")
+
+
+ODD = [None, [], {}, "", "word", "../../x", 0, -1, 1.5, True, ["a"], [["a"]], {"a": 1}, {"column": "size"}, "a\0b", "~nobody/x", "%Q", 10**30, "nan"]
+WHOLE = {**TABLE, "format": {"encoding": "utf-8", "delimiter": ",", "decimal": "."}, "rows": [{"column": "colour", "is_not": "pink", "why": "x"}], "split": {"by": "group", "column": "colour"},
+         "costs": {"false_positive": 1, "false_negative": 3}, "floor": 0.5, "strict": False, "notes": ["a"], "caveat": "c", "columns": {"size": {"type": "numeric", "format": ""}, "price": {"type": "ordinal", "levels": [str(100 + i) for i in range(90)]}}}
+
+
+def places(said, path=()):
+    "Every place in nested data."
+    yield path
+    for key in (said if isinstance(said, dict) else range(len(said)) if isinstance(said, list) and path != ("columns", "price", "levels") else ()): yield from places(said[key], (*path, key))
+
+
+@pytest.mark.parametrize("place", [place for place in places(WHOLE) if place], ids=str)
+def test_whatever_stands_in_a_place_is_read_or_refused_in_words(home, place):
+    "A law over the whole file: each of its values, and each of its mappings, replaced by each of the odd ones."
+    import copy
+    from fashion_mlops.dataset_file import load_dataset
+    for odd in ODD:
+        said = copy.deepcopy(WHOLE)
+        inner = said
+        for key in place[:-1]: inner = inner[key]
+        inner[place[-1]] = odd
+        (home/"odd.yaml").write_text(yaml.safe_dump(said))
+        try: load_dataset(read_dataset_file(home/"odd.yaml"))
+        except WorkflowError as error: assert str(error).strip() and "Traceback" not in str(error)
+
+
+@pytest.mark.parametrize("change, words", [({"format": {"encoding": "klingon"}}, "no encoding 'klingon'"), ({"format": {"delimiter": ";;"}}, "expected one character"), ({"columns": {"colour": {"type": "datetime", "format": "%Q"}}}, "date format '%Q'"),
+                                           ({"path": "~nobody77/x.csv"}, "is not there"), ({"kind": "image", "target": {}, "columns": {}, "images": {"layout": "npz", "shape": [28, 28]}}, "is no .npz file")])
+def test_what_only_the_parts_know(home, capsys, change, words):
+    assert words in said(home, capsys, {**TABLE, **change})

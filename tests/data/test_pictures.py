@@ -155,3 +155,15 @@ def test_any_file_gets_a_name(home, name, expected):
     (home/name).write_text("size,kept\n" + "\n".join(f"{i % 7}.5,{('yes', 'no')[i % 2]}" for i in range(90)))
     assert cli.main(["dataset", "add", str(home/name), "--target", "kept"]) == 0
     assert (home/"home"/"data"/"datasets"/f"{expected}.yaml").is_file()
+
+
+@pytest.mark.parametrize("words, sentence", [(("--below", "3"), "--below is for tables"), (("--split", "group"), "--split is for tables"), (("--kind", "table"), "is a folder; a table is one file"), (("--costs", "1", "-3"), "false_negative is -3.0; expected a number from 0")])
+def test_options_that_mean_nothing_for_pictures_are_refused(home, capsys, words, sentence):
+    assert cli.main(["dataset", "add", str(shades(home/"photos", 255, np.uint8)), *words]) == 2
+    assert sentence in capsys.readouterr().err and not list((home/"home").rglob("*.yaml"))
+
+
+def test_a_table_is_no_list_of_pictures(home, capsys):
+    (home/"t.csv").write_text("size,kept\n" + "\n".join(f"{i % 7}.5,{('yes', 'no')[i % 2]}" for i in range(90)))
+    assert cli.main(["dataset", "add", str(home/"t.csv"), "--kind", "image"]) == 2
+    assert "no column of paths" in capsys.readouterr().err

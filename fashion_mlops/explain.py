@@ -27,7 +27,8 @@ def fit_trees(
     "Gradient-boosted trees with the same result for the same seed."
     from lightgbm import LGBMClassifier
     if len(present := np.unique(y)) < 2: raise WorkflowError(f"All {len(y)} labels are {present.tolist()}: expected at least two classes to tell apart.")
-    return LGBMClassifier(n_estimators=n_trees, num_leaves=15, learning_rate=0.2, max_bin=63, colsample_bytree=0.3, random_state=seed,
+    least = int(np.clip(len(y)//20, 3, 20)) # rows in a leaf: with twenty, fewer than forty rows would never be split
+    return LGBMClassifier(n_estimators=n_trees, num_leaves=15, learning_rate=0.2, max_bin=63, colsample_bytree=0.3, min_child_samples=least, random_state=seed,
                           n_jobs=threads, deterministic=True, force_row_wise=True, verbose=-1).fit(X, y)
 
 # %% ../nbs/03b_explain.ipynb #16aa860f

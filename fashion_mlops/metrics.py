@@ -165,13 +165,15 @@ def interval_ends(
     point: float, # the value itself
     found: np.ndarray, # the same of bootstrap samples
     clusters: np.ndarray | None = None, # what was drawn; rows when None
-    limits: tuple = (-np.inf, np.inf) # that the value cannot leave
+    limits: tuple = (-np.inf, np.inf), # that the value cannot leave
+    spare: int = 0 # rows that could have been wrong and were not; 0 where equal samples prove something
 ) -> tuple[float, float]: # low, high (95 %)
     "The middle 95 % of bootstrap samples, wider where few clusters were drawn."
     count = 0 if clusters is None else len(np.unique(clusters))
     if count == 1: return tuple(float(v) for v in limits)
     if np.isnan(found).all(): return np.nan, np.nan
     low, high = (float(v) for v in np.nanquantile(found, [0.025, 0.975]))
+    if low == high and np.isfinite(limits).all() and spare: return float(max(limits[0], low - 3/spare)), float(min(limits[1], high + 3/spare))
     if not count: return low, high
     from scipy.stats import t
     wider = t.ppf(0.975, count - 1)/1.96*np.sqrt(count/(count - 1))
@@ -242,7 +244,9 @@ def metric_intervals(
     labels = np.asarray(labels)
     blocks = [_weighted_metrics(labels, probabilities, weights) for weights in resample_weights(len(labels), seed, resamples or enough(len(labels)), clusters)]
     most, whole = row_losses(labels, probabilities).max(), classification_metrics(labels, probabilities)
-    ends = {name: interval_ends(whole[name], np.concatenate([block[name] for block in blocks]), clusters, (0.0, most if name == "log_loss" else 1.0)) for name in whole if name != "calibration_error"}
+    rare = int(np.bincount(labels, minlength=2).min()) # rows of the rarer of two classes: what a ranking stands on
+    units = {"accuracy": len(labels), "macro_f1": len(labels), "roc_auc": rare, "average_precision": rare} if clusters is None else dict.fromkeys(("accuracy", "macro_f1", "roc_auc", "average_precision"), len(np.unique(clusters)))
+    ends = {name: interval_ends(whole[name], np.concatenate([block[name] for block in blocks]), clusters, (0.0, most if name == "log_loss" else 1.0), units.get(name, 0)) for name in whole if name != "calibration_error"}
     return {name: ends[name] if name in ends else calibration_estimate(labels, probabilities, clusters)[1:] for name in whole}
 
 # %% ../nbs/00d_metrics.ipynb #cd0a08ad

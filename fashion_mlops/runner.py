@@ -18,6 +18,7 @@ from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_sec
                                 read_memory, reports_folder, run_records, runs_folder, sweep_unfinished, write_json)
 from .dependencies import lock_digest
 from .fingerprint import State, failure_path, whole_state
+from .markup import as_markdown
 from .pipeline import Setting
 from .secrets import uri_secrets
 from .stage import is_live, log_to_mlflow, manifests, read_manifest
@@ -259,7 +260,7 @@ def _keep_failed(stage: StageNotebook, watch, executed: Path, kept: Path):
     from nbformat.v4 import new_markdown_cell
     trace = "\n".join(watch.traceback)
     notebook = read(executed, NO_CONVERT)
-    notebook.cells.insert(0, new_markdown_cell(f"# {stage.name} failed\n\nIn cell {watch.cell} `{watch.label}`: {watch.error}\n\n```\n{trace}\n```"))
+    notebook.cells.insert(0, new_markdown_cell(f"# {stage.name} failed\n\nIn cell {watch.cell} `{watch.label}`: {as_markdown(watch.error, 2000)}\n\n````````\n{trace}\n````````"))
     write(notebook, executed)
     os.replace(executed, kept)
 

@@ -174,6 +174,11 @@ def test_mlflow_holds_one_parent_with_a_child_for_each_stage(project):
     assert {names[child] for child, _ in parents} == {"01_draw", "02_add"}
     assert len({parent for _, parent in parents}) == 1
     tags = dict(store.execute("select key, value from tags where run_uuid = ?", (parents[0][0],)))
+    metrics = {key for key, in store.execute("select key from metrics where run_uuid = ?", (parents[0][1],))}
+    assert {"valid_accuracy", "seconds_01_draw", "seconds_02_add"} <= metrics
+    project.run("add", "--force") # a run carries the numbers of the stages that ran in it, and no others
+    newest, = store.execute("select run_uuid from runs where name like 'pipeline%' order by start_time desc limit 1").fetchone()
+    assert {key for key, in store.execute("select key from metrics where run_uuid = ?", (newest,))} == {"seconds_02_add"}
     assert {"mlflow.source.git.commit", "git_dirty", "fingerprint", "dataset", "dataset_digest", "seed", "profile", "lock_digest", "cores"} <= set(tags)
 
 

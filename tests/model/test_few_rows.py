@@ -73,3 +73,35 @@ def test_nothing_stands_on_a_part_that_may_fail(path):
     for cell in _cells(path): visit(cell)
     fragile = set().union(*parts) - steady if parts else set()
     assert not (bad := {name for names, own in used for name in names & fragile - own}), f"{path.stem} uses {bad}, which is not there when a diagnostic failed"
+
+
+def test_a_part_that_fails_is_said_and_the_stage_goes_on(tmp_path, monkeypatch, capsys):
+    from fashion_mlops.stage import Stage, TooFew, read_manifest
+    monkeypatch.setenv("FASHION_MLOPS_HOME", str(tmp_path))
+    for name in ("FASHION_MLOPS_RUN", "FASHION_MLOPS_STRICT", "MLFLOW_TRACKING_URI"): monkeypatch.delenv(name, raising=False)
+    stage = Stage("01_data", writes=["answer.json"]).start({})
+    with stage.may_fail("a picture"): raise RuntimeError("no <b>font</b>\nmore")
+    with stage.may_fail("a comparison"): raise TooFew("Three rows are too few.")
+    said = capsys.readouterr().out
+    assert stage.failures == {"a picture": "RuntimeError: no <b>font</b>"}
+    stage.write("answer.json").write_text("{}")
+    stage.finish("a headline")
+    manifest = read_manifest("synthetic", "01_data")
+    assert manifest["failures"] == stage.failures and manifest["headline"] == "a headline; not made: a picture"
+    assert "<b>font" not in said
+    with pytest.raises(KeyboardInterrupt):
+        with stage.may_fail("a picture"): raise KeyboardInterrupt
+
+
+def test_trees_find_what_is_there_in_few_rows():
+    from fashion_mlops.explain import fit_trees
+    values = np.random.default_rng(0).normal(size=(29, 3)).astype(np.float32)
+    assert len(np.unique(fit_trees(values, (values[:, 0] > 0).astype(int)).predict_proba(values)[:, 1])) > 2
+
+
+def test_a_perfect_score_on_few_rows_is_not_certain():
+    from fashion_mlops.metrics import metric_intervals
+    labels = np.arange(30) % 2
+    found = metric_intervals(labels, np.eye(2)[labels]*0.8 + 0.1)
+    assert found["accuracy"] == (0.9, 1.0) and found["macro_f1"][0] == 0.9 and found["roc_auc"] == found["average_precision"] == (0.8, 1.0)
+    assert metric_intervals(labels, np.eye(2)[1 - labels]*0.8 + 0.1)["accuracy"] == (0.0, 0.1)

@@ -389,6 +389,6 @@ def consequences(
     stops = sum(result["critical"] for result in results)
     if stops == len(results): return f"Each of the {stops} expectations stops the pipeline when it is broken."
     line = ", or in the expectations, for a single column, `critical: true`" if table else ""
-    return (f"{stops} of {len(results)} expectations stop the pipeline when they are broken: those on ids, splits, labels and the digest"
+    return (f"{stops} of {len(results)} expectations stop the pipeline when they are broken: those on ids, splits, labels, types and the digest"
             + (", and the tolerances, since the dataset is strict" if strict else "")
             + f". The other {len(results) - stops} warn. To have {'them' if not strict else 'more of them'} stop it: in the dataset file, `strict: true`{line}.")

@@ -62,7 +62,7 @@ def _end_kernels(contexts: list[Path]):
 # %% ../nbs/12e_runner.ipynb #51ced9b8
 def _put_away():
     "Remove what dead processes left: kernels, sockets, and whatever was not published."
-    contexts = [path.resolve() for path in (home()/"data"/".run").glob("*.json")]
+    contexts = list((home()/"data"/".run").glob("*.json"))
     if contexts: _end_kernels(contexts)
     for context in contexts:
         if sockets := read_memory(context).get("sockets"): shutil.rmtree(sockets, ignore_errors=True)
@@ -312,7 +312,9 @@ def run_stage(
         manifest = read_manifest(run.dataset, stage.name)
         finished = bool(manifest) and manifest["token"] == context.stem
         if not watch.error and not finished: watch.error = "the notebook ended without stage.finish(…) in its last cell"
-        if watch.error: _settle_failure(run, stage, watch, executed)
+        if watch.error:
+            _sweep(run, stage, context) # what was half written may be what filled the disk
+            _settle_failure(run, stage, watch, executed)
         else: _settle_success(run, stage, executed, manifest | {"peak": watch.peak}, background)
     finally: _sweep(run, stage, context)
     return Result(stage.name, "failed" if watch.error else "done", state.reasons, watch.seconds, watch.peak,

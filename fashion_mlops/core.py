@@ -69,10 +69,11 @@ def home() -> Path: # the folder that holds `data/`, `reports/` and the MLflow s
 
 # %% ../nbs/00_core.ipynb #3c44fd59
 def package_folder() -> Path: # folder with the modules that a kernel of this project imports
-    "The library of the project's root; where there is none, as beside toy notebooks, the library that runs now."
+    "The library of the project's root; where there is none, as beside toy notebooks or outside a clone, the library that runs now."
     import fashion_mlops
-    own = project_root()/"fashion_mlops"
-    return own if (own/"__init__.py").is_file() else Path(fashion_mlops.__file__).resolve().parent
+    try: own = project_root()/"fashion_mlops"
+    except WorkflowError: own = None
+    return own if own and (own/"__init__.py").is_file() else Path(fashion_mlops.__file__).resolve().parent
 
 # %% ../nbs/00_core.ipynb #75c9d82a
 def artifacts_folder(

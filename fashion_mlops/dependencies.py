@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['code_digest', 'only_sets', 'imported_names', 'module_digests', 'installed_packages', 'locked_packages', 'lock_digest',
-           'environment_note']
+           'environment_note', 'code_mark']
 
 # %% ../nbs/00q_dependencies.ipynb #7e4beb31
 import ast, re, sys
@@ -131,3 +131,11 @@ def environment_note() -> str: # one sentence, empty when all is as locked
     other = [f"{name} {installed[name]} instead of {version}" for name, version in locked.items() if installed.get(name, version) != version]
     more = f" and {len(other) - 3} more" if len(other) > 3 else ""
     return f"Installed otherwise than requirements.txt says: {', '.join(other[:3])}{more}. `make setup` installs what is locked." if other else ""
+
+# %% ../nbs/00q_dependencies.ipynb #240809c7
+@lru_cache
+def code_mark(
+    module: str # dotted name of a module of ours
+) -> str: # 32 hexadecimal characters
+    "What a checkpoint carries, so that half-done work of other code is not gone on with: the module, what stands behind it, and the installed packages."
+    return digest_bytes(repr((module_digests([f"from fashion_mlops import {module}"]), lock_digest())))

@@ -354,7 +354,8 @@ def write_comparison(
     import sweetviz
     formulas_off()
     sweetviz.config_parser.set("General", "default_verbosity", "off")
-    both = table_for_tool(pd.concat([first, second], ignore_index=True))
+    both = pd.concat([first, second], ignore_index=True)
+    both = table_for_tool(both.astype({name: object for name in both.select_dtypes("category")}))
     with patch.object(np, "seterr", lambda **_: np.geterr()): # Sweetviz wants an exception for each number that is too small, too
         report = sweetviz.compare([both.iloc[:len(first)], for_tool(names[0])], [both.iloc[len(first):], for_tool(names[1])], feat_cfg=_sweetviz_types(both), pairwise_analysis="on")
         report.show_html(str(path), open_browser=False, layout="vertical", scale=1.0)

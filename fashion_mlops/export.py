@@ -26,7 +26,7 @@ def notebook_json(
     data = path.read_bytes()
     try: notebook = json.loads(data.decode("utf-8-sig"))
     except ValueError as error:
-        why = "it is empty" if not data.strip() else "it holds the marks of an unfinished merge" if b"\n<<<<<<< " in b"\n" + data else str(error)
+        why = "it is empty" if not data.strip() else "it holds the marks of an unfinished merge" if re.search(rb"^\s*(<<<<<<<|>>>>>>>) ", data, re.M) else str(error)
         raise ExportError(f"{path.name} is not a notebook: {why}.") from None
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if not isinstance(cells, list) or not all(isinstance(c, dict) and "cell_type" in c for c in cells):

@@ -17,7 +17,8 @@ from .core import artifacts_folder, digest_bytes, digest_path, project_root, rea
 from .dependencies import code_digest, lock_digest, module_digests
 from .pipeline import Setting
 from .report import kept_notebook, missing_page
-from .stage import file_stamp, find_artifact, read_manifest
+from .stage import find_artifact, read_manifest
+from .tracking import TrackingError, alias_stamp
 
 # %% ../nbs/12a_fingerprint.ipynb #61b89d38
 def cell_label(
@@ -92,19 +93,27 @@ def _content_digest(path: Path, memory: dict) -> str | None:
     return memory[str(path)][1]
 
 # %% ../nbs/12a_fingerprint.ipynb #52f90fee
+def _altered(
+    dataset: str, # dataset name
+    expected: dict[str, tuple[Path, str]] # place and digest (or `gone`), by name
+) -> list[str]: # names of what is not as expected
+    "Which files or folders do not hold what they held; what was digested before is remembered while nobody writes to it."
+    cache = artifacts_folder(dataset)/".digests"
+    memory = read_memory(cache)
+    known = dict(memory)
+    bad = [name for name, (path, digest) in expected.items() if (_content_digest(path, memory) or "gone") != digest]
+    if memory != known:
+        try: write_json(cache, memory)
+        except OSError: pass # only a memory: a read-only folder may still be looked at
+    return bad
+
+# %% ../nbs/12a_fingerprint.ipynb #7285e087
 def damaged_artifacts(
     dataset: str, # dataset name
     manifest: dict # a stage's manifest
 ) -> list[str]: # names of outputs that are gone or altered
     "Which of a stage's outputs are not what it wrote."
-    folder, cache = artifacts_folder(dataset), artifacts_folder(dataset)/".digests"
-    memory = read_memory(cache)
-    known = dict(memory)
-    bad = [n for n, e in manifest["writes"].items() if _content_digest(folder/e["path"], memory) != e["digest"]]
-    if memory != known:
-        try: write_json(cache, memory)
-        except OSError: pass # only a memory: a read-only folder may still be looked at
-    return bad
+    return _altered(dataset, {name: (artifacts_folder(dataset)/entry["path"], entry["digest"]) for name, entry in manifest["writes"].items()})
 
 # %% ../nbs/12a_fingerprint.ipynb #23b5e782
 @dataclass
@@ -124,6 +133,16 @@ def failure_path(
 ) -> Path: # exists while the last attempt is a failure
     "Where a failed attempt is noted."
     return artifacts_folder(dataset)/stage/"failure"
+
+# %% ../nbs/12a_fingerprint.ipynb #7af41ece
+def _moved_aliases(manifest: dict) -> list[str]:
+    "Sentences on registered models that are not those which a stage met or left."
+    words = []
+    for name, stamp in manifest.get("aliases", {}).items():
+        try: now = alias_stamp(*name.split("@"))
+        except TrackingError as error: return [f"the registry does not answer: {error}"]
+        if now != stamp: words.append(f"{name} in the registry was {stamp}, is {now}")
+    return words
 
 # %% ../nbs/12a_fingerprint.ipynb #5b22017e
 def stage_state(
@@ -146,7 +165,9 @@ def stage_state(
     if not manifest.get("fingerprint"): return State(stage.name, "stale", ["last run outside the pipeline"], print_now, manifest, stamps)
     words = reasons_to_run(manifest["fingerprint"], print_now)
     words += [f"{name} is missing or was altered" for name in damaged_artifacts(dataset, manifest)]
-    words += [f"{Path(path).name} changed" for path, stamp in manifest.get("watched", {}).items() if file_stamp(project_root()/path) != stamp]
+    watched = {path: (project_root()/path, stamp) for path, stamp in manifest.get("watched", {}).items()}
+    words += [f"{Path(path).name} changed" for path in _altered(dataset, watched)]
+    words += _moved_aliases(manifest)
     return State(stage.name, "stale" if words else "fresh", words, print_now, manifest, stamps)
 
 # %% ../nbs/12a_fingerprint.ipynb #22c1ce07

@@ -148,5 +148,5 @@ def absent_words(
     "What a reader has to know about boxes in pictures."
     letters = sorted(c for c in absent if c.isprintable() and not c.isspace())
     if not letters: return ""
-    return (f"The pictures show an empty box for each of {len(letters)} letters, such as {' '.join(letters[:6])}: no font of this machine has them. "
+    return (f"The pictures show empty boxes instead of {' '.join(letters[:12])}{' and others' if len(letters) > 12 else ''}: no font of this machine has such letters. "
             "Install one that does (for Chinese, Japanese and Korean, Debian's fonts-noto-cjk) and run again; tables and sentences are not affected.")

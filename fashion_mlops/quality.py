@@ -357,7 +357,7 @@ def readable_offline(
     "Make Data Docs readable without a network: nothing is fetched, one stylesheet, an index that needs no script."
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        text = re.sub(r"<script\b.*?</script>|<style\b.*?</style>|<footer\b.*?</footer>|<link\b[^>]*>|<img\b[^>]*>|Data asset: None<br>", "", text, flags=re.S)
+        text = re.sub(r"<script\b.*?</script>|<style\b.*?</style>|<footer\b.*?</footer>|<link\b[^>]*>|<img\b[^>]*>|Data asset: None<br>|\son\w+=(?:\"[^\"]*\"|'[^']*')", "", text, flags=re.S)
         page.write_text(restored(text).replace("<head>", f"<head>{_POLICY}", 1).replace("</head>", _STYLE + "</head>", 1), encoding="utf-8")
     shutil.rmtree(site/"static", ignore_errors=True)
     (site/"index.html").write_text(_index_page(site, results, run_name), encoding="utf-8")
@@ -389,6 +389,6 @@ def consequences(
     stops = sum(result["critical"] for result in results)
     if stops == len(results): return f"Each of the {stops} expectations stops the pipeline when it is broken."
     line = ", or in the expectations, for a single column, `critical: true`" if table else ""
-    return (f"{stops} of {len(results)} expectations stop the pipeline when they are broken: those on ids, splits, labels and the digest"
+    return (f"{stops} of {len(results)} expectations stop the pipeline when they are broken: those on ids, splits, labels, types and the digest"
             + (", and the tolerances, since the dataset is strict" if strict else "")
             + f". The other {len(results) - stops} warn. To have {'them' if not strict else 'more of them'} stop it: in the dataset file, `strict: true`{line}.")

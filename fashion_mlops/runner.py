@@ -18,6 +18,7 @@ from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_sec
                                 read_memory, reports_folder, run_records, runs_folder, sweep_unfinished, write_json)
 from .dependencies import lock_digest
 from .fingerprint import State, failure_path, whole_state
+from .markup import as_markdown
 from .pipeline import Setting
 from .secrets import uri_secrets
 from .stage import is_live, log_to_mlflow, manifests, read_manifest
@@ -61,7 +62,7 @@ def _end_kernels(contexts: list[Path]):
 # %% ../nbs/12e_runner.ipynb #51ced9b8
 def _put_away():
     "Remove what dead processes left: kernels, sockets, and whatever was not published."
-    contexts = [path.resolve() for path in (home()/"data"/".run").glob("*.json")]
+    contexts = list((home()/"data"/".run").glob("*.json"))
     if contexts: _end_kernels(contexts)
     for context in contexts:
         if sockets := read_memory(context).get("sockets"): shutil.rmtree(sockets, ignore_errors=True)
@@ -259,7 +260,7 @@ def _keep_failed(stage: StageNotebook, watch, executed: Path, kept: Path):
     from nbformat.v4 import new_markdown_cell
     trace = "\n".join(watch.traceback)
     notebook = read(executed, NO_CONVERT)
-    notebook.cells.insert(0, new_markdown_cell(f"# {stage.name} failed\n\nIn cell {watch.cell} `{watch.label}`: {watch.error}\n\n```\n{trace}\n```"))
+    notebook.cells.insert(0, new_markdown_cell(f"# {stage.name} failed\n\nIn cell {watch.cell} `{watch.label}`: {as_markdown(watch.error, 2000)}\n\n````````\n{trace}\n````````"))
     write(notebook, executed)
     os.replace(executed, kept)
 
@@ -311,7 +312,9 @@ def run_stage(
         manifest = read_manifest(run.dataset, stage.name)
         finished = bool(manifest) and manifest["token"] == context.stem
         if not watch.error and not finished: watch.error = "the notebook ended without stage.finish(…) in its last cell"
-        if watch.error: _settle_failure(run, stage, watch, executed)
+        if watch.error:
+            _sweep(run, stage, context) # what was half written may be what filled the disk
+            _settle_failure(run, stage, watch, executed)
         else: _settle_success(run, stage, executed, manifest | {"peak": watch.peak}, background)
     finally: _sweep(run, stage, context)
     return Result(stage.name, "failed" if watch.error else "done", state.reasons, watch.seconds, watch.peak,

@@ -16,8 +16,8 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation, read_stage
-from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_path, find_root, home, human_seconds,
-                                now, package_folder, project_root, read_json, seed_everything, write_json)
+from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_path, find_root, hold, home, human_seconds, is_held,
+                                now, package_folder, project_root, read_json, release, seed_everything, write_json)
 from .markup import as_html, readable
 from .picture_text import absent_words, formulas_off, png
 from .secrets import strike_out
@@ -153,7 +153,7 @@ class Stage:
         "Forget an earlier run."
         self.params, self.metrics, self.intervals, self.facts, self.pictures, self.curves = {}, {}, {}, {}, [], {}
         self.read_digests, self.watched, self.failures, self.secrets = {}, {}, {}, []
-        self.run_id, self.folder, self.manifest, self.context = None, None, None, {}
+        self.run_id, self.folder, self.manifest, self.context, self.aliases, self.held = None, None, None, {}, {}, None
 
 # %% ../nbs/00c_stage.ipynb #331b48f6
 def _declared_values(namespace: dict, stage: str) -> dict:
@@ -187,6 +187,7 @@ def _give_up(self: Stage):
     "Close what `start` opened."
     from fashion_mlops import tracking
     if self.folder: shutil.rmtree(self.folder, ignore_errors=True)
+    release(self.held)
     if not self.run_id: return
     try: tracking.end_run(self.run_id, "KILLED")
     except tracking.TrackingError as error: print(f"The earlier run of {self.name} could not be closed in MLflow: {error}")
@@ -207,6 +208,15 @@ def _check_package():
         raise WorkflowError(f"This kernel imports the library of {ours.parent}, and the project is {wanted.parent}. "
                             f"Start Jupyter or papermill with PYTHONPATH={wanted.parent}, or use `fashion-mlops run`, which does that.")
 
+# %% ../nbs/00c_stage.ipynb #04560730
+def _own_folder(path: Path) -> tuple[Path, int | None]:
+    "An empty folder, and what holds it while this process lives."
+    while True: # whoever sweeps may meet it before it is held
+        path.mkdir(parents=True, exist_ok=True)
+        try: held = hold(path)
+        except FileNotFoundError: continue
+        if path.is_dir(): return path, held
+
 # %% ../nbs/00c_stage.ipynb #4b1295d0
 @patch
 def start(self: Stage,
@@ -223,8 +233,7 @@ def start(self: Stage,
     self.token = self.context.get("token") or f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
     self.profile = self.context.get("profile", "notebook")
     _open_here[self.name] = self
-    self.folder = artifacts_folder(self.dataset)/self.name/f".{self.token}.{os.getpid()}"
-    self.folder.mkdir(parents=True, exist_ok=True)
+    self.folder, self.held = _own_folder(artifacts_folder(self.dataset)/self.name/f".{self.token}.{os.getpid()}")
     seed_everything(self.seed)
     formulas_off()
     tags = {"stage": self.name, "profile": self.profile, "dataset": self.dataset, "seed": self.seed}
@@ -348,12 +357,9 @@ def tool_report(self: Stage,
 # %% ../nbs/00c_stage.ipynb #e10ecee9
 def file_stamp(
     path: Path | str # a file or a folder
-) -> str: # changes when the file does; `gone` when it is not there
-    "The content of a small file, the size and time of a large one; of a folder, the names, sizes and times in it."
-    path = Path(path)
-    if path.is_dir(): return digest_bytes("|".join(sorted(f"{p.relative_to(path)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in path.rglob("*") if p.is_file())))
-    if not path.is_file(): return "gone"
-    return digest_path(path) if path.stat().st_size < 1 << 20 else f"{path.stat().st_size} bytes, {path.stat().st_mtime_ns}"
+) -> str: # changes when its content does; `gone` when it is not there
+    "What a file, or a folder with all that lies in it, holds. Sizes and times would say less: copying a project changes them, and a tool can set them."
+    return digest_path(path) if Path(path).exists() else "gone"
 
 # %% ../nbs/00c_stage.ipynb #4d20acde
 @patch
@@ -365,6 +371,16 @@ def watch(self: Stage,
     for path in (Path(path).resolve() for path in paths):
         inside = path.relative_to(root) if path.is_relative_to(root) else path
         self.watched[inside.as_posix()] = file_stamp(path)
+
+# %% ../nbs/00c_stage.ipynb #bdfa4da2
+@patch
+def watch_alias(self: Stage,
+    model: str, # registered model
+    alias: str = "champion" # which of its versions is meant
+):
+    "Note which version an alias stands for: when it moves, or the registry is gone, the stage is stale."
+    from fashion_mlops.tracking import alias_stamp
+    self.aliases[f"{model}@{alias}"] = alias_stamp(model, alias)
 
 # %% ../nbs/00c_stage.ipynb #dd7c2144
 def _code_so_far(names: set[str]) -> list:
@@ -418,7 +434,7 @@ def _manifest(self: Stage, headline: str) -> dict:
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.time() - self.began, 2),
             "headline": headline, "seed": self.seed, "profile": self.profile, "machine": tracking.machine(), **facts, "params": self.params, "metrics": self.metrics,
             "intervals": self.intervals, "curves": self.curves, "failures": self.failures, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
-            "reads": self.read_digests, "watched": self.watched, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
+            "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
             "run_id": self.run_id, "logged": False, "fingerprint": self._fingerprint(), "lock_digest": self.context.get("lock_digest")}
 
 # %% ../nbs/00c_stage.ipynb #5a2fa839
@@ -440,10 +456,8 @@ def log_to_mlflow(
 def is_live(
     folder: Path # an unpublished folder of a stage
 ) -> bool: # whether another process is still filling it
-    "Whether an unpublished folder is somebody else's work."
-    import psutil
-    number = folder.name.rpartition(".")[2]
-    return folder.name.startswith(".") and number.isdigit() and int(number) != os.getpid() and psutil.pid_exists(int(number))
+    "Whether an unpublished folder is somebody else's work: whoever fills it holds it. A number in its name would say nothing, since numbers of processes come again."
+    return folder.name.startswith(".") and folder.name.rpartition(".")[2] != str(os.getpid()) and is_held(folder)
 
 # %% ../nbs/00c_stage.ipynb #d4dde615
 def sweep(
@@ -474,6 +488,7 @@ def finish(self: Stage,
     if self.failures: headline = f"{headline}; not made: {', '.join(self.failures)}"
     self.manifest, home_folder = self._manifest(headline), artifacts_folder(self.dataset)
     os.replace(self.folder, home_folder/self.name/self.token)
+    release(self.held)
     write_json(home_folder/f"{self.name}.json", self.manifest)
     sweep(home_folder/self.name, self.token)
     self.manifest = log_to_mlflow(self.manifest)

@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from torch import nn
 
 from .core import WorkflowError, atomic_path
+from .dependencies import code_mark
 from .folds import hold_out
 from .samples import Key
 
@@ -201,7 +202,7 @@ def save(self: TableTrainer,
 ):
     "Write a checkpoint."
     with atomic_path(path) as temporary:
-        torch.save({"recipe": asdict(self.recipe), "epoch": self.epoch, "history": self.history, "net": self.net.state_dict(), "averaged": self.averaged.state_dict(),
+        torch.save({"code": code_mark("table_net"), "recipe": asdict(self.recipe), "epoch": self.epoch, "history": self.history, "net": self.net.state_dict(), "averaged": self.averaged.state_dict(),
                     "best": self.best, "optimizer": self.optimizer.state_dict(), "generator": self.generator.get_state()}, temporary)
 
 # %% ../nbs/06b_table_net.ipynb #fb2cfad9
@@ -209,10 +210,11 @@ def save(self: TableTrainer,
 def resume(self: TableTrainer,
     path: Path # file that `save` wrote
 ):
-    "Continue where a checkpoint ends; raise `WorkflowError` when it is not one, or one of another recipe."
+    "Continue where a checkpoint ends; raise `WorkflowError` when it is not one, or one of another recipe or other code."
     try: state = torch.load(path, weights_only=True)
     except Exception as error: # torch raises half a dozen kinds for a broken file
         raise WorkflowError(f"{path} cannot be read as a checkpoint ({type(error).__name__}). Remove it and run again.") from error
+    if state.get("code") != code_mark("table_net"): raise WorkflowError(f"{path} was begun with other code or packages than those at hand. Remove it and run again.")
     if state["recipe"] != asdict(self.recipe): raise WorkflowError(f"{path} belongs to another recipe: {state['recipe']}, expected {asdict(self.recipe)}. Remove it and run again.")
     self.epoch, self.history, self.best = state["epoch"], state["history"], state["best"]
     self.net.load_state_dict(state["net"]); self.averaged.load_state_dict(state["averaged"])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TrackingError', 'tracking_uri', 'wait_for_store', 'translated', 'client', 'experiment_id', 'vector_units', 'machine',
            'provenance', 'start_run', 'log_manifest', 'end_run', 'abandoned', 'close_abandoned', 'is_there',
-           'missing_runs']
+           'missing_runs', 'alias_stamp']
 
 # %% ../nbs/00b_tracking.ipynb #1780e860
 import fcntl, json, os, platform, re, sqlite3, subprocess, sys, time, uuid
@@ -366,3 +366,31 @@ def missing_runs(
         try: known = {run for run, in store.execute("select run_uuid from runs")}
         except sqlite3.Error: return [] # locked, or no store: whoever writes to it will say so
     return [run for run in run_ids if run not in known]
+
+# %% ../nbs/00b_tracking.ipynb #8ad09aac
+def _asked(model: str, alias: str) -> str:
+    "What MLflow says of an alias."
+    from mlflow.exceptions import MlflowException
+    try: found = client()._client.get_model_version_by_alias(model, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"): return "none"
+        raise TrackingError(_sentence(error)) from None
+    return f"v{found.version} of run {found.run_id}"
+
+# %% ../nbs/00b_tracking.ipynb #0fa90bfe
+def alias_stamp(
+    model: str, # registered model
+    alias: str = "champion" # which of its versions is meant
+) -> str: # version and run; `none` when nothing bears the alias
+    "Which version an alias stands for; raises `TrackingError` when the store does not answer."
+    if (database := _database()) is None: return _asked(model, alias)
+    if not database.is_file(): return "none"
+    query = ("select v.version, v.run_id from registered_model_aliases a join model_versions v "
+             "on v.name = a.name and v.version = a.version where a.name = ? and a.alias = ?")
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as store:
+        try: found = store.execute(query, (model, alias)).fetchone()
+        except sqlite3.OperationalError as error:
+            if "no such" in str(error): return _asked(model, alias) # a store of another version, or an empty one
+            raise TrackingError(f"The MLflow store {database} does not answer ({error}).") from None
+        except sqlite3.Error as error: raise TrackingError(f"{database} is no MLflow store ({error}).") from None
+    return f"v{found[0]} of run {found[1]}" if found else "none"

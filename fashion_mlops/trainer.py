@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from torch import nn
 
 from .core import WorkflowError, atomic_path
+from .dependencies import code_mark
 from .net import PixelNet, augment, available_cores, choose_device, draw_variants, last_layer, net_for, one_thread_each
 from .shards import ProcessGroup, make_replicas
 
@@ -211,7 +212,7 @@ def save(self: Trainer,
 ):
     "Write a checkpoint."
     with atomic_path(path) as temporary:
-        torch.save({"recipe": asdict(self.recipe), "epoch": self.epoch, "history": self.history, "net": self.net.state_dict(),
+        torch.save({"code": code_mark("trainer"), "recipe": asdict(self.recipe), "epoch": self.epoch, "history": self.history, "net": self.net.state_dict(),
                     "velocities": self.velocities, "averages": self.averages, "generator": self.generator.get_state()}, temporary)
 
 # %% ../nbs/06ab_trainer.ipynb #dd7c2144
@@ -219,10 +220,11 @@ def save(self: Trainer,
 def resume(self: Trainer,
     path: Path | str # file that `save` wrote
 ):
-    "Continue where a checkpoint ends; raise `WorkflowError` when it is not one, or one of another recipe."
+    "Continue where a checkpoint ends; raise `WorkflowError` when it is not one, or one of another recipe or other code."
     try: state = torch.load(path, map_location=self.device, weights_only=True)
     except Exception as error: # torch raises half a dozen kinds for a broken file
         raise WorkflowError(f"{path} cannot be read as a checkpoint ({type(error).__name__}). Remove it and run again.") from error
+    if state.get("code") != code_mark("trainer"): raise WorkflowError(f"{path} was begun with other code or packages than those at hand. Remove it and run again.")
     if state["recipe"] != asdict(self.recipe):
         raise WorkflowError(f"{path} belongs to another recipe: {state['recipe']}, expected {asdict(self.recipe)}. Remove it and run again.")
     self.epoch, self.history = state["epoch"], state["history"]

@@ -73,9 +73,11 @@ def remember(
     path: Path, # JSON file
     entry: dict # dataset, digest of the features, parameters, log_loss
 ):
-    "Add what a study found, replacing what is known of the same data."
+    "Add what a study found, replacing what is known of the same data; what is known already leaves the file as it was."
+    known = _entries(path)
+    if any(entry == {name: old.get(name) for name in entry} for old in known): return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, [*(old for old in _entries(path) if old["digest"] != entry["digest"]), entry | {"when": now()}][-20:])
+    write_json(path, [*(old for old in known if old["digest"] != entry["digest"]), entry | {"when": now()}][-20:])
 
 # %% ../nbs/06_tuning.ipynb #e663b1d3
 def recalled(

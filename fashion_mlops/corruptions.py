@@ -121,11 +121,11 @@ def corrupted_rows(
     return rows.assign(**worse)
 
 # %% ../nbs/06f_corruptions.ipynb #0b43dbdd
-def _value(metric: str, labels: np.ndarray, probabilities: np.ndarray, seed: int) -> tuple[float, float, float]:
+def _value(metric: str, labels: np.ndarray, probabilities: np.ndarray, seed: int, clusters: np.ndarray | None) -> tuple[float, float, float]:
     "Mean of a metric over rows, with its interval."
     scores = row_scores(metric, labels, probabilities)
-    if metric == "accuracy": return float(scores.mean()), *share_interval(int(scores.sum()), len(scores))
-    return mean_interval(scores, seed, 2000)
+    if metric == "accuracy" and clusters is None: return float(scores.mean()), *share_interval(int(scores.sum()), len(scores))
+    return mean_interval(scores, seed, 2000, clusters)
 
 # %% ../nbs/06f_corruptions.ipynb #357cefca
 def robustness(
@@ -134,7 +134,8 @@ def robustness(
     labels: np.ndarray, # (n,)
     seed: int = 0, # of the corruptions
     metric: str = "accuracy", # or log_loss
-    columns = None # of a table
+    columns = None, # of a table
+    clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ): # pandas DataFrame: model, corruption, severity (0 to 5), and the metric with low and high
     "How each model fares on inputs that get worse."
     import pandas as pd
@@ -146,7 +147,7 @@ def robustness(
                 rows += [row | {"corruption": corruption} for row in rows[:len(models)]]
                 continue
             given = worse(corruption, severity, seed)
-            rows += [{"model": name, "corruption": corruption, "severity": severity, **dict(zip((metric, "low", "high"), _value(metric, labels, model(given), seed)))} for name, model in models.items()]
+            rows += [{"model": name, "corruption": corruption, "severity": severity, **dict(zip((metric, "low", "high"), _value(metric, labels, model(given), seed, clusters)))} for name, model in models.items()]
     return pd.DataFrame(rows).sort_values(["model", "corruption", "severity"], ignore_index=True)
 
 # %% ../nbs/06f_corruptions.ipynb #42190404

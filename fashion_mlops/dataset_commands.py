@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .contract import nearest
+from .markup import readable
 from .core import WorkflowError, home, project_root
 from .reading_options import add_reading_options, columns_said, mark_doubts, missing_doubts, read_table
 from .table_layout import format_words
@@ -268,7 +269,7 @@ def _image_doubts(samples) -> list[str]:
 def _in_words(column, decimal: str) -> str:
     "A column by name, with what its values need to be read."
     how = [column.format or "ISO 8601"]*(column.type == "datetime") + [f"decimal {'comma' if column.decimal == ',' else 'point'}"]*(column.decimal not in ("", decimal))
-    return column.name + (f" ({', '.join(how)})" if how else "")
+    return readable(column.name) + (f" ({', '.join(how)})" if how else "")
 
 # %% ../nbs/12k_dataset_commands.ipynb #650fa442
 def _said(about, samples) -> list[str]:
@@ -277,16 +278,16 @@ def _said(about, samples) -> list[str]:
     from fashion_mlops.pixel_range import range_words
     counts = np.bincount(samples.labels, minlength=len(samples.classes))
     order = np.argsort(-counts, kind="stable")[:8] if len(counts) > 2 else range(len(counts))
-    classes = ", ".join(f"{samples.classes[c]} {counts[c]/counts.sum():.1%}" for c in order)
+    classes = ", ".join(f"{readable(samples.classes[c])} {counts[c]/counts.sum():.1%}" for c in order)
     lines = [f"{about.name}: {len(samples):,} {'rows' if about.kind == 'table' else 'images of ' + ' × '.join(map(str, samples.inputs.shape[1:])) + (' pixels, colour' if samples.inputs.ndim == 4 else ' pixels, grey')}, {len(counts):,} classes: {classes}{' …' if len(counts) > 8 else ''}",
              f"  splits: {samples.about['split_rule']}; " + ", ".join(f"{s} {len(samples.rows(s)):,}" for s in samples.splits)]
     if about.kind != "table": return lines + [f"  {range_words(span)}" for span in [samples.about["preparation"].get("range")] if span] + [f"  The paths start from {about.images.root}, outside the folder of the list."]*bool(about.images.root)
-    lines[0] = lines[0].replace(" rows,", f" rows of {len(samples.columns)} columns; target {about.target.column},", 1)
+    lines[0] = lines[0].replace(" rows,", f" rows of {len(samples.columns)} columns; target {readable(about.target.column)},", 1)
     if not about.path.endswith(".parquet"): lines.append(f"  read as: {format_words(about.format)} (if not: --encoding, --delimiter, --decimal, --header, or format in the dataset file)")
     for kind in dict.fromkeys(c.type for c in about.columns if c.use):
         held = [_in_words(c, about.format.decimal) for c in about.columns if c.use and c.type == kind]
         lines.append(f"  {kind}: {', '.join(held[:12])}{f' and {len(held) - 12} more' if len(held) > 12 else ''}")
-    if out := [c for c in about.columns if not c.use and c.reason != "the target"]: lines.append("  left out: " + "; ".join(f"{c.name} ({c.reason})" for c in out[:12]) + (f" and {len(out) - 12} more" if len(out) > 12 else ""))
+    if out := [c for c in about.columns if not c.use and c.reason != "the target"]: lines.append("  left out: " + "; ".join(f"{readable(c.name)} ({c.reason})" for c in out[:12]) + (f" and {len(out) - 12} more" if len(out) > 12 else ""))
     return lines + [f"  removed: {r['rows']:,} rows, {r['rule']}" for r in samples.about.get("removed", [])]
 
 # %% ../nbs/12k_dataset_commands.ipynb #8fd71aef

@@ -46,7 +46,9 @@ def _example(about: dict) -> str:
 # %% ../nbs/08b_model_card.ipynb #8d78a5f1
 def _made(about: dict) -> str:
     "How the model came about."
-    if about["kind"] == "classical": return f"features, and {about['family'].replace('_', ' ')} with {about['parameters']}"
+    if about["kind"] == "classical":
+        before = {"PCA": "principal components of them, ", "selection": "a selection of them, "}.get(about.get("transformation"), "")
+        return f"features, {before}and {about['family'].replace('_', ' ')} with {about['parameters']}"
     if about["kind"] == "blend": return f"the mean of the probabilities of {' and '.join(about['members'])}"
     return f"{'a convolutional net' if about['kind'] == 'net' else 'a net on the features of the table'}, trained with {', '.join(f'{k} {v}' for k, v in about['recipe'].items())}"
 

@@ -6,11 +6,12 @@
 __all__ = ['RULES', 'as_script', 'call_errors', 'wanted', 'stale_lock', 'main']
 
 # %% ../nbs/12l_static_check.ipynb #bd8f84bc
-import ast, json, re, subprocess, sys, tempfile
+import ast, json, subprocess, sys, tempfile
 from pathlib import Path
 
 from .contract import read_notebook
 from .core import WorkflowError, project_root
+from .dependencies import pinned
 
 # %% ../nbs/12l_static_check.ipynb #21616e7b
 _BEFORE = ("from typing import Any", "from IPython.display import display", "def _given() -> Any: ...")
@@ -87,10 +88,9 @@ def stale_lock(
     "Wishes that a lock does not meet."
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
-    pinned = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)(?:\[.*?\])?==([^\s;]+)", lock, flags=re.M)}
-    lines = []
+    lines, locked = [], pinned(lock)
     for wish in map(Requirement, wishes):
-        version = pinned.get(canonicalize_name(wish.name))
+        version = locked.get(canonicalize_name(wish.name))
         if version is None: lines.append(f"requirements.txt lacks {wish.name}: run make lock")
         elif not wish.specifier.contains(version, prereleases=True):
             lines.append(f"requirements.txt has {wish.name} {version}, settings.ini asks for {wish.specifier}: run make lock")

@@ -1,4 +1,8 @@
 """Laws of every division inside training: rows that belong together stay together, the past answers for the future, and what cannot be divided says so."""
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +10,7 @@ import pytest
 from fashion_mlops.automl import contest, cross_validated, weigh_pipelines
 from fashion_mlops.calibration import halves
 from fashion_mlops.columns import Column
+from fashion_mlops.core import read_json
 from fashion_mlops.explain import with_shadows
 from fashion_mlops.families import families, fitted, predicted
 from fashion_mlops.features import feature_table, fit_features, pipeline_for, split_table
@@ -236,3 +241,20 @@ class TestPipelinesGoOn:
         found = {"family": "svm", "transformation": "PCA", "shape": {"n_components": 3}, "parameters": {"C": 3.0}}
         choice = weigh_pipelines({"family": "svm", "reason": "", "parameters": {}}, {"tpot": found}, board, gains, 60)
         assert choice["transformation"] == "PCA" and choice["shape"] == {"n_components": 3} and "the transformation goes on with it: it wins" in choice["reason"]
+
+
+@pytest.mark.slow
+def test_the_stages_promise_nothing_for_noise_in_groups(tmp_path):
+    "The real command line, from the file to the choice of a model."
+    features, labels, key = grouped_noise(60, 15)
+    frame = pd.DataFrame(features, columns=[f"m{i}" for i in range(6)]).assign(who=[f"p{code}" for code in key.codes], ill=np.where(labels, "yes", "no"))
+    frame.to_csv(tmp_path/"noise.csv", index=False)
+    def call(*words): return subprocess.run([sys.executable, "-m", "fashion_mlops.cli", *words], env=os.environ | {"FASHION_MLOPS_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=400)
+    call("dataset", "add", str(tmp_path/"noise.csv"), "--name", "noise", "--target", "ill", "--split", "group", "--split-column", "who")
+    done = call("run", "01", "04", "05", "--profile", "smoke", "--dataset", "noise", "-p", "05_automl.tpot_minutes=0", "-p", "04_features.stability_seeds=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    choice = read_json(next((tmp_path/"data"/"artifacts"/"noise").glob("05_automl/[0-9]*/choice.json")))
+    low, high = choice["interval"]
+    assert "folds of whole groups" in choice["division"] and low < np.log(2) < high and choice["score"] > 0.4
+    page = next((tmp_path/"reports"/"noise").glob("05_automl.html")).read_text()
+    assert "every row is judged by a model that saw none of its group" in page and "The selection of features was judged with" in page

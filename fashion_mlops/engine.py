@@ -30,6 +30,7 @@ class Watch:
     label: str = "starting the kernel"
     line: str = "" # the last line that the notebook printed
     peak: int = 0 # bytes, kernel and its children together
+    manager: object = field(default=None, repr=False) # of the kernel, known before it is up
     process: object = None # the kernel's Popen
     exit_code: int | None = None # of a kernel that ended by itself
     error: str = "" # one line on what went wrong
@@ -111,6 +112,7 @@ class StageEngine(NBClientEngine):
         save, nb_man.save = nb_man.save, _sparing(nb_man.save)
         client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, stdout_file=watch)
         manager, sockets = client.create_kernel_manager(), sockets or socket_folder()
+        watch.manager = manager
         _follow(nb_man, client, watch)
         try:
             _connect(manager, sockets)

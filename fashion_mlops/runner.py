@@ -238,6 +238,15 @@ def _kernel_inputs(stage: StageNotebook, settings: dict[str, Setting], context: 
     given = {n: v for n, v in values.items() if n not in hidden and settings[n].source != "notebook"}
     return given, env, [*(values[n] for n in hidden if values[n]), *_store_secrets()]
 
+# %% ../nbs/12e_runner.ipynb #8b1a262f
+def _end_kernel(thread: threading.Thread, watch):
+    "End a notebook's kernel, also one that is only coming up, and wait for the thread that executes it."
+    deadline = time.monotonic() + 15
+    while thread.is_alive() and time.monotonic() < deadline:
+        process = watch.process or getattr(getattr(watch.manager, "provisioner", None), "process", None)
+        if process and process.poll() is None: process.kill()
+        thread.join(0.2)
+
 # %% ../nbs/12e_runner.ipynb #37bd7761
 def _watch_until_done(thread: threading.Thread, watch, stage: str, display: Display, once_up):
     "Show progress until the notebook has ended; on Ctrl-C end its kernel first. `once_up` is called when the kernel is up."
@@ -249,8 +258,7 @@ def _watch_until_done(thread: threading.Thread, watch, stage: str, display: Disp
             thread.join(0.1)
     except KeyboardInterrupt:
         display.line(f"{stage:<15} stopping the kernel …")
-        if watch.process and watch.process.poll() is None: watch.process.kill(); watch.process.wait(10)
-        thread.join(15)
+        _end_kernel(thread, watch)
         raise
 
 # %% ../nbs/12e_runner.ipynb #64130a7e
@@ -276,9 +284,8 @@ def _settle_failure(run: Run, stage: StageNotebook, watch, executed: Path):
     except OSError as error: run.problems.append(_told(f"{stage.name}: its failure could not be noted", error))
 
 # %% ../nbs/12e_runner.ipynb #40e009c0
-def _sweep(run: Run, stage: StageNotebook, context: Path):
-    "Remove what an attempt left behind: its context and folders that were never published."
-    context.unlink(missing_ok=True)
+def _drop_unpublished(run: Run, stage: StageNotebook):
+    "Remove what a stage wrote and did not publish."
     for folder in (artifacts_folder(run.dataset)/stage.name).glob(".*"):
         if folder.is_dir() and not is_live(folder): shutil.rmtree(folder, ignore_errors=True)
 
@@ -313,10 +320,13 @@ def run_stage(
         finished = bool(manifest) and manifest["token"] == context.stem
         if not watch.error and not finished: watch.error = "the notebook ended without stage.finish(…) in its last cell"
         if watch.error:
-            _sweep(run, stage, context) # what was half written may be what filled the disk
+            _drop_unpublished(run, stage) # it may be what filled the disk
             _settle_failure(run, stage, watch, executed)
         else: _settle_success(run, stage, executed, manifest | {"peak": watch.peak}, background)
-    finally: _sweep(run, stage, context)
+    finally:
+        _drop_unpublished(run, stage)
+        if sockets: shutil.rmtree(sockets, ignore_errors=True)
+        if not thread.is_alive(): context.unlink(missing_ok=True) # else the next run has to know what to end
     return Result(stage.name, "failed" if watch.error else "done", state.reasons, watch.seconds, watch.peak,
                   manifest["headline"] if finished else "", watch.error and f"cell {watch.cell} `{watch.label}`: {watch.error}" + "".join(f"\n    {t}" for t in watch.traceback))
 

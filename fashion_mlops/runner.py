@@ -69,7 +69,8 @@ def _put_away():
     shutil.rmtree(home()/"data"/".run", ignore_errors=True)
     artifacts = home()/"data"/"artifacts"
     for folder in artifacts.glob("*/*/.*"):
-        if folder.is_dir() and not is_live(folder): shutil.rmtree(folder, ignore_errors=True)
+        led_out = any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent))
+        if folder.is_dir() and not led_out and not is_live(folder): shutil.rmtree(folder, ignore_errors=True)
     for folder in (home()/"data", artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), reports_folder(), *reports_folder().glob("*")):
         if folder.is_dir(): sweep_unfinished(folder)
 

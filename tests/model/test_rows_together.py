@@ -4,9 +4,12 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
+from fashion_mlops.calibration import conformal_threshold, coverage_report, prediction_sets, promised_range
+from fashion_mlops.data import make_samples
 from fashion_mlops.drift import MOST, TIMES, compare, false_alarms
 from fashion_mlops.evaluation import by_class, hits_interval, rows_worth
 from fashion_mlops.monitoring import halves, in_words, score_change
+from fashion_mlops.samples import rows_digest
 
 
 def window(random, groups: int, each) -> tuple[pd.DataFrame, np.ndarray]:
@@ -87,3 +90,24 @@ def test_a_share_of_groups_is_worth_as_many_rows_as_it_says():
     assert hits_interval(np.array([], bool), np.array([])) == (0, 1)
     alone, together = (by_class(np.zeros(240, int), (~right).astype(int), ["a"], clusters)[0] for clusters in (None, whose))
     assert alone["recall"] == together["recall"] and together["recall_low"] < alone["recall_low"]
+
+
+def test_a_kept_promise_is_not_called_broken():
+    "A threshold of 100 calibration rows keeps a little more or less than 90 %: both are what a kept promise gives."
+    outside = narrow = 0
+    for turn in range(200):
+        random = np.random.default_rng([turn, 7])
+        said = random.random((100 + 2000, 2))
+        labels, said = np.zeros(2100, int), said/said.sum(1, keepdims=True)
+        sets = prediction_sets(said[100:], conformal_threshold(labels[:100], said[:100], 0.9))
+        found, (low, high) = coverage_report(labels[100:], sets, ["a", "b"]), promised_range(0.9, 100, 2000)
+        outside += not low <= found["coverage"] <= high
+        narrow += not found["low"] <= 0.9 <= found["high"] # what stood here before
+    assert outside <= binom.ppf(0.9999, 200, 0.05) < narrow
+
+
+def test_the_same_test_rows_are_counted_however_the_others_are_divided():
+    for name, rows in (("synthetic", 200), ("synthetic_orders", 200)):
+        one, other = (make_samples(name, rows, size, 42) for size in (0.1, 0.15))
+        assert one.digest != other.digest and rows_digest(one) == rows_digest(other)
+        assert rows_digest(one) != rows_digest(make_samples(name, rows, 0.1, 43)) != rows_digest(one, "valid")

@@ -16,7 +16,7 @@ from fashion_mlops.core import WorkflowError, read_json
 from fashion_mlops.markup import readable
 from fashion_mlops.stage import artifact
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)] # all stages, on a machine that may have other work
 
 OWNED = "window.__owned=1"
 COLUMNS = [f"<script>{OWNED}</script>", f"<img src=x onerror={OWNED}>", f"</style></script><svg onload={OWNED}>", "$0 - $24,999", "Ba$$in_club^2", "a|b", "`tick`", "../up", "new\nline", "🚀 emoji", "שלום עולם",

@@ -93,10 +93,10 @@ def _answers(table, about) -> tuple[list | None, list[str]]:
 # %% ../nbs/09c_window.ipynb #5bf6df95
 def _together(table, about) -> np.ndarray | None:
     "Which rows of a table belong together, where its dataset file and the table say so."
-    from fashion_mlops.dataset_file import _split_key
+    from fashion_mlops.dataset_file import split_key
     from fashion_mlops.samples import key_of
     if not about or about.split.by == "class" or about.split.column not in table.column_names: return None
-    return key_of(about.split.by, _split_key(table, about, about.format.decimal)).clusters
+    return key_of(about.split.by, split_key(table, about)).clusters
 
 # %% ../nbs/09c_window.ipynb #77993713
 def _images(path: Path, samples) -> Window:

@@ -79,3 +79,12 @@ def test_places_mean_runs_of_one_dataset_that_got_through_a_stage():
     assert [r["token"] for r in chosen(("latest", "2"), runs)] == ["2", "2"]
     with pytest.raises(WorkflowError, match="no run of pics before"): chosen(("previous", "latest"), runs)
     assert "Runs of two datasets, money and pics" in comparison_text(compare_runs(*chosen(("2", "3"), runs)))
+
+
+def test_of_many_lines_none_is_more_than_noise_by_their_number_alone(home):
+    "Lines whose own intervals just miss zero: a single one is more than noise, one of eight is not."
+    def text(lines: int) -> str:
+        rows = {f"stage.m{n}": {"values": [0.5, 0.5], "intervals": [None, None], "difference": (0.022, 0.001, 0.043) if n == 0 else (0.0, -0.02, 0.02)} for n in range(lines)}
+        runs = [{"token": token, "dataset": "d", "profile": "p"} for token in "ab"]
+        return comparison_text({"runs": runs, "parameters": {}, "data": {}, "code": {}, "metrics": rows})
+    assert "more than noise" in text(1) and "more than noise" not in text(8)

@@ -72,7 +72,9 @@ def _put_away():
         if sockets := read_memory(context).get("sockets"): shutil.rmtree(sockets, ignore_errors=True)
     shutil.rmtree(home()/"data"/".run", ignore_errors=True)
     artifacts = home()/"data"/"artifacts"
-    for folder in artifacts.glob("*/*/.*"): remove_unheld(folder)
+    for folder in artifacts.glob("*/*/.*"):
+        led_out = any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent))
+        if not led_out: remove_unheld(folder)
     for folder in (home()/"data", artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), reports_folder(), *reports_folder().glob("*")):
         if folder.is_dir(): sweep_unfinished(folder)
 

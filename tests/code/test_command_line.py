@@ -60,3 +60,11 @@ def test_unknown_datasets_are_refused_by_every_command(home, capsys, words):
     assert "There is no dataset 'sinthetic'. Did you mean synthetic?" in capsys.readouterr().err
     artifacts_folder("sinthetic").mkdir(parents=True) # results of a dataset whose file is gone
     if words[0] in ("status", "params", "clean"): assert main([*words, "--dataset", "sinthetic"]) == 0
+
+
+def test_a_name_that_begins_with_a_dash_is_told_how_to_be_said(home, tmp_path, capsys):
+    from fashion_mlops.cli import main
+    (tmp_path/"t.csv").write_text("size,-a\n" + "".join(f"{i % 7}.5,{('yes', 'no')[i % 2]}\n" for i in range(80)))
+    with pytest.raises(SystemExit): main(["dataset", "add", str(tmp_path/"t.csv"), "--target", "-a"])
+    assert "A value that begins with - is joined to its option: --target=-VALUE" in capsys.readouterr().err
+    assert main(["dataset", "add", str(tmp_path/"t.csv"), "--target=-a"]) == 0

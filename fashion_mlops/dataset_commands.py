@@ -68,6 +68,7 @@ def target_classes(
 ) -> tuple[list[str], list[str]]: # classes, doubts
     "The classes of a target, in order; of two, the second is the one asked about."
     import pyarrow.compute as pc
+    from fashion_mlops.column_kinds import alike_doubts
     from fashion_mlops.image_files import ordered_names
     from fashion_mlops.table_files import as_words
     counts = {str(e["values"].as_py()): e["counts"].as_py() for e in pc.value_counts(as_words(values)) if e["values"].as_py() is not None}
@@ -75,8 +76,8 @@ def target_classes(
     if not counts: raise WorkflowError(f"Every value of the target {name!r} is missing. Name another target.")
     if len(counts) == 1: raise WorkflowError(f"The target {name!r} has one class, {example}, in all rows; a classification needs at least two. Name another target, or another file.")
     if len(counts) > MOST_CLASSES or (len(counts) > 50 and len(counts) > sum(counts.values())/5): raise WorkflowError(f"The target {name!r} has {len(counts):,} different values, such as {example}; {_many_values(counts, decimal, name)}")
-    classes, doubts = ordered_names(counts), []
-    if len(classes) == 2: classes, doubts = _two_classes(counts, classes, positive)
+    classes, doubts = ordered_names(counts), alike_doubts(name, list(counts))
+    if len(classes) == 2: classes, more = _two_classes(counts, classes, positive); doubts += more
     elif positive: raise WorkflowError(f"--positive {positive} is for two classes; the target {name!r} has {len(classes)}.")
     if rare := [c for c in classes if counts[c] < FEW]:
         doubts.append(f"{len(rare)} of {len(classes)} classes have fewer than {FEW} rows, such as {rare[0]!r} with {counts[rare[0]]}: too few to learn or to judge them." )

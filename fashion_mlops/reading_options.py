@@ -142,6 +142,13 @@ def missing_doubts(
     doubts = [f"Taken for a missing value: {told(taken)}. To say it otherwise: --missing COLUMN=WORD"] if taken else []
     return doubts + ([f"Words like others, though they often stand for a missing value: {told(kept)}. If they do: --missing COLUMN=WORD"] if kept else [])
 
+# %% ../nbs/12ka_reading_options.ipynb #8a0ca966
+def _in_thousands(guess) -> bool:
+    "Whether the mark of a number that could be read in two ways was taken to divide thousands."
+    number, read = guess.either
+    mark = re.sub(r"[^.,]", "", number)[:1]
+    return float(read.replace(",", "")) != float(re.sub(r"[^\d.eE+-]", "", number.replace(mark, ".")) or "nan")
+
 # %% ../nbs/12ka_reading_options.ipynb #01cdb29f
 def mark_doubts(
     guesses: list # of `column_kinds.Guess`
@@ -149,7 +156,7 @@ def mark_doubts(
     "Numbers that could be read in two ways, and how they are."
     found = {}
     for guess in guesses:
-        if guess.either: found.setdefault((re.sub(r"[^.,]", "", guess.either[0])[:1], "," in guess.either[1]), []).append(guess)
+        if guess.either: found.setdefault((re.sub(r"[^.,]", "", guess.either[0])[:1], _in_thousands(guess)), []).append(guess)
     doubts = []
     for (mark, thousands), many in found.items():
         number, read = many[0].either

@@ -13,7 +13,7 @@ import numpy as np
 from .core import WorkflowError
 from .evaluation import share_interval
 from .folds import hold_out
-from .metrics import calibration_estimate
+from .metrics import calibration_estimate, said_and_happened
 from .samples import Key
 
 # %% ../nbs/06e_calibration.ipynb #d8e71a4e
@@ -78,7 +78,7 @@ def reliability(
     bins: int = 10 # of equal numbers of rows, at least 20 each
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # said, happened, and half the 95 % interval of that, by bin
     "The points of a reliability diagram."
-    said, happened = (probabilities[:, 1], labels == 1) if probabilities.shape[1] == 2 else (probabilities.max(1), probabilities.argmax(1) == labels)
+    said, happened = said_and_happened(labels, probabilities)
     parts = [p for p in np.array_split(np.argsort(said, kind="stable"), min(bins, max(len(said)//20, 1))) if len(p)]
     x, y = (np.array([np.mean(values[p], dtype=float) for p in parts]) for values in (said, happened))
     counts = np.array([len(p) for p in parts])

@@ -105,7 +105,7 @@ Means with 95 % bootstrap intervals over rows; another training run may move the
 {_class_rows(decision['by_class'])}
 
 ## Probabilities
-{_promise(decision)}
+{_promise(decision, classes)}
 
 ## Limits
 Least often recognised: {', '.join(f"{as_markdown(r['class'])} ({r['recall']:.3f})" for r in weak)}. Most often confused: {'; '.join(f"{as_markdown(a)} taken for {as_markdown(b)} ({n} times)" for a, b, n in decision['confused'])}. Drift is watched by `10_monitoring`.
@@ -113,9 +113,10 @@ Least often recognised: {', '.join(f"{as_markdown(r['class'])} ({r['recall']:.3f
 {_loading(decision, about)}"""
 
 # %% ../nbs/08b_model_card.ipynb #efb46668
-def _promise(decision: dict) -> str:
+def _promise(decision: dict, classes: list[str]) -> str:
     "How far probabilities and prediction sets can be taken at their word."
-    out = f"Calibrated on valid at temperature {decision.get('temperature', 1):.3f}; the calibration error on test is {shown(decision['metrics']['test_calibration_error'], decision['intervals'].get('test_calibration_error'))}."
+    whose = f" of the probability of {as_markdown(classes[1])}" if len(classes) == 2 else ""
+    out = f"Calibrated on valid at temperature {decision.get('temperature', 1):.3f}; the calibration error{whose} on test is {shown(decision['metrics']['test_calibration_error'], decision['intervals'].get('test_calibration_error'))}."
     if not (promise := decision.get("conformal")): return out + " Too few validation rows to promise a coverage of prediction sets."
     kept, worst = decision["coverage"], min(decision["coverage"]["by_class"], key=lambda row: row["coverage"])
     return out + (f" Prediction sets (`predictor.predict_set`) promise to hold the true class in {promise['coverage']:.0%} of rows like these; on test they do in {kept['coverage']:.1%} ({kept['low']:.1%} to {kept['high']:.1%}), "

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SPLITS', 'SEALED', 'ABOUT', 'LEAST', 'stratified', 'Key', 'key_of', 'Samples', 'unsealed', 'content_digest',
            'save_samples', 'load_samples', 'split_codes', 'split_by_class', 'split_by_group', 'split_by_time',
-           'judging']
+           'rows_needed', 'judging']
 
 # %% ../nbs/00i_samples.ipynb #50819819
 from dataclasses import dataclass, field, replace
@@ -64,10 +64,17 @@ class Key:
 
     @property
     def clusters(self) -> np.ndarray | None: # int64 (n,)
-        "What a bootstrap draws: groups; of a time stretches, fifty at most, for neighbours in time are alike."
+        "What a bootstrap draws: groups; of a time twelve stretches at most, for neighbours in time are alike."
         if self.by != "time" or not self: return self.groups
         place = np.searchsorted(np.sort(self.codes), self.codes)
-        return place*min(50, max(len(place)//4, 1))//max(len(place), 1)
+        return place*min(12, max(len(place)//4, 1))//max(len(place), 1)
+
+    @property
+    def caution(self) -> str: # one sentence, of a time; else none
+        "What intervals over these rows cannot know."
+        if self.by != "time" or not self or not len(self.codes): return ""
+        count = len(np.unique(self.clusters))
+        return f"Intervals stand on {count:,} stretches of time; where errors stay alike for longer than one of about {len(self.codes)//count:,} rows, they are too narrow."
 
 # %% ../nbs/00i_samples.ipynb #dca22422
 def key_of(
@@ -312,7 +319,7 @@ def split_by_time(
     "Consecutive splits: train, then valid, then test; rows of the same moment stay together."
     times = np.asarray(times)
     if (missing := int(np.isnat(times).sum() if times.dtype.kind == "M" else np.isnan(times).sum())):
-        raise WorkflowError(f"A split by time needs the time of every row; {missing:,} of {len(times):,} are missing. Remove these rows by a rule, or split by class.")
+        raise WorkflowError(f"A split by time needs the time of every row; {missing:,} of {len(times):,} are missing. Leave these rows out with a rule in the dataset file, rows: [{{column: NAME, present: true}}] with the name of the split's column; or split by class.")
     first_test = _latest(times, test_size)
     first_valid = _latest(times[times < first_test], valid_size)
     return _none_empty(np.where(times >= first_test, 2, np.where(times >= first_valid, 1, 0)).astype(np.uint8), "moments")
@@ -332,6 +339,15 @@ def _none_empty(codes: np.ndarray, what: str) -> np.ndarray:
 
 # %% ../nbs/00i_samples.ipynb #dd0a4db7
 LEAST = 2 # rows of a class below which a split says nothing about it
+
+# %% ../nbs/00i_samples.ipynb #1d645809
+def rows_needed(
+    counts: np.ndarray, # rows of each class
+    share: float # of all rows, in the smallest split
+) -> int: # in tens
+    "About how many rows it takes until the smallest split can tell the two largest classes apart."
+    second = np.sort(counts)[-2]/counts.sum()
+    return -(-int(np.ceil(LEAST/(second*share)))//10)*10
 
 # %% ../nbs/00i_samples.ipynb #4e3e03bc
 def judging(
@@ -359,6 +375,4 @@ def _cannot_judge(name: str, held: np.ndarray, counts: np.ndarray, classes: list
     there = ", ".join(f"{held[c]} of {classes[c]!r}" for c in largest)
     says = f"The split {name!r} would hold {held.sum()} of {counts.sum():,} rows ({there}); expected at least {LEAST} rows of at least two classes, else nothing can be judged."
     if by != "class": return f"{says} Split by class, or by another column, or name more rows" + (" and groups." if by == "group" else ".")
-    second = np.sort(counts.sum(0))[-2]/counts.sum()
-    needed = int(np.ceil(LEAST/(second*(share or max(held.sum(), 1)/counts.sum()))))
-    return f"{says} With classes of these sizes that takes about {-(-needed//10)*10:,} rows. Add rows, or join classes."
+    return f"{says} With classes of these sizes that takes about {rows_needed(counts.sum(0), share or max(held.sum(), 1)/counts.sum()):,} rows. Add rows, or join classes."

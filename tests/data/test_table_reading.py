@@ -73,3 +73,77 @@ def test_a_decimal_mark_with_an_exponent_is_one():
     assert not mark_doubts([look("s", ["6.674e+04", "1.234e+03"]*9)])
     assert "divides thousands: --decimal s=," in mark_doubts([Guess(Column("s", "numeric"), either=("66740.125", "66,740.125"))])[0]
     assert "is a decimal mark: --decimal s=." in mark_doubts([Guess(Column("s", "numeric"), either=("1.200", "1,200"))])[0]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASHION_MLOPS_HOME", str(tmp_path/"home"))
+    return tmp_path
+
+
+def added(home, content, *words, target="ok"):
+    "What `dataset add` makes of a file: description, doubts, frame."
+    from fashion_mlops.dataset_commands import add_parser, describe_table
+    from fashion_mlops.dataset_file import load_dataset, read_dataset_file, write_dataset_file
+    import argparse
+    path = home/"shop.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    top = argparse.ArgumentParser(); add_parser(top.add_subparsers())
+    about, doubts = describe_table(path, "shop", target, reading=top.parse_args(["dataset", "add", "file", *words]))
+    about = read_dataset_file(write_dataset_file(about))
+    return about, " ".join(doubts), load_dataset(about).inputs
+
+
+def rows(line, n=60):
+    return "\n".join(line(i, ("p", "q", "q")[i*i % 3]) for i in range(n)) + "\n"
+
+
+@pytest.mark.parametrize("head, line, words", [
+    ("id, name, age, ok", lambda i, ok: f'{i}, "Smith, J{i % 7}", {i % 50}, {ok}', ()),
+    ("id,name,age,ok", lambda i, ok: rf'{i},"Smith, \"J{i % 7}\", x",{i % 50},{ok}', ()),
+    ("id, name, age, ok", lambda i, ok: rf'{i}, "Smith, \"J{i % 7}\", x", {i % 50}, {ok}', ()),
+    ("id,name,age,ok", lambda i, ok: f"{i},'Smith, J{i % 7}',{i % 50},{ok}", ("--quote-sign", "'")),
+    ("id\tname\tage\tok", lambda i, ok: f'{i}\t "Smith\tJ{i % 7}"\t{i % 50}\t{ok}', ()),
+    ("id,name,age,ok", lambda i, ok: f'{i},"Smith, ""J{i % 7}"" C:\\",{i % 50},{ok}', ()),
+])
+def test_no_column_takes_the_values_of_its_neighbour(home, head, line, words):
+    _, _, frame = added(home, head + "\n" + rows(line), *words)
+    assert frame["age"].tolist() == [i % 50 for i in range(60)] and frame["name"].nunique() == 7 and frame["name"].astype(str).str.startswith("Smith").all()
+
+
+@pytest.mark.parametrize("line", [lambda i, ok: f"{i % 13},{i*7 % 100},{i % 5},{ok}", lambda i, ok: f"{i},'Smith, J',{ok}", lambda i, ok: f"{max(i, 401)},{i*7 % 100},{i % 5},{ok}"])
+def test_a_field_too_many_that_is_no_row_name_is_refused(home, line):
+    from fashion_mlops.core import WorkflowError
+    with pytest.raises(WorkflowError, match="(4 fields and line 1 has 3 names|one field more).*write it into"): added(home, "a,b,ok\n" + rows(line, 900))
+    _, doubts, frame = added(home, "a,b,ok\n" + rows(lambda i, ok: f'"r{i}",{i*7 % 100},{i % 5},{ok}'))
+    assert frame["a"].tolist() == [i*7 % 100 for i in range(60)] and "name of the row" in doubts
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_an_encoding_that_is_said_is_obeyed(home, encoding, capsys):
+    from fashion_mlops import cli
+    (home/"town.csv").write_bytes(b"a,town,ok\n" + b"\n".join(b"%d,%s,%s" % (i*7 % 11, "Köln".encode("cp1252" if i == 30 else "utf-8"), (b"p", b"q", b"q")[i*i % 3]) for i in range(60)))
+    assert cli.main(["dataset", "add", str(home/"town.csv"), "--target", "ok"]) == 2 and r"K\xf6ln" in (said := capsys.readouterr().err) and r"\\" not in said
+    assert cli.main(["dataset", "add", str(home/"town.csv"), "--target", "ok", "--encoding", encoding]) == 0
+
+
+def test_names_that_are_given_twice_are_all_said(home):
+    _, doubts, _ = added(home, "a,a, a ,ok,ok\n" + rows(lambda i, ok: f"{i*7 % 11}.5,{i*5 % 13},{i*11 % 17},{ok},{'x' if i % 2 else 'y'}"))
+    assert "a_2, a_3, ok_2" in doubts and "Several columns are called 'ok'" in doubts
+
+
+ODD = ["", ";;", "\n", '"', "\0", "§", "=", "a=", "=a", "a=b", "nan", "-1", "0", "1e9", "utf-9", "%", "a=%", "a=%Q", "a=\udcff", "ok=numeric", "a=datetime", "a=boolean", "a=ordinal", "a=,", "a=..", "é", "base64", "idna", "hex", "undefined", "punycode", "utf-7"]
+OPTIONS = ["--encoding", "--delimiter", "--decimal", "--header", "--quote-sign", "--escape", "--missing", "--type", "--date-format", "--levels", "--leave-out", "--target", "--at-least", "--below", "--positive", "--split-column", "--name", "--licence", "--costs"]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_no_value_of_an_option_ends_in_a_traceback(home, option, capsys):
+    from fashion_mlops import cli
+    (home/"t.csv").write_text("a,b,ok\n" + rows(lambda i, ok: f"{i*7 % 11}.5,w{i % 3},{ok}"))
+    for value in ODD:
+        words = [f"{option}={value}", *([] if option == "--target" else ["--target", "ok"])]
+        if option == "--costs": words = ["--costs", value, "1", "--target", "ok"]
+        try: code = cli.main(["dataset", "add", str(home/"t.csv"), "--replace", *words])
+        except SystemExit as end: code = end.code
+        assert code in (0, 2), (option, value)
+        assert "Traceback" not in capsys.readouterr().err

@@ -6,7 +6,7 @@
 __all__ = ['run', 'status', 'params', 'graph', 'diff', 'study', 'clean', 'parser', 'main', 'entry']
 
 # %% ../nbs/12g_cli.ipynb #029dd0a2
-import argparse, json, os, signal, sys, tempfile
+import argparse, json, os, re, signal, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ try:
     from fashion_mlops.core import (WorkflowError, artifacts_folder, home, human_bytes, package_folder, path_part, project_root, read_json,
                                     reports_folder)
     from fashion_mlops.dataset_commands import add_parser as add_dataset_parser
+    from fashion_mlops.markup import ShownOnly
 except Exception as broken: answer_with_fresh_library(broken)
 
 # %% ../nbs/12g_cli.ipynb #fe49294a
@@ -35,7 +36,8 @@ def _last_run(dataset: str | None = None) -> dict:
 def _print_json(data):
     "Print data for a program; what the output cannot hold is escaped, so that nothing is lost."
     wide = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(data, indent=1, ensure_ascii=not wide, default=str))
+    text = json.dumps(data, indent=1, ensure_ascii=not wide, default=str)
+    print(re.sub("[\x7f-\x9f]", lambda sign: f"\\u{ord(sign[0]):04x}", text)) # JSON escapes the others itself
 
 # %% ../nbs/12g_cli.ipynb #b2c25c31
 def _choose(stages: list, args) -> tuple[list, set[str]]:
@@ -218,9 +220,9 @@ def graph(args) -> int: # 0
 # %% ../nbs/12g_cli.ipynb #2ea36b8c
 def diff(args) -> int: # 0
     "Print two runs side by side."
-    from fashion_mlops.comparison import compare_runs, comparison_text, find_run, run_records
+    from fashion_mlops.comparison import compare_runs, comparison_text, run_records, two_runs
     records = run_records(args.dataset)
-    comparison = compare_runs(find_run(args.run_a, records), find_run(args.run_b, records))
+    comparison = compare_runs(*two_runs((args.run_a, args.run_b), records))
     _print_json(comparison) if args.json else print(comparison_text(comparison))
     return 0
 
@@ -310,6 +312,7 @@ def _settle_terminal():
         if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN: signal.signal(getattr(signal, name), stop) # nohup asks for it to be ignored
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
+    sys.stdout, sys.stderr = (stream and ShownOnly(stream) for stream in (sys.stdout, sys.stderr)) # a word of the data is shown, and not obeyed
 
 # %% ../nbs/12g_cli.ipynb #f94fa29a
 def _end(text: str, code: int) -> int:
@@ -317,6 +320,14 @@ def _end(text: str, code: int) -> int:
     try: print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError): pass # the terminal is gone
     return code
+
+# %% ../nbs/12g_cli.ipynb #d738f6df
+def _refuse_unknown(name: str):
+    "Raise `WorkflowError` with the nearest name when there is no such dataset, and no results of one."
+    from fashion_mlops.cleaning import datasets_with_results
+    if name in datasets_with_results(): return
+    from fashion_mlops.data import dataset_entry, dataset_names
+    if name not in dataset_names(): dataset_entry(name)
 
 # %% ../nbs/12g_cli.ipynb #ce26c29d
 def main(
@@ -326,7 +337,9 @@ def main(
     if words is None: _settle_terminal()
     args = parser().parse_args(words)
     try:
-        if getattr(args, "dataset", None) is not None: path_part(args.dataset, "a dataset's name")
+        if getattr(args, "dataset", None) is not None:
+            path_part(args.dataset, "a dataset's name")
+            if args.command is not run: _refuse_unknown(args.dataset)
         return args.command(args)
     except (WorkflowError, ExportError) as error: return _end(f"fashion-mlops: {error}", 2)
     except BrokenPipeError: return 1

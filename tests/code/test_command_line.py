@@ -50,3 +50,13 @@ def test_status_graph_and_clean(project):
     assert project.call("graph", "--format", "svg").stdout.count("<rect") == 2
     assert "Nothing to remove" in project.call("clean").stdout
     assert project.call("diff", "latest", "previous").returncode == 2
+
+
+@pytest.mark.parametrize("words", [("status",), ("params",), ("clean",), ("clean", "--yes"), ("diff", "previous", "latest"), ("run", "--dry-run")])
+def test_unknown_datasets_are_refused_by_every_command(home, capsys, words):
+    from fashion_mlops.cli import main
+    from fashion_mlops.core import artifacts_folder
+    assert main([*words, "--dataset", "sinthetic"]) == 2
+    assert "There is no dataset 'sinthetic'. Did you mean synthetic?" in capsys.readouterr().err
+    artifacts_folder("sinthetic").mkdir(parents=True) # results of a dataset whose file is gone
+    if words[0] in ("status", "params", "clean"): assert main([*words, "--dataset", "sinthetic"]) == 0

@@ -15,7 +15,6 @@ from .contract import nearest
 from .markup import readable
 from .core import WorkflowError, home, project_root
 from .reading_options import add_reading_options, columns_said, mark_doubts, missing_doubts, read_table
-from .split_suggestions import rule_of_presence, split_doubts
 from .table_layout import format_words
 
 # %% ../nbs/12k_dataset_commands.ipynb #84782751
@@ -153,6 +152,7 @@ def describe_table(
     "What a dataset file says about a table."
     from fashion_mlops.column_types import guess_columns
     from fashion_mlops.dataset_file import described
+    from fashion_mlops.split_suggestions import rule_of_presence, split_doubts
     table, format, unnamed, notes = read_table(path, reading)
     try: column, doubts = target_column(table.column_names, target)
     except WorkflowError as error: raise WorkflowError(" ".join([*(f"{note}." for note in notes), str(error)])) from None

@@ -97,7 +97,7 @@ def timed_fold(
 # %% ../nbs/05_automl.ipynb #dc0c1b9f
 def cross_validated(
     model, # an unfitted classifier that uses one thread
-    features: np.ndarray, # (n, d)
+    features: np.ndarray | list[np.ndarray], # (n, d), or one for each fold
     labels: np.ndarray, # (n,)
     folds: Folds, # from `make_folds`
     threads: int = 1, # folds at a time
@@ -108,9 +108,9 @@ def cross_validated(
     from concurrent.futures import ThreadPoolExecutor
     classes, (first, judge) = classes or labels.max() + 1, folds[0]
     rare = [first[labels[first] == label][:1] for label in np.setdiff1d(labels[first], labels[first[::4]])] # a quarter without a class would be another task
-    quarter = np.concatenate([first[::4], *rare])
+    quarter, each = np.concatenate([first[::4], *rare]), features if isinstance(features, list) else [features]*len(folds)
     with quiet(), ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(timed_fold, model, features, labels, *fold, classes, key) for fold in [*folds, (quarter, judge[:10])]]
+        jobs = [pool.submit(timed_fold, model, seen, labels, *fold, classes, key) for seen, fold in zip([*each, each[0]], [*folds, (quarter, judge[:10])])]
         *answers, (_, quarter_seconds, _, _) = [job.result() for job in jobs]
     probabilities = np.zeros((len(labels), classes))
     for (_, judge), (answer, *_) in zip(folds, answers): probabilities[judge] = answer
@@ -121,7 +121,7 @@ def cross_validated(
 # %% ../nbs/05_automl.ipynb #9f4c3125
 def contest(
     models: dict, # unfitted classifiers by name
-    features: np.ndarray, # (n, d)
+    features: np.ndarray | list[np.ndarray], # (n, d), or one for each fold
     labels: np.ndarray, # (n,)
     folds: Folds, # from `make_folds`
     threads: int = 1, # folds at a time

@@ -9,6 +9,7 @@ __all__ = ['TYPES', 'NUMBERS', 'Column', 'plain_column', 'column_of', 'typed']
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
+from .amounts import LARGEST
 from .contract import nearest
 from .core import WorkflowError
 
@@ -77,23 +78,50 @@ def typed(
 
 # %% ../nbs/00g_columns.ipynb #7d0c11aa
 def _as_in_a_file(values, column: Column):
-    "A series as an Arrow array such as a file gives: text, numbers or moments."
+    "A series of any type as an Arrow array such as a file gives: text, numbers, yes and no, or moments."
+    import pandas as pd
     import pyarrow as pa
-    from datetime import date
-    from fashion_mlops.table_files import as_words
-    there = values.dropna()
-    if values.dtype.kind == "O" and len(there) and all(isinstance(value, date) for value in there): values = values.astype("datetime64[ns, UTC]") # datetimes are dates, too
-    elif values.dtype.kind == "O": values = values.map(lambda value: _text(value, column.decimal), na_action="ignore").where(values.notna(), None)
-    try: found = pa.array(values, from_pandas=True)
-    except (pa.ArrowException, TypeError): found = pa.array(values.map(str), from_pandas=True) # which is then refused with its row
-    if pa.types.is_dictionary(found.type): found = found.dictionary_decode()
+    from fashion_mlops.table_files import as_words, is_text, plain_type
+    held = values.cat.categories.dtype if isinstance(values.dtype, pd.CategoricalDtype) else values.dtype
+    if isinstance(held, pd.SparseDtype): values = values.sparse.to_dense()
+    if held == object or isinstance(held, pd.PeriodDtype): values = _value_by_value(values.astype(object), column)
+    try: found = plain_type(pa.array(values, from_pandas=True))
+    except (pa.ArrowException, TypeError, ValueError): found = None
+    known = (is_text, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_temporal, pa.types.is_null)
+    if found is None or not any(check(found.type) for check in known): raise _no_cell(values, column)
     counted = pa.types.is_integer(found.type) or pa.types.is_floating(found.type)
     strange = counted if column.type == "datetime" else pa.types.is_temporal(found.type) # 20260131 may be a day
     return as_words(found) if strange else found
 
+# %% ../nbs/00g_columns.ipynb #c868bcfe
+def _value_by_value(values, column: Column):
+    "Objects as moments or durations if all of them are, else as the texts that would stand in a file."
+    import numpy as np
+    import pandas as pd
+    from datetime import date, timedelta
+    kinds = set(map(type, values.dropna()))
+    for known, form in (((date, np.datetime64), "datetime64[us, UTC]"), ((timedelta, np.timedelta64), "timedelta64[us]")): # datetimes are dates, too
+        if kinds and all(issubclass(kind, known) for kind in kinds): return values.astype(form)
+    strange = tuple(kind for kind in kinds if issubclass(kind, (bytes, complex, list, tuple, dict, set, np.ndarray, pd.Interval, pd.Series)))
+    if strange: raise _no_cell(values, column, [isinstance(value, strange) for value in values].index(True))
+    return values.map(lambda value: _text(value, column.decimal), na_action="ignore").where(values.notna(), None)
+
+# %% ../nbs/00g_columns.ipynb #b882a164
+def _no_cell(values, column: Column, row: int | None = None) -> WorkflowError:
+    "The error for a series of what no cell of a table holds."
+    import numpy as np
+    row = int(np.append(values.notna().to_numpy(), True).argmax()) if row is None else row
+    return WorkflowError(f"Column {column.name!r} is {column.type}, and holds {str(values.iloc[row])[:60]!r} in row {row + 1}, of type {type(values.iloc[row]).__name__}; "
+                         "expected text, numbers, yes and no, or moments. Turn it into one of these first.")
+
 # %% ../nbs/00g_columns.ipynb #3451f573
 def _text(value, decimal: str) -> str | None:
-    "One value as it would stand in a file."
-    if str(value) in ("True", "False"): return str(value).lower()
-    if isinstance(value, float): return (f"{int(value)}" if value.is_integer() else str(value)).replace(".", decimal or ".")
+    "One value as it would stand in a file; None where it is missing."
+    import numpy as np
+    from decimal import Decimal
+    if isinstance(value, (bool, np.bool_)): return str(value).lower()
+    if isinstance(value, (float, np.floating, Decimal)):
+        if not abs(value) <= LARGEST: return None # as a file's reading has it
+        number = float(value) if isinstance(value, Decimal) else value
+        return (f"{int(number)}" if number == int(number) else str(number)).replace(".", decimal or ".")
     return (value if value.strip() else None) if isinstance(value, str) else str(value) # a blank cell is missing

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OWN_TYPES', 'feature_pipeline', 'pipeline_for', 'feature_names', 'feature_facts', 'feature_footprints', 'KeepColumns',
            'with_selection', 'load_feature_pipeline', 'fit_features', 'feature_table', 'split_table', 'milliseconds',
-           'explained_classes']
+           'explained_classes', 'strongest', 'features_by_fold']
 
 # %% ../nbs/04_features.ipynb #d9ee76e8
 import time
@@ -17,8 +17,9 @@ from sklearn.feature_selection import SelectorMixin
 
 from .columns import plain_column
 from .core import WorkflowError
-from .folds import NOT_FEATURES, key_columns
-from .samples import SEALED, Samples
+from .explain import fit_trees, shapley_values
+from .folds import NOT_FEATURES, Folds, fit_and_ask, key_columns
+from .samples import SEALED, Key, Samples
 from .image_families import IMAGE_TYPES, feature_family, image_families, spoken
 from .table_features import TABLE_TYPES, TableFeatures
 from .model_file import load_model_file
@@ -175,3 +176,49 @@ def explained_classes(
     "Which classes the trees are asked about."
     counts = np.bincount(labels)
     return np.sort(np.argsort(-counts, kind="stable")[:min(most, (counts > 0).sum())])
+
+# %% ../nbs/04_features.ipynb #ee89cc92
+def strongest(
+    features: np.ndarray, # (n, d)
+    labels: np.ndarray, # (n,)
+    count: int, # features to choose; all when there are no more
+    seed: int = 0, # of rows and trees
+    key: Key = Key(), # which rows belong together
+    most_rows: int = 2000 # to fit the trees on; a quarter as many are explained
+) -> np.ndarray: # column numbers, ascending
+    "The features that boosted trees use most, by mean |SHAP| on rows that the trees have not seen."
+    if count >= features.shape[1]: return np.arange(features.shape[1])
+    among = np.flatnonzero(np.isin(labels, explained_classes(labels)))
+    fit, ask = (among[part] for part in fit_and_ask(labels[among], min(most_rows, len(among)*3//4), most_rows//4, seed, key.at(among)))
+    if not len(ask) or len(np.unique(labels[fit])) < 2: fit = ask = among
+    if len(np.unique(labels[fit])) < 2: return np.arange(count)
+    strength = np.abs(shapley_values(fit_trees(features[fit], labels[fit], 40, seed), features[ask])).mean((0, 2))
+    return np.sort(np.argsort(-strength, kind="stable")[:count])
+
+# %% ../nbs/04_features.ipynb #0deeadd0
+def features_by_fold(
+    pipeline, # fitted feature pipeline, with selection
+    samples: Samples, # with the rows
+    rows: np.ndarray, # ids of training rows
+    folds: Folds, # of these rows
+    seed: int = 0 # of the choice
+) -> list[np.ndarray]: # float32 (rows, features) for each fold
+    "Features of some training rows as they would have come out for each fold without the rows that it judges."
+    inputs, labels, key = samples.at(rows), np.asarray(samples.labels)[rows].astype(np.int64), samples.key.at(rows)
+    whole, count, made = pipeline[:-1], len(feature_names(pipeline)), []
+    if samples.kind == "image": alike = whole.transform(inputs).astype(np.float32) # the features of images know no target; which of them are chosen does
+    for fit, judge in folds:
+        values = alike if samples.kind == "image" else _without_judged(whole, inputs, labels, key, fit, judge)
+        made.append(values[:, strongest(values[fit], labels[fit], count, seed, key.at(fit))])
+    return made
+
+# %% ../nbs/04_features.ipynb #227351f4
+def _without_judged(pipeline, inputs, labels: np.ndarray, key: Key, fit: np.ndarray, judge: np.ndarray) -> np.ndarray:
+    "Features of a table by a new pipeline that only the rows to fit on have taught."
+    from sklearn.base import clone
+    own = clone(pipeline)
+    try: learnt = own.fit_transform(inputs.iloc[fit], labels[fit], families__key=key.at(fit))
+    except WorkflowError: return np.zeros((len(inputs), 1), np.float32) # in so few rows all columns are constant: they say nothing
+    values = np.zeros((len(inputs), learnt.shape[1]), np.float32)
+    values[fit], values[judge] = learnt, own.transform(inputs.iloc[judge])
+    return values

@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
+from .amounts import LARGEST
 from .calibration import at_temperature, prediction_sets
 from .columns import NUMBERS, Column, column_of, plain_column, typed
 from .contract import nearest
 from .core import WorkflowError, path_part, read_json, write_json
 from .model_file import load_model_file, save_model_file
+from .table_files import marks_of
 
 # %% ../nbs/06d_predictor.ipynb #da93368e
 def input_description(
@@ -60,6 +62,36 @@ def _side_by_side(columns: dict):
     if any(not index.equals(indexes[0]) for index in indexes): raise WorkflowError("The columns are Series whose rows are named differently (their index), so it is open which belong together. Join them into one DataFrame first.")
     return pd.DataFrame({name: values.array if isinstance(values, pd.Series) else list(values) for name, values in columns.items()})
 
+# %% ../nbs/06d_predictor.ipynb #74047112
+def _column(about: dict) -> Column:
+    "The column without what training rows held."
+    known = {"name", "type", "format", "decimal", "missing"} | ({"levels"} if about["type"] == "ordinal" else set())
+    return column_of({key: value for key, value in about.items() if key in known})
+
+# %% ../nbs/06d_predictor.ipynb #f2dc4a83
+def _has_form(values, about: dict) -> bool:
+    "Whether a series is already what `typed` would make of it, as far as that can be seen at once."
+    kind, column = str(values.dtype), _column(about)
+    if column.missing: return False
+    if column.type == "datetime": return kind == "datetime64[ns]"
+    if column.type in NUMBERS:
+        if kind != "float64": return False
+        numbers = values.to_numpy()
+        return bool((np.isnan(numbers) | ((numbers == 0) | (numbers == 1) if column.type == "boolean" else np.abs(numbers) <= LARGEST)).all())
+    if column.type not in ("category", "ordinal") or kind != "category": return False # a text's values are looked at one by one
+    if column.type == "ordinal" and values.cat.categories.tolist() != list(column.levels): return False
+    marks = marks_of(column)
+    return all(isinstance(level, str) and level and level == level.strip() and level not in marks for level in values.cat.categories)
+
+# %% ../nbs/06d_predictor.ipynb #60d81d53
+def _in_form(values, about: dict):
+    "A series as the training file's reading would have it: the same for the check of a request and for its answer."
+    if _has_form(values, about): return values
+    found = typed(values, _column(about))
+    if about["type"] != "category" or "levels" not in about: return found
+    spelt = {level.lower(): level for level in about["levels"] if level.lower() in ("true", "false") and level.lower() not in about["levels"]}
+    return found.astype(object).map(lambda word: spelt.get(word, word)).astype("category") if spelt else found # True, where the file says TRUE
+
 # %% ../nbs/06d_predictor.ipynb #6dcd0a4b
 def check_rows(
     columns: list[dict], # from `input_description`
@@ -71,19 +103,13 @@ def check_rows(
     odd = [f"The column {name!r} is not used.{nearest(str(name), known)}" for name in frame.columns if name not in known]
     for name, about in known.items():
         if name not in frame.columns: continue
-        try: values = typed(frame[name], _column(about))
+        try: values = _in_form(frame[name], about)
         except WorkflowError as error: wrong.append(str(error)); continue
         if about["type"] in NUMBERS and "low" in about and (out := (values < about["low"]) | (values > about["high"])).any():
             odd.append(f"Column {name!r}, row {int(out.to_numpy().argmax()) + 1}: {values[out].iloc[0]:g} lies outside {about['low']:g} to {about['high']:g}, the range in training.")
         if about["type"] == "category" and (new := values.notna() & ~values.astype(object).isin(about.get("levels", []))).any():
             odd.append(f"Column {name!r}, row {int(new.to_numpy().argmax()) + 1}: {values[new].iloc[0]!r} did not occur in training.")
     return wrong, odd
-
-# %% ../nbs/06d_predictor.ipynb #74047112
-def _column(about: dict) -> Column:
-    "The column without what training rows held."
-    known = {"name", "type", "format", "decimal", "missing"} | ({"levels"} if about["type"] == "ordinal" else set())
-    return column_of({key: value for key, value in about.items() if key in known})
 
 # %% ../nbs/06d_predictor.ipynb #bdcfb42e
 def decided(
@@ -168,12 +194,7 @@ def _rows(self: Predictor, rows):
     if frame.shape == (0, 0): return frame # nothing is asked
     if absent := [c["name"] for c in self.columns if c["name"] not in frame.columns]:
         raise WorkflowError(f"The column {absent[0]!r} is missing ({len(absent)} of {len(self.columns)} are).{nearest(absent[0], map(str, frame.columns)) if len(frame.columns) else ''}")
-    return pd.DataFrame({c["name"]: frame[c["name"]] if _has_form(frame[c["name"]], c["type"]) and not c.get("missing") else typed(frame[c["name"]], _column(c)) for c in self.columns})
-
-# %% ../nbs/06d_predictor.ipynb #f2dc4a83
-def _has_form(values, type: str) -> bool:
-    "Whether a series already has the form of a type; a text's values are looked at one by one."
-    return str(values.dtype) == {"datetime": "datetime64[ns]", "category": "category", "ordinal": "category", "text": ""}.get(type, "float64")
+    return pd.DataFrame({c["name"]: _in_form(frame[c["name"]], c) for c in self.columns})
 
 # %% ../nbs/06d_predictor.ipynb #8ece26ff
 TRUSTED = ["collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "sklearn.tree._tree.Tree",

@@ -69,7 +69,8 @@ def _put_away():
     shutil.rmtree(home()/"data"/".run", ignore_errors=True)
     artifacts = home()/"data"/"artifacts"
     for folder in artifacts.glob("*/*/.*"):
-        if folder.is_dir() and not is_live(folder): shutil.rmtree(folder, ignore_errors=True)
+        led_out = any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent))
+        if folder.is_dir() and not led_out and not is_live(folder): shutil.rmtree(folder, ignore_errors=True)
     data = home()/"data"
     places = [project_root(), data, *(data/name for name in ("datasets", "expectations", "studies")), *(data/"raw").glob("*"), artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), *runs_folder().glob("*/rows")]
     for folder in (*places, reports_folder(), *reports_folder().glob("*")):
@@ -235,7 +236,7 @@ def _kernel_inputs(stage: StageNotebook, settings: dict[str, Setting], context: 
     values = {n: s.value for n, s in settings.items()}
     env = {"FASHION_MLOPS_RUN": str(context), "FASHION_MLOPS_ROOT": str(project_root()), "FASHION_MLOPS_HOME": str(home()),
            "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    places = [package_folder().parent, project_root(), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    places = [stage.path.parent, package_folder().parent, project_root(), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(os.path.abspath(place) for place in places)) # the library that was fingerprinted is the one imported, wherever the kernel works
     env |= {f"FASHION_MLOPS_SECRET_{n}": values[n] for n in hidden}
     given = {n: v for n, v in values.items() if n not in hidden and settings[n].source != "notebook"}
@@ -245,16 +246,17 @@ def _kernel_inputs(stage: StageNotebook, settings: dict[str, Setting], context: 
 def _end_kernel(thread: threading.Thread, watch):
     "End a notebook's kernel, also one that is only coming up, and wait for the thread that executes it."
     deadline = time.monotonic() + 15
-    while thread.is_alive() and time.monotonic() < deadline:
+    while not watch.done and time.monotonic() < deadline: # a thread that was interrupted at its start does not yet call itself alive
         process = watch.process or getattr(getattr(watch.manager, "provisioner", None), "process", None)
         if process and process.poll() is None: process.kill()
-        thread.join(0.2)
+        time.sleep(0.1)
+    if thread.is_alive(): thread.join(5)
 
 # %% ../nbs/12e_runner.ipynb #37bd7761
 def _watch_until_done(thread: threading.Thread, watch, stage: str, display: Display, once_up):
     "Show progress until the notebook has ended; on Ctrl-C end its kernel first. `once_up` is called when the kernel is up."
-    thread.start()
     try:
+        thread.start()
         while thread.is_alive():
             if watch.process and once_up: once_up = once_up()
             display.progress(stage, watch)
@@ -330,7 +332,7 @@ def run_stage(
     finally:
         _drop_unpublished(run, stage)
         if sockets: shutil.rmtree(sockets, ignore_errors=True)
-        if not thread.is_alive(): context.unlink(missing_ok=True) # else the next run has to know what to end
+        if watch.done and not thread.is_alive(): context.unlink(missing_ok=True) # else the next run has to know what to end
     return Result(stage.name, "failed" if watch.error else "done", state.reasons, watch.seconds, watch.peak,
                   manifest["headline"] if finished else "", watch.error and f"cell {watch.cell} `{watch.label}`: {watch.error}" + "".join(f"\n    {t}" for t in watch.traceback))
 

@@ -64,10 +64,17 @@ class Key:
 
     @property
     def clusters(self) -> np.ndarray | None: # int64 (n,)
-        "What a bootstrap draws: groups; of a time stretches, fifty at most, for neighbours in time are alike."
+        "What a bootstrap draws: groups; of a time twelve stretches at most, for neighbours in time are alike."
         if self.by != "time" or not self: return self.groups
         place = np.searchsorted(np.sort(self.codes), self.codes)
-        return place*min(50, max(len(place)//4, 1))//max(len(place), 1)
+        return place*min(12, max(len(place)//4, 1))//max(len(place), 1)
+
+    @property
+    def caution(self) -> str: # one sentence, of a time; else none
+        "What intervals over these rows cannot know."
+        if self.by != "time" or not self or not len(self.codes): return ""
+        count = len(np.unique(self.clusters))
+        return f"Intervals stand on {count:,} stretches of time; where errors stay alike for longer than one of about {len(self.codes)//count:,} rows, they are too narrow."
 
 # %% ../nbs/00i_samples.ipynb #dca22422
 def key_of(

@@ -140,28 +140,27 @@ def _measure_target(self: CategoryFeatures, name, facts, codes, out, place, left
     counts_of, sums_of = np.append(counts, 0)[known], np.vstack([sums, np.zeros(sums.shape[1])])[known]
     out[:, place] = np.log1p(counts_of)
     prior = np.broadcast_to(facts["prior"], sums_of.shape)
-    if left_out is not None: counts_of, sums_of, prior = left_out(codes, counts_of, sums_of, prior, self.shown_)
+    if left_out is not None: counts_of, sums_of = left_out(codes, prior, self.shown_)
     out[:, place + 1:place + 1 + len(self.shown_)] = (sums_of + self.strength*prior)/(counts_of[:, None] + self.strength)
     return place + 1 + len(self.shown_)
 
 # %% ../nbs/03d_table_families.ipynb #d2c236d5
 @patch
 def _without_own_fold(self: CategoryFeatures, y, key: Key = Key()):
-    "A function that gives each row counts, sums and prior of the other folds; in time, of the earlier ones."
+    "A function that gives each row counts and sums of the other folds; in time, of the earlier ones."
     forward, folds = key.by == "time", 10 if key.by == "time" else 5
     fold = fold_numbers(len(y), folds, self.seed, key)
     others = lambda table: np.cumsum(table, 0) - table if forward else table.sum(0) - table
-    def prior_of(k, f, whole):
-        known = y[fold < f] if forward else y[fold != f]
-        return (known == k).mean() if len(known) else whole
-    def left_out(codes, counts, sums, prior, shown):
+    rows = np.bincount(fold, minlength=folds).astype(float)
+    def left_out(codes, prior, shown):
         there, level = codes >= 0, np.maximum(codes, 0)
         levels = int(level.max(initial=0)) + 1
         def of_others(values):
             table = np.bincount((fold*levels + level)[there], values[there].astype(float), folds*levels).reshape(folds, levels)
             return np.where(there, others(table)[fold, level], 0)
-        priors = np.stack([[prior_of(k, f, prior[0, i]) for f in range(folds)] for i, k in enumerate(shown)], 1)
-        return of_others(there), np.stack([of_others(y == k) for k in shown], 1), priors[fold]
+        counts, sums = of_others(there), np.stack([of_others(y == k) for k in shown], 1)
+        known = np.stack([others(np.bincount(fold, y == k, folds)) for k in shown], 1)/np.maximum(others(rows), 1)[:, None]
+        return counts, sums + (prior - known[fold])*counts[:, None] # the mean of the others mirrors that of the own fold: only what differs from it counts
     return left_out
 
 # %% ../nbs/03d_table_families.ipynb #b5176b02

@@ -11,7 +11,7 @@ import numpy as np
 
 from .columns import NUMBERS, Column
 from .markup import as_plot_text
-from .samples import SPLITS, Samples, stratified
+from .samples import SPLITS, Key, Samples, stratified
 
 # %% ../nbs/03c_table_statistics.ipynb #4a0638c3
 def binned(
@@ -79,21 +79,41 @@ def column_statistics(
     parts = [part if len(part := samples.rows(split)) <= most_rows else part[stratified(labels[part], most_rows, seed)] for split in SPLITS]
     rows = np.concatenate(parts)
     train, table, lines, bins = np.arange(len(parts[0])), samples.table.iloc[rows], [], {}
+    either = np.r_[train, np.arange(len(rows) - len(parts[2]), len(rows))] # training, then test
+    tested = np.arange(len(either)) >= len(train)
     for column in samples.columns:
         codes, names = bins[column.name] = binned(table[column.name], column, train)
-        shares = [np.bincount(codes[part], minlength=len(names)) for part in (train, np.arange(len(rows) - len(parts[2]), len(rows)))]
+        shares = [np.bincount(codes[either[part]], minlength=len(names)) for part in (~tested, tested)]
         lines.append({"column": column.name, "type": column.type, "missing": float(table[column.name].isna().mean()), "different": int(table[column.name].nunique()),
                       "tells of the class": association(codes[train], labels[parts[0]]), "moved": float(abs(shares[0]/shares[0].sum() - shares[1]/shares[1].sum()).sum()/2),
-                      "p": _moved_by_chance(*shares)})
+                      "p": _moved_by_chance(codes[either], tested, samples.key.at(rows[either]), seed)})
     summary = pd.DataFrame(lines).set_index("column").sort_values("tells of the class", ascending=False, kind="stable")
     return summary.assign(drifted=summary.pop("p") < 0.05/len(summary)), bins, rows
 
 # %% ../nbs/03c_table_statistics.ipynb #3b702b1a
-def _moved_by_chance(first: np.ndarray, second: np.ndarray) -> float:
-    "Probability of counts as different as these when both come from one distribution (χ²)."
+def _moved_by_chance(codes: np.ndarray, tested: np.ndarray, key: Key, seed: int = 0) -> float:
+    "Probability of bins as different as these between training and test rows when both come from one distribution: χ² of rows, or of whole groups or stretches."
     from scipy.stats import chi2_contingency
-    counts = np.stack([first, second])[:, first + second > 0]
-    return float(chi2_contingency(counts).pvalue) if counts.shape[1] > 1 else 1.0
+    counts = np.stack([np.bincount(codes[tested == part], minlength=codes.max() + 1) for part in (False, True)])
+    if (counts.sum(0) > 0).sum() < 2 or (counts.sum(1) == 0).any(): return 1.0
+    return _dealt_anew(codes, tested, key, np.random.default_rng(seed)) if key else float(chi2_contingency(counts[:, counts.sum(0) > 0]).pvalue)
+
+# %% ../nbs/03c_table_statistics.ipynb #044143c4
+def _dealt_anew(codes: np.ndarray, tested: np.ndarray, key: Key, draws: np.random.Generator, deals: int = 300, most: int = 2000) -> float:
+    "The same, against whole groups or stretches that are dealt to training and test at random."
+    from scipy.stats import chi2
+    units = np.unique(key.clusters, return_inverse=True)[1]
+    units = np.unique(draws.permutation(units.max() + 1)[units] % most, return_inverse=True)[1] # of very many groups some are dealt together
+    cells = np.bincount(units*(codes.max() + 1) + codes, minlength=(units.max() + 1)*(codes.max() + 1)).reshape(-1, codes.max() + 1).astype(float)
+    cells = cells[:, cells.sum(0) > 0]
+    held, share = cells.sum(1), cells.sum(0)/cells.sum()
+    if len(held) < 4: return 1.0 # so few can be dealt in too few ways to say anything
+    def apart(test): return ((test - test.sum(-1, keepdims=True)*share)**2/(share*test.sum(-1, keepdims=True)*(1 - test.sum(-1, keepdims=True)/held.sum()))).sum(-1)
+    orders = [draws.permutation(len(held)) for _ in range(deals)]
+    usual = apart(np.stack([cells[order[:np.abs(np.cumsum(held[order])[:-1] - tested.sum()).argmin() + 1]].sum(0) for order in orders]))
+    scale = max(usual.var()/(2*usual.mean()), 1e-12) # a multiple of χ² with the mean and the variance of what was dealt
+    seen = np.bincount(np.unique(codes, return_inverse=True)[1][tested], minlength=cells.shape[1])
+    return float(chi2.sf(apart(seen)/scale, usual.mean()/scale))
 
 # %% ../nbs/03c_table_statistics.ipynb #be861300
 def draw_targets(

@@ -51,6 +51,17 @@ class Project:
         path.write_text(text.replace(old, new))
 
 
+@pytest.fixture(autouse=True)
+def places_are_found_anew():
+    "Commands that run in this process hand root and home on through the environment: no test inherits them."
+    from fashion_mlops import core
+    before, found = dict(os.environ), list(core._found)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+    core._found[:] = found
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
     "An MLflow store with its tables: making them takes seconds, copying them does not."

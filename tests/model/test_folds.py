@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from fashion_mlops.automl import contest, cross_validated, weigh_pipelines
 from fashion_mlops.calibration import halves
@@ -22,8 +23,10 @@ from fashion_mlops.net_study import TableNetSearch
 from fashion_mlops.pipeline_space import family_of
 from fashion_mlops.predictor import TRUSTED
 from fashion_mlops.refinement import refinement_table, with_and_without
-from fashion_mlops.samples import Key, Samples, key_of, load_samples, save_samples
+from fashion_mlops.samples import Key, Samples, key_of, load_samples, save_samples, split_by_group
+from fashion_mlops.table_families import CategoryFeatures
 from fashion_mlops.table_net import TableRecipe, TableTrainer
+from fashion_mlops.table_statistics import column_statistics
 from fashion_mlops.tpot_search import search_pipelines
 
 
@@ -184,11 +187,22 @@ class TestTheKeyTravels:
         pipeline = pipeline_for(samples)
         values = pd.DataFrame(fit_features(pipeline, samples), columns=pipeline.get_feature_names_out())
         labels = samples.labels[samples.rows("train")]
-        assert abs(np.corrcoef(values["category_doctor_target"], labels)[0, 1]) < 0.4 # a doctor sees one patient, whose label must not come back
+        assert np.ptp(values["category_doctor_target"]) == 0 # a doctor sees one patient, whose label must not come back, nor its mirror image
         alone = Samples(**{**samples.__dict__, "key": Key()})
         pipeline = pipeline_for(alone)
         values = pd.DataFrame(fit_features(pipeline, alone), columns=pipeline.get_feature_names_out())
         assert np.corrcoef(values["category_doctor_target"], labels)[0, 1] > 0.9
+
+    @pytest.mark.parametrize("groups, levels", [(8, 200), (16, 200), (16, 20)])
+    def test_no_encoding_mirrors_the_label_of_its_group(self, groups, levels):
+        areas = []
+        for seed in range(12):
+            draws, which = np.random.default_rng(seed), np.repeat(np.arange(groups), 400//groups)
+            labels = (draws.permutation(groups) % 2)[which]
+            noise = pd.DataFrame({"s": pd.Categorical([f"v{v}" for v in draws.integers(0, levels, 400)])})
+            encoded = CategoryFeatures([{"name": "s", "type": "category"}]).fit_transform(noise, labels, key=Key("group", which))[:, -1]
+            areas.append(roc_auc_score(labels, encoded))
+        assert abs(np.mean(areas) - 0.5) < 0.04
 
     def test_into_the_shadows(self):
         features, _, key = grouped_noise()
@@ -211,10 +225,36 @@ class TestIntervals:
                 inside[name] += low <= 0.6 <= high
         assert inside["groups"] >= 36 and inside["rows"] < 27
 
+    def test_time_has_few_stretches_and_says_what_they_cannot_know(self):
+        outside = 0
+        for seed in range(60): # errors stay alike for some thirty rows of five hundred
+            steps = np.random.default_rng(seed).normal(size=560)
+            alike = np.convolve(steps, np.ones(30)/30**0.5, "valid")[:500] > -0.9
+            _, low, high = mean_interval(alike, seed, 200, key_of("time", np.arange(500)).clusters)
+            outside += not low <= 0.8159 <= high
+        assert outside <= 12 # with fifty stretches it was every third
+        assert "too narrow" in key_of("time", np.arange(500)).caution
+
     def test_one_group_leaves_everything_open(self):
         labels, answers = np.array([0, 1, 1, 0]), np.tile([0.4, 0.6], (4, 1))
         found = metric_intervals(labels, answers, clusters=np.zeros(4))
         assert found["accuracy"] == (0, 1) and found["log_loss"][0] == 0
+
+
+class TestWhatMoved:
+    def dealt(self, seed, shift=0):
+        draws, groups = np.random.default_rng(seed), np.repeat(np.arange(40), 15)
+        split = split_by_group(groups, 0.2, 0.1, seed)
+        values = {f"c{i}": np.repeat(draws.normal(size=40), 15) + 0.3*draws.normal(size=600) for i in range(4)}
+        values["c0"] = values["c0"] + shift*(split == 2)
+        samples = Samples(pd.DataFrame(values), draws.integers(0, 2, 600), split, ["a", "b"], "dealt", "table", columns=[Column(name, "numeric") for name in values], key=key_of("group", groups))
+        return column_statistics(samples)[0].drifted
+
+    def test_groups_dealt_at_random_have_not_moved(self):
+        assert sum(self.dealt(seed).sum() for seed in range(10)) <= 2
+
+    def test_what_moved_is_found(self):
+        assert all(self.dealt(seed, 3.0)["c0"] for seed in range(3))
 
 
 class TestPipelinesGoOn:

@@ -308,5 +308,6 @@ def answer_with_fresh_library(
     with tempfile.TemporaryDirectory() as folder:
         try: export_into(root, Path(folder))
         except ExportError as problem: print(f"fashion-mlops: {problem}", file=sys.stderr); raise SystemExit(2) from None
+        if not (Path(folder)/PACKAGE/f"{command}.py").is_file(): raise error # the notebooks do not know it either
         env = os.environ | {"FASHION_MLOPS_FRESH": "1", "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
         raise SystemExit(subprocess.call([sys.executable, "-P", "-m", f"{PACKAGE}.{command}", *sys.argv[1:]], env=env))

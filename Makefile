@@ -37,10 +37,10 @@ status: setup ## which stages are up to date, and why not
 	@$(VENV)/bin/fashion-mlops status
 
 test: setup ## the quick tests: notebooks and library in sync, command line, contracts, models on tiny data
-	@$(PYTHON) -m pytest -q tests
+	@$(PYTHON) -m pytest -q -n auto --maxprocesses 4 tests
 
 test-slow: setup ## the tests that take longer: kills, locks, secrets, trained models
-	@$(PYTHON) -m pytest -q tests -m slow
+	@$(PYTHON) -m pytest -q -n auto --maxprocesses 4 --dist worksteal tests -m slow
 
 test-all: test test-slow nbdev-test ## all of them, and every notebook with its defaults
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from fashion_mlops.calibration import at_temperature
-from fashion_mlops.metrics import _calibration_bins, calibration_estimate
+from fashion_mlops.metrics import _calibration_bins, calibration_estimate, said_and_happened
 
 
 def true_error(true, said, bins=15):
-    "The expected calibration error, with the true probability of the predicted class in place of right and wrong."
-    rows, confidence, _, which = _calibration_bins(np.zeros(len(said), int), said, bins)
-    happens = true[np.arange(len(said)), said.argmax(1)]
-    return float((np.abs(confidence - np.bincount(which, happens)/rows)*rows).sum()/len(said))
+    "The expected calibration error, with the true probability in place of what happened."
+    happens = true[:, 1] if said.shape[1] == 2 else true[np.arange(len(said)), said.argmax(1)]
+    rows, means, came, _ = _calibration_bins(said_and_happened(np.zeros(len(said), int), said)[0], happens, bins)
+    return float((np.abs(means - came)*rows).sum()/len(said))
 
 
 def drawn(true, draws):
@@ -25,8 +25,8 @@ def drawn(true, draws):
 def bootstrap(labels, said, draws, resamples=100):
     "What was reported before: the error as it is seen, with the percentiles of its bootstrap."
     def seen(rows):
-        count, confidence, right, _ = _calibration_bins(labels[rows], said[rows])
-        return (np.abs(confidence - right)*count).sum()/count.sum()
+        count, means, came, _ = _calibration_bins(*said_and_happened(labels[rows], said[rows]))
+        return (np.abs(means - came)*count).sum()/count.sum()
     found = [seen(draws.integers(0, len(labels), len(labels))) for _ in range(resamples)]
     return seen(np.arange(len(labels))), *np.quantile(found, [0.025, 0.975])
 

@@ -104,10 +104,13 @@ def _metric_rows(stage: str, one: dict, two: dict, paired: dict) -> dict:
 UNPAIRED = "{} metrics without a difference: no means over the same rows of both runs. Their own intervals say nothing about the difference."
 
 # %% ../nbs/12f_comparison.ipynb #1def2720
-def _change_words(change) -> str:
+def _change_words(change, lines: int = 1) -> str:
     "A paired difference in words; nothing where there is none."
+    from scipy.stats import norm
     if change is None: return ""
-    return f"{change[0]:+.4f} ({change[1]:+.4f} to {change[2]:+.4f})" + ("" if change[1] <= 0 <= change[2] else "  more than noise")
+    wider = norm.isf(0.025/max(lines, 1))/norm.isf(0.025) # so that of all lines together one in twenty comparisons of equal runs has such a word
+    beyond = change[1] - change[0], change[2] - change[0]
+    return f"{change[0]:+.4f} ({change[1]:+.4f} to {change[2]:+.4f})" + ("" if change[0] + wider*beyond[0] <= 0 <= change[0] + wider*beyond[1] else "  more than noise")
 
 # %% ../nbs/12f_comparison.ipynb #3aba0b8b
 def comparison_text(
@@ -120,8 +123,9 @@ def comparison_text(
         lines += ["", title] + ([f"  {k:40} {a} → {b}" for k, (a, b) in comparison[key].items()] or ["  the same"])
     lines += ["", "code and inputs"] + ([f"  {k:40} {'; '.join(v[:5])}" for k, v in comparison["code"].items()] or ["  the same"])
     lines += ["", f"metrics{'':36}{'A':>9} {'B':>11}   B − A, row by row (95 % interval)"]
+    paired = sum(row["difference"] is not None for row in comparison["metrics"].values())
     for key, row in comparison["metrics"].items():
         a, b = ("–" if v is None else f"{v:.4f}" for v in row["values"])
-        lines.append(f"  {key:43}{a:>11} {b:>11}   {_change_words(row['difference'])}".rstrip())
+        lines.append(f"  {key:43}{a:>11} {b:>11}   {_change_words(row['difference'], paired)}".rstrip())
     unpaired = sum(row["difference"] is None for row in comparison["metrics"].values())
     return "\n".join([*lines, *[UNPAIRED.format(unpaired)]*bool(unpaired)])

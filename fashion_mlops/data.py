@@ -22,7 +22,7 @@ from .core import WorkflowError
 from .garments import CLASSES, draw_garments
 from .markup import as_plot_text
 from .orders import ORDER_COLUMNS, draw_orders
-from .samples import SPLITS, Samples, content_digest, judging, key_of, load_samples, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
+from .samples import SPLITS, Samples, content_digest, judging, key_of, load_samples, rows_needed, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
 from .sources import ChecksumError, Source, UnreachableError, fetch, local_places
 from .spread import draw_spread
 
@@ -187,7 +187,7 @@ def samples_of(
     about, labels = dict(loaded.about), np.asarray(loaded.labels)
     own = entry.name not in datasets
     if own and len(np.unique(labels)) < 2: raise WorkflowError(f"After the rules and the cut all {len(labels):,} rows are of one class, {loaded.classes[labels[0]]!r}; a classification needs at least two.")
-    if own and len(labels) < 30: raise WorkflowError(f"There are {len(labels)} samples; expected at least 30, for train, valid and test.")
+    if own and len(labels) < 30: raise WorkflowError(f"There are {len(labels)} samples; expected at least {rows_needed(np.bincount(labels), valid_size*(1 - test_size)):,}, for train, valid and test with classes of these sizes.")
     split = divided(loaded, test_size, valid_size, seed)
     if own: about["notes"] = [*about.get("notes", []), *enough(loaded, split, test_size, valid_size)]
     return Samples(loaded.inputs, labels.astype(np.uint8 if len(loaded.classes) <= 256 else np.uint16), split, list(loaded.classes), entry.name, entry.kind,

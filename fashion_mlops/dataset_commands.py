@@ -152,6 +152,7 @@ def describe_table(
     "What a dataset file says about a table."
     from fashion_mlops.column_types import guess_columns
     from fashion_mlops.dataset_file import described
+    from fashion_mlops.split_suggestions import rule_of_presence, split_doubts
     table, format, unnamed, notes = read_table(path, reading)
     try: column, doubts = target_column(table.column_names, target)
     except WorkflowError as error: raise WorkflowError(" ".join([*(f"{note}." for note in notes), str(error)])) from None
@@ -163,11 +164,14 @@ def describe_table(
     if not any(c.use for c in columns): raise WorkflowError(_nothing_left(path, columns))
     by = {"by": split, **({"column": split_column or _column_to_split_by(split, columns, path)} if split != "class" else {})}
     if by.get("column") and by["column"] not in table.column_names: raise WorkflowError(f"There is no column {by['column']!r} to split by.{nearest(by['column'], table.column_names)}")
+    if by.get("column") == column: raise WorkflowError(f"{column!r} is the target, and rows cannot be split by what is asked about them. Name another column with --split-column, or leave --split out.")
     if split == "group": columns = [replace(c, use=False, reason="names the groups that rows are split by; later rows belong to others") if c.name == by["column"] and c.use else c for c in columns]
     doubts = [*notes, *doubts, *more_doubts, *missing_doubts(looked := [g for g in guesses if g.column.use or g.column.name == column]), *mark_doubts(looked),
-              *(doubt for g in guesses if g.column.name != column for doubt in g.doubts), *_split_doubts(split, columns, table)]
+              *(doubt for g in guesses if g.column.name != column for doubt in g.doubts)]
     if path.suffix != ".parquet": more["format"] = format
-    return described(name, kind="table", path=_stored(path), target=aim, split=by, columns=columns, **more), doubts
+    if split == "time": more["rows"] = rule_of_presence(table.column(by["column"]).combine_chunks(), next(c for c in columns if c.name == by["column"]), format.missing)
+    about = described(name, kind="table", path=_stored(path), target=aim, split=by, columns=columns, **more)
+    return about, [*doubts, *split_doubts(about, table)]
 
 # %% ../nbs/12k_dataset_commands.ipynb #ddeb0ae5
 def _stored(path: Path) -> str:
@@ -180,20 +184,9 @@ def _stored(path: Path) -> str:
 # %% ../nbs/12k_dataset_commands.ipynb #5b4bf41b
 def _column_to_split_by(split: str, columns: list, path: Path) -> str:
     "The only column that suits; raise `WorkflowError` when there are several or none."
-    suits = [c.name for c in columns if (c.type == "datetime" if split == "time" else c.type in ("identifier", "category"))]
+    suits = [c.name for c in columns if c.reason != "the target" and (c.type == "datetime" if split == "time" else c.type in ("identifier", "category"))]
     if len(suits) == 1: return suits[0]
     raise WorkflowError(f"By which column shall {path.name} be split? Say so with --split-column COLUMN" + (f"; it could be {', '.join(suits[:10])}." if suits else f"; none of its columns holds {'moments' if split == 'time' else 'names of groups'}."))
-
-# %% ../nbs/12k_dataset_commands.ipynb #644212ac
-def _split_doubts(split: str, columns: list, table) -> list[str]:
-    "Columns that a better split could go by."
-    if split != "class": return []
-    doubts, moments = [], [c.name for c in columns if c.type == "datetime"]
-    if moments: doubts.append(f"Rows have a moment ({moments[0]}), but the splits are drawn at random. If the model is to answer for later rows: --split time --split-column {moments[0]!r}")
-    for c in columns:
-        if c.type == "identifier" and 3 <= (different := table.column(c.name).combine_chunks().unique().__len__()) < 0.8*table.num_rows:
-            doubts.append(f"{c.name} names {different:,} things for {table.num_rows:,} rows. If rows of one of them belong together: --split group --split-column {c.name!r}")
-    return doubts[:4]
 
 # %% ../nbs/12k_dataset_commands.ipynb #62b4a087
 def tried(

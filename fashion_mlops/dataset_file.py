@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DatasetFile', 'dataset_files', 'read_dataset_file', 'described', 'write_dataset_file', 'source_paths',
-           'watched_paths', 'target_codes', 'load_dataset']
+           'watched_paths', 'target_codes', 'load_dataset', 'chosen_rows', 'split_key']
 
 # %% ../nbs/00n_dataset_file.ipynb #61f53058
 import os
@@ -288,6 +288,25 @@ def _less_missing(table, about: DatasetFile):
         table = table.set_column(place, name, without_marks(values, _described(about, name), about.format.missing))
     return table
 
+# %% ../nbs/00n_dataset_file.ipynb #f94c144b
+def chosen_rows(
+    table, # pyarrow Table, as the file has it
+    about: DatasetFile, # that describes it
+    where: str = "the table" # its file, for the message
+) -> tuple: # table without them and without marks of what is missing, labels, and what was removed: rule, rows
+    "Leave out what the rules take away, and rows without a target."
+    table, target = _less_missing(table, about), about.target
+    keep, removed = np.ones(table.num_rows, bool), []
+    for rule in about.rows:
+        meets = _meets(table.column(rule.column).combine_chunks(), rule, _decimal(about, rule.column))
+        removed.append({"rule": _said(rule), "rows": int((keep & ~meets).sum())})
+        keep &= meets
+    labels = target_codes(table.column(target.column).combine_chunks(), target, _decimal(about, target.column))
+    if (nothing := int((keep & (labels < 0)).sum())): removed.append({"rule": f"{target.column}, the target, is missing", "rows": nothing})
+    keep &= labels >= 0
+    if not keep.any(): raise WorkflowError(f"No row of {where} is left after the rules ({'; '.join(r['rule'] for r in removed)}). Correct the rules in data/datasets/{about.name}.yaml.")
+    return table if keep.all() else table.filter(keep), labels[keep], removed
+
 # %% ../nbs/00n_dataset_file.ipynb #1e64001b
 def _load_table(about: DatasetFile, path: Path, common: dict):
     "A table: rows by the rules, the target, the columns in the form of their types, and what to split by."
@@ -297,21 +316,11 @@ def _load_table(about: DatasetFile, path: Path, common: dict):
     used, target, by = [c for c in about.columns if c.use], about.target, about.split
     wanted = dict.fromkeys([c.name for c in used] + [target.column, *(rule.column for rule in about.rows), *[by.column]*bool(by.column)])
     table = _with_columns(read_text(path, format if path.suffix != ".parquet" else None), list(wanted), path.name)
-    table = _less_missing(table, about)
-    keep, removed = np.ones(table.num_rows, bool), []
-    for rule in about.rows:
-        meets = _meets(table.column(rule.column).combine_chunks(), rule, _decimal(about, rule.column))
-        removed.append({"rule": _said(rule), "rows": int((keep & ~meets).sum())})
-        keep &= meets
-    labels = target_codes(table.column(target.column).combine_chunks(), target, _decimal(about, target.column))
-    if (nothing := int((keep & (labels < 0)).sum())): removed.append({"rule": f"{target.column}, the target, is missing", "rows": nothing})
-    keep &= labels >= 0
-    if not keep.any(): raise WorkflowError(f"No row of {path.name} is left after the rules ({'; '.join(r['rule'] for r in removed)}). Correct the rules in data/datasets/{about.name}.yaml.")
-    table = table if keep.all() else table.filter(keep)
-    key = _split_key(table, about, format.decimal)
+    table, labels, removed = chosen_rows(table, about, path.name)
+    key = split_key(table, about)
     frame = _frame({c.name: converted(table.column(c.name).combine_chunks(), c, format.decimal) for c in used})
     said = {"target": target.name or target.column, "left_out": {c.name: c.reason for c in about.columns if not c.use}, "removed": [r for r in removed if r["rows"]], "split_rule": _split_words(about)}
-    return Loaded(frame, labels[keep], list(target.classes), split_by=by.by, key=key, columns=[_as_read(about, c) for c in used], about={**common, **said})
+    return Loaded(frame, labels, list(target.classes), split_by=by.by, key=key, columns=[_as_read(about, c) for c in used], about={**common, **said})
 
 # %% ../nbs/00n_dataset_file.ipynb #84faef85
 def _frame(series: dict):
@@ -327,14 +336,17 @@ def _with_columns(table, names: list[str], where: str):
     return table.select(names)
 
 # %% ../nbs/00n_dataset_file.ipynb #7ca1dc64
-def _split_key(table, about: DatasetFile, decimal: str) -> np.ndarray | None:
+def split_key(
+    table, # pyarrow Table, its chosen rows
+    about: DatasetFile # that describes it
+) -> np.ndarray | None:
     "The values to split by; None when the split is by class."
     from fashion_mlops.table_files import as_words, converted
     if about.split.by == "class": return None
     name = about.split.column
     values, column = table.column(name).combine_chunks(), next((c for c in about.columns if c.name == name), None)
     if about.split.by == "group": return as_words(values).to_pandas().to_numpy()
-    return converted(values, column, decimal).to_numpy()
+    return converted(values, column, about.format.decimal).to_numpy()
 
 # %% ../nbs/00n_dataset_file.ipynb #f8979b77
 def _split_words(about: DatasetFile) -> str:

@@ -10,7 +10,7 @@ __all__ = ['extrapolated_seconds', 'vouched', 'scored', 'leaderboard', 'row_gain
 import numpy as np
 
 from .core import human_bytes, human_seconds
-from .metrics import is_better, mean_interval, row_losses, row_scores
+from .metrics import is_better, is_share, mean_interval, row_losses, row_scores
 from .tpot_search import pareto_front
 
 # %% ../nbs/04c_leaderboard.ipynb #daece634
@@ -30,10 +30,10 @@ def vouched(
     clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> tuple[float, float, float]: # mean, low, high (95 %)
     "A cross-validated mean with its interval; wider where clusters are few and vouch for each other."
-    values = np.asarray(values, float)
     mean, low, high = mean_interval(values, seed, clusters=clusters)
     if clusters is None: return mean, low, high
-    return mean, max(float(values.min()), mean - 3**0.5*(mean - low)), min(float(values.max()), mean + 3**0.5*(high - mean))
+    least, most = (0, 1) if is_share(values) else (np.min(values), np.max(values))
+    return mean, max(float(least), mean - 3**0.5*(mean - low)), min(float(most), mean + 3**0.5*(high - mean))
 
 # %% ../nbs/04c_leaderboard.ipynb #fed727c7
 def scored(

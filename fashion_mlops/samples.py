@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'SEALED', 'ABOUT', 'LEAST', 'stratified', 'Key', 'key_of', 'Samples', 'unsealed', 'content_digest',
-           'save_samples', 'load_samples', 'split_codes', 'split_by_class', 'split_by_group', 'split_by_time',
-           'judging']
+           'rows_digest', 'save_samples', 'load_samples', 'split_codes', 'split_by_class', 'split_by_group',
+           'split_by_time', 'rows_needed', 'judging']
 
 # %% ../nbs/00i_samples.ipynb #50819819
 from dataclasses import dataclass, field, replace
@@ -198,6 +198,15 @@ def _table_digest(table) -> str:
     words = lambda values: pd.util.hash_pandas_object(values.astype(object).where(values.notna(), None).astype(str) if values.dtype.kind == "O" else values, index=False, categorize=False)
     return digest_bytes("|".join(f"{name}{table[name].dtype}{digest_bytes(np.ascontiguousarray(words(table[name])).data)}" for name in table))
 
+# %% ../nbs/00i_samples.ipynb #c031b184
+def rows_digest(
+    samples: Samples, # any samples
+    split: str = "test" # whose rows
+) -> str: # 32 hexadecimal characters
+    "Digest of the rows of one split, whatever the others are divided into."
+    samples, rows = unsealed(samples), samples.rows(split) # only to be added up
+    return content_digest(replace(samples, inputs=samples.at(rows), labels=np.asarray(samples.labels)[rows], split=np.asarray(samples.split)[rows], columns=[], key=Key()))
+
 # %% ../nbs/00i_samples.ipynb #4c2def78
 _SAID = ("dataset", "kind", "classes", "licence", "source", "seed", "synthetic", "digest", "about") # fields that `dataset.json` holds as they are
 
@@ -319,7 +328,7 @@ def split_by_time(
     "Consecutive splits: train, then valid, then test; rows of the same moment stay together."
     times = np.asarray(times)
     if (missing := int(np.isnat(times).sum() if times.dtype.kind == "M" else np.isnan(times).sum())):
-        raise WorkflowError(f"A split by time needs the time of every row; {missing:,} of {len(times):,} are missing. Remove these rows by a rule, or split by class.")
+        raise WorkflowError(f"A split by time needs the time of every row; {missing:,} of {len(times):,} are missing. Leave these rows out with a rule in the dataset file, rows: [{{column: NAME, present: true}}] with the name of the split's column; or split by class.")
     first_test = _latest(times, test_size)
     first_valid = _latest(times[times < first_test], valid_size)
     return _none_empty(np.where(times >= first_test, 2, np.where(times >= first_valid, 1, 0)).astype(np.uint8), "moments")
@@ -339,6 +348,15 @@ def _none_empty(codes: np.ndarray, what: str) -> np.ndarray:
 
 # %% ../nbs/00i_samples.ipynb #dd0a4db7
 LEAST = 2 # rows of a class below which a split says nothing about it
+
+# %% ../nbs/00i_samples.ipynb #1d645809
+def rows_needed(
+    counts: np.ndarray, # rows of each class
+    share: float # of all rows, in the smallest split
+) -> int: # in tens
+    "About how many rows it takes until the smallest split can tell the two largest classes apart."
+    second = np.sort(counts)[-2]/counts.sum()
+    return -(-int(np.ceil(LEAST/(second*share)))//10)*10
 
 # %% ../nbs/00i_samples.ipynb #4e3e03bc
 def judging(
@@ -366,6 +384,4 @@ def _cannot_judge(name: str, held: np.ndarray, counts: np.ndarray, classes: list
     there = ", ".join(f"{held[c]} of {classes[c]!r}" for c in largest)
     says = f"The split {name!r} would hold {held.sum()} of {counts.sum():,} rows ({there}); expected at least {LEAST} rows of at least two classes, else nothing can be judged."
     if by != "class": return f"{says} Split by class, or by another column, or name more rows" + (" and groups." if by == "group" else ".")
-    second = np.sort(counts.sum(0))[-2]/counts.sum()
-    needed = int(np.ceil(LEAST/(second*(share or max(held.sum(), 1)/counts.sum()))))
-    return f"{says} With classes of these sizes that takes about {-(-needed//10)*10:,} rows. Add rows, or join classes."
+    return f"{says} With classes of these sizes that takes about {rows_needed(counts.sum(0), share or max(held.sum(), 1)/counts.sum()):,} rows. Add rows, or join classes."

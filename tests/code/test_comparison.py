@@ -70,3 +70,12 @@ def test_kept_rows_are_small_and_are_no_record(two_runs):
     assert len(files) == 2 and all(file.stat().st_size < 10_000 for file in files)
     assert run_records() == []
     with pytest.raises(WorkflowError): keep_rows("../elsewhere", "a", "test", np.arange(2), np.ones(2, int), {})
+
+
+def test_of_many_lines_none_is_more_than_noise_by_their_number_alone(home):
+    "Lines whose own intervals just miss zero: a single one is more than noise, one of eight is not."
+    def text(lines: int) -> str:
+        rows = {f"stage.m{n}": {"values": [0.5, 0.5], "intervals": [None, None], "difference": (0.022, 0.001, 0.043) if n == 0 else (0.0, -0.02, 0.02)} for n in range(lines)}
+        runs = [{"token": token, "dataset": "d", "profile": "p"} for token in "ab"]
+        return comparison_text({"runs": runs, "parameters": {}, "data": {}, "code": {}, "metrics": rows})
+    assert "more than noise" in text(1) and "more than noise" not in text(8)

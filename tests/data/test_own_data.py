@@ -63,7 +63,7 @@ def test_rows_without_a_target_are_left_out_and_counted(home, capsys):
 @pytest.mark.parametrize("expected, content, words", [
     ("is empty", b"", ("--target", "kept")),
     ("a header and no rows", "size,colour,kept\n", ("--target", "kept")),
-    ("expected at least 30", "size,kept\n" + "1,yes\n2,no\n"*2, ("--target", "kept")),
+    ("expected at least 50", "size,kept\n" + "1,yes\n2,no\n"*2, ("--target", "kept")),
     ("one class, 'yes'", "size,kept\n" + "\n".join(f"{i},yes" for i in range(40)), ("--target", "kept")),
     ("at most 1,000 classes", "size,kept\n" + "\n".join(f"{i},w{i % 10_000}" for i in range(20_000)), ("--target", "kept")),
     ("--at-least VALUE", "size,price\n" + "\n".join(f"{i},{i*1.37:.2f}" for i in range(80)), ("--target", "price")),

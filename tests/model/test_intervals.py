@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from fashion_mlops.calibration import at_temperature, compare_rules, cross_fitted, fit_temperature
-from fashion_mlops.metrics import calibration_estimate, classification_metrics, metric_intervals, paired_interval, shown
+from fashion_mlops.leaderboard import vouched
+from fashion_mlops.metrics import calibration_estimate, classification_metrics, mean_interval, metric_intervals, paired_interval, shown
 
 
 def drawn(rows, classes, seed, temperature=1.0):
@@ -69,3 +70,50 @@ def test_labels_are_joined_to_probabilities_by_position():
     assert fit_temperature(other, said) == fit_temperature(labels, said)
     np.testing.assert_array_equal(cross_fitted(other, said), cross_fitted(labels, said))
     pd.testing.assert_frame_equal(compare_rules(other, said, list("abc")), compare_rules(labels, said, list("abc")))
+
+
+@pytest.mark.parametrize("classes, rows", [(10, 4), (50, 3), (100, 2)])
+def test_macro_f1_of_small_classes_lies_where_it_is(classes, rows):
+    labels, inside, around = np.repeat(np.arange(classes), rows), 0, 0
+    for seed in range(40):
+        draws = np.random.default_rng(seed)
+        answers = np.where(draws.random(len(labels)) < 0.9, labels, (labels + draws.integers(1, classes, len(labels))) % classes)
+        said = np.eye(classes)[answers]
+        low, high = metric_intervals(labels, said, seed, 200)["macro_f1"]
+        inside += low <= 0.901 <= high # the truth, which millions of rows show
+        around += low <= classification_metrics(labels, said)["macro_f1"] <= high
+    assert inside >= 35 and around == 40
+
+
+def test_macro_f1_of_small_classes_with_clusters_and_of_two_models():
+    draws, labels = np.random.default_rng(0), np.repeat(np.arange(50), 3)
+    first, second = (np.eye(50)[np.where(draws.random(150) < share, labels, draws.integers(0, 50, 150))] for share in (0.9, 0.6))
+    low, high = metric_intervals(labels, first, 0, 200, clusters=np.arange(150)//2)["macro_f1"]
+    assert low < classification_metrics(labels, first)["macro_f1"] < high
+    change, low, high = paired_interval("macro_f1", labels, first, second, 0, 200)
+    assert 0.1 < low < change < high and abs((low + high)/2 - change) < 0.03
+
+
+def test_a_class_without_rows_is_nobodys_fault():
+    labels = np.arange(9).repeat(20)
+    perfect = np.eye(10)[labels]
+    assert classification_metrics(labels, perfect)["macro_f1"] == 1 and metric_intervals(labels, perfect, resamples=50)["macro_f1"] == (1 - 3/180, 1)
+
+
+def test_all_right_is_not_certain_by_whatever_way():
+    right, of_ten = np.ones(40, bool), np.arange(40)//4
+    for values in (right, right.astype(float), right.astype(int)):
+        assert mean_interval(values) == vouched(values) == (1, 1 - 3/40, 1)
+        assert mean_interval(values, clusters=of_ten) == (1, 0.7, 1) and vouched(values, clusters=of_ten)[1] < 0.7
+    assert mean_interval(~right) == (0, 0, 3/40)
+    assert mean_interval(np.zeros(40)) == (0, 0, 0), "two models that answer the same do not differ"
+    assert metric_intervals(np.arange(40) % 2, np.eye(2)[np.arange(40) % 2])["accuracy"] == mean_interval(right)[1:]
+
+
+@pytest.mark.parametrize("off", [0.1, -0.1])
+def test_the_second_class_said_too_often_is_an_error_on_both_sides(off):
+    draws = np.random.default_rng(0)
+    often = draws.uniform(0.15, 0.85, 20_000)
+    labels = (draws.random(20_000) < often - off).astype(int)
+    point, low, high = calibration_estimate(labels, np.stack([1 - often, often], 1))
+    assert low < 0.1 < high and abs(point - 0.1) < 0.01

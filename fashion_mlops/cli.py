@@ -6,7 +6,7 @@
 __all__ = ['run', 'status', 'params', 'graph', 'diff', 'study', 'clean', 'parser', 'main', 'entry']
 
 # %% ../nbs/12g_cli.ipynb #029dd0a2
-import argparse, json, os, signal, sys, tempfile
+import argparse, json, os, re, signal, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ try:
     from fashion_mlops.core import (WorkflowError, artifacts_folder, home, human_bytes, package_folder, path_part, project_root, read_json,
                                     reports_folder)
     from fashion_mlops.dataset_commands import add_parser as add_dataset_parser
+    from fashion_mlops.markup import ShownOnly
 except Exception as broken: answer_with_fresh_library(broken)
 
 # %% ../nbs/12g_cli.ipynb #fe49294a
@@ -37,7 +38,8 @@ def _last_run(dataset: str | None = None) -> dict:
 def _print_json(data):
     "Print data for a program; what the output cannot hold is escaped, so that nothing is lost."
     wide = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(data, indent=1, ensure_ascii=not wide, default=str))
+    text = json.dumps(data, indent=1, ensure_ascii=not wide, default=str)
+    print(re.sub("[\x7f-\x9f]", lambda sign: f"\\u{ord(sign[0]):04x}", text)) # JSON escapes the others itself
 
 # %% ../nbs/12g_cli.ipynb #b2c25c31
 def _choose(stages: list, args) -> tuple[list, set[str]]:
@@ -318,6 +320,7 @@ def _settle_terminal():
         if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN: signal.signal(getattr(signal, name), stop) # nohup asks for it to be ignored
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
+    sys.stdout, sys.stderr = (stream and ShownOnly(stream) for stream in (sys.stdout, sys.stderr)) # a word of the data is shown, and not obeyed
 
 # %% ../nbs/12g_cli.ipynb #f94fa29a
 def _end(text: str, code: int) -> int:

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['WorkflowError', 'path_part', 'find_root', 'project_root', 'home', 'package_folder', 'artifacts_folder',
-           'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'atomic_path', 'sweep_unfinished',
-           'write_json', 'read_json', 'read_memory', 'run_records', 'digest_bytes', 'files_below', 'digest_files',
-           'digest_path', 'seed_everything', 'now', 'human_seconds', 'human_bytes']
+           'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'remove_unheld', 'seconds_of', 'atomic_path',
+           'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'run_records', 'digest_bytes', 'files_below',
+           'digest_files', 'digest_path', 'seed_everything', 'now', 'human_seconds', 'human_bytes']
 
 # %% ../nbs/00_core.ipynb #b2a1c0ed
 import hashlib, json, math, os, random, re, shutil, sys, tempfile
@@ -145,6 +145,32 @@ def is_held(
     else: return False
     finally: os.close(handle)
 
+# %% ../nbs/00_core.ipynb #5b47da98
+def remove_unheld(
+    folder: Path | str # what may be left of a dead process
+) -> bool: # whether it is gone
+    "Remove a folder that no living process holds, and hold it meanwhile: whoever wants to begin to fill it waits, and then makes another."
+    try: handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError: return not os.path.lexists(folder) # gone, a link, or no folder
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+        return not Path(folder).exists()
+    except OSError: return False # held, or nobody can say
+    finally: os.close(handle)
+
+# %% ../nbs/00_core.ipynb #efeafc64
+def seconds_of(
+    name: str, # of a setting in the environment
+    otherwise: float # when it is not set
+) -> float: # seconds
+    "A time that somebody has set; raise `WorkflowError` when it is none."
+    given = os.environ.get(name)
+    try: seconds = float(otherwise if given in (None, "") else given)
+    except ValueError: seconds = math.nan
+    if 0 <= seconds < math.inf: return seconds
+    raise WorkflowError(f"{name} is {given!r}: expected seconds, such as {otherwise:g}. Set it to a number, or leave it out.")
+
 # %% ../nbs/00_core.ipynb #8bb9cbbc
 def _beside(target: Path) -> tuple[Path, int | None]:
     "A new folder beside a target, held by this process."
@@ -186,10 +212,12 @@ def sweep_unfinished(
 ):
     "Remove what killed processes left of their writing; a folder that was moved aside and not replaced comes back."
     for left in Path(folder).glob(".*.????????"):
-        name, held = left.name[1:-9], left.is_symlink() or not left.is_dir() or is_held(left)
-        if held or not {p.name[:80] for p in left.iterdir()} <= {name, "before~"}: continue
-        if (left/"before~").exists() and not (left.parent/name).exists(): os.replace(left/"before~", left.parent/name)
-        shutil.rmtree(left, ignore_errors=True)
+        name, ours = left.name[1:-9], not left.is_symlink() and left.is_dir()
+        if not ours or is_held(left) or not {p.name[:80] for p in left.glob("*")} <= {name, "before~"}: continue
+        if (left/"before~").exists() and not (left.parent/name).exists():
+            try: os.replace(left/"before~", left.parent/name)
+            except FileNotFoundError: continue # whoever moved it aside has moved it back
+        remove_unheld(left)
 
 # %% ../nbs/00_core.ipynb #184bbd04
 def write_json(

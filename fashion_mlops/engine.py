@@ -138,6 +138,16 @@ def _strike_streams(outputs: list, secrets: list[str]):
         if (struck := strike_out(whole, secrets)) != whole:
             for piece in pieces: piece["text"] = struck if piece is first else ""
 
+# %% ../nbs/12d_engine.ipynb #2ab44957
+def _strike_output(output: dict, secrets: list[str]):
+    "Strike secrets out of what an output shows; what makes it an output of a notebook stays, should a secret be a word such as `stream`."
+    for part in ("text", "ename", "evalue", "traceback"):
+        if part in output: output[part] = strike_out(output[part], secrets)
+    for form, shown in output.get("data", {}).items():
+        if form.startswith("image/") and form != "image/svg+xml": continue # a picture's bytes
+        output["data"][form] = strike_out(shown, secrets, keys=form == "application/json")
+    if "metadata" in output: strike_out(output["metadata"], secrets, keys=False)
+
 # %% ../nbs/12d_engine.ipynb #d857e053
 def _save_without(nb_man, secrets: list[str]):
     "Strike secrets out of the outputs before papermill writes the notebook."
@@ -146,7 +156,7 @@ def _save_without(nb_man, secrets: list[str]):
         for cell in nb_man.nb.cells:
             outputs = cell.get("outputs", [])
             _strike_streams(outputs, secrets)
-            strike_out(outputs, secrets)
+            for output in outputs: _strike_output(output, secrets)
         return save(**kwargs)
     nb_man.save = save_clean
 
@@ -181,7 +191,7 @@ def _explain(error: BaseException, watch: Watch):
     "Put an exception of papermill into words on the watch."
     from papermill.exceptions import PapermillExecutionError
     if isinstance(error, PapermillExecutionError):
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)).splitlines()
+        plain = [_CONTROL.sub("", line) for line in "\n".join(error.traceback).split("\n")]
         watch.label, watch.error = cell_label(error.source), f"{error.ename}: {error.evalue}".strip().splitlines()[0]
         if error.ename in _OURS: watch.error = error.evalue # it says what to do; a traceback would only bury it
         else: watch.traceback = [line for line in plain if line.strip("- ")][-10:]

@@ -173,6 +173,7 @@ def stage_state(
     watched = {path: (project_root()/path, stamp) for path, stamp in manifest.get("watched", {}).items()}
     words += [f"files in {Path(path).name} changed" if isinstance(watched[path][1], dict) else f"{Path(path).name} changed" for path in _altered(dataset, watched)]
     words += _moved_aliases(manifest)
+    words += [f"{what} was not made ({reason[:120]}), and is tried again" for what, reason in manifest.get("failures", {}).items()]
     return State(stage.name, "stale" if words else "fresh", words, print_now, manifest, stamps)
 
 # %% ../nbs/12a_fingerprint.ipynb #22c1ce07

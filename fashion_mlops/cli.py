@@ -228,9 +228,9 @@ def graph(args) -> int: # 0
 # %% ../nbs/12g_cli.ipynb #2ea36b8c
 def diff(args) -> int: # 0
     "Print two runs side by side."
-    from fashion_mlops.comparison import compare_runs, comparison_text, find_run, run_records
+    from fashion_mlops.comparison import compare_runs, comparison_text, run_records, two_runs
     records = run_records(args.dataset)
-    comparison = compare_runs(find_run(args.run_a, records), find_run(args.run_b, records))
+    comparison = compare_runs(*two_runs((args.run_a, args.run_b), records))
     _print_json(comparison) if args.json else print(comparison_text(comparison))
     return 0
 
@@ -329,6 +329,14 @@ def _end(text: str, code: int) -> int:
     except (OSError, ValueError): pass # the terminal is gone
     return code
 
+# %% ../nbs/12g_cli.ipynb #d738f6df
+def _refuse_unknown(name: str):
+    "Raise `WorkflowError` with the nearest name when there is no such dataset, and no results of one."
+    from fashion_mlops.cleaning import datasets_with_results
+    if name in datasets_with_results(): return
+    from fashion_mlops.data import dataset_entry, dataset_names
+    if name not in dataset_names(): dataset_entry(name)
+
 # %% ../nbs/12g_cli.ipynb #ce26c29d
 def main(
     words: list[str] | None = None # arguments; those of the process when None
@@ -337,7 +345,9 @@ def main(
     if words is None: _settle_terminal()
     args = parser().parse_args(words)
     try:
-        if getattr(args, "dataset", None) is not None: path_part(args.dataset, "a dataset's name")
+        if getattr(args, "dataset", None) is not None:
+            path_part(args.dataset, "a dataset's name")
+            if args.command is not run: _refuse_unknown(args.dataset)
         return args.command(args)
     except (WorkflowError, ExportError) as error: return _end(f"fashion-mlops: {error}", 2)
     except BrokenPipeError: return 1

@@ -91,3 +91,13 @@ sys.meta_path.append(Finder)
 import fashion_mlops
 print(Finder in sys.meta_path)"""
     assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(project_root())}, capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("words", [("status",), ("params",), ("clean",), ("clean", "--yes"), ("diff", "previous", "latest"), ("run", "--dry-run")])
+def test_unknown_datasets_are_refused_by_every_command(home, capsys, words):
+    from fashion_mlops.cli import main
+    from fashion_mlops.core import artifacts_folder
+    assert main([*words, "--dataset", "sinthetic"]) == 2
+    assert "There is no dataset 'sinthetic'. Did you mean synthetic?" in capsys.readouterr().err
+    artifacts_folder("sinthetic").mkdir(parents=True) # results of a dataset whose file is gone
+    if words[0] in ("status", "params", "clean"): assert main([*words, "--dataset", "sinthetic"]) == 0

@@ -112,7 +112,7 @@ def _same_stream(one, other) -> bool:
 class StageEngine(NBClientEngine):
     "papermill's own engine, with a `Watch`, an environment for the kernel, and secrets struck out."
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, token="", sockets=None, stdout_file=None, **kwargs):
+    def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, token="", sockets=None, folder=None, stdout_file=None, **kwargs):
         if watch is None: return super().execute_managed_notebook(nb_man, kernel_name, stdout_file=stdout_file, **kwargs)
         nb_man.nb.metadata["fashion_mlops"] = {"token": token}
         if watch.secrets: _save_without(nb_man, watch.secrets)
@@ -123,7 +123,7 @@ class StageEngine(NBClientEngine):
         _follow(nb_man, client, watch)
         try:
             _connect(manager, sockets)
-            return client.execute(env={**os.environ, **(env or {})})
+            return client.execute(env={**os.environ, **(env or {})}, **({"cwd": str(folder)} if folder else {}))
         except BaseException:
             watch.exit_code = watch.process.poll() if watch.process else None
             manager.context.destroy(linger=0) # sockets that were never connected would hold up the end of this process
@@ -145,6 +145,16 @@ def _strike_streams(outputs: list, secrets: list[str]):
         if (struck := strike_out(whole, secrets)) != whole:
             for piece in pieces: piece["text"] = struck if piece is first else ""
 
+# %% ../nbs/12d_engine.ipynb #2ab44957
+def _strike_output(output: dict, secrets: list[str]):
+    "Strike secrets out of what an output shows; what makes it an output of a notebook stays, should a secret be a word such as `stream`."
+    for part in ("text", "ename", "evalue", "traceback"):
+        if part in output: output[part] = strike_out(output[part], secrets)
+    for form, shown in output.get("data", {}).items():
+        if form.startswith("image/") and form != "image/svg+xml": continue # a picture's bytes
+        output["data"][form] = strike_out(shown, secrets, keys=form == "application/json")
+    if "metadata" in output: strike_out(output["metadata"], secrets, keys=False)
+
 # %% ../nbs/12d_engine.ipynb #d857e053
 def _save_without(nb_man, secrets: list[str]):
     "Strike secrets out of the outputs before papermill writes the notebook."
@@ -153,7 +163,7 @@ def _save_without(nb_man, secrets: list[str]):
         for cell in nb_man.nb.cells:
             outputs = cell.get("outputs", [])
             _strike_streams(outputs, secrets)
-            strike_out(outputs, secrets)
+            for output in outputs: _strike_output(output, secrets)
         return save(**kwargs)
     nb_man.save = save_clean
 
@@ -188,7 +198,7 @@ def _explain(error: BaseException, watch: Watch):
     "Put an exception of papermill into words on the watch."
     from papermill.exceptions import PapermillExecutionError
     if isinstance(error, PapermillExecutionError):
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)).splitlines()
+        plain = [_CONTROL.sub("", line) for line in "\n".join(error.traceback).split("\n")]
         watch.label, watch.error = cell_label(error.source), f"{error.ename}: {error.evalue}".strip().splitlines()[0]
         if error.ename in _OURS: watch.error = error.evalue # it says what to do; a traceback would only bury it
         else: watch.traceback = [line for line in plain if line.strip("- ")][-10:]
@@ -207,7 +217,8 @@ def execute(
     env: dict | None = None, # added to the kernel's environment
     secrets: list[str] = (), # values that must not appear in the output
     token: str = "", # kept in the executed notebook, so that it can be told from another run's
-    sockets: Path | None = None # from `socket_folder`, when somebody has to know it
+    sockets: Path | None = None, # from `socket_folder`, when somebody has to know it
+    folder: Path | None = None # where the kernel works; the folder of this process when None
 ):
     "Execute a notebook; never raises: how it ended stands on the watch."
     import logging
@@ -218,7 +229,7 @@ def execute(
     try:
         source = nbformat.reads(json.dumps(notebook), as_version=4) if isinstance(notebook, dict) else str(notebook)
         papermill.execute_notebook(source, str(output), parameters=parameters, engine_name="fashion_mlops", progress_bar=False,
-                                   kernel_name="python3", language="python", watch=watch, env=env, token=token, sockets=sockets, autosave_cell_every=0)
+                                   kernel_name="python3", language="python", watch=watch, env=env, token=token, sockets=sockets, folder=folder, autosave_cell_every=0)
     except BaseException as error: _explain(error, watch)
     finally: watch.done = True
     for name in ("label", "line", "error", "traceback"): setattr(watch, name, strike_out(getattr(watch, name), watch.secrets))

@@ -55,7 +55,7 @@ def main():
             labels, old, new = answers(random, classes, rows, recall, gain, lost, options.alike)
             losses = recall_losses(labels, old, new, [str(n) for n in range(classes)])
             change = mean_interval((new == labels).astype(float) - (old == labels), turn, 400)
-            asked = {"metric": "accuracy", "score": float((new == labels).mean()), "constant": 1/classes, "accuracy": 1.0, "ms_alone": 1.0}
+            asked = {"metric": "accuracy", "score": float((new == labels).mean()), "constant": 1/classes, "lead": mean_interval((new == labels).astype(float) - (labels == 0), turn, 400), "accuracy": 1.0, "ms_alone": 1.0}
             decision = gate(asked, {"version": 1, "losses": losses}, change, tolerance=TOLERANCE, recall_drop=DROP)
             refused += any(reason.startswith("refused: largest") for reason in decision.reasons)
             promoted += decision.promote

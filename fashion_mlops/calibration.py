@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['LEAST_ROWS', 'at_temperature', 'fit_temperature', 'halves', 'cross_fitted', 'reliability', 'draw_reliability',
            'least_rows', 'sensible_coverage', 'conformal_threshold', 'prediction_sets', 'conformal_sets',
-           'coverage_report', 'cross_sets', 'compare_rules', 'draw_sets']
+           'coverage_report', 'promised_range', 'cross_sets', 'compare_rules', 'draw_sets']
 
 # %% ../nbs/06e_calibration.ipynb #218f881a
 import numpy as np
 
 from .core import WorkflowError
-from .evaluation import share_interval
+from .evaluation import hits_interval, rows_worth
 from .folds import hold_out
 from .metrics import calibration_estimate, said_and_happened
 from .samples import Key
@@ -184,13 +184,27 @@ def conformal_sets(
 def coverage_report(
     labels: np.ndarray, # (n,)
     sets: np.ndarray, # bool (n, k)
-    classes: list[str] # names
+    classes: list[str], # names
+    clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> dict: # coverage, low, high, mean_size, sizes (rows by size), by_class (entries with class, coverage, low, high, mean_size, rows)
     "How far prediction sets keep their promise on these rows."
     inside, size = sets[np.arange(len(labels)), labels], sets.sum(1)
-    def row(rows): return {"coverage": float(inside[rows].mean()), **dict(zip(("low", "high"), share_interval(int(inside[rows].sum()), int(rows.sum())))), "mean_size": float(size[rows].mean())}
+    def row(rows): return {"coverage": float(inside[rows].mean()), **dict(zip(("low", "high"), hits_interval(inside[rows], None if clusters is None else np.asarray(clusters)[rows]))), "mean_size": float(size[rows].mean())}
     return {**row(np.ones(len(labels), bool)), "sizes": np.bincount(size, minlength=2).tolist(),
             "by_class": [{"class": name, **row(labels == number), "rows": int((labels == number).sum())} for number, name in enumerate(classes) if (labels == number).any()]}
+
+# %% ../nbs/06e_calibration.ipynb #6459e4c1
+def promised_range(
+    coverage: float, # promised
+    calibrated: float, # calibration rows
+    measured: float # new rows
+) -> tuple[float, float]: # low, high: where 95 % of measurements lie, when the promise is kept
+    "What a kept promise may look like."
+    from scipy.stats import betabinom
+    calibrated, measured = max(int(calibrated), 1), max(int(measured), 1)
+    rank = min(int(np.ceil((calibrated + 1)*coverage - 1e-9)), calibrated + 1)
+    if rank > calibrated: return 1.0, 1.0 # so few rows that every class is in every set
+    return tuple(float(end/measured) for end in betabinom.ppf([0.025, 0.975], measured, rank, calibrated + 1 - rank))
 
 # %% ../nbs/06e_calibration.ipynb #bbcb266c
 def cross_sets(
@@ -224,7 +238,7 @@ def compare_rules(
     for rule in ("lac",) if there < 3 else ("lac", "aps", "raps") if rich else ("lac", "aps"):
         sets = np.zeros(probabilities.shape, bool)
         for part in (first, ~first): sets[part] = conformal_sets(labels[~part], probabilities[~part], probabilities[part], rule, coverage, seed)
-        found = coverage_report(labels, sets, classes)
+        found = coverage_report(labels, sets, classes, key.clusters)
         table[rule.upper()] = {"coverage": found["coverage"], "low": found["low"], "high": found["high"], "mean size": found["mean_size"], "empty": found["sizes"][0]/len(labels),
                                "single": found["sizes"][1]/len(labels), "lowest of a class": min(row["coverage"] for row in found["by_class"])}
     return pd.DataFrame(table).T.rename_axis("rule")

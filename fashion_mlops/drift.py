@@ -67,45 +67,75 @@ class Comparison:
     rate: float # stated share of false alarms
     rows: tuple[int, int] # rows compared, of the reference and of the current window
     note: str = "" # what limits the comparison; a sentence, or nothing
+    dealt: tuple[int, int] | None = None # groups of each window; None where every row stands for itself
 
     @property
     def score(self) -> float: return float(self.table["score"].max())
+
+    @property
+    def deaf(self) -> str: return too_few(*(self.dealt or self.rows), self.rate, "groups" if self.dealt else "rows") # why it can never ring; mostly empty
 
     @property
     def drifted(self) -> int: return int(self.table["drifted"].sum())
 
 # %% ../nbs/09a_drift.ipynb #00b3dd8e
 def too_few(
-    reference: int, # rows
-    current: int, # rows
-    rate: float # stated share of false alarms
+    reference: int, # rows, or groups of them
+    current: int, # as many of the other window
+    rate: float, # stated share of false alarms
+    what: str = "rows" # as they are called
 ) -> str: # a sentence; empty when there are enough
     "Whether two windows are so small that nothing in them can be rarer than `rate`."
     rarest = (1 + (reference == current))/comb(reference + current, current) # a division of equal windows and its mirror image lie equally far apart
     if rarest <= rate: return ""
     least = next(n for n in count(1) if 2/comb(2*n, n) <= rate)
-    return (f"{reference} and {current} rows are too few to watch: the rarest of their divisions comes about by chance in {rarest:.1%} of cases, so an alarm at {rate:.1%} can never ring. "
-            f"{least} rows in each window are the least.")
+    return (f"{reference} and {current} {what} are too few to watch: the rarest of their divisions comes about by chance in {rarest:.1%} of cases, so an alarm at {rate:.1%} can never ring. "
+            f"{least} {what} in each window are the least.")
 
 # %% ../nbs/09a_drift.ipynb #490b9627
 MOST, TIMES = 5000, 10 # rows of a window that are compared, and how many times those of the smaller one
 
 # %% ../nbs/09a_drift.ipynb #9034eae1
-def _compared(table, other: int, seed: int):
-    "The rows of a window that are compared, in their order."
+def _compared(rows: int, other: int, seed: int) -> np.ndarray:
+    "The rows of a window that are compared, ascending."
     limit = min(MOST, TIMES*other)
-    return table if len(table) <= limit else table.iloc[np.sort(np.random.default_rng(seed).permutation(len(table))[:limit])]
+    return np.arange(rows) if rows <= limit else np.sort(np.random.default_rng(seed).permutation(rows)[:limit])
+
+# %% ../nbs/09a_drift.ipynb #1612544b
+def _compared_groups(groups: np.ndarray, most: int, other: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    "The rows of a window that are compared, at most `most` of a group, and the group of each."
+    random, (_, which, sizes) = np.random.default_rng(seed), np.unique(groups, return_inverse=True, return_counts=True)
+    order = random.permutation(len(which))
+    order, place = order[np.argsort(which[order], kind="stable")], np.empty(len(which), int)
+    place[order] = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes) # of each row in its group
+    drawn = random.permutation(len(sizes)) < min(MOST//most, TIMES*other)
+    rows = np.flatnonzero((place < most) & drawn[which])
+    return rows, np.unique(which[rows], return_inverse=True)[1]
+
+# %% ../nbs/09a_drift.ipynb #bad242f1
+def _dealt(rows: tuple[int, int], together: tuple | None, seed: int) -> tuple[list, np.ndarray | None, tuple[int, int]]:
+    "Rows of both windows that are compared; the group of each, or None; and how many groups, or rows, lie in each window."
+    if together is None:
+        parts = [_compared(rows[0], rows[1], seed), _compared(rows[1], rows[0], seed + 1)]
+        return parts, None, tuple(map(len, parts))
+    sizes = [np.unique(each, return_counts=True)[1] for each in together]
+    most = max(1, min(MOST//10, *(int(np.median(each)) for each in sizes)))
+    parts = [_compared_groups(together[own], most, len(sizes[1 - own]), seed + own) for own in (0, 1)]
+    counts = tuple(int(which.max()) + 1 for _, which in parts)
+    return [part for part, _ in parts], np.concatenate([parts[0][1], counts[0] + parts[1][1]]), counts
 
 # %% ../nbs/09a_drift.ipynb #3ce0b8fc
 def divisions(
-    reference: int, # rows
-    current: int, # rows
+    reference: int, # rows, or groups of them
+    current: int, # as many of the other window
     draws: int, # random divisions
-    seed: int = 0 # of the draws
+    seed: int = 0, # of the draws
+    which: np.ndarray | None = None # (rows,) group of each row, those of the reference first; None where every row stands for itself
 ) -> np.ndarray: # bool (rows, draws + 1); the first one is the windows as they are
-    "Random divisions of all rows into windows of the same sizes."
+    "Random divisions of all rows, or groups, into windows of the same sizes."
     random, windows = np.random.default_rng(seed), np.arange(reference + current) >= reference
-    return np.stack([windows, *(random.permutation(windows) for _ in range(draws))], axis=1)
+    dealt = np.stack([windows, *(random.permutation(windows) for _ in range(draws))], axis=1)
+    return dealt if which is None else dealt[which]
 
 # %% ../nbs/09a_drift.ipynb #146f4220
 TIE = 1e-5 # relative difference up to which two scores are equal
@@ -116,15 +146,16 @@ def compare(
     current, # DataFrame of the current window, same columns
     rate: float = 0.01, # share of false alarms over all columns together
     draws: int = 999, # random divisions
-    seed: int = 0 # of the draws
+    seed: int = 0, # of the draws
+    together: tuple | None = None # (n,) which rows of the reference belong together, and (m,) of the current window; None where every row stands for itself
 ) -> Comparison:
     "Compare two windows: every column's distance beside its alarm line."
     import pandas as pd
     may_lie_beyond = _may_lie_beyond(rate, draws)
     if not len(reference) or not len(current): raise WorkflowError(f"A window without rows cannot be compared: the reference has {len(reference):,}, the current window {len(current):,}.")
-    parts = [_compared(reference, len(current), seed), _compared(current, len(reference), seed + 1)]
-    both, sizes = pd.concat(parts, ignore_index=True), tuple(len(part) for part in parts)
-    found = distances(both, divisions(*sizes, draws, seed))
+    rows, which, dealt = _dealt((len(reference), len(current)), together, seed)
+    both, sizes = pd.concat([reference.iloc[rows[0]], current.iloc[rows[1]]], ignore_index=True), tuple(map(len, rows))
+    found = distances(both, divisions(*dealt, draws, seed, which))
     usual = np.quantile(found, 1 - rate, axis=0)
     usual = np.where(usual > 0, usual, found.max(0)) + (found.max(0) == 0) # a column that never differs has the score 0
     scores = found/usual
@@ -132,8 +163,9 @@ def compare(
     line = np.sort(highest[1:])[-may_lie_beyond] or 1.0
     table = pd.DataFrame({"column": list(both), "distance": found[0], "alarm_line": line*usual, "score": scores[0]/line, "drifted": scores[0]*(1 - TIE) > line})
     as_large = int((highest[1:] >= highest[0]*(1 - TIE)).sum())
-    note = too_few(*sizes, rate) or _drawn_words(sizes, (len(reference), len(current)))
-    return Comparison(table.sort_values(["score", "column"], ascending=[False, True], ignore_index=True), highest[1:]/line, (1 + as_large)/(1 + draws), rate, sizes, note)
+    result = Comparison(table.sort_values(["score", "column"], ascending=[False, True], ignore_index=True), highest[1:]/line, (1 + as_large)/(1 + draws), rate, sizes, dealt=None if which is None else dealt)
+    result.note = result.deaf or _drawn_words(sizes, (len(reference), len(current)))
+    return result
 
 # %% ../nbs/09a_drift.ipynb #a1b56471
 def _may_lie_beyond(rate: float, draws: int) -> int:
@@ -154,13 +186,15 @@ def false_alarms(
     current, # DataFrame of the current window
     comparison: Comparison, # of the two, whose alarm lines are tried
     draws: int = 200, # fresh divisions
-    seed: int = 1 # of the divisions
+    seed: int = 1, # of the divisions
+    together: tuple | None = None # as for `compare`
 ) -> int: # divisions for which the alarm rang
     "Try the alarm lines on fresh divisions of the same rows."
     import pandas as pd
-    both = pd.concat([reference, current], ignore_index=True).sample(sum(comparison.rows), random_state=seed)
+    rows, which, dealt = _dealt((len(reference), len(current)), together, seed)
+    both = pd.concat([reference.iloc[rows[0]], current.iloc[rows[1]]], ignore_index=True)
     lines = comparison.table.set_index("column")["alarm_line"].reindex(list(both)).to_numpy()
-    return int((distances(both, divisions(*comparison.rows, draws, seed)[:, 1:])*(1 - TIE) > lines).any(1).sum())
+    return int((distances(both, divisions(*dealt, draws, seed, which)[:, 1:])*(1 - TIE) > lines).any(1).sum())
 
 # %% ../nbs/09a_drift.ipynb #28b93410
 COLOURS = {"reference": "#7a7f87", "clean": "#2f6fb0", "deliberately shifted": "#c8501e", "given": "#7b3f98"}

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['cost_curve', 'choose_threshold', 'threshold_table', 'draw_roc', 'draw_precision_recall', 'draw_lift',
-           'draw_calibration', 'draw_costs', 'top_accuracy', 'draw_recall', 'share_interval', 'by_class',
-           'most_confused']
+           'draw_calibration', 'draw_costs', 'top_accuracy', 'draw_recall', 'share_interval', 'rows_worth',
+           'hits_interval', 'by_class', 'most_confused']
 
 # %% ../nbs/06c_evaluation.ipynb #218f881a
 import numpy as np
@@ -184,8 +184,8 @@ def draw_recall(
 
 # %% ../nbs/06c_evaluation.ipynb #0b2ca784
 def share_interval(
-    hits: int, # how often it happened
-    total: int, # out of how many
+    hits: float, # how often it happened
+    total: float, # out of how many
     z: float = 1.96 # 95 %
 ) -> tuple[float, float]: # low, high
     "Wilson's interval of a share."
@@ -194,18 +194,43 @@ def share_interval(
     middle, half = share + spread/2, z*np.sqrt(share*(1 - share)/total + spread/(4*total))
     return float(max(0, (middle - half)/(1 + spread))), float(min(1, (middle + half)/(1 + spread)))
 
+# %% ../nbs/06c_evaluation.ipynb #3ebc5adb
+def rows_worth(
+    hits: np.ndarray, # bool (n,)
+    clusters: np.ndarray # (n,) which rows belong together
+) -> float: # at most n; 0 for a single cluster
+    "How many independent rows would say as much about the share of hits."
+    from scipy.stats import t
+    which, count = np.unique(clusters, return_inverse=True)[1], len(np.unique(clusters))
+    if count < 2: return 0.0
+    left = hits - np.mean(hits)
+    alone, together = (left**2).sum(), (np.bincount(which, left)**2).sum()*count/(count - 1)
+    worth = min(len(left)*alone/together, len(left)) if together and alone else count # without a miss a cluster counts as a row
+    return float(worth*(1.96/t.ppf(0.975, count - 1))**2)
+
+# %% ../nbs/06c_evaluation.ipynb #4c8652b5
+def hits_interval(
+    hits: np.ndarray, # bool (n,): whether it happened
+    clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
+) -> tuple[float, float]: # low, high (95 %)
+    "The interval of a share of rows, of which some may belong together."
+    if clusters is None or not len(hits): return share_interval(int(np.sum(hits)), len(hits))
+    worth = rows_worth(hits, clusters)
+    return share_interval(np.mean(hits)*worth, worth)
+
 # %% ../nbs/06c_evaluation.ipynb #f7857ee1
 def by_class(
     labels: np.ndarray, # (n,) true classes
     predicted: np.ndarray, # (n,) classes, as a model's `predict` gives them
-    classes: list[str] # names
+    classes: list[str], # names
+    clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> list[dict]: # one entry a class: class, precision, recall, recall_low, recall_high, f1, rows
     "How each class fares."
     rows = []
     for number, name in enumerate(classes):
         true, taken = labels == number, predicted == number
         hits = int((true & taken).sum())
-        low, high = share_interval(hits, int(true.sum()))
+        low, high = hits_interval(taken[true], None if clusters is None else np.asarray(clusters)[true])
         rows.append({"class": name, "precision": hits/max(1, int(taken.sum())), "recall": hits/max(1, int(true.sum())), "recall_low": low,
                      "recall_high": high, "f1": 2*hits/max(1, int(true.sum() + taken.sum())), "rows": int(true.sum())})
     return rows

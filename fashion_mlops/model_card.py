@@ -14,6 +14,13 @@ def _metric_rows(decision: dict) -> str:
     "The rows of the table of metrics."
     return "\n".join(f"| {name.replace('_', ' ')} | {shown(value, decision['intervals'].get(name))} |" for name, value in decision["metrics"].items())
 
+# %% ../nbs/08b_model_card.ipynb #382d5059
+def _intervals(decision: dict) -> str:
+    "How the intervals of the table of metrics came about."
+    drawn = {"group": "whole groups", "time": "stretches of time"}.get(decision.get("key"), "rows")
+    two = " Accuracy and macro F1 are those of the more probable class; those at the threshold, which `predict` goes by, stand beside them." if "test_accuracy_at_threshold" in decision["metrics"] else ""
+    return f"With 95 % intervals: of the calibration error by what chance adds to it, of a coverage Wilson's, of the others by a bootstrap of {drawn}. Another training run may move the values further.{two}"
+
 # %% ../nbs/08b_model_card.ipynb #ca5a8e6c
 def _class_rows(by_class: list[dict], most: int = 10) -> str:
     "The rows of the table of classes."
@@ -93,7 +100,7 @@ Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, lic
 {as_markdown(data.get('caveat') or f"To tell these {len(classes)} classes apart in data that came about like the training data. Not for data of another origin, nor for anything that is none of the classes: the model has no way to say so.", 2000)}{threshold}
 
 ## Metrics
-Means with 95 % bootstrap intervals over rows; another training run may move them further.
+{_intervals(decision)}
 
 | metric | value |
 |---|---|
@@ -119,7 +126,8 @@ def _promise(decision: dict, classes: list[str]) -> str:
     out = f"Calibrated on valid at temperature {decision.get('temperature', 1):.3f}; the calibration error{whose} on test is {shown(decision['metrics']['test_calibration_error'], decision['intervals'].get('test_calibration_error'))}."
     if not (promise := decision.get("conformal")): return out + " Too few validation rows to promise a coverage of prediction sets."
     kept, worst = decision["coverage"], min(decision["coverage"]["by_class"], key=lambda row: row["coverage"])
-    return out + (f" Prediction sets (`predictor.predict_set`) promise to hold the true class in {promise['coverage']:.0%} of rows like these; on test they do in {kept['coverage']:.1%} ({kept['low']:.1%} to {kept['high']:.1%}), "
+    fits = f", where a kept promise gives {kept['fits'][0]:.1%} to {kept['fits'][1]:.1%}" if "fits" in kept else ""
+    return out + (f" Prediction sets (`predictor.predict_set`) promise to hold the true class in {promise['coverage']:.0%} of rows like these; on test they do in {kept['coverage']:.1%} ({kept['low']:.1%} to {kept['high']:.1%}){fits}, "
                   f"with {kept['mean_size']:.2f} classes on average. The promise is about all rows together: of {as_markdown(worst['class'])} it is {worst['coverage']:.1%}.")
 
 # %% ../nbs/08b_model_card.ipynb #a9565a2a

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .drift import COLOURS, TIE, Comparison, distances, too_few, unit_of
+from .drift import COLOURS, TIE, Comparison, distances, unit_of
+from .evaluation import hits_interval
 from .markup import as_html, as_plot_text
 from .tool_words import table_for_tool, tool_names, write_page
 from .metrics import is_better
@@ -21,10 +22,15 @@ from .metrics import is_better
 # %% ../nbs/10_monitoring.ipynb #282fe9a8
 def halves(
     rows: np.ndarray, # row numbers to split
-    seed: int = 0 # of the split
+    seed: int = 0, # of the split
+    together: np.ndarray | None = None # (rows,) which of them belong together; none when None
 ) -> tuple[np.ndarray, np.ndarray]: # reference rows and current rows, each ascending
-    "Two random halves: whatever differs between them is chance."
-    mixed = np.random.default_rng(seed).permutation(rows)
+    "Two random halves, of rows or of whole groups: whatever differs between them is chance."
+    random, rows = np.random.default_rng(seed), np.asarray(rows)
+    if together is not None and (count := len(np.unique(together))) > 1:
+        first = (random.permutation(count) < count//2)[np.unique(together, return_inverse=True)[1]]
+        return np.sort(rows[first]), np.sort(rows[~first])
+    mixed = random.permutation(rows)
     if len(mixed) == 1: return mixed, mixed # there is nothing to halve, and nothing that could ring
     return np.sort(mixed[:len(mixed)//2]), np.sort(mixed[len(mixed)//2:])
 
@@ -63,26 +69,28 @@ def observe(
     return window_table(features[columns], probabilities, classes), probabilities
 
 # %% ../nbs/10_monitoring.ipynb #45945db9
-def _wilson(right: np.ndarray) -> tuple[float, float]:
-    "Wilson's 95 % interval of a share."
-    from scipy.stats import binomtest
-    found = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-    return found.low, found.high
+def _spread(values: np.ndarray, clusters: np.ndarray | None) -> tuple[float, float]:
+    "Variance of a mean, and its degrees of freedom."
+    if clusters is None: return float(np.var(values, ddof=1)/len(values)), len(values) - 1
+    which = np.unique(clusters, return_inverse=True)[1]
+    sums, count = np.bincount(which, values - np.mean(values)), which.max() + 1
+    return float((sums**2).sum()*count/(count - 1)/len(values)**2), count - 1
 
 # %% ../nbs/10_monitoring.ipynb #016c4ab7
 def score_change(
     before: np.ndarray, # (m,) row scores in the reference window: bool, or numbers
-    after: np.ndarray # (n,) row scores in the current window
-) -> tuple[float, float, float] | None: # change, low, high (95 %); None where a window has a single row
+    after: np.ndarray, # (n,) row scores in the current window
+    together: tuple | None = None # (m,) and (n,) which rows belong together; None where every row stands for itself
+) -> tuple[float, float, float] | None: # change, low, high (95 %); None where a window has a single row, or group of rows
     "How much a mean changed from one window to another, with its interval."
     from scipy.stats import t
-    change = float(np.mean(after) - np.mean(before))
-    if min(len(before), len(after)) < 2: return None
+    change, together = float(np.mean(after) - np.mean(before)), together or (None, None)
+    if min(len(rows if whose is None else np.unique(whose)) for rows, whose in zip((before, after), together)) < 2: return None
     if before.dtype == bool:
-        (low_before, high_before), (low_after, high_after) = (_wilson(x) for x in (before, after))
+        (low_before, high_before), (low_after, high_after) = map(hits_interval, (before, after), together)
         return change, change - float(np.hypot(np.mean(after) - low_after, high_before - np.mean(before))), change + float(np.hypot(high_after - np.mean(after), np.mean(before) - low_before))
-    parts = [np.var(x, ddof=1)/len(x) for x in (before, after)]
-    freedom = sum(parts)**2/max(sum(part**2/(len(x) - 1) for part, x in zip(parts, (before, after))), 1e-300)
+    parts, freedoms = zip(*map(_spread, (before, after), together))
+    freedom = sum(parts)**2/max(sum(part**2/each for part, each in zip(parts, freedoms)), 1e-300)
     half = float(t.ppf(0.975, max(freedom, 1))*np.sqrt(sum(parts)))
     return change, change - half, change + half
 
@@ -116,7 +124,7 @@ def in_words(
     comparison: Comparison # of a window with the reference
 ) -> str: # such as `no drift (p 0.43)`
     "What a comparison came to."
-    if too_few(*comparison.rows, comparison.rate): return "too few rows to watch"
+    if comparison.deaf: return f"too few {'groups' if comparison.dealt else 'rows'} to watch"
     return f"drift in {comparison.drifted} of {len(comparison.table)} columns" if comparison.drifted else f"no drift (p {comparison.p:.2f})"
 
 # %% ../nbs/10_monitoring.ipynb #26c7a5bc

@@ -203,9 +203,17 @@ def kept_notebook(
     folder, stage = reports_folder(dataset)/"notebooks", manifest["stage"]
     for path in (folder/f"{stage}.ipynb", folder/f".{stage}.running.ipynb"):
         said = read_memory(path)
-        code = [cell for cell in said.get("cells", []) if cell["cell_type"] == "code"]
-        whole = code and code[-1].get("metadata", {}).get("papermill", {}).get("status") == "completed"
+        code = [cell for cell in said.get("cells", []) if cell.get("cell_type") == "code"]
+        whole = code and code[-1].get("metadata", {}).get("papermill", {}).get("status") == "completed" and _is_notebook(said)
         if whole and said["metadata"].get("fashion_mlops", {}).get("token") == manifest["token"]: return path
+
+# %% ../nbs/12b_report.ipynb #d08c5591
+def _is_notebook(said: dict) -> bool:
+    "Whether a page can be made of it."
+    import nbformat
+    try: nbformat.validate(said)
+    except (nbformat.ValidationError, KeyError, TypeError): return False
+    return True
 
 # %% ../nbs/12b_report.ipynb #40b1711a
 def missing_page(

@@ -15,13 +15,13 @@ from pathlib import Path
 from . import report
 from .contract import StageNotebook
 from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, package_folder, project_root,
-                                read_memory, reports_folder, run_records, runs_folder, sweep_unfinished, write_json)
-from .dependencies import lock_digest
+                                read_memory, remove_unheld, reports_folder, run_records, runs_folder, seconds_of, sweep_unfinished, write_json)
+from .dependencies import compile_by_content, lock_digest
 from .fingerprint import State, failure_path, whole_state
-from .markup import as_markdown
+from .markup import as_markdown, for_terminal
 from .pipeline import Setting
 from .secrets import uri_secrets
-from .stage import is_live, log_to_mlflow, manifests, read_manifest
+from .stage import log_to_mlflow, manifests, read_manifest
 
 # %% ../nbs/12e_runner.ipynb #b304d6f5
 class LockedError(WorkflowError):
@@ -49,29 +49,35 @@ def _shown_command() -> str:
     return " ".join(["fashion-mlops", *(word.partition("=")[0] + "=…" if "=" in word else word for word in sys.argv[1:])])
 
 # %% ../nbs/12e_runner.ipynb #3265fcb2
-def _end_kernels(contexts: list[Path]):
-    "End processes that belong to a run that is dead: they bear the path of its context in their environment."
+def _end_processes(contexts: list[Path]):
+    "End what belongs to a run that is over, a kernel and all that it started: it bears the path of the run's context in its environment."
     import psutil
-    ours, found = {str(path) for path in contexts}, []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("FASHION_MLOPS_RUN") in ours: found.append(process); process.kill()
-        except (psutil.Error, OSError): pass # another user's, or gone already
-    psutil.wait_procs(found, timeout=5)
+    ours = {str(path) for path in contexts}
+    for _ in range(5): # what was just being started is met the next time
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid == os.getpid() or process.uids().real != os.getuid(): continue
+                if process.environ().get("FASHION_MLOPS_RUN") in ours: found.append(process); process.kill()
+            except (psutil.Error, OSError): pass # another user's, or gone already
+        if not found: return
+        psutil.wait_procs(found, timeout=5)
 
 # %% ../nbs/12e_runner.ipynb #51ced9b8
 def _put_away():
     "Remove what dead processes left: kernels, sockets, and whatever was not published."
     contexts = list((home()/"data"/".run").glob("*.json"))
-    if contexts: _end_kernels(contexts)
+    if contexts: _end_processes(contexts)
     for context in contexts:
         if sockets := read_memory(context).get("sockets"): shutil.rmtree(sockets, ignore_errors=True)
     shutil.rmtree(home()/"data"/".run", ignore_errors=True)
     artifacts = home()/"data"/"artifacts"
     for folder in artifacts.glob("*/*/.*"):
         led_out = any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent))
-        if folder.is_dir() and not led_out and not is_live(folder): shutil.rmtree(folder, ignore_errors=True)
-    for folder in (home()/"data", artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), reports_folder(), *reports_folder().glob("*")):
+        if not led_out: remove_unheld(folder)
+    data = home()/"data"
+    places = [project_root(), data, *(data/name for name in ("datasets", "expectations", "studies")), *(data/"raw").glob("*"), artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), *runs_folder().glob("*/rows")]
+    for folder in (*places, reports_folder(), *reports_folder().glob("*")):
         if folder.is_dir(): sweep_unfinished(folder)
 
 # %% ../nbs/12e_runner.ipynb #50a90f60
@@ -96,20 +102,22 @@ class Display:
     def __init__(self, every: float | None = None): # seconds between lines where nothing can be written over; `FASHION_MLOPS_PROGRESS` or 20 when None
         able = os.environ.get("TERM") not in (None, "", "dumb") and shutil.get_terminal_size().columns >= 40
         self.live, self.last = sys.stdout.isatty() and able, 0.0
-        self.every = float(os.environ.get("FASHION_MLOPS_PROGRESS", 20)) if every is None else every
+        self.every = seconds_of("FASHION_MLOPS_PROGRESS", 20) if every is None else every
 
     def say(self, text: str):
-        "Write to the terminal; once there is none any more, to nowhere."
-        try: print(text, end="", flush=True)
+        "Write to the terminal, over the line of progress; once there is no terminal any more, to nowhere."
+        try:
+            if self.live: getattr(sys.stdout, "act", sys.stdout.write)("\r\x1b[2K")
+            print(for_terminal(text), end="", flush=True)
         except (OSError, ValueError): self.live, sys.stdout = False, open(os.devnull, "w", encoding="utf-8")
 
-    def line(self, text: str): self.say(("\r\x1b[2K" if self.live else "") + text + "\n")
+    def line(self, text: str): self.say(text + "\n")
 
     def progress(self, stage: str, watch):
         "Say where a running stage is."
         text = (f"{stage:<15} cell {watch.cell}/{watch.cells} {watch.label[:24]} · {human_seconds(watch.seconds)} · {human_bytes(watch.peak)}"
                 + (f" · {watch.line}" if watch.line else ""))
-        if self.live: self.say("\r\x1b[2K" + text[:shutil.get_terminal_size().columns - 1])
+        if self.live: self.say(text[:shutil.get_terminal_size().columns - 1])
         elif time.monotonic() - self.last > self.every:
             self.last = time.monotonic()
             if watch.seconds > 1: self.line("  " + text[:160])
@@ -168,6 +176,12 @@ def _told(what: str, error: BaseException) -> str:
     words = str(error) if isinstance(error, WorkflowError) else f"{type(error).__name__}: {error}"
     return f"{what}: {without_passwords(' '.join(words.split()), tracking_uri())[:600]}"
 
+# %% ../nbs/12e_runner.ipynb #c3feb6e9
+def _note_problem(run: Run, display: Display, what: str, error: Exception):
+    "Say what went wrong beside the stages, and count the run as failed."
+    run.problems.append(_told(what, error))
+    display.line(run.problems[-1])
+
 # %% ../nbs/12e_runner.ipynb #ac9de97f
 class Background:
     "A single helper thread for what need not hold up the next stage; its errors are told at the end."
@@ -222,10 +236,10 @@ def _context_file(run: Run, stage: StageNotebook, state: State, sockets: Path | 
 
 # %% ../nbs/12e_runner.ipynb #ba415c25
 def _store_secrets() -> list[str]:
-    "Passwords of the MLflow store; short ones may be an ordinary word or number, and are left to MLflow's own errors."
+    "Passwords of the MLflow store and of the mirror; short ones may be an ordinary word or number, and are left to the errors of whoever speaks to these."
     from fashion_mlops.tracking import tracking_uri
     given = [os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("PASSWORD", "TOKEN")]
-    return [secret for secret in (*given, *uri_secrets(tracking_uri())) if len(secret) >= 6]
+    return [secret for secret in (*given, *uri_secrets(tracking_uri()), *uri_secrets(os.environ.get("FASHION_MLOPS_MIRROR", ""))) if len(secret) >= 6]
 
 # %% ../nbs/12e_runner.ipynb #750dee53
 def _kernel_inputs(stage: StageNotebook, settings: dict[str, Setting], context: Path) -> tuple[dict, dict, list]:
@@ -234,7 +248,8 @@ def _kernel_inputs(stage: StageNotebook, settings: dict[str, Setting], context: 
     values = {n: s.value for n, s in settings.items()}
     env = {"FASHION_MLOPS_RUN": str(context), "FASHION_MLOPS_ROOT": str(project_root()), "FASHION_MLOPS_HOME": str(home()),
            "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package_folder().parent), os.environ.get("PYTHONPATH")])) # the library that was fingerprinted is the one imported
+    places = [stage.path.parent, package_folder().parent, project_root(), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(os.path.abspath(place) for place in places)) # the library that was fingerprinted is the one imported, wherever the kernel works
     env |= {f"FASHION_MLOPS_SECRET_{n}": values[n] for n in hidden}
     given = {n: v for n, v in values.items() if n not in hidden and settings[n].source != "notebook"}
     return given, env, [*(values[n] for n in hidden if values[n]), *_store_secrets()]
@@ -288,8 +303,7 @@ def _settle_failure(run: Run, stage: StageNotebook, watch, executed: Path):
 # %% ../nbs/12e_runner.ipynb #40e009c0
 def _drop_unpublished(run: Run, stage: StageNotebook):
     "Remove what a stage wrote and did not publish."
-    for folder in (artifacts_folder(run.dataset)/stage.name).glob(".*"):
-        if folder.is_dir() and not is_live(folder): shutil.rmtree(folder, ignore_errors=True)
+    for folder in (artifacts_folder(run.dataset)/stage.name).glob(".*"): remove_unheld(folder)
 
 # %% ../nbs/12e_runner.ipynb #6c287a69
 def _settle_success(run: Run, stage: StageNotebook, executed: Path, manifest: dict, background: Background):
@@ -314,10 +328,12 @@ def run_stage(
     notebooks.mkdir(parents=True, exist_ok=True)
     executed, context = notebooks/f".{stage.name}.running.ipynb", _context_file(run, stage, state, sockets)
     values, env, secrets = _kernel_inputs(stage, run.settings[stage.name], context)
-    thread = threading.Thread(target=execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets), daemon=True)
+    thread = threading.Thread(target=execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets, stage.path.parent.resolve()), daemon=True)
+    compile_by_content(list(state.stamps))
     try:
         # starting a kernel and importing MLflow at the same moment would slow both down
         _watch_until_done(thread, watch, stage.name, display, lambda: background.add_once("the run in MLflow", _open_parent, run))
+        _end_processes([context]) # what the kernel started and left at work
         manifest = read_manifest(run.dataset, stage.name)
         finished = bool(manifest) and manifest["token"] == context.stem
         if not watch.error and not finished: watch.error = "the notebook ended without stage.finish(…) in its last cell"
@@ -326,6 +342,7 @@ def run_stage(
             _settle_failure(run, stage, watch, executed)
         else: _settle_success(run, stage, executed, manifest | {"peak": watch.peak}, background)
     finally:
+        if watch.done: _end_processes([context])
         _drop_unpublished(run, stage)
         if sockets: shutil.rmtree(sockets, ignore_errors=True)
         if watch.done and not thread.is_alive(): context.unlink(missing_ok=True) # else the next run has to know what to end
@@ -341,16 +358,16 @@ def _catch_up(run: Run, display: Display):
     for name, manifest in found.items():
         if manifest.get("logged") and manifest["run_id"] not in lost: continue
         display.line(f"{name:<15} logging to MLflow, {'which no longer has it' if manifest.get('logged') else 'which an earlier run could not'}")
-        log_to_mlflow(manifest)
+        try: log_to_mlflow(manifest)
+        except tracking.TrackingError: raise # the store's fault: the others would fare no better
+        except Exception as error: _note_problem(run, display, f"{name} in MLflow", error)
     if tracking.abandoned() and (closed := tracking.close_abandoned()): display.line(f"closed in MLflow, where an earlier run had left it open: {', '.join(closed)}")
 
 # %% ../nbs/12e_runner.ipynb #1dae6ccc
 def _attempt(run: Run, display: Display, what: str, job, *words):
     "Do what the stages do not depend on; when it fails, say so, and count the run as failed."
     try: return job(*words)
-    except Exception as error:
-        run.problems.append(_told(what, error))
-        display.line(run.problems[-1])
+    except Exception as error: _note_problem(run, display, what, error)
 
 # %% ../nbs/12e_runner.ipynb #c3a98d9f
 def _pass_over(run: Run, state: State, display: Display, background: Background):

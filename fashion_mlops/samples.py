@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SPLITS', 'SEALED', 'ABOUT', 'LEAST', 'stratified', 'Key', 'key_of', 'Samples', 'unsealed', 'content_digest',
-           'save_samples', 'load_samples', 'split_codes', 'split_by_class', 'split_by_group', 'split_by_time',
-           'rows_needed', 'judging']
+           'rows_digest', 'save_samples', 'load_samples', 'split_codes', 'split_by_class', 'split_by_group',
+           'split_by_time', 'rows_needed', 'judging']
 
 # %% ../nbs/00i_samples.ipynb #50819819
 from dataclasses import dataclass, field, replace
@@ -197,6 +197,15 @@ def _table_digest(table) -> str:
     import pandas as pd
     words = lambda values: pd.util.hash_pandas_object(values.astype(object).where(values.notna(), None).astype(str) if values.dtype.kind == "O" else values, index=False, categorize=False)
     return digest_bytes("|".join(f"{name}{table[name].dtype}{digest_bytes(np.ascontiguousarray(words(table[name])).data)}" for name in table))
+
+# %% ../nbs/00i_samples.ipynb #c031b184
+def rows_digest(
+    samples: Samples, # any samples
+    split: str = "test" # whose rows
+) -> str: # 32 hexadecimal characters
+    "Digest of the rows of one split, whatever the others are divided into."
+    samples, rows = unsealed(samples), samples.rows(split) # only to be added up
+    return content_digest(replace(samples, inputs=samples.at(rows), labels=np.asarray(samples.labels)[rows], split=np.asarray(samples.split)[rows], columns=[], key=Key()))
 
 # %% ../nbs/00i_samples.ipynb #4c2def78
 _SAID = ("dataset", "kind", "classes", "licence", "source", "seed", "synthetic", "digest", "about") # fields that `dataset.json` holds as they are

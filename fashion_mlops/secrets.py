@@ -24,23 +24,24 @@ def secret_forms(
 
 # %% ../nbs/00p_secrets.ipynb #8191b6bf
 def strike_out(
-    node, # a text, a notebook, or any part of it
-    secrets: list[str] # values that must not appear
+    node, # a text, a manifest, or any part of it
+    secrets: list[str], # values that must not appear
+    keys: bool = True # also in the keys of dictionaries; false where these are ours, and not data
 ):
     "Replace every form of every secret in all strings of a node, in place where that is possible."
-    return _struck(node, [form for secret in secrets for form in secret_forms(secret)])
+    return _struck(node, [form for secret in secrets for form in secret_forms(secret)], keys)
 
 # %% ../nbs/00p_secrets.ipynb #a386e5b9
-def _struck(node, forms: list[str]):
+def _struck(node, forms: list[str], keys: bool):
     "Replace the given words in all strings of a node."
     if isinstance(node, str):
         for form in forms: node = node.replace(form, "•••")
     elif isinstance(node, dict):
         for key in list(node):
-            value = _struck(node.pop(key) if (clean := _struck(key, forms)) != key else node[key], forms)
-            node[clean] = value
-    elif isinstance(node, list): node[:] = [_struck(part, forms) for part in node]
-    elif isinstance(node, tuple): node = tuple(_struck(part, forms) for part in node)
+            clean = _struck(key, forms, keys) if keys else key
+            node[clean] = _struck(node.pop(key) if clean != key else node[key], forms, keys)
+    elif isinstance(node, list): node[:] = [_struck(part, forms, keys) for part in node]
+    elif isinstance(node, tuple): node = tuple(_struck(part, forms, keys) for part in node)
     return node
 
 # %% ../nbs/00p_secrets.ipynb #ed9e8e8c
@@ -48,9 +49,10 @@ def _parts(uri: str) -> tuple[str, str, str, str]:
     "Scheme, user with password, the rest, and the query of an address."
     scheme, sign, rest = uri.partition("://")
     if not sign: return "", "", uri, ""
-    body, _, query = rest.partition("?")
-    user, at, after = body.rpartition("@")
-    return (scheme, user, after, query) if at and not body.startswith("/") else (scheme, "", body, query)
+    begin = r"[^:/?#]*" if scheme.startswith("http") else r"[^:/]*" # of a user's name, as those read it that connect
+    found = re.match(rf"({begin}(?::.*)?)@", rest, re.S) # up to the last @: a password may hold any sign
+    body, _, query = rest[found.end() if found else 0:].partition("?")
+    return scheme, found[1] if found else "", body, query
 
 # %% ../nbs/00p_secrets.ipynb #b68e4795
 def shown_uri(
@@ -70,9 +72,10 @@ def uri_secrets(
     "What an address holds that is nobody else's business: the password, and the values of its query."
     _, user, _, query = _parts(uri)
     name, _, password = user.partition(":")
-    values = [part.partition("=")[2] for part in query.split("&")]
-    found = [user if password else "", password or name, *(v for v in values if not _PUBLIC.fullmatch(v))]
-    return [each for text in found if text for each in dict.fromkeys((text, unquote(text)))]
+    values = [part.partition("=")[2] for part in re.split("[&?]", f"{uri.partition('?')[2]}&{query}")]
+    pieces = [piece for piece in re.split("[@/?#]", password) if len(piece) > 2] # what a program complains of that ends the address earlier
+    found = [user if password else "", password or name, *pieces, *(v for v in values if not _PUBLIC.fullmatch(v))]
+    return list(dict.fromkeys(each for text in found if text for each in (text, unquote(text))))
 
 # %% ../nbs/00p_secrets.ipynb #ae32029a
 def without_passwords(

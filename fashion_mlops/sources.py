@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .core import WorkflowError, atomic_path, home, human_bytes, path_part, project_root
+from .secrets import shown_uri, without_passwords
 
 # %% ../nbs/00h_sources.ipynb #56bbe029
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _download(url: str) -> bytes:
     "Read an address, with a line of progress every two seconds."
     with _connect(url) as stream:
         total, data, said = int(stream.headers.get("Content-Length") or 0), bytearray(), time.monotonic()
-        print(f"fetching {url}" + f" ({human_bytes(total)})"*bool(total), flush=True)
+        print(f"fetching {shown_uri(url)}" + f" ({human_bytes(total)})"*bool(total), flush=True)
         while block := stream.read(1 << 18):
             data += block
             if time.monotonic() - said > 2:
@@ -106,7 +107,7 @@ def _fetch(source: Source, name: str) -> Path:
     for place in remote_places(source):
         try: data = _download(f"{place}/{name}")
         except (OSError, ValueError, http.client.HTTPException) as error:
-            problems.append(f"{place}: {getattr(error, 'reason', None) or error}")
+            problems.append(f"{shown_uri(place)}: {without_passwords(str(getattr(error, 'reason', None) or error), place)}")
             continue
         found = hashlib.md5(data).hexdigest()
         if found == expected:
@@ -115,7 +116,7 @@ def _fetch(source: Source, name: str) -> Path:
             except OSError as error:
                 raise WorkflowError(f"{target} cannot be written ({error}). Make room, or set FASHION_MLOPS_HOME to another folder.") from None
             return target
-        damaged = f"{place}/{name} arrived damaged: expected MD5 {expected}, found {found} ({len(data):,} bytes). Run again to fetch it anew."
+        damaged = f"{shown_uri(f'{place}/{name}')} arrived damaged: expected MD5 {expected}, found {found} ({len(data):,} bytes). Run again to fetch it anew."
     if damaged: raise ChecksumError(damaged)
     raise UnreachableError(f"{name} of {source.title} is nowhere to be had ({'; '.join(problems)}). Put {'it' if len(source.files) == 1 else 'the files'} "
                            f"into {home()/'data'/'raw'}, or set FASHION_MLOPS_MIRROR to a folder or an address that has them, or connect to a network; "

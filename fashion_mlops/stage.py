@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['read_manifest', 'declared_writes', 'manifests', 'find_artifact', 'artifact', 'show', 'Stage', 'TooFew', 'file_stamp',
-           'log_to_mlflow', 'is_live', 'sweep']
+           'log_to_mlflow', 'sweep']
 
 # %% ../nbs/00c_stage.ipynb #32aba0e3
 import json, os, re, shutil, subprocess, sys, time, traceback, uuid
 from collections.abc import Callable
+from copy import deepcopy
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +17,8 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation, read_stage
-from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_path, find_root, hold, home, human_seconds, is_held,
-                                now, package_folder, project_root, read_json, release, seed_everything, write_json)
+from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_files, digest_path, find_root, hold, home, human_seconds, is_held,
+                                now, package_folder, project_root, read_json, release, remove_unheld, seed_everything, write_json)
 from .markup import as_html, readable
 from .picture_text import absent_words, formulas_off, png
 from .secrets import strike_out
@@ -312,7 +313,7 @@ def picture(self: Stage,
     "Show a picture and keep it with the run; the first one goes onto the front page."
     self._check_open()
     caption = strike_out(caption, self.secrets)
-    name = name or re.sub(r"\W+", "_", caption.lower())[:40].strip("_") or "picture"
+    name = name and strike_out(name, self.secrets).replace("•••", "hidden") or re.sub(r"\W+", "_", caption.lower())[:40].strip("_") or "picture"
     taken = {picture["file"] for picture in self.pictures}
     if f"pictures/{name}.png" in taken: name = f"{name}_{len(taken) + 1}" # two captions may begin alike
     data = show(figure, caption)
@@ -330,15 +331,19 @@ class TooFew(WorkflowError): "There is too little to say this by; the message sa
 def may_fail(self: Stage,
     what: str # what the part makes, such as `the comparison of rules`
 ):
-    "Let a part of the report fail without the stage, and say so in its place."
+    "Let a part of the report fail without the stage, and say so in its place; yields what is filled with the reason."
     from IPython.display import HTML, display
     from fashion_mlops.markup import as_html
-    try: yield
-    except TooFew as reason: display(HTML(f"<p><strong>Not made: {as_html(what)}.</strong> {as_html(reason, 400)}</p>"))
+    what, told = strike_out(what, self.secrets), {"what": what, "reason": ""}
+    try: yield told
+    except TooFew as error:
+        told |= {"what": what, "reason": strike_out(str(error), self.secrets)}
+        display(HTML(f"<p><strong>Not made: {as_html(what)}.</strong> {as_html(told['reason'], 400)}</p>"))
     except Exception as error:
         if os.environ.get("FASHION_MLOPS_STRICT"): raise
-        reason = next((line for line in str(error).splitlines() if line.strip()), "no message")
-        self.failures[what] = f"{type(error).__name__}: {reason[:300]}"
+        reason = next((line for line in strike_out(str(error), self.secrets).splitlines() if line.strip()), "no message")
+        told |= {"what": what, "reason": f"{type(error).__name__}: {reason[:300]}"}
+        self.failures[what] = told["reason"]
         frames = as_html(" → ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-4:]), 500)
         display(HTML(f"<p><strong>Not made: {as_html(what)}.</strong> It failed with {as_html(self.failures[what], 400)} The stage goes on without it.</p>"
                      f"<details><summary>where</summary><code>{frames}</code></details>"))
@@ -351,26 +356,29 @@ def tool_report(self: Stage,
     make: Callable # without parameters; it writes the file
 ): # what `make` returned; None when it failed
     "Let a tool write its report; when it fails, write a page that says why, and go on."
-    with self.may_fail(what): return make()
-    write_reason(self.write(name), what, self.failures[what])
+    with self.may_fail(what) as told: return make()
+    write_reason(self.write(name), **told)
 
 # %% ../nbs/00c_stage.ipynb #e10ecee9
 def file_stamp(
-    path: Path | str # a file or a folder
+    path: Path | str | tuple # a file, a folder, or a folder with the names of those files in it that count
 ) -> str: # changes when its content does; `gone` when it is not there
     "What a file, or a folder with all that lies in it, holds. Sizes and times would say less: copying a project changes them, and a tool can set them."
+    if isinstance(path, tuple): return digest_files(*path) if Path(path[0]).exists() else "gone"
     return digest_path(path) if Path(path).exists() else "gone"
 
 # %% ../nbs/00c_stage.ipynb #4d20acde
 @patch
 def watch(self: Stage,
-    *paths: Path | str # files or folders outside the artifacts, as they are now
+    *paths: Path | str | tuple # files or folders outside the artifacts, as they are now; a folder with the names of files in it
 ):
     "Note what else decided this run: when it changes, the stage is stale. What lies in the project is noted by its place there, since a project may be moved."
     root = project_root()
-    for path in (Path(path).resolve() for path in paths):
+    for said in paths:
+        path, *files = said if isinstance(said, tuple) else (said,)
+        path = Path(path).resolve()
         inside = path.relative_to(root) if path.is_relative_to(root) else path
-        self.watched[inside.as_posix()] = file_stamp(path)
+        self.watched[inside.as_posix()] = {"files": list(files[0]), "stamp": file_stamp((path, files[0]))} if files else file_stamp(path)
 
 # %% ../nbs/00c_stage.ipynb #bdfa4da2
 @patch
@@ -391,13 +399,22 @@ def _code_so_far(names: set[str]) -> list:
     code = sorted({code_digest(cell) for cell in cells if not only_sets(cell, names)})
     return [code, module_digests(cells), lock_digest()]
 
+# %% ../nbs/00c_stage.ipynb #f026b16d
+@patch
+def _code_to_come(self: Stage) -> dict | list:
+    "All that the notebook runs, as digests: from the runner, which read it, else from the file."
+    from fashion_mlops.dependencies import code_digest, only_sets
+    if taken := self.context.get("fingerprint"): return {part: taken.get(part) for part in ("cells", "own", "modules")}
+    path = _own_notebook(self.name)
+    return [code_digest(cell) for cell in read_stage(path).cells if not only_sets(cell, set(self.params))] if path else []
+
 # %% ../nbs/00c_stage.ipynb #f36e9032
 @patch
 def scratch(self: Stage,
     *key # everything that the kept work depends on, besides the code
 ) -> Path: # an existing folder
     "A folder that survives a failed attempt; another key, or other code, gets another, empty folder."
-    everything = [*key, self.read_digests, _code_so_far(set(self.params))]
+    everything = [*key, self.read_digests, _code_so_far(set(self.params)), self._code_to_come()]
     path = artifacts_folder(self.dataset)/self.name/"scratch"/digest_bytes(json.dumps(everything, default=str, sort_keys=True))
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -431,9 +448,11 @@ def _manifest(self: Stage, headline: str) -> dict:
     from fashion_mlops import tracking
     known = next((m for m in manifests(self.dataset).values() if m.get("dataset_digest")), {}) # the first stage said what the data are
     facts = {k: self.facts.get(k, known.get(k)) for k in ("dataset_digest", "synthetic", "kind", "classes")}
+    told = {"headline": headline, "params": self.params, "failures": self.failures, "classes": facts.pop("classes")} # words of the notebook; the rest is ours
+    told = strike_out(deepcopy(told), self.secrets, keys=False)
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.time() - self.began, 2),
-            "headline": headline, "seed": self.seed, "profile": self.profile, "machine": tracking.machine(), **facts, "params": self.params, "metrics": self.metrics,
-            "intervals": self.intervals, "curves": self.curves, "failures": self.failures, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
+            "seed": self.seed, "profile": self.profile, "machine": tracking.machine(), **facts, **told, "metrics": self.metrics,
+            "intervals": self.intervals, "curves": self.curves, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
             "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
             "run_id": self.run_id, "logged": False, "fingerprint": self._fingerprint(), "lock_digest": self.context.get("lock_digest")}
 
@@ -452,13 +471,6 @@ def log_to_mlflow(
     write_json(folder/f"{manifest['stage']}.json", manifest)
     return manifest
 
-# %% ../nbs/00c_stage.ipynb #18cceb85
-def is_live(
-    folder: Path # an unpublished folder of a stage
-) -> bool: # whether another process is still filling it
-    "Whether an unpublished folder is somebody else's work: whoever fills it holds it. A number in its name would say nothing, since numbers of processes come again."
-    return folder.name.startswith(".") and folder.name.rpartition(".")[2] != str(os.getpid()) and is_held(folder)
-
 # %% ../nbs/00c_stage.ipynb #d4dde615
 def sweep(
     folder: Path, # of a stage
@@ -466,9 +478,9 @@ def sweep(
 ):
     "Remove what earlier runs of a stage left."
     others = [path for path in folder.iterdir() if path.name != published]
-    live = [path for path in others if is_live(path)]
+    live = [path for path in others if path.name.startswith(".") and path.is_dir() and not remove_unheld(path)]
     for path in others:
-        if path not in live and not (live and path.name == "scratch"): shutil.rmtree(path, ignore_errors=True)
+        if not path.name.startswith(".") and not (live and path.name == "scratch"): shutil.rmtree(path, ignore_errors=True)
 
 # %% ../nbs/00c_stage.ipynb #8ffef6e9
 @patch

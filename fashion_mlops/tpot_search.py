@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .core import WorkflowError, human_seconds, read_json, write_json
+from .core import WorkflowError, human_seconds, read_memory, write_json
 from .families import families, predicted, quiet
 from .folds import Folds, make_folds
 from .metrics import row_losses
@@ -101,7 +101,7 @@ def kept_seconds(
         return 0.0
     try: pickle.loads((folder/"population.pkl").read_bytes())
     except Exception: shutil.copy(folder/"kept.pkl", folder/"population.pkl") # whatever is wrong with it, the copy is whole
-    return float(read_json(folder/"spent.json")["seconds"])
+    return float(read_memory(folder/"spent.json").get("seconds", 0)) # a kill may have come before its first word
 
 # %% ../nbs/04b_tpot_search.ipynb #c54cabd2
 def _resuming(folder: Path | None, spent: float, tell: Callable):
@@ -116,8 +116,8 @@ def _resuming(folder: Path | None, spent: float, tell: Callable):
             super().evaluate_population()
             if folder:
                 shutil.copy(self.population_file, folder/"kept.new")
+                write_json(folder/"spent.json", {"seconds": spent + time.time() - self.began}) # first: between the two, a kill costs a generation
                 os.replace(folder/"kept.new", folder/"kept.pkl")
-                write_json(folder/"spent.json", {"seconds": spent + time.time() - self.began})
             tell(int(self.population.evaluated_individuals[self.objective_names[0]].notna().sum()), int(self.generation))
 
         def step(self):

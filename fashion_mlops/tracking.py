@@ -8,14 +8,14 @@ __all__ = ['TrackingError', 'tracking_uri', 'wait_for_store', 'translated', 'cli
            'missing_runs', 'alias_stamp']
 
 # %% ../nbs/00b_tracking.ipynb #1780e860
-import fcntl, json, os, platform, re, sqlite3, subprocess, sys, time, uuid
+import fcntl, json, math, os, platform, re, sqlite3, subprocess, sys, time, uuid
 from contextlib import closing, contextmanager
 from functools import lru_cache, wraps
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlparse
 
 from .core import (WorkflowError, digest_bytes, hold, home, is_held,
-                                project_root, read_memory, release)
+                                project_root, read_memory, release, seconds_of)
 from .secrets import shown_uri, uri_secrets, without_passwords
 
 # %% ../nbs/00b_tracking.ipynb #395aced5
@@ -57,7 +57,7 @@ def wait_for_store(
     seconds: float | None = None # how long to wait; `FASHION_MLOPS_TRACKING_WAIT` or 30 when None
 ):
     "Return when the store answers; say so while waiting; raise `TrackingError` when it does not in time."
-    if seconds is None: seconds = float(os.environ.get("FASHION_MLOPS_TRACKING_WAIT", 30))
+    if seconds is None: seconds = seconds_of("FASHION_MLOPS_TRACKING_WAIT", 30)
     deadline, told, where = time.monotonic() + seconds, False, shown_uri(tracking_uri())
     while True:
         try: return _probe()
@@ -124,12 +124,18 @@ def _at_home(database: Path) -> bool:
     except WorkflowError: return False # outside a clone
 
 # %% ../nbs/00b_tracking.ipynb #885adb9e
+def _is_deliberate(location: str, new: str) -> bool:
+    "Whether an experiment's address is where somebody put it. It is not when a project moved: the old place is gone, or is that of the project which this one is a copy of, and the new one is there."
+    from urllib.request import url2pathname
+    old, new = (Path(url2pathname(urlparse(place).path) if place.startswith("file:") else place) for place in (location, new))
+    return not new.exists() or (old.exists() and not (old.parents[1]/"mlflow.db").is_file())
+
 def _moved(store: sqlite3.Connection):
     "Yield what experiments' addresses begin with, as it is and as it should be, where the two differ."
     for location, number, name in store.execute("select artifact_location, experiment_id, name from experiments").fetchall():
         for tail in (f"/mlruns/{quote(name)}", f"/mlruns/{number}"):
             new = (home().as_uri() if (location or "").startswith("file:") else str(home())) + tail
-            if (location or "").endswith(tail) and location != new: yield location, new
+            if (location or "").endswith(tail) and location != new and not _is_deliberate(location, new): yield location, new
 
 # %% ../nbs/00b_tracking.ipynb #e58dc398
 def _repair_places(
@@ -286,6 +292,11 @@ def _dataset_input(manifest: dict):
     return DatasetInput(Dataset(name=manifest["dataset"], digest=manifest["dataset_digest"][:12], source_type="local",
                                 source=f'{{"source": "{source}"}}'), [])
 
+# %% ../nbs/00b_tracking.ipynb #a301ecf6
+def _is_number(value) -> bool:
+    "Whether there is something to log: on disk, not-a-number is null."
+    return value is not None and math.isfinite(value)
+
 # %% ../nbs/00b_tracking.ipynb #5fa30bc8
 def log_manifest(
     run_id: str, # MLflow run
@@ -295,11 +306,12 @@ def log_manifest(
     "Send a manifest to MLflow: parameters, metrics, intervals, curves, tags, dataset, and the manifest itself."
     from mlflow.entities import Metric, Param, RunTag
     moment, send = int(time.time() * 1000), client()
-    numbers = {k: v for k, v in manifest.get("metrics", {}).items() if v is not None}
+    numbers = dict(manifest.get("metrics", {}))
     for name, (low, high) in manifest.get("intervals", {}).items(): numbers |= {f"{name}_low": low, f"{name}_high": high}
+    numbers = {name: value for name, value in numbers.items() if _is_number(value)}
     tags = {k: manifest[k] for k in ("dataset", "dataset_digest", "synthetic", "headline", "profile", "seed", "lock_digest", "token") if manifest.get(k) is not None}
     tags["fingerprint"] = (manifest.get("fingerprint") or {}).get("digest", "none")
-    steps = [Metric(name, float(value), moment, step) for name, values in manifest.get("curves", {}).items() for step, value in enumerate(values, 1)]
+    steps = [Metric(name, float(value), moment, step) for name, values in manifest.get("curves", {}).items() for step, value in enumerate(values, 1) if _is_number(value)]
     send.log_batch(run_id, metrics=[Metric(k, float(v), moment, 0) for k, v in numbers.items()] + steps[:900],
                    params=[Param(k, str(v)[:6000]) for k, v in manifest.get("params", {}).items()],
                    tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()])

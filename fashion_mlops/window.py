@@ -38,6 +38,7 @@ class Window:
     inputs: object # in the form of the dataset's own: images, or a DataFrame
     names: list | None = None # the class of each row; None where nobody says
     labels: np.ndarray | None = None # int64 (n,) position in the dataset's classes; None where they are not known
+    together: np.ndarray | None = None # (n,) which rows belong together, where the dataset has such a column and the window too
     notes: list[str] = field(default_factory=list) # what a reader has to know, in sentences
 
 # %% ../nbs/09c_window.ipynb #214c3a50
@@ -56,7 +57,7 @@ def _rows(path: Path, samples) -> Window:
     values = {c.name: without_marks(table.column(c.name).combine_chunks(), c, format.missing) for c in samples.columns}
     inputs = pd.DataFrame({c.name: converted(values[c.name], c, format.decimal) for c in samples.columns}, copy=False)
     names, more = _answers(table, about)
-    return Window(path.name, inputs, names, notes=[*said, *notes, *more])
+    return Window(path.name, inputs, names, together=_together(table, about), notes=[*said, *notes, *more])
 
 # %% ../nbs/09c_window.ipynb #b6398739
 def _as_written(path: Path, about) -> tuple:
@@ -88,6 +89,14 @@ def _answers(table, about) -> tuple[list | None, list[str]]:
     except WorkflowError as error: return None, [f"Performance is not measured: {error}"]
     if (codes < 0).any(): return None, [f"Performance is not measured: {(codes < 0).sum():,} of {len(codes):,} answers are missing."]
     return [str(about.target.classes[code]) for code in codes], []
+
+# %% ../nbs/09c_window.ipynb #5bf6df95
+def _together(table, about) -> np.ndarray | None:
+    "Which rows of a table belong together, where its dataset file and the table say so."
+    from fashion_mlops.dataset_file import split_key
+    from fashion_mlops.samples import key_of
+    if not about or about.split.by == "class" or about.split.column not in table.column_names: return None
+    return key_of(about.split.by, split_key(table, about)).clusters
 
 # %% ../nbs/09c_window.ipynb #77993713
 def _images(path: Path, samples) -> Window:
@@ -139,11 +148,12 @@ def _arrays(path: Path, shape: tuple, span: list[float] | None) -> Window:
 def _of_dataset(name: str, samples, seed: int) -> Window:
     "All rows of another dataset."
     from fashion_mlops.data import dataset_entry
+    from fashion_mlops.samples import key_of
     entry = dataset_entry(name)
     if name == samples.dataset and not entry.synthetic: raise WorkflowError(f"The window is {name} itself, from which the model has learnt. Give a file with newer rows, or another dataset.")
     if entry.kind != samples.kind: raise WorkflowError(f"The window {name} is of the kind {entry.kind}; the model of {samples.dataset} takes the kind {samples.kind}.")
     loaded = entry.load(1000, seed)
-    return Window(name, loaded.inputs, [loaded.classes[label] for label in loaded.labels])
+    return Window(name, loaded.inputs, [loaded.classes[label] for label in loaded.labels], together=key_of(loaded.split_by, loaded.key).clusters)
 
 # %% ../nbs/09c_window.ipynb #7531ee43
 def read_window(
@@ -160,6 +170,7 @@ def read_window(
     wrong, odd = _held_against(found, samples, predictor)
     if wrong: raise WorkflowError(f"The window {found.name} cannot be answered. {' '.join(wrong[:5])}" + f" And {len(wrong) - 5} more."*(len(wrong) > 5))
     labels, more = _labels(found, samples.classes)
+    if samples.key and found.together is None: more.append(f"It does not say which rows belong together (in {samples.dataset} {'groups' if samples.key.by == 'group' else 'stretches of time'} do), so each counts for itself: the alarm may ring more often than stated.")
     return replace(found, labels=labels, notes=found.notes + odd[:10] + [f"And {len(odd) - 10} more such columns."]*(len(odd) > 10) + more)
 
 # %% ../nbs/09c_window.ipynb #202c4c09
@@ -172,10 +183,13 @@ def _held_against(window: Window, samples, predictor) -> tuple[list[str], list[s
 
 # %% ../nbs/09c_window.ipynb #b3af902e
 def _labels(window: Window, classes: list[str]) -> tuple[np.ndarray | None, list[str]]:
-    "Class names as positions in the model's classes, and a sentence where that is impossible."
+    "Classes as positions in the model's classes, and a sentence about how they were read or why they cannot be."
     if window.names is None: return None, ["It says no classes, so drift is watched and performance is not measured."]
-    known, names = {name: code for code, name in enumerate(classes)}, list(map(str, window.names))
-    if set(names) - set(known) and all(name.isdigit() and int(name) < len(classes) for name in names): return np.array([int(name) for name in names]), []
+    known, names, said = {name: code for code, name in enumerate(classes)}, list(map(str, window.names)), []
+    numbered = any(name.isdecimal() for name in classes)
+    if not numbered and all(name.isdecimal() for name in names):
+        known, said = {str(code): code for code in range(len(classes))}, [f"Its classes are numbers and are taken as positions: 0 is {classes[0]}, {len(classes) - 1} is {classes[-1]}."]
     strange = [name for name in names if name not in known]
-    if strange: return None, [f"Performance is not measured: {len(strange):,} of {len(names):,} rows bear a class that the model does not know, such as {strange[0]!r}."]
-    return np.array([known[name] for name in names], np.int64), []
+    why = " Classes of this dataset are called by numbers, so a number is a name and not a position." if numbered and any(name.isdecimal() for name in strange) else ""
+    if strange: return None, [f"Performance is not measured: {len(strange):,} of {len(names):,} rows bear a class that the model does not know, such as {strange[0]!r}.{why}"]
+    return np.array([known[name] for name in names], np.int64), said

@@ -6,12 +6,17 @@ import random
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
+from conftest import DRAW
 
 POINTS = int(os.environ.get("FASHION_MLOPS_KILLS", "0"))
 WAYS = ["kill -9", "closed terminal", "Ctrl-C", "SIGHUP"]
@@ -48,14 +53,24 @@ def interrupt(project, way: str, after: float, *words):
     if way != "closed terminal": os.close(terminal)
 
 
+def at_work(project) -> list[str]:
+    "Processes of the project's kernels, and what these have started."
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("FASHION_MLOPS_RUN", "").startswith(str(project.root)): found.append(" ".join(process.cmdline()))
+        except psutil.Error: pass # another's, or gone
+    return found
+
+
 def left_over(project) -> list[str]:
-    "What an interrupted run has left: open runs in MLflow, notes, folders, sockets."
+    "What an interrupted run has left: open runs in MLflow, notes, folders, sockets, processes."
     store = sqlite3.connect(project.root/"mlflow.db")
     found = [f"{name} is {status} in MLflow" for name, status in store.execute("select name, status from runs where status not in ('FINISHED', 'KILLED', 'FAILED')")]
     store.close()
     places = [*(project.root/"data"/".run").glob("*"), *(project.root/"data"/".open").glob("*"), *(project.root/"data").glob("artifacts/*/*/.*"),
               *(project.root/"data").glob("**/.*.????????"), *(project.root/"reports").glob("**/.*"), *Path(project.env["TMPDIR"]).glob("kernel-*")]
-    return found + [str(path) for path in places if path.exists()]
+    return found + [str(path) for path in places if path.exists()] + at_work(project)
 
 
 @pytest.mark.slow
@@ -64,6 +79,7 @@ def left_over(project) -> list[str]:
 def test_an_interrupted_run_is_resumed_and_leaves_nothing(project, way):
     moment, horizon = random.Random(way), 12.0
     project.env["TMPDIR"] = tempfile.mkdtemp(prefix="kills-", dir="/tmp")
+    project.stage("01_draw", ["import subprocess; subprocess.Popen(['sleep', '777'], start_new_session=True)", *DRAW], writes=["numbers.json"])
     for n in range(4, 4 + (POINTS or 1)):
         after = moment.uniform(0.2, horizon)
         interrupt(project, way, after, "-p", f"draw.n={n}")
@@ -77,3 +93,45 @@ def test_an_interrupted_run_is_resumed_and_leaves_nothing(project, way):
         print(f"{way} after {after:.1f} s: resumed, {answer.stdout.count('runs:')} stages ran", flush=True)
     assert "would run" not in project.run("-p", f"draw.n={n}", "--dry-run").stdout
     shutil.rmtree(project.env["TMPDIR"])
+
+
+def test_what_a_kernel_has_started_ends_with_its_run(tmp_path):
+    "Also what left its group or changed its parents; nothing of another run, and not this process."
+    from fashion_mlops.runner import _end_processes
+    begin = "import subprocess, sys; subprocess.Popen(['sleep', '777'], start_new_session=True); subprocess.Popen(['sh', '-c', 'sleep 777 & sleep 777']); print('up', flush=True)"
+    context, other = tmp_path/"ours.json", tmp_path/"other.json"
+    for path in (context, other):
+        subprocess.run([sys.executable, "-c", begin], env=os.environ | {"FASHION_MLOPS_RUN": str(path)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    project = SimpleNamespace(root=context)
+    assert len(at_work(project)) >= 3
+    os.environ["FASHION_MLOPS_RUN"] = str(context)
+    try: _end_processes([context])
+    finally: del os.environ["FASHION_MLOPS_RUN"]
+    assert at_work(project) == [] and at_work(SimpleNamespace(root=other)) != []
+    _end_processes([other])
+    assert at_work(SimpleNamespace(root=other)) == []
+
+
+@pytest.mark.parametrize("remove", ["sweep", "put away", "drop", "unfinished"])
+def test_nothing_is_removed_that_somebody_begins_to_hold(home, monkeypatch, remove):
+    "Between the look and the removal, that is: whoever then holds the folder keeps it, or knows that it is gone."
+    from fashion_mlops import core, runner, stage
+    folder = home/"data"/"artifacts"/"toy"/"01_toy"
+    target = folder/".token.1" if remove != "unfinished" else home/"data"/".kept.abcdefgh"
+    target.mkdir(parents=True)
+    began, removal = threading.Event(), shutil.rmtree
+    def slow(path, *words, **options):
+        if Path(path) == target: began.set(); time.sleep(0.3)
+        removal(path, *words, **options)
+    monkeypatch.setattr(shutil, "rmtree", slow)
+    deed = {"sweep": lambda: stage.sweep(folder, "token"), "put away": runner._put_away, "unfinished": lambda: core.sweep_unfinished(home/"data"),
+            "drop": lambda: runner._drop_unpublished(SimpleNamespace(dataset="toy"), SimpleNamespace(name="01_toy"))}[remove]
+    thread = threading.Thread(target=deed)
+    thread.start()
+    assert began.wait(5)
+    try: held = core.hold(target)
+    except FileNotFoundError: held = None
+    there = target.is_dir()
+    thread.join()
+    assert target.is_dir() == there
+    core.release(held)

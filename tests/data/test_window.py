@@ -96,3 +96,14 @@ def test_a_window_that_is_written_anew_makes_the_stage_stale(shop):
     shop.table.iloc[:-1].to_csv(path, index=False, sep=";")
     assert file_stamp(window_paths(str(path))[0]) != before
     assert window_paths("shop")[0].name == "shop.yaml" and window_paths("") == [] == window_paths("nowhere.csv")
+
+
+@pytest.mark.parametrize("classes, named, wanted", [
+    (["1", "2", "3"], ["1", "2", "2"], [0, 1, 1]), (["1", "2", "3"], ["0", "1", "1"], None), (["1", "2", "3"], ["3"], [2]),
+    (["bag", "coat"], ["0", "1", "1"], [0, 1, 1]), (["bag", "coat"], ["coat", "bag"], [1, 0]), (["bag", "coat"], ["0", "coat"], None), (["bag", "coat"], ["2", "0"], None),
+    (["0", "1"], ["1", "0"], [1, 0]), (["bag", "7"], ["1", "0"], None), (["bag", "7"], ["7"], [1])])
+def test_numbers_are_names_or_positions_by_a_rule(classes, named, wanted):
+    from fashion_mlops.window import Window, _labels
+    labels, said = _labels(Window("w", None, named), classes)
+    assert (labels if wanted is None else labels.tolist()) == wanted
+    if not set(named) <= set(classes): assert len(said) == 1 and ("position" in said[0] or "does not know" in said[0])

@@ -168,7 +168,7 @@ def encoding_called(
     "The codec of that name; raise `WorkflowError` when there is none."
     plain = name.strip().replace("windows-", "cp").replace("Windows-", "cp")
     try:
-        "a,1".encode(plain) # base64 and the like are codecs too, and none of text
+        b"a,1".decode(plain, errors="replace") # base64 and the like are codecs too, and none of text
         return codecs.lookup(plain).name
     except (LookupError, ValueError):
         raise WorkflowError(f"There is no encoding {name!r}; expected one such as utf-8, cp1252, cp1251, gb18030 or utf-16.") from None

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SUFFIXES', 'SPLIT_FOLDERS', 'LEFTOVERS', 'LINKS', 'EMPTY', 'MOST', 'prepare_image', 'hidden', 'image_paths',
-           'ordered_names', 'list_root', 'read_images', 'image_layout', 'path_columns', 'infer_images', 'size_doubts',
-           'load_images', 'prepared']
+           'ordered_names', 'listed_pictures', 'list_root', 'read_images', 'image_layout', 'path_columns',
+           'infer_images', 'size_doubts', 'load_images', 'prepared']
 
 # %% ../nbs/00m_image_files.ipynb #9cd811b6
 import math, os, tempfile
@@ -140,6 +140,16 @@ def _listed_csv(path: Path, columns: dict, root: str = "") -> dict:
     return {"paths": [top/words["path"][i] for i in inside], "names": [words["target"][i] for i in inside], "splits": splits,
             "aside": [{"file": f"row {i + 1}", "reason": reason} for i, reason in sorted(lost)]}
 
+# %% ../nbs/00m_image_files.ipynb #e0fd2278
+def listed_pictures(
+    path: Path, # of a list
+    about: dict # the mapping `images` of its dataset file
+) -> tuple[Path, list[str]]: # a folder, and names within it
+    "The pictures that a list names."
+    root = about.get("root") or ""
+    top, listed = (path.parent/os.path.expanduser(root)).resolve(), _listed_csv(path, about["columns"], root)["paths"]
+    return top, sorted({os.path.relpath(each, top) for each in listed})
+
 # %% ../nbs/00m_image_files.ipynb #c73a405b
 def list_root(
     path: Path, # of a list
@@ -213,7 +223,9 @@ def image_layout(
     "How a dataset of images lies on disk."
     if path.is_dir(): return "idx" if any("idx3" in p.name and not hidden(p.name) for p in path.iterdir() if p.is_file()) else "class_folders"
     if path.suffix == ".npz": return "npz"
-    return "csv" if path.suffix.lower() in (".csv", ".tsv", ".txt") and path_columns(path) else None
+    if path.suffix.lower() not in (".csv", ".tsv", ".txt"): return None
+    try: return "csv" if path_columns(path) else None
+    except WorkflowError: return None # a table that cannot be read without being told how; whoever reads it as one hears why
 
 # %% ../nbs/00m_image_files.ipynb #d46bd13d
 def path_columns(

@@ -6,15 +6,16 @@
 __all__ = ['known_stages', 'written_paths', 'datasets_with_results', 'removable', 'remove', 'left_over']
 
 # %% ../nbs/12j_clean.ipynb #d3d69b09
-import os, re, shutil
+import os, re, shutil, zipfile
 from pathlib import Path
 
+from .contract import is_stage_name
 from .core import (WorkflowError, artifacts_folder, find_root, home, path_part, project_root, read_memory,
                                 reports_folder, runs_folder)
 
 # %% ../nbs/12j_clean.ipynb #8ed74056
 _RUN = r"\d{8}T\d{6}-[0-9a-f]{4,6}(?:-[0-9a-f]{4})?" # token of a run, or of a stage in it
-_TOKEN, _STAGE = re.compile(_RUN), re.compile(r"\d+[a-z]*_\w+") # a stage is a notebook with a number
+_TOKEN = re.compile(_RUN)
 _OF_STAGE = re.compile(rf"{_RUN}|\.{_RUN}\..+|scratch|failure") # what lies in a stage's folder
 
 # %% ../nbs/12j_clean.ipynb #860fdecd
@@ -22,20 +23,29 @@ def known_stages(
     dataset: str # dataset name
 ) -> set[str]: # such as `06_tuning`
     "The stages that have, or may have, written something for a dataset."
-    notebooks = {path.stem for path in (project_root()/"nbs").glob("*.ipynb") if _STAGE.fullmatch(path.stem)}
-    left = {path.stem for path in artifacts_folder(dataset).glob("*.json") if {"stage", "token", "writes"} <= read_memory(path).keys()}
+    notebooks = {path.stem for path in (project_root()/"nbs").rglob("*.ipynb")}
+    left = {path.stem for path in artifacts_folder(dataset).glob("*.json") if _says(path, "stage", "token", "writes")}
     ran = {result["name"] for path in _records(dataset) for result in read_memory(path).get("results", [])}
-    return {name for name in notebooks | left | ran if _STAGE.fullmatch(name)}
+    return {name for name in notebooks | left | ran if is_stage_name(name)}
 
 # %% ../nbs/12j_clean.ipynb #8f25e012
+def _says(path: Path, *keys: str) -> bool:
+    "Whether a JSON file holds what a file of ours does: a name alone is no proof."
+    return set(keys) <= read_memory(path).keys()
+
 def _records(dataset: str) -> list[Path]:
     "The records of a dataset's runs."
-    return [path for path in sorted(runs_folder(dataset).glob("*.json")) if _TOKEN.fullmatch(path.stem)]
+    return [path for path in sorted(runs_folder(dataset).glob("*.json")) if _TOKEN.fullmatch(path.stem) and _says(path, "token", "results")]
 
 def _kept_rows(dataset: str) -> list[Path]:
     "What runs kept of single rows, for comparisons."
     folder = runs_folder(dataset)/"rows"
-    return sorted(folder.glob("*.npz")) if _is_folder(folder) else []
+    return [path for path in sorted(folder.glob("*.npz")) if _is_rows(path)] if _is_folder(folder) else []
+
+def _is_rows(path: Path) -> bool:
+    "Whether an archive holds the rows of a run."
+    if not zipfile.is_zipfile(path): return False
+    with zipfile.ZipFile(path) as archive: return {"split.npy", "ids.npy"} <= set(archive.namelist())
 
 # %% ../nbs/12j_clean.ipynb #4cf87f93
 def _of_stage(folder: Path) -> list[Path]:
@@ -53,23 +63,40 @@ def written_paths(
 ) -> list[Path]: # files and folders
     "All that runs have written for a dataset, and nothing else."
     artifacts, reports, stages = artifacts_folder(dataset), reports_folder(dataset), sorted(known_stages(dataset))
-    known = bool(_records(dataset)) or any((artifacts/stage).exists() or (artifacts/f"{stage}.json").is_file() for stage in stages)
-    found = [artifacts/".digests", *(artifacts/f"{stage}.json" for stage in stages)] if _is_folder(artifacts) else []
-    if _is_folder(artifacts): found += [path for stage in stages for path in _of_stage(artifacts/stage)]
+    found = []
+    if _is_folder(artifacts):
+        found += [artifacts/".digests", *(path for stage in stages if _says(path := artifacts/f"{stage}.json", "stage", "token", "writes"))]
+        found += [path for stage in stages for path in _of_stage(artifacts/stage)]
     if _is_folder(runs_folder(dataset)): found += _records(dataset) + _kept_rows(dataset)
     if _is_folder(reports):
-        for stage in stages:
-            page = reports/f"{stage}.html"
-            if known or _is_our_page(page): found += [page, reports/stage]
-            if known and _is_folder(reports/"notebooks"): found += [reports/"notebooks"/name for name in (f"{stage}.ipynb", f"{stage}.failed.ipynb", f".{stage}.running.ipynb")]
+        for stage in stages: found += _of_page(reports, stage, list(read_memory(artifacts/f"{stage}.json").get("writes", [])))
     return [path for path in found if path.exists() or path.is_symlink()]
 
 # %% ../nbs/12j_clean.ipynb #2e76f130
+def _head(path: Path, end: bool = False) -> str:
+    "The first (or last) characters of a file that is one itself."
+    if not path.is_file(): return ""
+    with path.open("rb") as file:
+        if end: file.seek(max(0, path.stat().st_size - 4000))
+        return file.read(4000).decode(errors="replace")
+
 def _is_our_page(path: Path) -> bool:
     "Whether a page says that it was made here."
-    if not path.is_file(): return False
-    with path.open(encoding="utf-8", errors="replace") as text: head = text.read(2000)
+    head = _head(path)
     return 'name="generator" content="fashion_mlops' in head or "<title>fashion_mlops reports</title>" in head
+
+# %% ../nbs/12j_clean.ipynb #ea33b277
+def _of_page(reports: Path, stage: str, writes: list[str]) -> list[Path]:
+    "A stage's page, what lies beside it (pictures, and the tools' reports among what the stage wrote), and its executed notebooks."
+    page, beside, notebooks = reports/f"{stage}.html", reports/stage, reports/"notebooks"
+    executed = [notebooks/name for name in (f"{stage}.ipynb", f"{stage}.failed.ipynb", f".{stage}.running.ipynb")] if _is_folder(notebooks) else []
+    found = [path for path in executed if '"papermill"' in _head(path, end=True)]
+    if not (_is_our_page(page) or writes): return found
+    if _is_our_page(page): found.append(page)
+    if not _is_folder(beside): return found
+    pictures = [path for path in (beside/"pictures").glob("*") if path.suffix in (".png", ".svg", ".jpg")] if _is_folder(beside/"pictures") else []
+    tools = [path for path in beside.iterdir() if path.name != "pictures" and (path.name in writes or (not writes and path.suffix == ".html"))]
+    return [*found, *pictures, *tools]
 
 # %% ../nbs/12j_clean.ipynb #5b9c87ce
 def datasets_with_results() -> list[str]: # names
@@ -114,6 +141,8 @@ def left_over(
 ) -> list[Path]: # what lies in our folders and is not ours
     "What `clean` leaves where people might expect it to be empty."
     names, ours = [dataset] if dataset else datasets_with_results(), set(removable(dataset))
+    shared = {folder for path in ours for folder in path.parents}
+    def strangers(folder):
+        for path in sorted(set(folder.iterdir()) - ours): yield from strangers(path) if path in shared and _is_folder(path) else [path]
     bases = [folder(name) for name in names for folder in (artifacts_folder, runs_folder, reports_folder)]
-    return [path for base in bases if base.is_dir() for path in sorted(base.iterdir())
-            if path not in ours and not any(path in mine.parents for mine in ours)]
+    return [path for base in bases if base.is_dir() for path in strangers(base)]

@@ -10,7 +10,9 @@ import argparse, json, os, re, signal, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from .export import ExportError, answer_with_fresh_library, export_into, library_changes, refresh_library
+try: from fashion_mlops.export import ExportError, answer_with_fresh_library, export_into, library_changes, refresh_library
+except Exception as broken: raise SystemExit(f"fashion-mlops: fashion_mlops/export.py, which mends the other modules, stops with {type(broken).__name__}: {broken}. "
+                                             "Bring it back with: git checkout HEAD -- fashion_mlops/export.py") from None
 try:
     from fashion_mlops.core import (WorkflowError, artifacts_folder, home, human_bytes, package_folder, path_part, project_root, read_json,
                                     reports_folder)
@@ -115,7 +117,9 @@ def _dry_run(args, stages: list) -> int:
     dataset, note = _dataset(args)
     settings = resolve(stages, args.profile, args.file, args.parameter, dataset)
     selected, forced = _plan(args, stages, dataset)
-    with _library_to_come() as package: states = pipeline_state(selected, settings, dataset, package, {s.name: s.writes for s in stages}, forced)
+    with _library_to_come() as (package, problem):
+        if problem: raise WorkflowError(problem.partition(" Until ")[0]) # as the run would
+        states = pipeline_state(selected, settings, dataset, package, {s.name: s.writes for s in stages}, forced)
     if args.json: _print_json({"dataset": dataset, "stages": [{"name": s.name, "runs": bool(s.reasons), "reasons": s.reasons} for s in states]})
     else:
         print(f"{dataset} · profile {args.profile}" + (f" · {note}" if note else ""))
@@ -145,11 +149,15 @@ def _is_loaded(written: list[str]) -> bool:
 # %% ../nbs/12g_cli.ipynb #a17a47b6
 @contextmanager
 def _library_to_come():
-    "The package as it will be once the library has followed the notebooks; None when it says what they say."
-    if not (_follows_notebooks() and library_changes(project_root())): yield None; return
+    "The package as it will be once the library has followed the notebooks (None when it says what they say), and a sentence when they cannot be followed."
     with tempfile.TemporaryDirectory() as folder:
-        export_into(project_root(), Path(folder))
-        yield Path(folder)/"fashion_mlops"
+        package, problem = None, ""
+        try:
+            if _follows_notebooks() and library_changes(project_root()):
+                export_into(project_root(), Path(folder))
+                package = Path(folder)/"fashion_mlops"
+        except ExportError as error: problem = f"{error} Until that is put right, a run refuses, and this is said of the library as it is."
+        yield package, problem
 
 # %% ../nbs/12g_cli.ipynb #584fb891
 def _settings_to_show(args) -> tuple[str, str, list, dict]:
@@ -171,16 +179,16 @@ def status(args) -> int: # 0
     from fashion_mlops.dependencies import environment_note
     from fashion_mlops.fingerprint import pipeline_state
     dataset, profile, stages, settings = _settings_to_show(args)
-    with _library_to_come() as package: states = pipeline_state(stages, settings, dataset, package)
+    with _library_to_come() as (package, problem): states = pipeline_state(stages, settings, dataset, package)
     if args.json:
-        _print_json({"dataset": dataset, "profile": profile, "stages": [{"name": s.name, "state": s.state, "reasons": s.reasons,
+        _print_json({"dataset": dataset, "profile": profile, "problem": problem, "stages": [{"name": s.name, "state": s.state, "reasons": s.reasons,
                      **{k: (s.manifest or {}).get(k) for k in ("finished", "headline", "metrics", "intervals")}} for s in states]})
         return 0
     print(f"{dataset} · profile {profile}")
     for s in states:
         words = "; ".join(s.reasons) if s.reasons else f"since {s.manifest['finished'][:16].replace('T', ' ')} · {s.manifest['headline']}"
         print(f"{s.name:<15} {s.state:<7} {words}")
-    for line in filter(None, [environment_note(), _left_behind(dataset, stages)]): print(line)
+    for line in filter(None, [problem, environment_note(), _left_behind(dataset, stages)]): print(line)
     return 0
 
 # %% ../nbs/12g_cli.ipynb #8a7eb51f
@@ -220,9 +228,9 @@ def graph(args) -> int: # 0
 # %% ../nbs/12g_cli.ipynb #2ea36b8c
 def diff(args) -> int: # 0
     "Print two runs side by side."
-    from fashion_mlops.comparison import compare_runs, comparison_text, find_run, run_records
+    from fashion_mlops.comparison import compare_runs, comparison_text, run_records, two_runs
     records = run_records(args.dataset)
-    comparison = compare_runs(find_run(args.run_a, records), find_run(args.run_b, records))
+    comparison = compare_runs(*two_runs((args.run_a, args.run_b), records))
     _print_json(comparison) if args.json else print(comparison_text(comparison))
     return 0
 
@@ -321,6 +329,14 @@ def _end(text: str, code: int) -> int:
     except (OSError, ValueError): pass # the terminal is gone
     return code
 
+# %% ../nbs/12g_cli.ipynb #d738f6df
+def _refuse_unknown(name: str):
+    "Raise `WorkflowError` with the nearest name when there is no such dataset, and no results of one."
+    from fashion_mlops.cleaning import datasets_with_results
+    if name in datasets_with_results(): return
+    from fashion_mlops.data import dataset_entry, dataset_names
+    if name not in dataset_names(): dataset_entry(name)
+
 # %% ../nbs/12g_cli.ipynb #ce26c29d
 def main(
     words: list[str] | None = None # arguments; those of the process when None
@@ -329,7 +345,9 @@ def main(
     if words is None: _settle_terminal()
     args = parser().parse_args(words)
     try:
-        if getattr(args, "dataset", None) is not None: path_part(args.dataset, "a dataset's name")
+        if getattr(args, "dataset", None) is not None:
+            path_part(args.dataset, "a dataset's name")
+            if args.command is not run: _refuse_unknown(args.dataset)
         return args.command(args)
     except (WorkflowError, ExportError) as error: return _end(f"fashion-mlops: {error}", 2)
     except BrokenPipeError: return 1
@@ -342,18 +360,31 @@ def _hand_over():
     try: own = package_folder().resolve()
     except WorkflowError: return # outside a clone
     if own == Path(__file__).resolve().parent or os.environ.get("FASHION_MLOPS_FRESH"): return
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(own.parent), os.environ.get("PYTHONPATH")]))}
+    if not ((own/"cli.py").is_file() and (own/"__init__.py").is_file()):
+        answer_with_fresh_library(WorkflowError(f"{own} has no cli.py or no __init__.py. Bring it back with: git -C {own.parent} checkout HEAD -- fashion_mlops"), own.parent)
+    if os.environ.get("FASHION_MLOPS_HANDED") == str(own): # that one came here, too
+        raise WorkflowError(f"The command of {own} is answered by {Path(__file__).resolve().parent}. Set PYTHONPATH={own.parent}, or run `make setup` there.")
+    env = os.environ | {"FASHION_MLOPS_HANDED": str(own), "PYTHONPATH": os.pathsep.join(filter(None, [str(own.parent), os.environ.get("PYTHONPATH")]))}
     os.execve(sys.executable, [sys.executable, "-P", "-m", "fashion_mlops.cli", *sys.argv[1:]], env)
 
 # %% ../nbs/12g_cli.ipynb #f5200cdc
+def _answered() -> int: # exit code
+    "What `main` answers; when a module of ours cannot be imported and the notebooks say otherwise, what theirs answers."
+    try:
+        _hand_over()
+        return main()
+    except (WorkflowError, ExportError) as error: return _end(f"fashion-mlops: {error}", 2)
+    except Exception as broken:
+        try: mends = _follows_notebooks() and library_changes(project_root())
+        except ExportError as error: return _end(f"fashion-mlops: the library stops with {type(broken).__name__}: {broken}, and the notebooks cannot mend it: {error}", 2)
+        if not mends: raise
+        answer_with_fresh_library(broken)
+
+# %% ../nbs/12g_cli.ipynb #27c68d20
 def entry():
     "What the installed command runs: `main`, then the end of the process, without a second of taking MLflow's modules apart."
     import atexit
-    _hand_over()
-    try: code = main()
-    except (ImportError, SyntaxError, NameError, AttributeError) as broken:
-        if not _follows_notebooks() or not library_changes(project_root()): raise
-        answer_with_fresh_library(broken)
+    code = _answered()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try: stream.flush()

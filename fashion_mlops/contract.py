@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['ParameterError', 'ContractError', 'Parameter', 'parse_annotation', 'checked', 'nearest', 'parse_parameters',
-           'StageNotebook', 'code_tree', 'read_notebook', 'read_stage']
+           'StageNotebook', 'code_tree', 'read_notebook', 'is_stage_name', 'read_stage']
 
 # %% ../nbs/00a_contract.ipynb #74c5d59b
 import ast, difflib, io, json, math, re, tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .core import WorkflowError
+from .core import WorkflowError, path_part
 from .export import ExportError, notebook_json
 
 # %% ../nbs/00a_contract.ipynb #77b6b642
@@ -176,6 +176,9 @@ def _declared(node: ast.Call, where: str) -> tuple[str, list[str], list[str]]:
         raise ContractError(f"{where}: the contract must be written out, such as Stage(\"06_tuning\", reads=[\"a.json\"], writes=[\"b.json\"]).") from None
     if unknown := set(lists) - {"reads", "writes"}:
         raise ContractError(f"{where}: the contract has no {sorted(unknown)[0]!r}; it has reads and writes.")
+    for word in [word for names in lists.values() for word in names]:
+        try: path_part(word, "an artifact's name")
+        except WorkflowError as error: raise ContractError(f"{where}: {error}") from None
     return name, list(lists.get("reads", [])), list(lists.get("writes", []))
 
 # %% ../nbs/00a_contract.ipynb #daa1520d
@@ -201,6 +204,14 @@ def read_notebook(
     try: return notebook_json(path)
     except ExportError as error: raise ContractError(str(error)) from None
 
+# %% ../nbs/00a_contract.ipynb #23c621bd
+def is_stage_name(
+    name: str # of a notebook, without its ending
+) -> bool: # a stage is numbered, and can be the name of a folder
+    "Whether a notebook may be a stage's."
+    try: return name[:1].isdecimal() and name[:1].isascii() and bool(path_part(name))
+    except WorkflowError: return False
+
 # %% ../nbs/00a_contract.ipynb #6192afdd
 def _problem(code: list[tuple[int, str]], file: str) -> str:
     "The first cell that is no Python, in a sentence; empty when all are."
@@ -224,6 +235,7 @@ def read_stage(
     if len(tagged) != 1:
         where = "cells " + " and ".join(str(n) for n, _ in tagged) if tagged else "no cell"
         raise ContractError(f"{path.name}: {where} tagged `parameters`; a stage has exactly one.")
+    if not is_stage_name(path.stem): raise ContractError(f"{path.name}: a stage's notebook begins with a number, and its name becomes a folder's: letters, digits, '_', '-' and '.', such as 13_pricing.ipynb.")
     contracts = _contracts(code, path.name)
     if len(contracts) != 1:
         raise ContractError(f"{path.name}: {len(contracts)} contracts; a stage has exactly one cell such as stage = Stage(\"{path.stem}\", reads=[…], writes=[…]).")

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['WorkflowError', 'path_part', 'find_root', 'project_root', 'home', 'package_folder', 'artifacts_folder',
            'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'remove_unheld', 'seconds_of', 'atomic_path',
-           'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'run_records', 'digest_bytes', 'digest_path',
-           'seed_everything', 'now', 'human_seconds', 'human_bytes']
+           'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'run_records', 'digest_bytes', 'files_below',
+           'digest_files', 'digest_path', 'seed_everything', 'now', 'human_seconds', 'human_bytes']
 
 # %% ../nbs/00_core.ipynb #b2a1c0ed
 import hashlib, json, math, os, random, re, shutil, sys, tempfile
@@ -20,7 +20,7 @@ class WorkflowError(Exception):
     "Something the user can put right; the message names the value, what was expected, and the way out."
 
 # %% ../nbs/00_core.ipynb #2d5ecf6b
-_PART = re.compile(r"[^\W_](?:[\w.+@ -]{0,98}[\w+@-])?")
+_PART = re.compile(r"[^\W_](?:[\w.+ -]{0,98}[\w+-])?")
 
 # %% ../nbs/00_core.ipynb #8b2b7f2c
 def path_part(
@@ -70,10 +70,10 @@ def home() -> Path: # the folder that holds `data/`, `reports/` and the MLflow s
 # %% ../nbs/00_core.ipynb #3c44fd59
 def package_folder() -> Path: # folder with the modules that a kernel of this project imports
     "The library of the project's root; where there is none, as beside toy notebooks or outside a clone, the library that runs now."
-    import fashion_mlops
+    from fashion_mlops import core
     try: own = project_root()/"fashion_mlops"
     except WorkflowError: own = None
-    return own if own and (own/"__init__.py").is_file() else Path(fashion_mlops.__file__).resolve().parent
+    return own if own and any(own.glob("*.py")) else Path(core.__file__).resolve().parent
 
 # %% ../nbs/00_core.ipynb #75c9d82a
 def artifacts_folder(
@@ -276,15 +276,37 @@ def digest_bytes(
     return hashlib.blake2b(data.encode() if isinstance(data, str) else data, digest_size=16).hexdigest()
 
 # %% ../nbs/00_core.ipynb #5bcc2e43
+def files_below(
+    folder: Path | str, # a folder
+    above: tuple = () # where it is looked from, for links that lead back
+) -> Iterator[str]: # relative names, in an order that is always the same
+    "Every file of a folder, also behind links to other folders."
+    if (here := os.path.realpath(folder)) in above: return
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.is_dir(): yield from (f"{entry.name}/{name}" for name in files_below(entry.path, (*above, here)))
+        elif entry.is_file(): yield entry.name
+
+# %% ../nbs/00_core.ipynb #a6d6d455
+def digest_files(
+    folder: Path | str, # where they lie
+    names: list[str] # relative names, in order
+) -> str: # 32 hexadecimal characters
+    "Digest of some files of a folder: of each its name, then the digest of its content, which has one length, so that no content can pass for another file."
+    state = hashlib.blake2b(digest_size=16)
+    for name in names:
+        file = Path(folder)/name
+        state.update(os.fsencode(name) + b"\0" + (bytes.fromhex(digest_path(file)) if file.is_file() else bytes(16)))
+    return state.hexdigest()
+
+# %% ../nbs/00_core.ipynb #152c9ac3
 def digest_path(
     path: Path | str # a file or a folder
 ) -> str: # 32 hexadecimal characters
     "Digest of a file's content, or of a folder's relative names and contents in sorted order."
     path, state = Path(path), hashlib.blake2b(digest_size=16)
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        if path.is_dir(): state.update(file.relative_to(path).as_posix().encode() + b"\0")
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20): state.update(block)
+    if path.is_dir(): return digest_files(path, files_below(path))
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20): state.update(block)
     return state.hexdigest()
 
 # %% ../nbs/00_core.ipynb #97429bb5

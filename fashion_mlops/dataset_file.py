@@ -178,10 +178,14 @@ def _published(about: DatasetFile) -> Path:
 # %% ../nbs/00n_dataset_file.ipynb #bb0a7431
 def watched_paths(
     name: str # dataset name
-) -> list[Path]: # the dataset file and its sources; empty for a dataset that is written in code
+) -> list[Path | tuple[Path, list[str]]]: # the dataset file, its sources, and the files that a source lists, as a folder with names; empty for a dataset that is written in code
     "What a dataset depends on outside the artifacts."
-    path = dataset_files().get(name)
-    return [path, *source_paths(read_dataset_file(path))] if path else []
+    if not (path := dataset_files().get(name)): return []
+    about = read_dataset_file(path)
+    sources = source_paths(about)
+    if about.images is None or about.images.layout != "csv": return [path, *sources]
+    from fashion_mlops.image_files import listed_pictures
+    return [path, *sources, listed_pictures(sources[0], about.images.model_dump())]
 
 # %% ../nbs/00n_dataset_file.ipynb #00b2b9ed
 def _meets(

@@ -105,7 +105,7 @@ def _same_stream(one, other) -> bool:
 class StageEngine(NBClientEngine):
     "papermill's own engine, with a `Watch`, an environment for the kernel, and secrets struck out."
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, token="", sockets=None, stdout_file=None, **kwargs):
+    def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, token="", sockets=None, folder=None, stdout_file=None, **kwargs):
         if watch is None: return super().execute_managed_notebook(nb_man, kernel_name, stdout_file=stdout_file, **kwargs)
         nb_man.nb.metadata["fashion_mlops"] = {"token": token}
         if watch.secrets: _save_without(nb_man, watch.secrets)
@@ -116,7 +116,7 @@ class StageEngine(NBClientEngine):
         _follow(nb_man, client, watch)
         try:
             _connect(manager, sockets)
-            return client.execute(env={**os.environ, **(env or {})})
+            return client.execute(env={**os.environ, **(env or {})}, **({"cwd": str(folder)} if folder else {}))
         except BaseException:
             watch.exit_code = watch.process.poll() if watch.process else None
             manager.context.destroy(linger=0) # sockets that were never connected would hold up the end of this process
@@ -210,7 +210,8 @@ def execute(
     env: dict | None = None, # added to the kernel's environment
     secrets: list[str] = (), # values that must not appear in the output
     token: str = "", # kept in the executed notebook, so that it can be told from another run's
-    sockets: Path | None = None # from `socket_folder`, when somebody has to know it
+    sockets: Path | None = None, # from `socket_folder`, when somebody has to know it
+    folder: Path | None = None # where the kernel works; the folder of this process when None
 ):
     "Execute a notebook; never raises: how it ended stands on the watch."
     import logging
@@ -221,7 +222,7 @@ def execute(
     try:
         source = nbformat.reads(json.dumps(notebook), as_version=4) if isinstance(notebook, dict) else str(notebook)
         papermill.execute_notebook(source, str(output), parameters=parameters, engine_name="fashion_mlops", progress_bar=False,
-                                   kernel_name="python3", language="python", watch=watch, env=env, token=token, sockets=sockets, autosave_cell_every=0)
+                                   kernel_name="python3", language="python", watch=watch, env=env, token=token, sockets=sockets, folder=folder, autosave_cell_every=0)
     except BaseException as error: _explain(error, watch)
     finally: watch.done = True
     for name in ("label", "line", "error", "traceback"): setattr(watch, name, strike_out(getattr(watch, name), watch.secrets))

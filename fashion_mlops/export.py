@@ -84,7 +84,7 @@ def planned_modules(
             continue # a stray file is not the library's business
         if module is None: continue
         if (other := planned.get(module["name"])): raise ExportError(
-            f"{other['file'].name} and {path.name} both say `#| default_exp {module['name']}`: one of them would overwrite the other. Rename one, or put an underscore before its file name.")
+            f"{other['file'].relative_to(root).as_posix()} and {path.relative_to(root).as_posix()} both say `#| default_exp {module['name']}`: one of them would overwrite the other. Rename one, or put an underscore before its file name.")
         planned[module["name"]] = module
     return planned
 
@@ -120,7 +120,8 @@ def library_changes(
     root: Path # of the project
 ) -> dict[str, str]: # new, changed or without notebook, by dotted name; empty when the library says what the notebooks say
     "Compare the notebooks with the modules, cell by cell; nothing is written, and nbdev is not needed."
-    package, planned, changes = root/PACKAGE, planned_modules(root), {}
+    package, planned = root/PACKAGE, planned_modules(root)
+    changes = {} if not planned or (package/"__init__.py").is_file() else {"__init__": "new"}
     for name, module in planned.items():
         path = package/f"{name.replace('.', '/')}.py"
         wanted = module["doc"], [_same_form(source, name) for _, source in module["cells"]]
@@ -235,6 +236,15 @@ def _write_modules(root: Path, folder: Path, names: list[str], planned: dict):
         copy.write_text(json.dumps(notebook_json(planned[name]["file"])), encoding="utf-8")
         nb_export(copy, lib_path=folder/PACKAGE)
 
+# %% ../nbs/00p_export.ipynb #bce5f94a
+_INIT = """__version__ = "{version}"
+
+# What this library lacks must not come from another clone, which an editable install would go on to ask.
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if not getattr(finder, "__module__", "").startswith("__editable___fashion_mlops")]
+del sys
+"""
+
 # %% ../nbs/00p_export.ipynb #f1f033aa
 def export_into(
     root: Path, # of the project
@@ -250,7 +260,7 @@ def export_into(
     made = list(planned) if everything else [name for name in changes if name in planned]
     if made: _write_modules(root, folder, made, planned)
     version = re.search(r"^version\s*=\s*(\S+)", (root/"settings.ini").read_text(encoding="utf-8"), flags=re.M)
-    if version: (package/"__init__.py").write_text(f'__version__ = "{version[1]}"\n', encoding="utf-8")
+    if version: (package/"__init__.py").write_text(_INIT.format(version=version[1]), encoding="utf-8")
     for room in {(package/f"{name.replace('.', '/')}.py").parent for name in planned} - {package}: (room/"__init__.py").touch()
     if made: _try_imports(folder, [name for name in made if changes.get(name)], planned)
     return changes
@@ -286,16 +296,18 @@ def refresh_library(
 
 # %% ../nbs/00p_export.ipynb #88b1f015
 def answer_with_fresh_library(
-    error: Exception # what the broken library raised
+    error: Exception, # what the broken library raised
+    root: Path | None = None # of the project; where this module lies when None
 ):
     "Run the command of this process again with what the notebooks make, and end with its exit code; raise `error` when this process is no command, or that was tried."
     command = Path(sys.argv[0]).stem.replace("fashion-mlops", "cli")
     if command not in ("cli", "sync") or os.environ.get("FASHION_MLOPS_FRESH"): raise error
-    root = Path(__file__).resolve().parents[1]
+    root = root or Path(__file__).resolve().parents[1]
     if not (root/"nbs").is_dir(): raise error
     print(f"The library stops with {type(error).__name__}: {error}. Trying with what the notebooks make …", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         try: export_into(root, Path(folder))
         except ExportError as problem: print(f"fashion-mlops: {problem}", file=sys.stderr); raise SystemExit(2) from None
+        if not (Path(folder)/PACKAGE/f"{command}.py").is_file(): raise error # the notebooks do not know it either
         env = os.environ | {"FASHION_MLOPS_FRESH": "1", "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
         raise SystemExit(subprocess.call([sys.executable, "-P", "-m", f"{PACKAGE}.{command}", *sys.argv[1:]], env=env))

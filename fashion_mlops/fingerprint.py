@@ -13,8 +13,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from .contract import ContractError, StageNotebook
-from .core import artifacts_folder, digest_bytes, digest_path, project_root, read_memory, write_json
-from .dependencies import code_digest, lock_digest, module_digests
+from .core import artifacts_folder, digest_bytes, digest_files, digest_path, files_below, project_root, read_memory, write_json
+from .dependencies import code_digest, local_digests, lock_digest, module_digests
 from .pipeline import Setting
 from .report import kept_notebook, missing_page
 from .stage import find_artifact, read_manifest
@@ -38,9 +38,10 @@ def fingerprint(
     stamps: dict[str, int] | None = None # filled with the time at which each module was last written
 ) -> dict: # its parts, and one digest of them all
     "Everything that decides whether a stage is up to date."
-    code = [source for source in stage.cells if not source.startswith("#|") or not re.match(r"#\|\s*default_exp", source)]
+    code = [source for source in stage.cells if any(line.strip() and not line.lstrip().startswith("#") for line in source.splitlines())]
     cells = {f"{i:02d} {cell_label(c)}": code_digest(c) for i, c in enumerate(c for c in code if not _is_parameters(c, stage))}
     modules = module_digests(stage.cells, package, stamps, stage.path.name)
+    modules |= local_digests(stage.cells, (stage.path.parent, project_root()), stamps)
     own = modules.pop(stage.name.partition("_")[2], None) # generated from its own cells, which have names that say more
     secret = {n for n, p in stage.parameters.items() if p.kind == "secret"}
     parts = {"cells": cells, "own": own, "modules": modules, "params": {n: s.value for n, s in settings.items() if n not in secret},
@@ -83,25 +84,29 @@ def reasons_to_run(
     return words + ["the installed packages changed"] * (before["lock"] != after["lock"])
 
 # %% ../nbs/12a_fingerprint.ipynb #bdb0b704
-def _content_digest(path: Path, memory: dict) -> str | None:
-    "Digest of an artifact, from memory when no file of it was written since: size and time can be set by hand, the time of that cannot."
+def _content_digest(path: Path, memory: dict, names: list[str] | None = None) -> str | None:
+    "Digest of an artifact, or of some files in a folder, from memory when no file of it was written since: size and time can be set by hand, the time of that cannot."
     if not path.exists(): return None
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    about = [(str(p.relative_to(path)), p.stat()) for p in files]
-    stamp = digest_bytes(repr([(name, s.st_mtime_ns, s.st_size, s.st_ctime_ns, s.st_ino) for name, s in about]))
-    if (memory.get(str(path)) or [None])[0] != stamp: memory[str(path)] = [stamp, digest_path(path)]
-    return memory[str(path)][1]
+    files = [path] if not path.is_dir() else [path/name for name in (names if names is not None else files_below(path))]
+    about = [(str(file), file.stat() if file.is_file() else None) for file in files]
+    stamp = digest_bytes(repr([(name[len(str(path)):], s and (s.st_mtime_ns, s.st_size, s.st_ctime_ns, s.st_ino)) for name, s in about]))
+    key = str(path) if names is None else f"{path} (listed)"
+    if (memory.get(key) or [None])[0] != stamp: memory[key] = [stamp, digest_path(path) if names is None else digest_files(path, names)]
+    return memory[key][1]
 
 # %% ../nbs/12a_fingerprint.ipynb #52f90fee
 def _altered(
     dataset: str, # dataset name
-    expected: dict[str, tuple[Path, str]] # place and digest (or `gone`), by name
+    expected: dict[str, tuple[Path, str | dict]] # place and digest (or `gone`), by name; with the names of the files that count when not all do
 ) -> list[str]: # names of what is not as expected
     "Which files or folders do not hold what they held; what was digested before is remembered while nobody writes to it."
     cache = artifacts_folder(dataset)/".digests"
     memory = read_memory(cache)
     known = dict(memory)
-    bad = [name for name, (path, digest) in expected.items() if (_content_digest(path, memory) or "gone") != digest]
+    bad = []
+    for name, (path, digest) in expected.items():
+        names, digest = (digest["files"], digest["stamp"]) if isinstance(digest, dict) else (None, digest)
+        if (_content_digest(path, memory, names) or "gone") != digest: bad.append(name)
     if memory != known:
         try: write_json(cache, memory)
         except OSError: pass # only a memory: a read-only folder may still be looked at
@@ -166,7 +171,7 @@ def stage_state(
     words = reasons_to_run(manifest["fingerprint"], print_now)
     words += [f"{name} is missing or was altered" for name in damaged_artifacts(dataset, manifest)]
     watched = {path: (project_root()/path, stamp) for path, stamp in manifest.get("watched", {}).items()}
-    words += [f"{Path(path).name} changed" for path in _altered(dataset, watched)]
+    words += [f"files in {Path(path).name} changed" if isinstance(watched[path][1], dict) else f"{Path(path).name} changed" for path in _altered(dataset, watched)]
     words += _moved_aliases(manifest)
     words += [f"{what} was not made ({reason[:120]}), and is tried again" for what, reason in manifest.get("failures", {}).items()]
     return State(stage.name, "stale" if words else "fresh", words, print_now, manifest, stamps)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SUFFIXES', 'SPLIT_FOLDERS', 'LEFTOVERS', 'MOST', 'prepare_image', 'hidden', 'image_paths', 'ordered_names',
-           'list_root', 'read_images', 'image_layout', 'path_columns', 'infer_images', 'load_images', 'prepared']
+           'listed_pictures', 'list_root', 'read_images', 'image_layout', 'path_columns', 'infer_images', 'load_images',
+           'prepared']
 
 # %% ../nbs/00m_image_files.ipynb #9cd811b6
 import math, os, tempfile
@@ -120,6 +121,16 @@ def _listed_csv(path: Path, columns: dict, root: str = "") -> dict:
     lost = [(i, "path or class is missing") for i in set(range(len(words["path"]))) - set(whole)] + [(i, f"leads out of {top.name}") for i in set(whole) - set(inside)]
     return {"paths": [top/words["path"][i] for i in inside], "names": [words["target"][i] for i in inside], "splits": splits,
             "aside": [{"file": f"row {i + 1}", "reason": reason} for i, reason in sorted(lost)]}
+
+# %% ../nbs/00m_image_files.ipynb #e0fd2278
+def listed_pictures(
+    path: Path, # of a list
+    about: dict # the mapping `images` of its dataset file
+) -> tuple[Path, list[str]]: # a folder, and names within it
+    "The pictures that a list names."
+    root = about.get("root") or ""
+    top, listed = (path.parent/os.path.expanduser(root)).resolve(), _listed_csv(path, about["columns"], root)["paths"]
+    return top, sorted({os.path.relpath(each, top) for each in listed})
 
 # %% ../nbs/00m_image_files.ipynb #c73a405b
 def list_root(

@@ -16,7 +16,7 @@ from . import report
 from .contract import StageNotebook
 from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, package_folder, project_root,
                                 read_memory, remove_unheld, reports_folder, run_records, runs_folder, seconds_of, sweep_unfinished, write_json)
-from .dependencies import lock_digest
+from .dependencies import compile_by_content, lock_digest
 from .fingerprint import State, failure_path, whole_state
 from .markup import as_markdown, for_terminal
 from .pipeline import Setting
@@ -75,7 +75,9 @@ def _put_away():
     for folder in artifacts.glob("*/*/.*"):
         led_out = any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent))
         if not led_out: remove_unheld(folder)
-    for folder in (home()/"data", artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), reports_folder(), *reports_folder().glob("*")):
+    data = home()/"data"
+    places = [project_root(), data, *(data/name for name in ("datasets", "expectations", "studies")), *(data/"raw").glob("*"), artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), *runs_folder().glob("*/rows")]
+    for folder in (*places, reports_folder(), *reports_folder().glob("*")):
         if folder.is_dir(): sweep_unfinished(folder)
 
 # %% ../nbs/12e_runner.ipynb #50a90f60
@@ -246,7 +248,8 @@ def _kernel_inputs(stage: StageNotebook, settings: dict[str, Setting], context: 
     values = {n: s.value for n, s in settings.items()}
     env = {"FASHION_MLOPS_RUN": str(context), "FASHION_MLOPS_ROOT": str(project_root()), "FASHION_MLOPS_HOME": str(home()),
            "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package_folder().parent), os.environ.get("PYTHONPATH")])) # the library that was fingerprinted is the one imported
+    places = [stage.path.parent, package_folder().parent, project_root(), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(os.path.abspath(place) for place in places)) # the library that was fingerprinted is the one imported, wherever the kernel works
     env |= {f"FASHION_MLOPS_SECRET_{n}": values[n] for n in hidden}
     given = {n: v for n, v in values.items() if n not in hidden and settings[n].source != "notebook"}
     return given, env, [*(values[n] for n in hidden if values[n]), *_store_secrets()]
@@ -325,7 +328,8 @@ def run_stage(
     notebooks.mkdir(parents=True, exist_ok=True)
     executed, context = notebooks/f".{stage.name}.running.ipynb", _context_file(run, stage, state, sockets)
     values, env, secrets = _kernel_inputs(stage, run.settings[stage.name], context)
-    thread = threading.Thread(target=execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets), daemon=True)
+    thread = threading.Thread(target=execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets, stage.path.parent.resolve()), daemon=True)
+    compile_by_content(list(state.stamps))
     try:
         # starting a kernel and importing MLflow at the same moment would slow both down
         _watch_until_done(thread, watch, stage.name, display, lambda: background.add_once("the run in MLflow", _open_parent, run))

@@ -17,7 +17,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation, read_stage
-from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_path, find_root, hold, home, human_seconds, is_held,
+from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_files, digest_path, find_root, hold, home, human_seconds, is_held,
                                 now, package_folder, project_root, read_json, release, remove_unheld, seed_everything, write_json)
 from .markup import as_html, readable
 from .picture_text import absent_words, formulas_off, png
@@ -361,21 +361,24 @@ def tool_report(self: Stage,
 
 # %% ../nbs/00c_stage.ipynb #e10ecee9
 def file_stamp(
-    path: Path | str # a file or a folder
+    path: Path | str | tuple # a file, a folder, or a folder with the names of those files in it that count
 ) -> str: # changes when its content does; `gone` when it is not there
     "What a file, or a folder with all that lies in it, holds. Sizes and times would say less: copying a project changes them, and a tool can set them."
+    if isinstance(path, tuple): return digest_files(*path) if Path(path[0]).exists() else "gone"
     return digest_path(path) if Path(path).exists() else "gone"
 
 # %% ../nbs/00c_stage.ipynb #4d20acde
 @patch
 def watch(self: Stage,
-    *paths: Path | str # files or folders outside the artifacts, as they are now
+    *paths: Path | str | tuple # files or folders outside the artifacts, as they are now; a folder with the names of files in it
 ):
     "Note what else decided this run: when it changes, the stage is stale. What lies in the project is noted by its place there, since a project may be moved."
     root = project_root()
-    for path in (Path(path).resolve() for path in paths):
+    for said in paths:
+        path, *files = said if isinstance(said, tuple) else (said,)
+        path = Path(path).resolve()
         inside = path.relative_to(root) if path.is_relative_to(root) else path
-        self.watched[inside.as_posix()] = file_stamp(path)
+        self.watched[inside.as_posix()] = {"files": list(files[0]), "stamp": file_stamp((path, files[0]))} if files else file_stamp(path)
 
 # %% ../nbs/00c_stage.ipynb #bdfa4da2
 @patch

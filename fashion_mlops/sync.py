@@ -9,7 +9,9 @@ __all__ = ['library_differences', 'readme_text', 'unclean_notebooks', 'problems'
 import argparse, sys, tempfile
 from pathlib import Path
 
-from .export import ExportError, answer_with_fresh_library, export_into, library_notebooks, refresh_library
+try: from fashion_mlops.export import ExportError, answer_with_fresh_library, export_into, library_notebooks, refresh_library
+except Exception as broken: raise SystemExit(f"fashion-mlops: fashion_mlops/export.py, which mends the other modules, stops with {type(broken).__name__}: {broken}. "
+                                             "Bring it back with: git checkout HEAD -- fashion_mlops/export.py") from None
 try:
     from fashion_mlops.contract import ContractError, read_notebook
     from fashion_mlops.core import atomic_path, project_root

@@ -12,7 +12,7 @@ import fcntl, json, math, os, platform, re, sqlite3, subprocess, sys, time, uuid
 from contextlib import closing, contextmanager
 from functools import lru_cache, wraps
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlparse
 
 from .core import (WorkflowError, digest_bytes, hold, home, is_held,
                                 project_root, read_memory, release, seconds_of)
@@ -124,12 +124,18 @@ def _at_home(database: Path) -> bool:
     except WorkflowError: return False # outside a clone
 
 # %% ../nbs/00b_tracking.ipynb #885adb9e
+def _is_deliberate(location: str, new: str) -> bool:
+    "Whether an experiment's address is where somebody put it. It is not when a project moved: the old place is gone, or is that of the project which this one is a copy of, and the new one is there."
+    from urllib.request import url2pathname
+    old, new = (Path(url2pathname(urlparse(place).path) if place.startswith("file:") else place) for place in (location, new))
+    return not new.exists() or (old.exists() and not (old.parents[1]/"mlflow.db").is_file())
+
 def _moved(store: sqlite3.Connection):
     "Yield what experiments' addresses begin with, as it is and as it should be, where the two differ."
     for location, number, name in store.execute("select artifact_location, experiment_id, name from experiments").fetchall():
         for tail in (f"/mlruns/{quote(name)}", f"/mlruns/{number}"):
             new = (home().as_uri() if (location or "").startswith("file:") else str(home())) + tail
-            if (location or "").endswith(tail) and location != new: yield location, new
+            if (location or "").endswith(tail) and location != new and not _is_deliberate(location, new): yield location, new
 
 # %% ../nbs/00b_tracking.ipynb #e58dc398
 def _repair_places(

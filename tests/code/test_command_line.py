@@ -1,7 +1,13 @@
 """What a person gets for a wrong word: one sentence, exit code 2, before any kernel starts."""
 import json
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
+
+from fashion_mlops.core import project_root
 
 
 @pytest.mark.parametrize("words, said", [
@@ -50,3 +56,48 @@ def test_status_graph_and_clean(project):
     assert project.call("graph", "--format", "svg").stdout.count("<rect") == 2
     assert "Nothing to remove" in project.call("clean").stdout
     assert project.call("diff", "latest", "previous").returncode == 2
+
+
+def elsewhere(root, *words, **env):
+    "The command of this library, asked about another root."
+    env = {k: v for k, v in os.environ.items() if k != "FASHION_MLOPS_HOME"} | {"FASHION_MLOPS_ROOT": str(root), "PYTHONPATH": str(project_root())} | env
+    return subprocess.run([sys.executable, "-P", "-m", "fashion_mlops.cli", *words], cwd=root, env=env, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("lacking", ["cli.py", "__init__.py"])
+def test_a_library_without_its_command_is_told_of_once(tmp_path, lacking):
+    "It used to hand over to itself for ever."
+    shutil.copytree(project_root()/"fashion_mlops", tmp_path/"fashion_mlops", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path/"nbs").mkdir()
+    (tmp_path/"settings.ini").write_text("lib_name = fashion_mlops\nversion = 1\n")
+    (tmp_path/"fashion_mlops"/lacking).unlink()
+    if lacking == "__init__.py": (tmp_path/"fashion_mlops"/"cli.py").unlink()
+    answer = elsewhere(tmp_path, "status")
+    assert answer.returncode == 2 and "has no cli.py or no __init__.py" in answer.stderr and "Traceback" not in answer.stderr, answer.stderr
+
+
+def test_a_command_hands_over_once(tmp_path):
+    (tmp_path/"fashion_mlops").mkdir()
+    for name in ("cli.py", "__init__.py"): (tmp_path/"fashion_mlops"/name).touch()
+    (tmp_path/"settings.ini").write_text("lib_name = fashion_mlops\n")
+    answer = elsewhere(tmp_path, "status", FASHION_MLOPS_HANDED=str((tmp_path/"fashion_mlops").resolve()))
+    assert answer.returncode == 2 and "is answered by" in answer.stderr, answer.stderr
+
+
+def test_what_a_library_lacks_comes_from_no_other_clone():
+    code = """import sys
+class Finder: __module__ = "__editable___fashion_mlops_9_finder"
+sys.meta_path.append(Finder)
+import fashion_mlops
+print(Finder in sys.meta_path)"""
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(project_root())}, capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("words", [("status",), ("params",), ("clean",), ("clean", "--yes"), ("diff", "previous", "latest"), ("run", "--dry-run")])
+def test_unknown_datasets_are_refused_by_every_command(home, capsys, words):
+    from fashion_mlops.cli import main
+    from fashion_mlops.core import artifacts_folder
+    assert main([*words, "--dataset", "sinthetic"]) == 2
+    assert "There is no dataset 'sinthetic'. Did you mean synthetic?" in capsys.readouterr().err
+    artifacts_folder("sinthetic").mkdir(parents=True) # results of a dataset whose file is gone
+    if words[0] in ("status", "params", "clean"): assert main([*words, "--dataset", "sinthetic"]) == 0

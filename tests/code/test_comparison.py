@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fashion_mlops.comparison import compare_runs, comparison_text, keep_rows, paired_differences, run_records
+from fashion_mlops.comparison import two_runs as chosen
 from fashion_mlops.core import WorkflowError
 
 
@@ -70,6 +71,14 @@ def test_kept_rows_are_small_and_are_no_record(two_runs):
     assert len(files) == 2 and all(file.stat().st_size < 10_000 for file in files)
     assert run_records() == []
     with pytest.raises(WorkflowError): keep_rows("../elsewhere", "a", "test", np.arange(2), np.ones(2, int), {})
+
+
+def test_places_mean_runs_of_one_dataset_that_got_through_a_stage():
+    runs = [record("1", 0.9, dataset="money"), record("2", 0.9, dataset="money"), record("3", 0.9, dataset="pics"), {**record("4", 0.9, dataset="money"), "stages": {}}, {**record("5", 0.9, dataset="pics"), "stages": {}}]
+    assert [r["token"] for r in chosen(("previous", "latest"), runs[:2] + runs[4:])] == ["1", "2"] # the other dataset's run was stopped
+    assert [r["token"] for r in chosen(("latest", "2"), runs)] == ["2", "2"]
+    with pytest.raises(WorkflowError, match="no run of pics before"): chosen(("previous", "latest"), runs)
+    assert "Runs of two datasets, money and pics" in comparison_text(compare_runs(*chosen(("2", "3"), runs)))
 
 
 def test_of_many_lines_none_is_more_than_noise_by_their_number_alone(home):

@@ -11,6 +11,7 @@ import pytest
 from fashion_mlops import core
 from fashion_mlops.cli import main
 from fashion_mlops.core import WorkflowError, find_root, home, project_root
+from fashion_mlops.pipeline import discover, write_stage_notebook
 from fashion_mlops.stage import Stage
 
 TOKEN = "20260101T080000-ab12-cd34"
@@ -41,6 +42,9 @@ def results(folder: Path):
                  f"data/runs/toy/{TOKEN}.json", "reports/toy/01_draw.html", "reports/toy/01_draw/pictures/a.png", "reports/toy/notebooks/01_draw.ipynb"):
         (folder/name).parent.mkdir(parents=True, exist_ok=True)
         (folder/name).write_text("{}")
+    (folder/f"data/runs/toy/{TOKEN}.json").write_text(json.dumps({"token": TOKEN, "results": []}))
+    (folder/"reports/toy/01_draw.html").write_text('<meta name="generator" content="fashion_mlops">')
+    (folder/"reports/toy/notebooks/01_draw.ipynb").write_text('{"metadata": {"papermill": {}}}')
     (folder/"data/artifacts/toy/01_draw.json").write_text(json.dumps({"stage": "01_draw", "token": TOKEN, "writes": {}}))
 
 
@@ -131,3 +135,30 @@ def test_a_stage_belongs_to_the_clone_of_its_notebook(project, tmp_path_factory)
     words = [sys.executable, "-c", start, str(project.nbs/"01_draw.ipynb"), "out/01_draw.ipynb"]
     answer = subprocess.run(words, cwd=tmp_path_factory.mktemp("away"), env=env, capture_output=True, text=True)
     assert answer.stdout.strip() == str(project.root.resolve()), answer.stderr
+
+
+@pytest.mark.parametrize("name, said", [("reports/toy/01_draw/notes.docx", "mine"), ("reports/toy/01_draw/pictures/notes.docx", "mine"), ("data/runs/toy/20250101T101010-beef.json", '{"sail": 7}'),
+                                        ("data/runs/toy/rows/boat1.npz", "mine"), ("reports/toy/02_add.html", "mine"), ("data/artifacts/toy/02_add.json", "{}")])
+def test_a_name_like_ours_is_no_proof(nowhere, capsys, name, said):
+    (nowhere/"settings.ini").write_text("lib_name = fashion_mlops\n")
+    (nowhere/"nbs").mkdir()
+    (nowhere/"nbs"/"02_add.ipynb").write_text("{}")
+    results(nowhere)
+    (nowhere/name).parent.mkdir(parents=True, exist_ok=True)
+    (nowhere/name).write_text(said)
+    assert main(["clean"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert f"stays, since no run wrote it: {nowhere/name}" in told or f"stays, since no run wrote it: {(nowhere/name).parent}" in told
+    assert main(["clean", "--yes"]) == 0 and (nowhere/name).read_text() == said
+    assert not (nowhere/"reports/toy/01_draw.html").exists() and not (nowhere/"reports/toy/01_draw/pictures/a.png").exists()
+
+
+def test_what_runs_as_a_stage_is_cleaned_as_one(nowhere):
+    (nowhere/"settings.ini").write_text("lib_name = fashion_mlops\n")
+    (nowhere/"nbs").mkdir()
+    write_stage_notebook(nowhere/"nbs"/"13-pricing.ipynb", writes=["x.json"])
+    assert [stage.name for stage in discover()] == ["13-pricing"]
+    folder = nowhere/"data"/"artifacts"/"toy"
+    (folder/"13-pricing"/TOKEN).mkdir(parents=True)
+    (folder/"13-pricing.json").write_text(json.dumps({"stage": "13-pricing", "token": TOKEN, "writes": {}}))
+    assert main(["clean", "--yes"]) == 0 and not folder.exists()

@@ -40,6 +40,19 @@ def test_a_project_that_moves_takes_its_files_along(home, empty_store, monkeypat
     assert not old.exists() if move is shutil.move else sorted(old.rglob("*")) == before
 
 
+def test_an_experiment_that_was_put_elsewhere_stays_there(store, home):
+    there = home/"big disk"/"mlruns"/"synthetic"
+    there.mkdir(parents=True)
+    with sqlite3.connect(store) as tables: tables.execute("insert into experiments (name, artifact_location, lifecycle_stage) values ('synthetic', ?, 'active')", (there.as_uri(),))
+    (home/"mlruns"/"synthetic").mkdir(parents=True)
+    tracking._repair_places(store)
+    assert tracking.client().get_experiment_by_name("synthetic").artifact_location == there.as_uri()
+    shutil.rmtree(home/"big disk") # a disk that is not there now, and nothing at home in its place
+    shutil.rmtree(home/"mlruns")
+    tracking._repair_places(store)
+    assert tracking.client().get_experiment_by_name("synthetic").artifact_location == there.as_uri()
+
+
 @pytest.mark.parametrize("version, said", [("ffffffffffff", "was written by a newer MLflow"), ("451aebb31d03", "mlflow db upgrade")])
 def test_a_store_of_another_version(store, version, said):
     with sqlite3.connect(store) as tables: tables.execute("update alembic_version set version_num = ?", (version,))

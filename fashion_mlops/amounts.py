@@ -40,7 +40,8 @@ def bare(
 def _style(decimal: str) -> str:
     "What a number looks like in the style with this decimal mark."
     mark, group = (r"\.", ",") if decimal == "." else (",", r"\.")
-    return rf"^[+-]?(\d+|[1-9]\d{{0,2}}({group}\d{{2,3}})*{group}\d{{3}})?({mark}\d*)?([eE][+-]?\d+)?$"
+    grouped = rf"[1-9]\d{{0,2}}({group}\d{{2,3}})*{group}\d{{3}}({mark}\d*)?" # never with an exponent
+    return rf"^[+-]?({grouped}|\d*({mark}\d*)?([eE][+-]?\d+)?)$"
 STYLES = {mark: _style(mark) for mark in ".,"}
 
 # %% ../nbs/00kc_amounts.ipynb #c8ed9b4c

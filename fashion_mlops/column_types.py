@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from .amounts import Style, as_numbers, beyond_exact, is_text, style_of
-from .column_kinds import DATES, Guess, less_sentinels, look_of_codes, look_of_dates, look_of_numbers, look_of_words, name_words, option, out_of_reach
+from .column_kinds import DATES, Guess, less_sentinels, look_of_codes, look_of_dates, look_of_numbers, look_of_words, name_words, option, out_of_reach, since_1970, unread_doubts
 from .columns import Column
 from .core import WorkflowError
 from .moments import as_moments, format_of
@@ -50,6 +50,7 @@ def _by_values(name: str, values, thin, words, decimal: str) -> Guess:
         if found := look_of_dates(name, as_words(thin)): return found
         share = style_of(as_words(thin), decimal).share
     guess = look_of_words(name, as_words(words), as_words(thin), len(values))
+    guess = replace(guess, doubts=[*guess.doubts, *unread_doubts(name, as_words(thin), guess.column)])
     if unit := _unit(as_words(thin)): return replace(guess, doubts=[*guess.doubts, f"{name}: numbers with the unit {unit!r} are words here; taken as {guess.column.type}. To use them as amounts, write the unit into the name and not into the values"])
     if share < 0.05 or not guess.column.use: return guess
     return replace(guess, doubts=[*guess.doubts, f"{name}: {share:.0%} of its different values are numbers and the rest is not; taken as {guess.column.type}"])
@@ -116,7 +117,7 @@ def _styled(guess: Guess, style: Style, decimal: str) -> Guess:
     column = guess.column
     if style.decimal != decimal and column.type == "numeric": column = replace(column, decimal=style.decimal)
     if not style.example: return replace(guess, column=column)
-    return replace(guess, column=column, either=(style.example.strip(), f"{as_numbers(_array([style.example]), style.decimal)[0].as_py():,g}"))
+    return replace(guess, column=column, either=(style.example.strip(), f"{as_numbers(_array([style.example]), style.decimal)[0].as_py():,.10g}"))
 
 # %% ../nbs/00l_column_types.ipynb #d66a4ae7
 def _array(words: list[str]):
@@ -151,6 +152,14 @@ def _told(guess: Guess, values, also: tuple[str, ...], missing: tuple[str, ...] 
     kept = {word: rows for word, rows in counts.items() if word not in taken and column.use}
     return replace(guess, column=column, taken={**blank, **taken}, kept=kept)
 
+# %% ../nbs/00l_column_types.ipynb #f7db5a35
+def _unix(values, column: Column, also: tuple[str, ...]) -> str:
+    "The unit of moments that are numbers; empty when they are none."
+    import pyarrow as pa
+    thin = without_marks(values, replace(column, type="numeric"), also)
+    there = as_numbers(thin).drop_null() if not pa.types.is_temporal(values.type) else ()
+    return since_1970(there.to_numpy()) if len(there) == len(thin) - thin.null_count else ""
+
 # %% ../nbs/00l_column_types.ipynb #628901ec
 def as_said(
     guess: Guess, # of the column
@@ -167,7 +176,7 @@ def as_said(
     column = Column(name, type, missing=guess.column.missing if type == guess.column.type else said.get("missing"), levels=said.get("levels", guess.column.levels if type == "ordinal" else ()))
     if type == "datetime":
         found = format_of(as_words(without_marks(values, column, also)).drop_null().unique().to_pylist()) or {}
-        column = replace(column, format=said.get("format", found.get("format", "")), missing=column.missing or tuple(found.get("outside", ())) or None)
+        column = replace(column, format=said.get("format", found.get("format") or _unix(values, column, also)), missing=column.missing or tuple(found.get("outside", ())) or None)
     if type in ("numeric", "latitude", "longitude") and is_text(values.type):
         own = said.get("decimal") or style_of(without_marks(values, column, also), decimal).decimal
         column = replace(column, decimal=own if own != decimal else "")

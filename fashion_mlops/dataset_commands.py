@@ -68,6 +68,7 @@ def target_classes(
 ) -> tuple[list[str], list[str]]: # classes, doubts
     "The classes of a target, in order; of two, the second is the one asked about."
     import pyarrow.compute as pc
+    from fashion_mlops.column_kinds import alike_doubts
     from fashion_mlops.image_files import ordered_names
     from fashion_mlops.table_files import as_words
     counts = {str(e["values"].as_py()): e["counts"].as_py() for e in pc.value_counts(as_words(values)) if e["values"].as_py() is not None}
@@ -75,8 +76,8 @@ def target_classes(
     if not counts: raise WorkflowError(f"Every value of the target {name!r} is missing. Name another target.")
     if len(counts) == 1: raise WorkflowError(f"The target {name!r} has one class, {example}, in all rows; a classification needs at least two. Name another target, or another file.")
     if len(counts) > MOST_CLASSES or (len(counts) > 50 and len(counts) > sum(counts.values())/5): raise WorkflowError(f"The target {name!r} has {len(counts):,} different values, such as {example}; {_many_values(counts, decimal, name)}")
-    classes, doubts = ordered_names(counts), []
-    if len(classes) == 2: classes, doubts = _two_classes(counts, classes, positive)
+    classes, doubts = ordered_names(counts), alike_doubts(name, list(counts))
+    if len(classes) == 2: classes, more = _two_classes(counts, classes, positive); doubts += more
     elif positive: raise WorkflowError(f"--positive {positive} is for two classes; the target {name!r} has {len(classes)}.")
     if rare := [c for c in classes if counts[c] < FEW]:
         doubts.append(f"{len(rare)} of {len(classes)} classes have fewer than {FEW} rows, such as {rare[0]!r} with {counts[rare[0]]}: too few to learn or to judge them." )
@@ -159,6 +160,8 @@ def describe_table(
     said = columns_said(reading, table.column_names) if reading else {}
     guesses = guess_columns(table, format.decimal, format.missing, said, unnamed)
     aim, more_doubts = _aim(table, column, guesses, format, at_least, below, positive)
+    if twins := [name for name in table.column_names if re.fullmatch(rf"{re.escape(column)}_\d+", name) and any(name in note for note in notes)]:
+        doubts.append(f"Several columns are called {column!r}; the first is the target, and the others are columns like any ({', '.join(twins)}). If it is another: --target {shlex.quote(twins[0])}; if they repeat the answer: --leave-out {shlex.quote(twins[0])}")
     columns = [replace(g.column, use=False, reason="the target") if g.column.name == column else g.column for g in guesses]
     columns = [replace(c, use=False, reason="as asked for when it was added") if reading and c.name in reading.leave_out else c for c in columns]
     if not any(c.use for c in columns): raise WorkflowError(_nothing_left(path, columns))
@@ -231,6 +234,8 @@ def add(args) -> int: # exit code
     from fashion_mlops.dataset_file import write_dataset_file
     from fashion_mlops.image_files import image_layout
     path = Path(os.path.expanduser(args.source))
+    strange = re.search(r"\\ud[89a-f]..", ascii([value for key, value in vars(args).items() if key not in ("command", "source")]))
+    if strange: raise WorkflowError(f"An option holds {strange[0]}, a byte that is no letter of UTF-8. Type it anew, or say it in the dataset file.")
     if not path.exists(): raise WorkflowError(f"{path} is not there. Name a CSV, TSV or parquet file, an .npz, or a folder of pictures or IDX files.")
     name = dataset_name(args.name, path, args.replace)
     more = {k: v for k, v in (("licence", args.licence), ("origin", args.origin), ("caveat", args.caveat)) if v}

@@ -205,7 +205,9 @@ def image_layout(
     "How a dataset of images lies on disk."
     if path.is_dir(): return "idx" if any("idx3" in p.name and not hidden(p.name) for p in path.iterdir() if p.is_file()) else "class_folders"
     if path.suffix == ".npz": return "npz"
-    return "csv" if path.suffix.lower() in (".csv", ".tsv", ".txt") and path_columns(path) else None
+    if path.suffix.lower() not in (".csv", ".tsv", ".txt"): return None
+    try: return "csv" if path_columns(path) else None
+    except WorkflowError: return None # a table that cannot be read without being told how; whoever reads it as one hears why
 
 # %% ../nbs/00m_image_files.ipynb #d46bd13d
 def path_columns(

@@ -31,6 +31,9 @@ def add_reading_options(
     said("--no-header", dest="header", action="store_const", const=0, help="there is no line with names; columns are called column_1, column_2, …")
     said("--quotes", dest="quotes", action="store_true", default=None, help="quotation marks enclose fields")
     said("--no-quotes", dest="quotes", action="store_false", help="quotation marks are letters like others")
+    said("--quote-sign", dest="quote", metavar="SIGN", help="the quotation mark, when it is not \"")
+    said("--escape", metavar="SIGN", help="the sign before a quotation mark that is a letter of its field, such as a backslash")
+    said("--skip-blanks", dest="blanks", action="store_true", default=None, help="blanks before a quotation mark mean nothing")
     said("--skip-bad-lines", dest="bad_lines", action="store_const", const="skip", help="leave out lines with another number of fields")
     said("--missing", metavar="[COLUMN=]WORD", action="append", default=[], help="what stands for a missing value, besides blank cells: of one column, exactly the words given for it (none with COLUMN=); without a column, in addition and everywhere")
     said("--type", metavar="COLUMN=TYPE", action="append", default=[], help=f"of a column: {', '.join(TYPES)}")
@@ -61,6 +64,13 @@ def column_and_word(
         if (name := "=".join(parts[:place])) in names: return name, "=".join(parts[place:])
     raise WorkflowError(f"{option} {text}: there is no column {parts[0]!r}.{nearest(parts[0], names)} Expected COLUMN=…; the columns are {', '.join(names[:20])}{' …' if len(names) > 20 else ''}.")
 
+# %% ../nbs/12ka_reading_options.ipynb #1830c000
+def _grades(text: str) -> tuple[str, ...]:
+    "Grades that a comma divides; raise `WorkflowError` when one is empty or comes twice."
+    grades = tuple(part.strip() for part in text.split(","))
+    if not all(grades) or len(set(grades)) < max(len(grades), 2): raise WorkflowError(f"--levels: {text!r} names no two different grades or more; expected them lowest first, each once, such as LOW,MIDDLE,HIGH.")
+    return grades
+
 # %% ../nbs/12ka_reading_options.ipynb #b885b204
 def columns_said(
     args, # of the command line
@@ -73,7 +83,7 @@ def columns_said(
         said.setdefault(name, {})[key] = value(word, said.get(name, {}).get(key))
     for text in args.type: put("--type", text, "type", lambda word, _: word)
     for text in args.date_format: put("--date-format", text, "format", lambda word, _: "" if word.lower() in ("iso", "iso8601") else word)
-    for text in args.levels: put("--levels", text, "levels", lambda word, _: tuple(part.strip() for part in word.split(",")))
+    for text in args.levels: put("--levels", text, "levels", lambda word, _: _grades(word))
     for text in args.decimal:
         if "=" in text: put("--decimal", text, "decimal", lambda word, _: word)
     for text in args.missing:
@@ -89,15 +99,17 @@ def header_doubts(
     said: dict # what the user says about it
 ) -> tuple[list[str], tuple[str, ...]]: # sentences, and columns to which the file gives no name
     "What was assumed about the names of the columns."
-    from fashion_mlops.table_files import header_of
+    from fashion_mlops.table_files import header_of, row_names_added
     names, first = header_of(path, format)
     if not format.header:
         shown = ", ".join(word[:20] for word in first[:4])
         return [f"The first line looks like data ({shown} …), so the columns are called {names[0]} … {names[-1]}. If it holds the names: --header 1"]*("header" not in said), ()
     doubts = [f"The names stand in line {format.header}; the lines before are left out. If they stand elsewhere: --header LINE"]*(format.header > 1 and "header" not in said)
     changed = [f"{name!r}" for name, before in zip(names, first) if before.strip() and name.rstrip("_0123456789") != " ".join(before.split()).rstrip("_0123456789").lstrip("# ")]
-    again = [name for name, before in zip(names, first) if before.strip() and first.count(before) > 1 and name != " ".join(before.split())]
-    if again: doubts.append(f"Several columns have the same name; they are called {', '.join(again[:5])}.")
+    plain = [" ".join(before.split()).lstrip("# ") for before in first]
+    again = [name for name, before in zip(names, plain) if before and name != before]
+    if again: doubts.append(f"Several columns have the same name; from the second on they are called {', '.join(again[:5])}{f' and {len(again) - 5} more' if len(again) > 5 else ''}")
+    if not first[0] and row_names_added(path, format): doubts.append(f"Rows have one field more than line {format.header} has names; the first is taken for a name of the row and called {names[0]}")
     if changed: doubts.append(f"Names are written in one line: {', '.join(changed[:5])}.")
     return doubts, tuple(name for name, before in zip(names, first) if not before.strip())
 
@@ -142,6 +154,13 @@ def missing_doubts(
     doubts = [f"Taken for a missing value: {told(taken)}. To say it otherwise: --missing COLUMN=WORD"] if taken else []
     return doubts + ([f"Words like others, though they often stand for a missing value: {told(kept)}. If they do: --missing COLUMN=WORD"] if kept else [])
 
+# %% ../nbs/12ka_reading_options.ipynb #8a0ca966
+def _in_thousands(guess) -> bool:
+    "Whether the mark of a number that could be read in two ways was taken to divide thousands."
+    number, read = guess.either
+    mark = re.sub(r"[^.,]", "", number)[:1]
+    return float(read.replace(",", "")) != float(re.sub(r"[^\d.eE+-]", "", number.replace(mark, ".")) or "nan")
+
 # %% ../nbs/12ka_reading_options.ipynb #01cdb29f
 def mark_doubts(
     guesses: list # of `column_kinds.Guess`
@@ -149,7 +168,7 @@ def mark_doubts(
     "Numbers that could be read in two ways, and how they are."
     found = {}
     for guess in guesses:
-        if guess.either: found.setdefault((re.sub(r"[^.,]", "", guess.either[0])[:1], "," in guess.either[1]), []).append(guess)
+        if guess.either: found.setdefault((re.sub(r"[^.,]", "", guess.either[0])[:1], _in_thousands(guess)), []).append(guess)
     doubts = []
     for (mark, thousands), many in found.items():
         number, read = many[0].either

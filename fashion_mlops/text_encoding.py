@@ -147,7 +147,8 @@ def encoding_of(
     if whole: return "utf-8", ""
     others = [line for line in re.split(rb"[\r\n]+", lines) if line]
     if sum(_is_utf8(line) for line in others) > 0.8*len(others):
-        raise WorkflowError(f"{path.name} is UTF-8 but for some lines, such as {wrong.decode('utf-8', 'backslashreplace').strip()[:80]!r}. "
+        shown = repr(wrong.decode("utf-8", "backslashreplace").strip()[:80]).replace(r"\\", "\\")
+        raise WorkflowError(f"{path.name} is UTF-8 but for some lines, such as {shown}. "
                             "Write that line as UTF-8, or read every byte as one letter with --encoding cp1252.")
     name = likely_encoding(lines)
     words = re.findall(r"\w*[^\W\d_\x00-\x7f]\w*", lines.decode(name, errors="replace"))
@@ -165,6 +166,9 @@ def encoding_called(
     name: str # as a person writes it
 ) -> str: # name of a codec
     "The codec of that name; raise `WorkflowError` when there is none."
-    try: return codecs.lookup(name.strip().replace("windows-", "cp").replace("Windows-", "cp")).name
-    except LookupError:
+    plain = name.strip().replace("windows-", "cp").replace("Windows-", "cp")
+    try:
+        b"a,1".decode(plain, errors="replace") # base64 and the like are codecs too, and none of text
+        return codecs.lookup(plain).name
+    except (LookupError, ValueError):
         raise WorkflowError(f"There is no encoding {name!r}; expected one such as utf-8, cp1252, cp1251, gb18030 or utf-16.") from None

@@ -147,3 +147,17 @@ def test_no_value_of_an_option_ends_in_a_traceback(home, option, capsys):
         except SystemExit as end: code = end.code
         assert code in (0, 2), (option, value)
         assert "Traceback" not in capsys.readouterr().err
+
+
+def test_small_words_that_were_missing(home, capsys):
+    from fashion_mlops import cli
+    from fashion_mlops.core import WorkflowError
+    from fashion_mlops.dataset_file import described
+    path = home/"t.xlsx"
+    path.write_text("a,b,when,ok\n" + rows(lambda i, ok: f"{i*7 % 11}.5,{('да', 'нет')[i*i % 2]},2024-01-01,{ok}"))
+    assert cli.main(["dataset", "add", str(path), "--target", "ok"]) == 0
+    said = capsys.readouterr().out
+    assert "rows of 2 columns (of the 4 in the file)" in said and "although its name says otherwise" in said and "boolean: b" in said
+    assert cli.main(["dataset", "add", str(path), "--target", "ok", "--replace", "--split", "time", "--split-column", "when"]) == 2 and "the same in every row" in capsys.readouterr().err
+    with pytest.raises(WorkflowError, match="empty leave_out"): described("t", kind="table", path="t.csv", target={"column": "ok", "classes": ["p", "q"]}, columns={"a": {"type": "numeric", "leave_out": None}, "b": "numeric"})
+    with pytest.raises(WorkflowError, match=r"Did you mean numeric\?$"): described("t", kind="table", path="t.csv", target={"column": "ok", "classes": ["p", "q"]}, columns={"a": "numerc"})

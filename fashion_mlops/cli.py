@@ -16,7 +16,6 @@ except Exception as broken: raise SystemExit(f"fashion-mlops: fashion_mlops/expo
 try:
     from fashion_mlops.core import (WorkflowError, artifacts_folder, home, human_bytes, package_folder, path_part, project_root, read_json,
                                     reports_folder)
-    from fashion_mlops.dataset_commands import add_parser as add_dataset_parser
     from fashion_mlops.markup import ShownOnly
 except Exception as broken: answer_with_fresh_library(broken)
 
@@ -291,12 +290,17 @@ def _add_run(commands):
     p.set_defaults(command=run)
 
 # %% ../nbs/12g_cli.ipynb #669fd412
-def parser() -> argparse.ArgumentParser: # all commands
+def parser(
+    words: list[str] | None = None # what it is for; everything when None
+) -> argparse.ArgumentParser: # all commands
     "The command line."
     top = argparse.ArgumentParser(prog="fashion-mlops", description="Numbered notebooks that are the production system: run them, see what is up to date, compare runs.")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands)
-    add_dataset_parser(commands)
+    if words is None or "dataset" in words:
+        from fashion_mlops.dataset_commands import add_parser
+        add_parser(commands)
+    else: commands.add_parser("dataset", help="your own data: add, list, show, check, remove") # its many options cost time
     for name, function, text in (("status", status, "state of each stage, with reasons"), ("params", params, "typed parameters with defaults, bounds and help"),
                                  ("graph", graph, "stages and artifacts"), ("diff", diff, "two runs side by side"), ("study", study, "Optuna's dashboard on the last tuning"), ("clean", clean, "what can be removed; remove it with --yes")):
         p = commands.add_parser(name, help=text, description=function.__doc__)
@@ -343,7 +347,7 @@ def main(
 ) -> int: # exit code
     "Entry point of `fashion-mlops`: errors that a person can put right are one sentence on stderr."
     if words is None: _settle_terminal()
-    args = parser().parse_args(words)
+    args = parser(sys.argv[1:] if words is None else words).parse_args(words)
     try:
         if getattr(args, "dataset", None) is not None:
             path_part(args.dataset, "a dataset's name")

@@ -118,7 +118,7 @@ def parse_parameters(
         kind = node.annotation.value if isinstance(node.annotation, ast.Constant) else ast.unparse(node.annotation)
         name, help = node.target.id, comments.get(node.end_lineno, "")
         if not isinstance(node.annotation, ast.Constant) and kind not in ("int", "float", "str", "bool") and _ANNOTATION.fullmatch(kind):
-            raise ValueError(f"line {node.lineno}: the type of {name} is no name that Python knows. It stands in quotation marks: {name}: \"{kind}\" = {ast.unparse(node.value)}")
+            raise ValueError(f"line {node.lineno}: the type of {name} is no name that Python knows. It stands in quotation marks: {name}: \"{kind}\" = …")
         if name in found: raise ValueError(f"line {node.lineno} sets {name} a second time")
         parameter = Parameter(name, default=ast.literal_eval(node.value), help=help, **parse_annotation(kind))
         checked(parameter, parameter.default)

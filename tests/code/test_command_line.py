@@ -101,3 +101,11 @@ def test_unknown_datasets_are_refused_by_every_command(home, capsys, words):
     assert "There is no dataset 'sinthetic'. Did you mean synthetic?" in capsys.readouterr().err
     artifacts_folder("sinthetic").mkdir(parents=True) # results of a dataset whose file is gone
     if words[0] in ("status", "params", "clean"): assert main([*words, "--dataset", "sinthetic"]) == 0
+
+
+@pytest.mark.parametrize("module", ["cli", "sync"])
+def test_a_broken_exporter_says_how_it_comes_back(tmp_path, module):
+    shutil.copytree(project_root()/"fashion_mlops", tmp_path/"fashion_mlops", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path/"fashion_mlops"/"export.py").write_text("def (:")
+    answer = subprocess.run([sys.executable, "-m", f"fashion_mlops.{module}"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert answer.returncode == 1 and "git checkout HEAD -- fashion_mlops/export.py" in answer.stderr and "Traceback" not in answer.stderr

@@ -289,12 +289,19 @@ def _add_run(commands):
     p.add_argument("--json", action="store_true", help="print the result as JSON at the end")
     p.set_defaults(command=run)
 
+# %% ../nbs/12g_cli.ipynb #06564430
+class _Parser(argparse.ArgumentParser):
+    "A parser that knows why a value may be missing: one that begins with - is taken for an option."
+    def error(self, message):
+        option = message.removeprefix("argument ").partition("/")[0].partition(":")[0]
+        super().error(message + f". A value that begins with - is joined to its option: {option}=-VALUE"*(option.startswith("--") and "expected" in message and "argument" in message.partition(": ")[2]))
+
 # %% ../nbs/12g_cli.ipynb #669fd412
 def parser(
     words: list[str] | None = None # what it is for; everything when None
 ) -> argparse.ArgumentParser: # all commands
     "The command line."
-    top = argparse.ArgumentParser(prog="fashion-mlops", description="Numbered notebooks that are the production system: run them, see what is up to date, compare runs.")
+    top = _Parser(prog="fashion-mlops", description="Numbered notebooks that are the production system: run them, see what is up to date, compare runs.")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     _add_run(commands)
     if words is None or "dataset" in words:

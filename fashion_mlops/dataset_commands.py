@@ -233,7 +233,7 @@ def _expectations(name: str) -> list[Path]:
 def add(args) -> int: # exit code
     "Look at a file or folder, write a dataset file, and say what is unsure."
     from fashion_mlops.dataset_file import write_dataset_file
-    from fashion_mlops.image_files import image_layout
+    from fashion_mlops.image_files import image_layout, size_doubts
     path = Path(os.path.expanduser(args.source))
     strange = re.search(r"\\ud[89a-f]..", ascii([value for key, value in vars(args).items() if key not in ("command", "source")]))
     if strange: raise WorkflowError(f"An option holds {strange[0]}, a byte that is no letter of UTF-8. Type it anew, or say it in the dataset file.")
@@ -247,7 +247,7 @@ def add(args) -> int: # exit code
     if layout: about, doubts = _describe_images(path, name, layout, args, more)
     else: about, doubts = describe_table(path, name, args.target, args.at_least, args.below, args.positive, args.split, args.split_column, args, **more)
     samples, suspected = tried(about)
-    if layout: doubts += _image_doubts(samples)
+    if layout: doubts += [*size_doubts(path, about.images.model_dump()), *_image_doubts(samples)]
     doubts += samples.about.get("notes", [])
     doubts += [f"{_stored(each)} says what to expect of the columns, and was written for the data as they were. Delete it to have it written anew." for each in _expectations(name)]
     doubts += [f"{each['evidence']} ({each['reason']}.) If no model should see it: --leave-out {shlex.quote(each['column'])}" for each in suspected]
@@ -258,11 +258,13 @@ def add(args) -> int: # exit code
 # %% ../nbs/12k_dataset_commands.ipynb #57bb56c5
 def _image_doubts(samples) -> list[str]:
     "What is unsure about pictures."
+    from fashion_mlops.image_files import EMPTY
     reasons, aside = {}, samples.about.get("set_aside", [])
     for each in aside: reasons.setdefault(each["reason"], []).append(each["file"])
     told = "; ".join(f"{len(files):,} × {reason} (such as {files[0]})" for reason, files in list(reasons.items())[:6])
     mirror = "Mirror images do not count as the same class. If they do, as for most photographs: in the dataset file, images: {mirror: true}"
-    return [f"{len(aside):,} files were set aside: {told}."]*bool(aside) + [mirror]
+    what = "files and folders" if EMPTY in reasons else "files"
+    return [f"{len(aside):,} {what} were set aside: {told}."]*bool(aside) + [mirror]
 
 # %% ../nbs/12k_dataset_commands.ipynb #5f0c1b04
 def _in_words(column, decimal: str) -> str:

@@ -126,6 +126,37 @@ def test_folders_that_cannot_work(home, capsys, case, expected):
     assert expected in said and said.count("\n") == 1 and not list((home/"home").rglob("*.yaml"))
 
 
+def test_links_and_empty_class_folders_are_told(home, capsys):
+    folder = pictures(home/"photos", ("dark",))
+    pictures(home/"elsewhere", ("light",))
+    (folder/"light").symlink_to(home/"elsewhere"/"light")
+    assert cli.main(["dataset", "add", str(folder)]) == 2
+    assert "light is a symbolic link that leaves the folder; put the folders themselves there" in capsys.readouterr().err
+    (folder/"light").unlink(); (folder/"light").mkdir()
+    assert cli.main(["dataset", "add", str(folder)]) == 2
+    assert "light is a folder without pictures" in capsys.readouterr().err
+    pictures(folder, ("grey",)); (folder/".cache").mkdir()
+    assert cli.main(["dataset", "add", str(folder)]) == 0
+    assert "1 files and folders were set aside: 1 × a folder without pictures (such as light)" in capsys.readouterr().out
+
+
+def test_pictures_that_lie_flat_are_counted_once(home, capsys):
+    pictures(home/"photos", ("dark",), 12)
+    (home/"photos"/"dark"/"notes.txt").write_text("")
+    assert cli.main(["dataset", "add", str(home/"photos"/"dark")]) == 2
+    assert "(12 pictures elsewhere, 1 other files or links)" in capsys.readouterr().err
+
+
+def test_pictures_of_which_little_is_left_are_told(home, capsys):
+    folder = pictures(home/"photos")
+    assert cli.main(["dataset", "add", str(folder)]) == 0 and "scaled to fit" not in capsys.readouterr().out
+    Image.new("L", (1, 1)).save(folder/"dark"/"dot.png")
+    Image.new("L", (3000, 20)).save(folder/"light"/"line.png")
+    assert cli.main(["dataset", "add", str(folder), "--replace"]) == 0
+    said = capsys.readouterr().out
+    assert "1 are less than 8 pixels wide or high, such as 1 × 1; 1 are of quite another shape and become mostly border, such as 3,000 × 20" in said
+
+
 def test_splits_of_the_source_are_kept(home, capsys):
     for number, split in enumerate(("train", "val", "test")): pictures(home/"photos"/split, each=(30, 8, 10)[number])
     assert cli.main(["dataset", "add", str(home/"photos")]) == 0

@@ -100,6 +100,7 @@ def rows(line, n=60):
 
 @pytest.mark.parametrize("head, line, words", [
     ("id, name, age, ok", lambda i, ok: f'{i}, "Smith, J{i % 7}", {i % 50}, {ok}', ()),
+    ("id, name, age, ok", lambda i, ok: f'{i}, "Smith, J{i % 7}", {i % 50}, {ok}' if i % 3 else f'{i}, SmithJ{i % 7}, {i % 50}, {ok}', ()),
     ("id,name,age,ok", lambda i, ok: rf'{i},"Smith, \"J{i % 7}\", x",{i % 50},{ok}', ()),
     ("id, name, age, ok", lambda i, ok: rf'{i}, "Smith, \"J{i % 7}\", x", {i % 50}, {ok}', ()),
     ("id,name,age,ok", lambda i, ok: f"{i},'Smith, J{i % 7}',{i % 50},{ok}", ("--quote-sign", "'")),
@@ -108,7 +109,7 @@ def rows(line, n=60):
 ])
 def test_no_column_takes_the_values_of_its_neighbour(home, head, line, words):
     _, _, frame = added(home, head + "\n" + rows(line), *words)
-    assert frame["age"].tolist() == [i % 50 for i in range(60)] and frame["name"].nunique() == 7 and frame["name"].astype(str).str.startswith("Smith").all()
+    assert frame["age"].tolist() == [i % 50 for i in range(60)] and 7 <= frame["name"].nunique() <= 14 and frame["name"].astype(str).str.startswith("Smith").all()
 
 
 @pytest.mark.parametrize("line", [lambda i, ok: f"{i % 13},{i*7 % 100},{i % 5},{ok}", lambda i, ok: f"{i},'Smith, J',{ok}", lambda i, ok: f"{max(i, 401)},{i*7 % 100},{i % 5},{ok}"])

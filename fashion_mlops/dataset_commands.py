@@ -156,7 +156,7 @@ def describe_table(
     from fashion_mlops.split_suggestions import rule_of_presence, split_doubts
     table, format, unnamed, notes = read_table(path, reading)
     try: column, doubts = target_column(table.column_names, target)
-    except WorkflowError as error: raise WorkflowError(" ".join([*(f"{note}." for note in notes), str(error)])) from None
+    except WorkflowError as error: raise WorkflowError(" ".join([*(f"{note.rstrip('.')}." for note in notes), str(error)])) from None
     said = columns_said(reading, table.column_names) if reading else {}
     guesses = guess_columns(table, format.decimal, format.missing, said, unnamed)
     aim, more_doubts = _aim(table, column, guesses, format, at_least, below, positive)
@@ -168,6 +168,7 @@ def describe_table(
     by = {"by": split, **({"column": split_column or _column_to_split_by(split, columns, path)} if split != "class" else {})}
     if by.get("column") and by["column"] not in table.column_names: raise WorkflowError(f"There is no column {by['column']!r} to split by.{nearest(by['column'], table.column_names)}")
     if by.get("column") == column: raise WorkflowError(f"{column!r} is the target, and rows cannot be split by what is asked about them. Name another column with --split-column, or leave --split out.")
+    if split == "time" and table.column(by["column"]).combine_chunks().drop_null().unique().__len__() < 2: raise WorkflowError(f"{by['column']!r} is the same in every row; a split by time needs rows of different moments. Split by another column (--split-column COLUMN), or leave out --split time.")
     if split == "group": columns = [replace(c, use=False, reason="names the groups that rows are split by; later rows belong to others") if c.name == by["column"] and c.use else c for c in columns]
     doubts = [*notes, *doubts, *more_doubts, *missing_doubts(looked := [g for g in guesses if g.column.use or g.column.name == column]), *mark_doubts(looked),
               *(doubt for g in guesses if g.column.name != column for doubt in g.doubts)]
@@ -282,7 +283,7 @@ def _said(about, samples) -> list[str]:
     lines = [f"{about.name}: {len(samples):,} {'rows' if about.kind == 'table' else 'images of ' + ' × '.join(map(str, samples.inputs.shape[1:])) + (' pixels, colour' if samples.inputs.ndim == 4 else ' pixels, grey')}, {len(counts):,} classes: {classes}{' …' if len(counts) > 8 else ''}",
              f"  splits: {samples.about['split_rule']}; " + ", ".join(f"{s} {len(samples.rows(s)):,}" for s in samples.splits)]
     if about.kind != "table": return lines + [f"  {range_words(span)}" for span in [samples.about["preparation"].get("range")] if span] + [f"  The paths start from {about.images.root}, outside the folder of the list."]*bool(about.images.root)
-    lines[0] = lines[0].replace(" rows,", f" rows of {len(samples.columns)} columns; target {readable(about.target.column)},", 1)
+    lines[0] = lines[0].replace(" rows,", f" rows of {len(samples.columns)} columns{f' (of the {len(about.columns)} in the file)' if len(about.columns) > len(samples.columns) + 1 else ''}; target {readable(about.target.column)},", 1)
     if not about.path.endswith(".parquet"): lines.append(f"  read as: {format_words(about.format)} (if not: --encoding, --delimiter, --decimal, --header, or format in the dataset file)")
     for kind in dict.fromkeys(c.type for c in about.columns if c.use):
         held = [_in_words(c, about.format.decimal) for c in about.columns if c.use and c.type == kind]

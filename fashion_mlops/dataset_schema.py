@@ -196,6 +196,7 @@ def _lines(said):
     found = []
     for name, line in said.items():
         line = dict(line) if isinstance(line, dict) else {"type": line}
+        if "leave_out" in line and line["leave_out"] in (None, ""): raise ValueError(f"column {str(name)!r} has an empty leave_out; expected the reason, such as leave_out: known only later, or no leave_out at all")
         if reason := line.pop("leave_out", None): line |= {"use": False, "reason": reason}
         found.append({**line, "name": name})
     return found
@@ -244,7 +245,8 @@ def mistake(
     inside = f"{above} " if above else ""
     if kind in ("extra_forbidden", "unexpected_keyword_argument"): return f"{inside}has the key {str(location[-1])!r}.{nearest(str(location[-1]), _known(owner))}"
     if kind == "value_error":
-        words = str(error["ctx"]["error"]).rstrip(".") + "."
+        words = str(error["ctx"]["error"]).rstrip(".")
+        words += "."*(not words.endswith("?"))
         return words if not place or words.startswith("Column") else f"{place}: {words}"
     expected = field.description if field else error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     example = f", such as {field.examples[0]}" if field and field.examples else ""

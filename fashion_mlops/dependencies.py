@@ -114,10 +114,10 @@ def local_digests(
     digests, seen, waiting = {}, set(), [(name, item) for source in sources for name, item in _imports(source)]
     while waiting:
         name, item = waiting.pop()
-        for word in {name, f"{name}.{item}"} - seen:
+        for word in {name, f"{name}.{item}".strip(".")} - seen:
             seen.add(word)
-            inside = (folder for folder in folders if _module_file(folder, word.strip(".")))
-            if word.partition(".")[0] in ("", "fashion_mlops") or not (folder := next(inside, None)): continue
+            if word.partition(".")[0] in ("", "fashion_mlops"): continue
+            if not (folder := next((folder for folder in folders if _module_file(folder, word)), None)): continue
             file, parts = _module_file(folder, word), word.split(".")
             if stamps is not None: stamps[str(file)] = file.stat().st_ctime_ns
             text = file.read_text(encoding="utf-8", errors="replace")

@@ -345,8 +345,8 @@ def without_marks(
     return pc.if_else(missing, None, values) if pc.any(missing).as_py() else values
 
 # %% ../nbs/00k_table_files.ipynb #15828e47
-YES = ("yes", "y", "true", "t", "1", "1.0", "1,0", "ja", "oui", "si", "sí")
-NO = ("no", "n", "false", "f", "0", "0.0", "0,0", "nein", "non")
+YES = ("yes", "y", "true", "t", "1", "1.0", "1,0", "ja", "oui", "si", "sí", "sim", "tak", "ano", "evet", "wahr", "vrai", "verdadero", "vero", "да", "так", "истина", "ναι", "はい", "是", "예", "نعم", "כן")
+NO = ("no", "n", "false", "f", "0", "0.0", "0,0", "nein", "non", "nee", "nej", "não", "nie", "ne", "hayır", "falsch", "faux", "falso", "нет", "ні", "ложь", "όχι", "いいえ", "否", "不是", "아니요", "لا", "לא")
 
 # %% ../nbs/00k_table_files.ipynb #03a8193d
 def as_yes_or_no(

@@ -116,7 +116,7 @@ def regularity(
     delimiter: str # one that may divide fields
 ) -> float: # the higher the better
     "How well a delimiter cuts a text into rows of equal width, and into plain fields."
-    rows = [fields for _, fields in fields_of(text, delimiter) if not fields[0].startswith("#")]
+    rows = [fields for _, fields in fields_of(text, delimiter, blanks=delimiter != " " and f'{delimiter} "' in text) if not fields[0].startswith("#")]
     if not rows: return 0
     width, often = Counter(map(len, rows)).most_common(1)[0]
     if width < 2: return 0

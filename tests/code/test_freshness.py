@@ -125,7 +125,7 @@ def test_a_renamed_writer_and_all_ipython_cells(project):
 @pytest.mark.slow
 def test_an_edit_while_an_earlier_stage_runs_waits_for_the_next_run(project):
     flag = project.root/"go"
-    project.edit("01_draw", "write_json(stage.write('numbers.json')", "import pathlib, time; [time.sleep(.1) for _ in range(300) if not pathlib.Path('go').exists()]; write_json(stage.write('numbers.json')")
+    project.edit("01_draw", "write_json(stage.write('numbers.json')", f"import pathlib, time; [time.sleep(.1) for _ in range(300) if not pathlib.Path('{project.root}/go').exists()]; write_json(stage.write('numbers.json')")
     running = project.start()
     started = time.monotonic()
     while not list((project.root/"data"/"artifacts"/"synthetic"/"01_draw").glob(".*")): assert time.monotonic() - started < 90; time.sleep(.1)

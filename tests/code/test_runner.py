@@ -92,7 +92,7 @@ def test_one_run_at_a_time_and_a_dead_lock_is_taken_over(project):
 
 
 def test_ctrl_c_stops_the_kernel_and_resumes(project):
-    project.edit("02_add", "write_json(stage.write('sum.json')", "import os; open('pid', 'w').write(str(os.getpid())); import time; time.sleep(60); write_json(stage.write('sum.json')")
+    project.edit("02_add", "write_json(stage.write('sum.json')", f"import os; open('{project.root}/pid', 'w').write(str(os.getpid())); import time; time.sleep(60); write_json(stage.write('sum.json')")
     running = project.start()
     pid = int(wait_for(lambda: (project.root/"pid").is_file() and (project.root/"pid").read_text()))
     running.send_signal(signal.SIGINT)

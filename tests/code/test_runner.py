@@ -129,7 +129,7 @@ def test_the_lock_shows_no_values(home, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_a_locked_store_fails_clearly_and_is_caught_up(project):
-    hold = ("import sqlite3; hold = sqlite3.connect('mlflow.db'); hold.execute('BEGIN EXCLUSIVE')")
+    hold = f"import sqlite3; hold = sqlite3.connect('{project.root}/mlflow.db'); hold.execute('BEGIN EXCLUSIVE')"
     project.edit("02_add", "write_json(stage.write('sum.json')", f"{hold}; write_json(stage.write('sum.json')")
     answer = project.run()
     assert answer.returncode == 1 and "did not answer within 3 s" in answer.stdout

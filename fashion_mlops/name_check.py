@@ -13,9 +13,9 @@ from .core import project_root
 
 # %% ../nbs/12j_name_check.ipynb #736000e7
 DOORS = {"as_markdown", "as_html", "in_words"} # what makes a word safe
-NUMBERS = {"len", "int", "float", "round", "sum", "min", "max", "shown", "least_rows", "human_seconds", "human_bytes", "range_words", "consequences", "refinement_words"} # what yields no word of the data
+NUMBERS = {"len", "int", "float", "round", "sum", "min", "max", "shown", "least_rows", "human_seconds", "human_bytes", "range_words", "consequences", "refinement_words", "verdict"} # what yields no word of the data
 DATA = {"classes", "present", "telling", "names", "words", "columns", "kept", "pair"} # variables of run cells that hold words of the data
-OURS = {"dataset", "digest", "title", "space", "note", "earlier", "reason", "when", "version", "name"} # attributes and keys that hold words of ours
+OURS = {"dataset", "digest", "title", "space", "note", "earlier", "reason", "when", "version", "name", "caution"} # attributes and keys that hold words of ours
 
 # %% ../nbs/12j_name_check.ipynb #96200444
 def _is_number(node: ast.FormattedValue) -> bool:

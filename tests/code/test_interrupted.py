@@ -69,7 +69,7 @@ def left_over(project) -> list[str]:
     found = [f"{name} is {status} in MLflow" for name, status in store.execute("select name, status from runs where status not in ('FINISHED', 'KILLED', 'FAILED')")]
     store.close()
     places = [*(project.root/"data"/".run").glob("*"), *(project.root/"data"/".open").glob("*"), *(project.root/"data").glob("artifacts/*/*/.*"),
-              *(project.root/"data").glob("**/.*.????????"), *(project.root/"reports").glob("**/.*"), *Path(project.env["TMPDIR"]).glob("kernel-*")]
+              *(project.root/"data").glob("**/.*.unfinished"), *(project.root/"reports").glob("**/.*"), *Path(project.env["TMPDIR"]).glob("kernel-*")]
     return found + [str(path) for path in places if path.exists()] + at_work(project)
 
 

@@ -117,7 +117,7 @@ def test_nothing_is_removed_that_somebody_begins_to_hold(home, monkeypatch, remo
     "Between the look and the removal, that is: whoever then holds the folder keeps it, or knows that it is gone."
     from fashion_mlops import core, runner, stage
     folder = home/"data"/"artifacts"/"toy"/"01_toy"
-    target = folder/".token.1" if remove != "unfinished" else home/"data"/".kept.abcdefgh"
+    target = folder/".token.1" if remove != "unfinished" else home/"data"/".kept.abcdefgh.unfinished"
     target.mkdir(parents=True)
     began, removal = threading.Event(), shutil.rmtree
     def slow(path, *words, **options):

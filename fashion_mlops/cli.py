@@ -90,7 +90,9 @@ def run(args) -> int: # exit code
     "Run what has to run."
     from fashion_mlops.dependencies import environment_note
     from fashion_mlops.pipeline import discover, resolve
-    from fashion_mlops.runner import Run, run_lock, run_stages, summary
+    from fashion_mlops.lock import run_lock
+    from fashion_mlops.progress import Run, summary
+    from fashion_mlops.runner import run_stages
     stages = discover()
     resolve(stages, args.profile, args.file, args.parameter, args.dataset) # refuse a wrong word before anything is fetched
     if args.before is None: _choose(stages, args)
@@ -261,7 +263,7 @@ def _clean_words(sizes: dict[str, int], stays: list[str], done: bool) -> str:
 def clean(args) -> int: # 0
     "Say what would be removed (what runs wrote: artifacts, reports, records), and remove it with --yes. MLflow's store, raw data and all that is yours stay."
     from fashion_mlops.cleaning import left_over, removable, remove
-    from fashion_mlops.runner import run_lock
+    from fashion_mlops.lock import run_lock
     paths, stays = removable(args.dataset), left_over(args.dataset)
     sizes = {str(path): _size(path) for path in paths}
     if args.yes and paths:

@@ -51,16 +51,21 @@ def _amount(name: str, params: dict, shape: Shape) -> float:
     amount = float(value) if isinstance(value, (int, float)) else 0.0
     return min(amount, shape.rows if name.endswith("_rows") else shape.columns if name == "table_columns" else math.inf)
 
-# %% ../nbs/12db_estimate.ipynb #f4f0d4ec
+# %% ../nbs/12db_estimate.ipynb #8ca7216a
+def _costs(stage: str, params: dict, shape: Shape) -> tuple[float, float] | None:
+    "Seconds that every run of a stage costs, and those that grow; None for a stage that is not listed."
+    costs = COSTS.get(stage, {}).get(shape.kind)
+    if costs is None: return None
+    return costs[""], sum(seconds * math.prod(_amount(name, params, shape) for name in what.split("*")) for what, seconds in costs.items() if what)
+
+# %% ../nbs/12db_estimate.ipynb #d55e9b0a
 def reference_seconds(
     stage: str, # name
     params: dict, # values by name
     shape: Shape # of the dataset
 ) -> float | None: # None for a stage that is not listed
     "What a stage's work takes on the known machine, without regard to `minutes`."
-    costs = COSTS.get(stage, {}).get(shape.kind)
-    if costs is None: return None
-    return sum(seconds * math.prod(_amount(name, params, shape) for name in what.split("*") if name) for what, seconds in costs.items())
+    return sum(costs) if (costs := _costs(stage, params, shape)) else None
 
 # %% ../nbs/12db_estimate.ipynb #b8cbd413
 def _text_shape(path: Path) -> tuple[float, float]:
@@ -201,7 +206,7 @@ class Expected:
     when: str = "" # of the run it stands on
     bounded: bool = False # by its `minutes`, which a slower machine does not lengthen
 
-# %% ../nbs/12db_estimate.ipynb #48f5418d
+# %% ../nbs/12db_estimate.ipynb #914c561d
 def expected_stage(
     stage: str, # name
     params: dict, # values by name
@@ -214,12 +219,12 @@ def expected_stage(
     same = [p for p in past if p.stage == stage and p.dataset == dataset and _asked(p.params) == _asked(params) and (p.shape == shape or not p.shape)][:3]
     budget = _budget(params)
     if same: return Expected(median(p.seconds for p in same), "same", same[0].when, bool(budget))
-    cost = reference_seconds(stage, params, shape) if shape else None
-    if cost is None: return Expected(budget or None, "speed", bounded=bool(budget))
+    if not shape or not (costs := _costs(stage, params, shape)): return Expected(budget or None, "speed", bounded=bool(budget))
     learnt = _learnt(stage, dataset, shape, past)
-    factor, basis = (learnt, "scaled") if learnt else (slowness(stage, speed()), "speed")
-    least = COSTS[stage][shape.kind][""] * factor
-    return Expected(min(cost * factor, budget + least/2) if budget else cost * factor, basis, bounded=bool(budget) and cost * factor > budget)
+    once, grows = (learnt, learnt) if learnt else (slowness("", speed()), slowness(stage, speed()))
+    seconds = costs[0] * once + costs[1] * grows
+    most = budget + min(costs[0] * once / 2, 30) if budget else math.inf # the clock of a stage begins when its imports are done
+    return Expected(min(seconds, most), "scaled" if learnt else "speed", bounded=seconds > most)
 
 # %% ../nbs/12db_estimate.ipynb #6a2c1062
 @dataclass

@@ -67,7 +67,7 @@ def revised(
     if done == total or fitting == total or fitting < most and abs(fitting - total) <= max(1, (total - done)//50): return plan
     return (*(entry for entry in plan if entry[0] != done), (done, fitting))
 
-# %% ../nbs/06ae_timetable.ipynb #db34339c
+# %% ../nbs/06ae_timetable.ipynb #aaddc9f0
 class Deadline:
     "When training is to end, and how quick it has been."
     def __init__(self,
@@ -102,6 +102,6 @@ class Deadline:
             keep = math.exp(-passed/10) if self.a_step else 0.0
             self.a_step = keep*self.a_step + (1 - keep)*passed/steps
         self.since = now, done
-        if not self.a_step: return plan
+        if not self.a_step and now < self.at: return plan
         breaks = self.between*(math.ceil(total_steps(done, plan)/epoch) - done//epoch)
-        return revised(plan, done, self.at - now - breaks, self.a_step, most)
+        return revised(plan, done, self.at - now - breaks, self.a_step or 1.0, most)

@@ -164,7 +164,8 @@ def run_epoch(self: Trainer,
     recipe, shards, batch = self.recipe, self.group.shards, self.batch
     order, losses = torch.randperm(len(self.images), generator=self.generator), []
     self._freeze(self.epoch < recipe.frozen_epochs)
-    for rows in order[:self.steps*batch].split(batch):
+    for place, rows in enumerate(order[:self.steps*batch].split(batch)):
+        if place % 8 == 0: self._revise()
         if self._over(): break
         variants = draw_variants(len(rows), self.images.shape[1:3], recipe.shift, self.generator)
         share = torch.rand(1, generator=self.generator).item()*recipe.mixup if recipe.mixup else 0.
@@ -175,6 +176,7 @@ def run_epoch(self: Trainer,
         list(pool.map(self._descend, self.net.parameters(), self.velocities, [slope]*len(self.velocities)))
         self._average(self.step)
         self.step += 1
+    self._revise()
     self.group.gather_statistics(self.net, self.replicas)
     self.epoch += 1
     return float(np.mean(losses))
@@ -182,12 +184,16 @@ def run_epoch(self: Trainer,
 # %% ../nbs/06ab_trainer.ipynb #58de97db
 @patch
 def _over(self: Trainer) -> bool:
-    "Whether training has had all its steps; where there is a deadline, how many there are is asked again now and then."
-    if self.deadline and (self.step % 8 == 0 or not self.deadline.since):
-        plan = self.deadline.look(self.step, self.plan, self.steps, self.recipe.epochs*self.steps)
-        total = self.group.first(total_steps(self.step, plan))
-        if total != total_steps(self.step, self.plan): self.plan = (*(entry for entry in self.plan if entry[0] < self.step), (self.step, total))
+    "Whether training has had all its steps."
     return self.step >= total_steps(self.step, self.plan)
+
+@patch
+def _revise(self: Trainer):
+    "Ask the clock how many steps there will be."
+    if not self.deadline or self._over(): return
+    plan = self.deadline.look(self.step, self.plan, self.steps, self.recipe.epochs*self.steps)
+    total = self.group.first(total_steps(self.step, plan))
+    if total != total_steps(self.step, self.plan): self.plan = (*(entry for entry in self.plan if entry[0] < self.step), (self.step, total))
 
 # %% ../nbs/06ab_trainer.ipynb #5b398ecd
 @patch(as_prop=True)
@@ -303,19 +309,25 @@ def memory_in_use(
 # %% ../nbs/06ab_trainer.ipynb #aa331787
 def training_speed(
     recipe: Recipe, # what to train
-    images: np.ndarray, # uint8; a few batches are taken
+    images: np.ndarray, # uint8; a batch is taken
     labels: np.ndarray,
     classes: int,
     precision: str, # float32 or bfloat16
-    layout: str, # channels_last or contiguous_format
-    threads: int, # for the shards
-    steps: int = 3 # to measure, after one to warm up
+    layout: str = "channels_last", # or contiguous_format
+    threads: int = 0, # for the shards; 0 for one a core
+    seconds: float = 0.2 # to measure, after a step to warm up
 ) -> float: # images a second
-    "The best of a few steps, so that a moment's load on the machine does not count."
+    "The median of a few steps, so that a moment's load on the machine does not count; of one step where it takes too long."
     part = slice(0, recipe.batch)
-    trainer = Trainer(Recipe(**asdict(recipe) | {"epochs": steps + 1, "precision": precision}), images[part], labels[part], classes, threads)
+    trainer = Trainer(replace(recipe, epochs=1000, precision=precision, frozen_epochs=0, patience=0, replanned=""), images[part], labels[part], classes, threads)
     trainer.net.layout = getattr(torch, layout)
     trainer.net.to(memory_format=trainer.net.layout)
     trainer.replicas = make_replicas(trainer.net, len(trainer.replicas))
-    trainer.fit(tell=lambda line: None)
-    return len(trainer.images)/min(entry["seconds"] for entry in trainer.history[1:])
+    times, ends = [], time.perf_counter() + seconds
+    with one_thread_each(trainer.threads) as pool:
+        while len(times) < 1000 and (len(times) < 2 or time.perf_counter() < ends):
+            began = time.perf_counter()
+            trainer.run_epoch(pool)
+            times.append(time.perf_counter() - began)
+            if times[0] > seconds: break # so slow that one step has to do
+    return len(trainer.images)/float(np.median(times[1:] or times))

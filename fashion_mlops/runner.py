@@ -10,6 +10,7 @@ import fcntl, json, os, shutil, socket, sys, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from . import report
@@ -17,6 +18,7 @@ from .contract import StageNotebook
 from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, package_folder, project_root,
                                 read_memory, remove_unheld, reports_folder, run_records, runs_folder, seconds_of, sweep_unfinished, write_json)
 from .dependencies import compile_by_content, lock_digest
+from .forked_kernels import ForkedKernels
 from .fingerprint import State, failure_path, whole_state
 from .markup import as_markdown, for_terminal
 from .pipeline import Setting
@@ -148,6 +150,7 @@ class Run:
     results: list[Result] = field(default_factory=list)
     problems: list[str] = field(default_factory=list) # what went wrong beside the stages, such as a page that could not be written
     parent_run_id: str | None = None
+    kernels: object = field(default=None, repr=False) # `ForkedKernels`, where kernels come from
 
     @property
     def succeeded(self) -> bool: return not self.problems and all(r.state in ("done", "fresh") for r in self.results)
@@ -328,7 +331,9 @@ def run_stage(
     notebooks.mkdir(parents=True, exist_ok=True)
     executed, context = notebooks/f".{stage.name}.running.ipynb", _context_file(run, stage, state, sockets)
     values, env, secrets = _kernel_inputs(stage, run.settings[stage.name], context)
-    thread = threading.Thread(target=execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets, stage.path.parent.resolve()), daemon=True)
+    if run.kernels: run.kernels.prepare(stage.name, env)
+    launch = run.kernels and partial(run.kernels.launch, stage.name)
+    thread = threading.Thread(target=execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets, stage.path.parent.resolve(), launch), daemon=True)
     compile_by_content(list(state.stamps))
     try:
         # starting a kernel and importing MLflow at the same moment would slow both down
@@ -406,12 +411,14 @@ def run_stages(
     "Run what has to run. Returns after the first failure; the rest is then `not reached`."
     display, background, end = display or Display(), Background(), None
     run.declared = run.declared or {stage.name: stage.writes for stage in stages}
+    run.kernels = ForkedKernels(stages, display.line)
     try:
         _attempt(run, display, "MLflow", _catch_up, run, display)
         for stage in stages:
             if not _look_at(run, stage, forced, display, background): break
     except KeyboardInterrupt: end = Result("", "interrupted", error="stopped by Ctrl-C or by the system; the next call resumes here")
     except (OSError, WorkflowError) as error: end = Result("", "failed", error=_told("before or after its cells", error))
+    finally: run.kernels.close()
     if end and len(run.results) < len(stages):
         end.name = stages[len(run.results)].name
         run.results.append(end)

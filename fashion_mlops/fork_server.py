@@ -69,6 +69,7 @@ def _prepare():
     "Set what a kernel sets before its first import, and what keeps libraries from starting threads."
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline") # as ipykernel does
     os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true") # as our tracking does before it imports MLflow
     os.environ["JPY_PARENT_PID"] = str(os.getpid()) # ipykernel reads it when it is imported
 
 # %% ../nbs/12da_fork_server.ipynb #1c2158a0

@@ -48,6 +48,7 @@ class Run:
     remaining: Remaining | None = None # what was expected, once a stage has to run
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0 # that all of it took, at its end
+    kernels: object = field(default=None, repr=False) # `ForkedKernels`, where kernels come from
 
     @property
     def succeeded(self) -> bool: return not self.problems and all(r.state in ("done", "fresh") for r in self.results)

@@ -8,12 +8,7 @@ __all__ = ['Background', 'run_stage', 'run_stages']
 # %% ../nbs/12e_runner.ipynb #4aae04b8
 import json, os, shutil, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
-<<<<<<< HEAD
-=======
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
->>>>>>> main
 from pathlib import Path
 
 from . import report
@@ -21,170 +16,16 @@ from .contract import StageNotebook
 from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, package_folder, project_root,
                                 remove_unheld, reports_folder, write_json)
 from .dependencies import compile_by_content, lock_digest
-<<<<<<< HEAD
+from .forked_kernels import ForkedKernels
 from .estimate import Estimate, Remaining, estimate, estimate_words, machine_facts, seconds_left, shape_for
 from .fingerprint import State, failure_path, pipeline_state, whole_state
 from .lock import end_processes
 from .markup import as_markdown
-=======
-from .forked_kernels import ForkedKernels
-from .fingerprint import State, failure_path, whole_state
-from .markup import as_markdown, for_terminal
->>>>>>> main
 from .pipeline import Setting
 from .progress import Display, Result, Run, record, summary
 from .secrets import uri_secrets
 from .stage import log_to_mlflow, manifests, read_manifest
 
-<<<<<<< HEAD
-=======
-# %% ../nbs/12e_runner.ipynb #b304d6f5
-class LockedError(WorkflowError):
-    "Another run is at work."
-
-# %% ../nbs/12e_runner.ipynb #ae14c913
-def _claim(handle, wait: float) -> str:
-    "Take the lock and return what a dead holder left in it; raise `LockedError` naming a living one."
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return Path(handle.name).read_text(encoding="utf-8")
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                try: holder = json.loads(Path(handle.name).read_text(encoding="utf-8"))
-                except ValueError: holder = {"pid": "unknown", "since": "a moment ago", "command": ""}
-                raise LockedError(f"Another run is at work: process {holder['pid']} since {holder['since']} ({holder['command']}). "
-                                  "Wait for it, or end that process; its lock then goes by itself.") from None
-            time.sleep(0.2)
-
-# %% ../nbs/12e_runner.ipynb #82a5f119
-def _shown_command() -> str:
-    "The command line without the values of parameters, since one of them may be a secret."
-    return " ".join(["fashion-mlops", *(word.partition("=")[0] + "=…" if "=" in word else word for word in sys.argv[1:])])
-
-# %% ../nbs/12e_runner.ipynb #3265fcb2
-def _end_processes(contexts: list[Path]):
-    "End what belongs to a run that is over, a kernel and all that it started: it bears the path of the run's context in its environment."
-    import psutil
-    ours = {str(path) for path in contexts}
-    for _ in range(5): # what was just being started is met the next time
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.pid == os.getpid() or process.uids().real != os.getuid(): continue
-                if process.environ().get("FASHION_MLOPS_RUN") in ours: found.append(process); process.kill()
-            except (psutil.Error, OSError): pass # another user's, or gone already
-        if not found: return
-        psutil.wait_procs(found, timeout=5)
-
-# %% ../nbs/12e_runner.ipynb #51ced9b8
-def _put_away():
-    "Remove what dead processes left: kernels, sockets, and whatever was not published."
-    contexts = list((home()/"data"/".run").glob("*.json"))
-    if contexts: _end_processes(contexts)
-    for context in contexts:
-        if sockets := read_memory(context).get("sockets"): shutil.rmtree(sockets, ignore_errors=True)
-    shutil.rmtree(home()/"data"/".run", ignore_errors=True)
-    artifacts = home()/"data"/"artifacts"
-    for folder in artifacts.glob("*/*/.*"):
-        led_out = any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent))
-        if not led_out: remove_unheld(folder)
-    data = home()/"data"
-    places = [project_root(), data, *(data/name for name in ("datasets", "expectations", "studies")), *(data/"raw").glob("*"), artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), *runs_folder().glob("*/rows")]
-    for folder in (*places, reports_folder(), *reports_folder().glob("*")):
-        if folder.is_dir(): sweep_unfinished(folder)
-
-# %% ../nbs/12e_runner.ipynb #50a90f60
-@contextmanager
-def run_lock(
-    wait: float = 0 # seconds to wait for another run before refusing
-):
-    "Hold the project's lock; raise `LockedError` when another run holds it. What a dead process left is put away first."
-    path = home()/"data"/".run.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as handle:
-        if left := _claim(handle, wait): print(f"Taking over from a run that ended without cleaning up ({left.strip()[:160]}).", flush=True)
-        path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now(), "command": _shown_command()}), encoding="utf-8")
-        try:
-            _put_away()
-            yield
-        finally: path.write_text("", encoding="utf-8")
-
-# %% ../nbs/12e_runner.ipynb #96e4f839
-class Display:
-    "Prints how a run is going."
-    def __init__(self, every: float | None = None): # seconds between lines where nothing can be written over; `FASHION_MLOPS_PROGRESS` or 20 when None
-        able = os.environ.get("TERM") not in (None, "", "dumb") and shutil.get_terminal_size().columns >= 40
-        self.live, self.last = sys.stdout.isatty() and able, 0.0
-        self.every = seconds_of("FASHION_MLOPS_PROGRESS", 20) if every is None else every
-
-    def say(self, text: str):
-        "Write to the terminal, over the line of progress; once there is no terminal any more, to nowhere."
-        try:
-            if self.live: getattr(sys.stdout, "act", sys.stdout.write)("\r\x1b[2K")
-            print(for_terminal(text), end="", flush=True)
-        except (OSError, ValueError): self.live, sys.stdout = False, open(os.devnull, "w", encoding="utf-8")
-
-    def line(self, text: str): self.say(text + "\n")
-
-    def progress(self, stage: str, watch):
-        "Say where a running stage is."
-        text = (f"{stage:<15} cell {watch.cell}/{watch.cells} {watch.label[:24]} · {human_seconds(watch.seconds)} · {human_bytes(watch.peak)}"
-                + (f" · {watch.line}" if watch.line else ""))
-        if self.live: self.say(text[:shutil.get_terminal_size().columns - 1])
-        elif time.monotonic() - self.last > self.every:
-            self.last = time.monotonic()
-            if watch.seconds > 1: self.line("  " + text[:160])
-
-# %% ../nbs/12e_runner.ipynb #23b5e782
-@dataclass
-class Result:
-    "What became of a stage in a run."
-    name: str
-    state: str # done, fresh, failed, interrupted or not reached
-    reasons: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    peak: int = 0 # bytes
-    headline: str = ""
-    error: str = ""
-
-# %% ../nbs/12e_runner.ipynb #6cce31a8
-@dataclass
-class Run:
-    "One execution of the pipeline."
-    dataset: str
-    profile: str = "default"
-    settings: dict = field(default_factory=dict) # Setting by stage and name
-    note: str = "" # such as why the data are synthetic
-    declared: dict = field(default_factory=dict) # what each stage of the pipeline writes, by name, as this run began
-    token: str = field(default_factory=lambda: f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:4]}")
-    began: str = field(default_factory=now)
-    results: list[Result] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list) # what went wrong beside the stages, such as a page that could not be written
-    parent_run_id: str | None = None
-    kernels: object = field(default=None, repr=False) # `ForkedKernels`, where kernels come from
-
-    @property
-    def succeeded(self) -> bool: return not self.problems and all(r.state in ("done", "fresh") for r in self.results)
-
-# %% ../nbs/12e_runner.ipynb #1fafa17b
-def _next_number() -> int:
-    "Runs are numbered, since a clock may go wrong: one more than any before."
-    kept = run_records()
-    return max([len(kept), *(said.get("number") or 0 for said in kept)]) + 1
-
-# %% ../nbs/12e_runner.ipynb #0b7df43c
-def record(run: Run):
-    "Write the run's record: what was asked, what came out, and every stage's manifest at the end."
-    stages = manifests(run.dataset, run.declared)
-    write_json(runs_folder(run.dataset)/f"{run.token}.json", {
-        "token": run.token, "number": _next_number(), "dataset": run.dataset, "profile": run.profile, "note": run.note, "began": run.began, "ended": now(),
-        "succeeded": run.succeeded, "problems": run.problems, "mlflow_run_id": run.parent_run_id, "results": [vars(r) for r in run.results],
-        "settings": {s: {n: vars(v) for n, v in values.items() if not v.hidden} for s, values in run.settings.items()},
-        "stages": {n: {k: m.get(k) for k in ("params", "metrics", "intervals", "headline", "fingerprint", "dataset_digest", "seed", "finished", "run_id")} for n, m in stages.items()}})
-
->>>>>>> main
 # %% ../nbs/12e_runner.ipynb #6283ef07
 def _told(what: str, error: BaseException) -> str:
     "One line on what failed, without the passwords of a store."

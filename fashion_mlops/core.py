@@ -6,7 +6,7 @@
 __all__ = ['WorkflowError', 'path_part', 'find_root', 'project_root', 'home', 'package_folder', 'artifacts_folder',
            'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'remove_unheld', 'seconds_of', 'atomic_path',
            'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'run_records', 'digest_bytes', 'files_below',
-           'digest_files', 'digest_path', 'seed_everything', 'now', 'human_seconds', 'human_bytes']
+           'digest_files', 'digest_path', 'seed_everything', 'available_cores', 'now', 'human_seconds', 'human_bytes']
 
 # %% ../nbs/00_core.ipynb #b2a1c0ed
 import hashlib, json, math, os, random, re, shutil, sys, tempfile
@@ -321,6 +321,12 @@ def seed_everything(
     random.seed(seed)
     np.random.seed(seed)
     if "torch" in sys.modules: sys.modules["torch"].manual_seed(seed)
+
+# %% ../nbs/00_core.ipynb #4a8213da
+def available_cores() -> int: # cores that this process may use, at least 1
+    "How many cores there are for us: of the machine, of the cores that we may run on, of a container's quota the least."
+    from joblib import cpu_count
+    return max(1, cpu_count())
 
 # %% ../nbs/00_core.ipynb #d26f4e79
 def now() -> str: # such as `2026-01-31T09:05:00+00:00`

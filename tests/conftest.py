@@ -65,7 +65,7 @@ class Clone:
     def call(self, *words, module="cli", **env): return subprocess.run([sys.executable, "-m", f"fashion_mlops.{module}", *words], cwd=self.root, env=self.env | env, capture_output=True, text=True, timeout=200)
     def dry(self): return self.call("run", "--profile", "smoke", "--dry-run")
     def module(self, name): return (self.root/"fashion_mlops"/f"{name}.py").read_text()
-    def state(self): return {p.relative_to(self.root).as_posix(): p.read_bytes() for p in (self.root/"fashion_mlops").rglob("*.py")}
+    def state(self): return {p.relative_to(self.root/"fashion_mlops").as_posix(): p.read_bytes() for p in (self.root/"fashion_mlops").rglob("*.py")}
     def edit(self, name, old, new):
         path = self.root/"nbs"/f"{name}.ipynb"
         text = path.read_text()

@@ -200,7 +200,7 @@ def _explain(error: BaseException, watch: Watch):
     if isinstance(error, PapermillExecutionError):
         plain = [_CONTROL.sub("", line) for line in "\n".join(error.traceback).split("\n")]
         watch.label, watch.error = cell_label(error.source), f"{error.ename}: {error.evalue}".strip().splitlines()[0]
-        if error.ename in _OURS: watch.error = error.evalue # it says what to do; a traceback would only bury it
+        if error.ename in _OURS: watch.error = error.evalue or error.ename # it says what to do; a traceback would only bury it
         else: watch.traceback = [line for line in plain if line.strip("- ")][-10:]
     elif type(error).__name__ == "DeadKernelError":
         code = watch.exit_code

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .contract import ContractError, StageNotebook
 from .core import artifacts_folder, digest_bytes, digest_files, digest_path, files_below, project_root, read_memory, write_json
-from .dependencies import code_digest, local_digests, lock_digest, module_digests
+from .dependencies import code_digest, local_digests, lock_digest, module_digests, own_folders
 from .pipeline import Setting
 from .report import kept_notebook, missing_page
 from .stage import find_artifact, read_manifest
@@ -39,9 +39,10 @@ def fingerprint(
 ) -> dict: # its parts, and one digest of them all
     "Everything that decides whether a stage is up to date."
     code = [source for source in stage.cells if any(line.strip() and not line.lstrip().startswith("#") for line in source.splitlines())]
-    cells = {f"{i:02d} {cell_label(c)}": code_digest(c) for i, c in enumerate(c for c in code if not _is_parameters(c, stage))}
+    given = next((n for n, source in enumerate(code) if _is_parameters(source, stage)), None) # a later cell of that form is code
+    cells = {f"{i:02d} {cell_label(c)}": code_digest(c) for i, c in enumerate(c for n, c in enumerate(code) if n != given)}
     modules = module_digests(stage.cells, package, stamps, stage.path.name)
-    modules |= local_digests(stage.cells, (stage.path.parent, project_root()), stamps)
+    modules |= local_digests(stage.cells, own_folders(stage.path.parent), stamps)
     own = modules.pop(stage.name.partition("_")[2], None) # generated from its own cells, which have names that say more
     secret = {n for n, p in stage.parameters.items() if p.kind == "secret"}
     parts = {"cells": cells, "own": own, "modules": modules, "params": {n: s.value for n, s in settings.items() if n not in secret},

@@ -14,7 +14,7 @@ from functools import lru_cache, wraps
 from pathlib import Path
 from urllib.parse import quote, urlparse
 
-from .core import (WorkflowError, digest_bytes, hold, home, is_held,
+from .core import (WorkflowError, available_cores, digest_bytes, hold, home, is_held,
                                 project_root, read_memory, release, seconds_of)
 from .secrets import shown_uri, uri_secrets, without_passwords
 
@@ -229,7 +229,7 @@ def machine() -> dict[str, str]: # processor, vector_units, cores; accelerator w
             said.setdefault(name.strip().lower(), value.strip())
     torch = sys.modules.get("torch")
     return {"processor": said.get("model name") or platform.processor() or platform.machine(), "vector_units": vector_units(said.get("flags", said.get("features", "")), platform.machine()),
-            "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+            "cores": str(available_cores()),
             **({"accelerator": torch.cuda.get_device_name()} if torch and torch.cuda.is_available() else {})}
 
 # %% ../nbs/00b_tracking.ipynb #07f5221f

@@ -69,7 +69,7 @@ def left_over(project) -> list[str]:
     found = [f"{name} is {status} in MLflow" for name, status in store.execute("select name, status from runs where status not in ('FINISHED', 'KILLED', 'FAILED')")]
     store.close()
     places = [*(project.root/"data"/".run").glob("*"), *(project.root/"data"/".open").glob("*"), *(project.root/"data").glob("artifacts/*/*/.*"),
-              *(project.root/"data").glob("**/.*.????????"), *(project.root/"reports").glob("**/.*"), *Path(project.env["TMPDIR"]).glob("kernel-*")]
+              *(project.root/"data").glob("**/.*.unfinished"), *(project.root/"reports").glob("**/.*"), *Path(project.env["TMPDIR"]).glob("kernel-*")]
     return found + [str(path) for path in places if path.exists()] + at_work(project)
 
 
@@ -117,7 +117,7 @@ def test_nothing_is_removed_that_somebody_begins_to_hold(home, monkeypatch, remo
     "Between the look and the removal, that is: whoever then holds the folder keeps it, or knows that it is gone."
     from fashion_mlops import core, runner, stage
     folder = home/"data"/"artifacts"/"toy"/"01_toy"
-    target = folder/".token.1" if remove != "unfinished" else home/"data"/".kept.abcdefgh"
+    target = folder/".token.1" if remove != "unfinished" else home/"data"/".kept.abcdefgh.unfinished"
     target.mkdir(parents=True)
     began, removal = threading.Event(), shutil.rmtree
     def slow(path, *words, **options):

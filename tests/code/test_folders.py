@@ -243,7 +243,7 @@ def test_a_registered_model_carries_every_room(house, monkeypatch):
 
 @pytest.mark.slow
 def test_a_wheel_holds_every_room(house):
-    for name in ("setup.py", "settings.ini", "LICENSE"): shutil.copy(project_root()/name, house.root/name)
+    for name in ("setup.py", "settings.ini", "LICENSE"): shutil.copy(Path(__file__).parents[2]/name, house.root/name)
     answer = subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=house.root, capture_output=True, text=True, timeout=120)
     assert answer.returncode == 0, answer.stderr
     with zipfile.ZipFile(next((house.root/"dist").glob("*.whl"))) as wheel:

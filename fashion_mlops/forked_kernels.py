@@ -181,10 +181,11 @@ class ForkedKernels:
     "Kernels for the stages of a run."
     def __init__(self,
         stages: list[StageNotebook], # all stages of the run, in order
-        say: Callable = print # takes a sentence
+        say: Callable = print, # takes a sentence
+        beside: bool = False # whether stages may run side by side
     ):
-        self.stages, self.say, self.told, self.lock = stages, say, set(), threading.Lock()
-        self.server, self.needs, self.without, self.off, self.closed = None, {}, set(), not may_fork(), False
+        self.beside, self.stages, self.say, self.told, self.lock = beside, stages, say, set(), threading.Lock()
+        self.server, self.needs, self.without, self.off, self.closed, self.retired = None, {}, set(), not may_fork(), False, []
 
     def prepare(self,
         stage: str, # the next to run, by name
@@ -221,11 +222,17 @@ class ForkedKernels:
             self.off = not refused.without
 
     def _end(self):
-        self.server.close()
+        "Take no more kernels from the server; where stages run side by side, it lives on until the run ends, for another may be its kernel."
+        self.retired.append(self.server)
         self.server = None
+        if not self.beside: self._end_retired()
+
+    def _end_retired(self):
+        while self.retired: self.retired.pop().close()
 
     def close(self):
         "End the server."
         with self.lock:
             self.off = self.closed = True
             if self.server: self._end()
+            self._end_retired()

@@ -6,7 +6,7 @@
 __all__ = ['MEMORY_BESIDE', 'Background', 'AtWork', 'prepare_stage', 'settle_stage', 'jobs_for', 'Sequence', 'run_stages']
 
 # %% ../nbs/12e_runner.ipynb #4aae04b8
-import json, os, shutil, threading, time, uuid
+import json, os, shutil, sys, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -173,6 +173,16 @@ def _settle_success(run: Run, stage: StageNotebook, executed: Path, manifest: di
     os.replace(executed, notebook)
     background.add(f"the report of {stage.name}", _publish, run, notebook, manifest)
 
+# %% ../nbs/12e_runner.ipynb #8b34f1c5
+def _engine():
+    "Import papermill without a grammar of web addresses, which jsonschema would have compiled at every start, for a second, and no notebook asks for."
+    absent = "rfc3987_syntax" not in sys.modules
+    if absent: sys.modules["rfc3987_syntax"] = None # an import fails, which jsonschema takes for not installed
+    try: from fashion_mlops import engine
+    finally:
+        if absent: del sys.modules["rfc3987_syntax"]
+    return engine
+
 # %% ../nbs/12e_runner.ipynb #3957941a
 def prepare_stage(
     run: Run, # the run that it belongs to
@@ -180,15 +190,15 @@ def prepare_stage(
     state: State # its state before
 ) -> AtWork: # its thread is not started yet
     "Make all ready for a stage's kernel."
-    from fashion_mlops.engine import Watch, execute, socket_folder
-    notebooks, watch, sockets = reports_folder(run.dataset)/"notebooks", Watch(), socket_folder()
+    if run.kernels: run.kernels.prepare(stage.name, _kernel_inputs(stage, run.settings[stage.name], Path())[1]) # it imports while we do
+    engine = _engine()
+    notebooks, watch, sockets = reports_folder(run.dataset)/"notebooks", engine.Watch(), engine.socket_folder()
     notebooks.mkdir(parents=True, exist_ok=True)
     executed, context = notebooks/f".{stage.name}.running.ipynb", _context_file(run, stage, state, sockets)
     values, env, secrets = _kernel_inputs(stage, run.settings[stage.name], context)
-    if run.kernels: run.kernels.prepare(stage.name, env)
     launch = run.kernels and partial(run.kernels.launch, stage.name)
     compile_by_content(list(state.stamps))
-    thread = threading.Thread(target=execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets, stage.path.parent.resolve(), launch), daemon=True)
+    thread = threading.Thread(target=engine.execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets, stage.path.parent.resolve(), launch), daemon=True)
     return AtWork(stage, state, watch, thread, executed, context, sockets)
 
 # %% ../nbs/12e_runner.ipynb #aea4d6d4
@@ -386,7 +396,7 @@ def run_stages(
     "Run what has to run. After the first failure nothing new begins; the rest is then `not reached`."
     display, background, order = display or Display(), Background(), [stage.name for stage in stages]
     run.declared = run.declared or {stage.name: stage.writes for stage in stages}
-    run.kernels, sequence = ForkedKernels(stages, display.line, run.jobs > 1), Sequence(run, stages, forced, display, background)
+    run.kernels, sequence = ForkedKernels(stages, display.line), Sequence(run, stages, forced, display, background)
     try:
         _attempt(run, display, "MLflow", _catch_up, run, display)
         sequence.work()

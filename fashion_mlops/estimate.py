@@ -16,17 +16,17 @@ from statistics import median
 
 from .core import WorkflowError, human_seconds, run_records
 
-# %% ../nbs/12db_estimate.ipynb #a73d67e6
+# %% ../nbs/12db_estimate.ipynb #c27d4cf7
 COSTS = {
-    "01_data": {"image": {"": 5, "samples": 1e-4}, "table": {"": 5, "samples*columns": 4e-6}},
-    "02_quality": {"image": {"": 9, "samples": 2e-4}, "table": {"": 9, "most_rows*columns": 4e-6}},
+    "01_data": {"image": {"": 5, "samples": 1e-4}, "table": {"": 7, "samples*columns": 4e-6}},
+    "02_quality": {"image": {"": 9, "samples": 2e-4}, "table": {"": 10, "most_rows*columns": 4e-6}},
     "03_eda": {"image": {"": 9, "report_rows*report_columns": 1e-4, "map_rows": 3e-3, "samples": 1e-4}, "table": {"": 12, "table_rows*table_columns": 3e-4, "samples*columns": 4e-6}},
     "04_features": {"image": {"": 9, "model_rows*n_trees": 8e-5, "explained_rows*n_trees": 2e-4, "samples": 1e-3}, "table": {"": 10, "model_rows*columns": 2e-4, "samples*columns": 4e-6}},
-    "05_automl": {"image": {"": 10, "tpot_minutes": 60, "search_rows": 7e-3}, "table": {"": 15, "tpot_minutes": 60, "search_rows": 7e-3}},
+    "05_automl": {"image": {"": 10, "tpot_minutes": 60, "search_rows": 7e-3}, "table": {"": 12, "tpot_minutes": 60, "search_rows": 7e-3}},
     "06_tuning": {"image": {"": 6, "n_trials*tuning_rows": 1e-3}, "table": {"": 7, "n_trials*tuning_rows": 1e-3}},
-    "07_training": {"image": {"": 15, "epochs*width*width*samples": 4e-6}, "table": {"": 15, "table_epochs*table_members*samples": 1e-4}},
+    "07_training": {"image": {"": 15, "epochs*width*width*samples": 4e-6}, "table": {"": 9, "table_epochs*table_members*samples": 1e-4}},
     "08_registry": {"image": {"": 9, "samples": 2e-4}, "table": {"": 9, "samples": 2e-4}},
-    "10_monitoring": {"image": {"": 12, "null_draws*n_features": 2e-4}, "table": {"": 12, "null_draws*n_features": 2e-4}},
+    "10_monitoring": {"image": {"": 12, "null_draws*n_features": 2e-4}, "table": {"": 7, "null_draws*n_features": 2e-4}},
 }
 GEMM = {"04_features": 0.2, "05_automl": 0.3, "06_tuning": 0.5, "07_training": 0.8}
 
@@ -112,8 +112,8 @@ def shape_for(
     drawn = [values["n_samples"].value for values in settings.values() if "n_samples" in values]
     return shape_of(dataset, *drawn[:1])
 
-# %% ../nbs/12db_estimate.ipynb #300fc3b9
-REFERENCE_SPEED = {"python": 100.0, "gemm": 100.0} # rounds a second, and thousand millions of operations a second
+# %% ../nbs/12db_estimate.ipynb #2348b587
+REFERENCE_SPEED = {"python": 363.0, "gemm": 230.0} # rounds a second, and thousand millions of operations a second
 
 # %% ../nbs/12db_estimate.ipynb #12dc366a
 def _rate(work, seconds: float) -> float:

@@ -150,6 +150,13 @@ def _moved_aliases(manifest: dict) -> list[str]:
         if now != stamp: words.append(f"{name} in the registry was {stamp}, is {now}")
     return words
 
+# %% ../nbs/12a_fingerprint.ipynb #1f80ebab
+def _as_asked(manifest: dict, params: dict) -> dict:
+    "The fingerprint of a stage's last run; as that of its choice, when this is what `params` ask for."
+    before, chosen = manifest["fingerprint"], manifest.get("chosen")
+    again = before["params"] | (chosen or {}) | {"minutes": 0}
+    return before | {"params": again} if chosen and params == again else before
+
 # %% ../nbs/12a_fingerprint.ipynb #5b22017e
 def stage_state(
     stage: StageNotebook, # the stage
@@ -169,7 +176,7 @@ def stage_state(
         return State(stage.name, "failed", [f"failed in {note['where']}: {(note['error'].splitlines() or ['no words'])[0]}"], print_now, manifest, stamps)
     if manifest is None: return State(stage.name, "never", ["never run"], print_now, None, stamps)
     if not manifest.get("fingerprint"): return State(stage.name, "stale", ["last run outside the pipeline"], print_now, manifest, stamps)
-    words = reasons_to_run(manifest["fingerprint"], print_now)
+    words = reasons_to_run(_as_asked(manifest, print_now["params"]), print_now)
     words += [f"{name} is missing or was altered" for name in damaged_artifacts(dataset, manifest)]
     watched = {path: (project_root()/path, stamp) for path, stamp in manifest.get("watched", {}).items()}
     words += [f"files in {Path(path).name} changed" if isinstance(watched[path][1], dict) else f"{Path(path).name} changed" for path in _altered(dataset, watched)]

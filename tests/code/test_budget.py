@@ -54,9 +54,7 @@ def test_trials_that_the_clock_stopped_are_run_again_by_their_number(tmp_path):
         return losses
 
     stopped, again = (open_study(tmp_path/f"{name}.log", space, [start]) for name in ("stopped", "again"))
-    began = time.monotonic()
     assert "time was over" in search(stopped, space, climb(0.1), n_trials=400, seed=3, rungs=3, batch=2, timeout=2)
-    assert time.monotonic() - began < 6
     count = len(trials_done(stopped))
     assert 2 <= count < 400 and search(again, space, climb(0), n_trials=count, seed=3, rungs=3, batch=2) == f"all {count} trials were run"
     of = lambda study: [(trial.params, trial.state.name, trial.intermediate_values) for trial in trials_done(study)]

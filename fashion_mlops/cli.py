@@ -85,44 +85,81 @@ def _plan(args, stages: list, dataset: str) -> tuple[list, set[str]]:
     _check_inputs(selected, stages, dataset)
     return selected, forced
 
+# %% ../nbs/12g_cli.ipynb #11fbe9be
+def _settle_request(args) -> dict: # record of the run that is asked for again; empty when there is none
+    "What is asked for when it is not said: the profile and dataset of the run in --like, else the default profile."
+    if args.like is not None:
+        from fashion_mlops.comparison import run_records, two_runs
+        if args.minutes is not None: raise WorkflowError("--like asks for what a run chose, and --minutes for a new choice. Give one of them.")
+        like = two_runs((args.like,), run_records(args.dataset))[0]
+        args.dataset = args.dataset or like["dataset"]
+    else: like = {}
+    args.profile = args.profile or like.get("profile", "default")
+    return like
+
+# %% ../nbs/12g_cli.ipynb #1449b926
+def _settings(args, stages: list, dataset: str | None, like: dict) -> tuple[dict, list[str]]: # settings, and what there is to say about them
+    "Every parameter of every stage, as the command line asks for it."
+    from fashion_mlops.pipeline import resolve
+    from fashion_mlops.request import check_minutes, settings_like, spread_minutes
+    settings, words = resolve(stages, args.profile, args.file, args.parameter, dataset), []
+    asked = [s.name for s in (stages if args.before is not None else _choose(stages, args)[0])]
+    if args.minutes is not None: settings |= spread_minutes({name: settings[name] for name in asked}, args.minutes, args.profile)
+    if like: settings, words = settings_like(like, stages, settings)
+    check_minutes({name: settings[name] for name in asked})
+    return settings, words
+
 # %% ../nbs/12g_cli.ipynb #8eb30f7b
 def run(args) -> int: # exit code
     "Run what has to run."
     from fashion_mlops.dependencies import environment_note
-    from fashion_mlops.pipeline import discover, resolve
-    from fashion_mlops.runner import Run, run_lock, run_stages, summary
-    stages = discover()
-    resolve(stages, args.profile, args.file, args.parameter, args.dataset) # refuse a wrong word before anything is fetched
-    if args.before is None: _choose(stages, args)
-    if args.dry_run: return _dry_run(args, stages)
+    from fashion_mlops.pipeline import discover
+    from fashion_mlops.lock import run_lock
+    from fashion_mlops.progress import Run, summary
+    from fashion_mlops.runner import run_stages
+    stages, like = discover(), _settle_request(args)
+    _settings(args, stages, args.dataset, like) # refuse a wrong word before anything is fetched
+    if args.dry_run: return _dry_run(args, stages, like)
     with run_lock(args.wait):
         if not (again := _is_loaded(_refresh_library())):
             stages = discover() # while this run waited, a notebook may have been saved
             dataset, note = _dataset(args)
-            settings = resolve(stages, args.profile, args.file, args.parameter, dataset)
+            settings, words = _settings(args, stages, dataset, like)
             selected, forced = _plan(args, stages, dataset)
-            for line in filter(None, [note, environment_note()]): print(line, flush=True)
-            result = run_stages(Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}), selected, forced)
+            for line in filter(None, [note, environment_note(), *words]): print(line, flush=True)
+            result = run_stages(Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes), selected, forced)
     if again: os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]]) # with the modules that were just written
-    if args.json: _print_json({"token": result.token, "dataset": dataset, "succeeded": result.succeeded, "problems": result.problems, "stages": [vars(r) for r in result.results]})
-    else: print("\n" + summary(result))
+    if args.json: _print_json({"token": result.token, "dataset": dataset, "succeeded": result.succeeded, "problems": result.problems, "seconds": result.seconds, "stages": [vars(r) for r in result.results]})
+    else: print("\n" + "\n".join(filter(None, [summary(result), _again(result)])))
     return 130 if any(r.state == "interrupted" for r in result.results) else 0 if result.succeeded else 1
 
+# %% ../nbs/12g_cli.ipynb #945b25ab
+def _again(result) -> str:
+    "How to ask for what the stages of a run chose; empty when nothing was chosen in it."
+    from fashion_mlops.request import again_words
+    from fashion_mlops.stage import manifests
+    ran = {r.name for r in result.results if r.state == "done"}
+    found = {name: m for name, m in manifests(result.dataset, result.declared).items() if name in ran}
+    return again_words(result.token, result.dataset, result.profile, found)
+
 # %% ../nbs/12g_cli.ipynb #c9ff9154
-def _dry_run(args, stages: list) -> int:
-    "Say what would run, and why."
+def _dry_run(args, stages: list, like: dict) -> int:
+    "Say what would run, why, and how long it should take."
+    from fashion_mlops.estimate import estimate, estimate_words
     from fashion_mlops.fingerprint import pipeline_state
-    from fashion_mlops.pipeline import resolve
     dataset, note = _dataset(args)
-    settings = resolve(stages, args.profile, args.file, args.parameter, dataset)
+    settings, words = _settings(args, stages, dataset, like)
     selected, forced = _plan(args, stages, dataset)
     with _library_to_come() as (package, problem):
         if problem: raise WorkflowError(problem.partition(" Until ")[0]) # as the run would
         states = pipeline_state(selected, settings, dataset, package, {s.name: s.writes for s in stages}, forced)
-    if args.json: _print_json({"dataset": dataset, "stages": [{"name": s.name, "runs": bool(s.reasons), "reasons": s.reasons} for s in states]})
+    told = estimate([stage for stage, state in zip(selected, states) if state.reasons], settings, dataset)
+    if args.json: _print_json({"dataset": dataset, "expected_seconds": told.seconds, "stages": [{"name": s.name, "runs": bool(s.reasons), "reasons": s.reasons,
+                               "expected_seconds": told.stages[s.name].seconds if s.reasons else 0} for s in states]})
     else:
-        print(f"{dataset} · profile {args.profile}" + (f" · {note}" if note else ""))
+        print("\n".join([f"{dataset} · profile {args.profile}" + (f" · {note}" if note else ""), *words]))
         for s in states: print(f"{s.name:<15} {'would run: ' + '; '.join(s.reasons) if s.reasons else 'up to date'}")
+        if told.stages: print(f"expected: {estimate_words(told)}")
     return 0
 
 # %% ../nbs/12g_cli.ipynb #a826b0ff
@@ -261,7 +298,7 @@ def _clean_words(sizes: dict[str, int], stays: list[str], done: bool) -> str:
 def clean(args) -> int: # 0
     "Say what would be removed (what runs wrote: artifacts, reports, records), and remove it with --yes. MLflow's store, raw data and all that is yours stay."
     from fashion_mlops.cleaning import left_over, removable, remove
-    from fashion_mlops.runner import run_lock
+    from fashion_mlops.lock import run_lock
     paths, stays = removable(args.dataset), left_over(args.dataset)
     sizes = {str(path): _size(path) for path in paths}
     if args.yes and paths:
@@ -274,17 +311,19 @@ def clean(args) -> int: # 0
 def _add_run(commands):
     "The `run` command and its options."
     p = commands.add_parser("run", help="run what has to run", description="Run the stages that have to run, in order; say for each why it ran or why it did not.",
-        epilog="examples:\n  fashion-mlops run\n  fashion-mlops run --profile smoke\n  fashion-mlops run tuning -p tuning.n_trials=40\n  fashion-mlops run --from 06 --dataset synthetic",
+        epilog="examples:\n  fashion-mlops run\n  fashion-mlops run --profile smoke\n  fashion-mlops run tuning -p tuning.n_trials=40\n  fashion-mlops run --from 06 --dataset synthetic\n  fashion-mlops run --minutes 20            the best that fits into 20 minutes here\n  fashion-mlops run --like latest --dry-run the same choices again: what would run?",
         formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("stages", nargs="*", metavar="STAGE", help="only these: 06_tuning, 06 or tuning (default: all)")
     p.add_argument("--from", dest="from_stage", metavar="STAGE", help="run STAGE and everything after it, even when nothing changed")
     p.add_argument("--before", metavar="STAGE", help="make only what is missing for STAGE to run")
-    p.add_argument("--profile", default="default", metavar="NAME", help="smoke, default, full, or one of your own in params.yaml (default: default)")
+    p.add_argument("--profile", metavar="NAME", help="smoke, default, full, or one of your own in params.yaml (default: default)")
+    p.add_argument("--minutes", type=float, metavar="N", help="take about N minutes: the stages with minutes to keep to get more or less than the profile says")
+    p.add_argument("--like", metavar="RUN", help="ask for what that run asked for and chose, without a clock: token or its beginning, latest or previous")
     p.add_argument("-p", dest="parameter", action="append", default=[], metavar="stage.name=value", help="set a parameter; without a stage, for all that have it")
     p.add_argument("-f", dest="file", metavar="FILE", help="YAML file of parameters by stage")
     p.add_argument("--dataset", metavar="NAME", help="dataset (default: fashion_mnist, or synthetic with --profile smoke)")
     p.add_argument("--force", action="store_true", help="run the chosen stages even when nothing changed")
-    p.add_argument("--dry-run", action="store_true", help="say what would run, and why")
+    p.add_argument("--dry-run", action="store_true", help="say what would run, why, and how long it should take")
     p.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="wait for another run to end instead of refusing")
     p.add_argument("--json", action="store_true", help="print the result as JSON at the end")
     p.set_defaults(command=run)

@@ -6,7 +6,7 @@
 __all__ = ['WorkflowError', 'path_part', 'find_root', 'project_root', 'home', 'package_folder', 'artifacts_folder',
            'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'remove_unheld', 'seconds_of', 'atomic_path',
            'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'run_records', 'digest_bytes', 'files_below',
-           'digest_files', 'digest_path', 'seed_everything', 'now', 'human_seconds', 'human_bytes']
+           'digest_files', 'digest_path', 'seed_everything', 'available_cores', 'now', 'human_seconds', 'human_bytes']
 
 # %% ../nbs/00_core.ipynb #b2a1c0ed
 import hashlib, json, math, os, random, re, shutil, sys, tempfile
@@ -175,10 +175,12 @@ def seconds_of(
 def _beside(target: Path) -> tuple[Path, int | None]:
     "A new folder beside a target, held by this process."
     while True: # whoever sweeps may meet it before it is held
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", dir=target.parent))
+        folder = Path(tempfile.mkdtemp(_UNFINISHED, f".{target.name[:60]}.", target.parent))
         try: handle = hold(folder)
         except FileNotFoundError: continue
         if folder.is_dir(): return folder, handle
+
+_UNFINISHED = ".unfinished" # how the names of such folders end
 
 # %% ../nbs/00_core.ipynb #77fcf49d
 def _put(new: Path, target: Path, aside: Path):
@@ -201,7 +203,7 @@ def atomic_path(
     scratch, handle = _beside(target)
     try:
         yield scratch/target.name
-        _put(scratch/target.name, target, scratch/"before~")
+        _put(scratch/target.name, target, scratch/f"{target.name}~")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         release(handle)
@@ -211,12 +213,13 @@ def sweep_unfinished(
     folder: Path | str # a folder that `atomic_path` writes into
 ):
     "Remove what killed processes left of their writing; a folder that was moved aside and not replaced comes back."
-    for left in Path(folder).glob(".*.????????"):
-        name, ours = left.name[1:-9], not left.is_symlink() and left.is_dir()
-        if not ours or is_held(left) or not {p.name[:80] for p in left.glob("*")} <= {name, "before~"}: continue
-        if (left/"before~").exists() and not (left.parent/name).exists():
-            try: os.replace(left/"before~", left.parent/name)
-            except FileNotFoundError: continue # whoever moved it aside has moved it back
+    for left in Path(folder).glob(f".*.????????{_UNFINISHED}"):
+        name = left.name[1:-len(_UNFINISHED) - 9]
+        if left.is_symlink() or not left.is_dir() or is_held(left): continue
+        if not {path.name.removesuffix("~")[:60] for path in left.glob("*")} <= {name}: continue
+        for aside in left.glob("*~"):
+            try: (left.parent/aside.name[:-1]).exists() or os.replace(aside, left.parent/aside.name[:-1])
+            except FileNotFoundError: pass # whoever moved it aside has moved it back
         remove_unheld(left)
 
 # %% ../nbs/00_core.ipynb #184bbd04
@@ -318,6 +321,12 @@ def seed_everything(
     random.seed(seed)
     np.random.seed(seed)
     if "torch" in sys.modules: sys.modules["torch"].manual_seed(seed)
+
+# %% ../nbs/00_core.ipynb #4a8213da
+def available_cores() -> int: # cores that this process may use, at least 1
+    "How many cores there are for us: of the machine, of the cores that we may run on, of a container's quota the least."
+    from joblib import cpu_count
+    return max(1, cpu_count())
 
 # %% ../nbs/00_core.ipynb #d26f4e79
 def now() -> str: # such as `2026-01-31T09:05:00+00:00`

@@ -21,7 +21,8 @@ def write_job(
     images: np.ndarray, # uint8 training images
     labels: np.ndarray, # (n,)
     classes: int, # how many
-    net = None # a `PixelNet` to start from; a new one when None
+    net = None, # a `PixelNet` to start from; a new one when None
+    deadline = None # a `Deadline`; of this machine, whose processes share one monotonic clock
 ) -> Path: # the folder
     "Write down what is to be trained."
     import torch
@@ -31,7 +32,8 @@ def write_job(
         with open(temporary, "wb") as file: np.savez(file, images=images, labels=labels)
     if net is not None:
         with atomic_path(folder/"start.pt") as temporary: torch.save(net.state_dict(), temporary)
-    write_json(folder/"job.json", {"recipe": asdict(recipe), "classes": int(classes), "started": net is not None})
+    write_json(folder/"job.json", {"recipe": asdict(recipe), "classes": int(classes), "started": net is not None,
+                                  "deadline": deadline and [deadline.at, deadline.a_step]})
     return folder
 
 # %% ../nbs/06ac_distributed.ipynb #e3b750ed
@@ -40,6 +42,7 @@ def read_job(
 ): # a Trainer, not yet started
     "The trainer of a job; raise `WorkflowError` when the folder does not hold one."
     from fashion_mlops.net import net_for
+    from fashion_mlops.timetable import Deadline
     from fashion_mlops.trainer import Recipe, Trainer
     from fashion_mlops.transfer import read_weights
     folder = Path(folder)
@@ -47,9 +50,9 @@ def read_job(
     job, samples, net = read_json(folder/"job.json"), np.load(folder/"samples.npz"), None
     recipe = Recipe(**job["recipe"])
     if job["started"]:
-        net = net_for(samples["images"], job["classes"], recipe.architecture, recipe.width, recipe.fine)
+        net = net_for(samples["images"], job["classes"], recipe.architecture, recipe.width, recipe.fine, recipe.light)
         net.load_state_dict(read_weights(folder/"start.pt"))
-    return Trainer(recipe, samples["images"], samples["labels"], job["classes"], net=net)
+    return Trainer(recipe, samples["images"], samples["labels"], job["classes"], net=net, deadline=Deadline(*job["deadline"]) if job.get("deadline") else None)
 
 # %% ../nbs/06ac_distributed.ipynb #09806c41
 def run_process(

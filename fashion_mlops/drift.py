@@ -161,6 +161,7 @@ def compare(
     scores = found/usual
     highest = scores.max(1)
     line = np.sort(highest[1:])[-may_lie_beyond] or 1.0
+    if too_few(*dealt, rate): line = max(line, highest[0]) # nothing in so few is rare enough
     table = pd.DataFrame({"column": list(both), "distance": found[0], "alarm_line": line*usual, "score": scores[0]/line, "drifted": scores[0]*(1 - TIE) > line})
     as_large = int((highest[1:] >= highest[0]*(1 - TIE)).sum())
     result = Comparison(table.sort_values(["score", "column"], ascending=[False, True], ignore_index=True), highest[1:]/line, (1 + as_large)/(1 + draws), rate, sizes, dealt=None if which is None else dealt)

@@ -7,6 +7,7 @@ __all__ = ['Watch', 'socket_folder', 'AskingManager', 'StageEngine', 'execute']
 
 # %% ../nbs/12d_engine.ipynb #61a3958f
 import json, os, re, shutil, signal, sys, tempfile, threading, time, uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,9 +100,17 @@ def _connect(manager, sockets: Path | None):
 
 # %% ../nbs/12d_engine.ipynb #7c78fac3
 class AskingManager(AsyncKernelManager):
-    "A kernel manager that ends a kernel by asking it, without an interrupt before."
+    "A kernel manager that ends a kernel by asking it, without an interrupt before, and may start it in another way."
+    launch = None # takes the kernel's words, environment and folder; returns its process, or None for the usual way
+
     async def _async_interrupt_kernel(self):
         if not self.shutting_down: await super()._async_interrupt_kernel()
+
+    async def _async_launch_kernel(self, kernel_cmd, **options):
+        process = self.launch(kernel_cmd[3:], options["env"], options.get("cwd") or os.getcwd()) if self.launch else None
+        if not process: return await super()._async_launch_kernel(kernel_cmd, **options)
+        self.provisioner.process, self.provisioner.pid, self.provisioner.pgid = process, process.pid, process.pid
+        self._reconcile_connection_info(self.provisioner.connection_info)
 
 # %% ../nbs/12d_engine.ipynb #55073713
 def _same_stream(one, other) -> bool:
@@ -112,14 +121,14 @@ def _same_stream(one, other) -> bool:
 class StageEngine(NBClientEngine):
     "papermill's own engine, with a `Watch`, an environment for the kernel, and secrets struck out."
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, token="", sockets=None, folder=None, stdout_file=None, **kwargs):
+    def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, token="", sockets=None, folder=None, launch=None, stdout_file=None, **kwargs):
         if watch is None: return super().execute_managed_notebook(nb_man, kernel_name, stdout_file=stdout_file, **kwargs)
         nb_man.nb.metadata["fashion_mlops"] = {"token": token}
         if watch.secrets: _save_without(nb_man, watch.secrets)
         save, nb_man.save = nb_man.save, _sparing(nb_man.save)
         client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, stdout_file=watch, kernel_manager_class=AskingManager)
         manager, sockets = client.create_kernel_manager(), sockets or socket_folder()
-        watch.manager = manager
+        watch.manager, manager.launch = manager, launch
         _follow(nb_man, client, watch)
         try:
             _connect(manager, sockets)
@@ -200,7 +209,7 @@ def _explain(error: BaseException, watch: Watch):
     if isinstance(error, PapermillExecutionError):
         plain = [_CONTROL.sub("", line) for line in "\n".join(error.traceback).split("\n")]
         watch.label, watch.error = cell_label(error.source), f"{error.ename}: {error.evalue}".strip().splitlines()[0]
-        if error.ename in _OURS: watch.error = error.evalue # it says what to do; a traceback would only bury it
+        if error.ename in _OURS: watch.error = error.evalue or error.ename # it says what to do; a traceback would only bury it
         else: watch.traceback = [line for line in plain if line.strip("- ")][-10:]
     elif type(error).__name__ == "DeadKernelError":
         code = watch.exit_code
@@ -218,7 +227,8 @@ def execute(
     secrets: list[str] = (), # values that must not appear in the output
     token: str = "", # kept in the executed notebook, so that it can be told from another run's
     sockets: Path | None = None, # from `socket_folder`, when somebody has to know it
-    folder: Path | None = None # where the kernel works; the folder of this process when None
+    folder: Path | None = None, # where the kernel works; the folder of this process when None
+    launch: Callable | None = None # starts the kernel's process, such as a fork; see `AskingManager`
 ):
     "Execute a notebook; never raises: how it ended stands on the watch."
     import logging
@@ -229,7 +239,7 @@ def execute(
     try:
         source = nbformat.reads(json.dumps(notebook), as_version=4) if isinstance(notebook, dict) else str(notebook)
         papermill.execute_notebook(source, str(output), parameters=parameters, engine_name="fashion_mlops", progress_bar=False,
-                                   kernel_name="python3", language="python", watch=watch, env=env, token=token, sockets=sockets, folder=folder, autosave_cell_every=0)
+                                   kernel_name="python3", language="python", watch=watch, env=env, token=token, sockets=sockets, folder=folder, launch=launch, autosave_cell_every=0)
     except BaseException as error: _explain(error, watch)
     finally: watch.done = True
     for name in ("label", "line", "error", "traceback"): setattr(watch, name, strike_out(getattr(watch, name), watch.secrets))

@@ -7,14 +7,13 @@ __all__ = ['Family', 'logistic_regression', 'nearest_neighbours', 'random_forest
            'multilayer_perceptron', 'families', 'all_cores', 'quiet', 'for_rows', 'fit_extras', 'fitted', 'predicted']
 
 # %% ../nbs/04a_families.ipynb #55f39e56
-import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from .core import WorkflowError
+from .core import WorkflowError, available_cores
 from .samples import Key
 
 # %% ../nbs/04a_families.ipynb #56bbe029
@@ -150,7 +149,7 @@ def all_cores(
     threads: int = 0 # wanted; 0 for all
 ) -> int: # at least 1
     "The number of threads to use: what was asked for, else every core that this process may run on."
-    return threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return threads or available_cores()
 
 # %% ../nbs/04a_families.ipynb #50a90f60
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .contract import ContractError, StageNotebook
 from .core import artifacts_folder, digest_bytes, digest_files, digest_path, files_below, project_root, read_memory, write_json
-from .dependencies import code_digest, local_digests, lock_digest, module_digests
+from .dependencies import code_digest, local_digests, lock_digest, module_digests, own_folders
 from .pipeline import Setting
 from .report import kept_notebook, missing_page
 from .stage import find_artifact, read_manifest
@@ -39,9 +39,10 @@ def fingerprint(
 ) -> dict: # its parts, and one digest of them all
     "Everything that decides whether a stage is up to date."
     code = [source for source in stage.cells if any(line.strip() and not line.lstrip().startswith("#") for line in source.splitlines())]
-    cells = {f"{i:02d} {cell_label(c)}": code_digest(c) for i, c in enumerate(c for c in code if not _is_parameters(c, stage))}
+    given = next((n for n, source in enumerate(code) if _is_parameters(source, stage)), None) # a later cell of that form is code
+    cells = {f"{i:02d} {cell_label(c)}": code_digest(c) for i, c in enumerate(c for n, c in enumerate(code) if n != given)}
     modules = module_digests(stage.cells, package, stamps, stage.path.name)
-    modules |= local_digests(stage.cells, (stage.path.parent, project_root()), stamps)
+    modules |= local_digests(stage.cells, own_folders(stage.path.parent), stamps)
     own = modules.pop(stage.name.partition("_")[2], None) # generated from its own cells, which have names that say more
     secret = {n for n, p in stage.parameters.items() if p.kind == "secret"}
     parts = {"cells": cells, "own": own, "modules": modules, "params": {n: s.value for n, s in settings.items() if n not in secret},
@@ -149,6 +150,13 @@ def _moved_aliases(manifest: dict) -> list[str]:
         if now != stamp: words.append(f"{name} in the registry was {stamp}, is {now}")
     return words
 
+# %% ../nbs/12a_fingerprint.ipynb #1f80ebab
+def _as_asked(manifest: dict, params: dict) -> dict:
+    "The fingerprint of a stage's last run; as that of its choice, when this is what `params` ask for."
+    before, chosen = manifest["fingerprint"], manifest.get("chosen")
+    again = before["params"] | (chosen or {}) | {"minutes": 0}
+    return before | {"params": again} if chosen and params == again else before
+
 # %% ../nbs/12a_fingerprint.ipynb #5b22017e
 def stage_state(
     stage: StageNotebook, # the stage
@@ -168,7 +176,7 @@ def stage_state(
         return State(stage.name, "failed", [f"failed in {note['where']}: {(note['error'].splitlines() or ['no words'])[0]}"], print_now, manifest, stamps)
     if manifest is None: return State(stage.name, "never", ["never run"], print_now, None, stamps)
     if not manifest.get("fingerprint"): return State(stage.name, "stale", ["last run outside the pipeline"], print_now, manifest, stamps)
-    words = reasons_to_run(manifest["fingerprint"], print_now)
+    words = reasons_to_run(_as_asked(manifest, print_now["params"]), print_now)
     words += [f"{name} is missing or was altered" for name in damaged_artifacts(dataset, manifest)]
     watched = {path: (project_root()/path, stamp) for path, stamp in manifest.get("watched", {}).items()}
     words += [f"files in {Path(path).name} changed" if isinstance(watched[path][1], dict) else f"{Path(path).name} changed" for path in _altered(dataset, watched)]

@@ -32,7 +32,7 @@ def vouched(
     "A cross-validated mean with its interval; wider where clusters are few and vouch for each other."
     mean, low, high = mean_interval(values, seed, clusters=clusters)
     if clusters is None: return mean, low, high
-    least, most = (0, 1) if is_share(values) else (np.min(values), np.max(values))
+    least, most = (0, 1) if is_share(values) else (min(np.min(values), 0), max(np.max(values), 0))
     return mean, max(float(least), mean - 3**0.5*(mean - low)), min(float(most), mean + 3**0.5*(high - mean))
 
 # %% ../nbs/04c_leaderboard.ipynb #fed727c7

@@ -148,7 +148,7 @@ def _outside(texts: list[str], format: str) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.compute as pc
     far = np.zeros(len(texts), bool)
-    for place in np.flatnonzero(pc.match_substring_regex(pa.array(texts, pa.string()), r"\b(?:(?:0\d|1[0-6]|2[3-9]|[3-9]\d)\d\d|(?:167|226)\d)")):
+    for place in np.flatnonzero(pc.match_substring_regex(pa.array(texts, pa.string()), r"\b(?:(?:0\d|1[0-6]|2[3-9]|[3-9]\d)\d\d|(?:167|22[6-9])\d)")):
         text = texts[place]
         try: moment = (datetime.strptime(plain_moment(text, format), format) if format else _iso(plain_moment(text))).replace(tzinfo=None)
         except ValueError: continue

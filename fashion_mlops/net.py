@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Residual', 'PixelNet', 'BothPools', 'CompactNet', 'TorchvisionNet', 'fit_first_layer', 'last_layer', 'build_net',
-           'net_for', 'draw_variants', 'augment', 'choose_device', 'choose_precision', 'available_cores',
+           'net_for', 'draw_variants', 'augment', 'choose_device', 'native_bfloat16', 'choose_precision',
            'one_thread_each', 'probabilities']
 
 # %% ../nbs/06a_net.ipynb #55f39e56
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .core import WorkflowError
+from .core import WorkflowError, available_cores
 
 # %% ../nbs/06a_net.ipynb #342f1806
 def _layer(inputs: int, outputs: int, halve: bool = False) -> nn.Sequential:
@@ -60,20 +60,36 @@ class BothPools(nn.Module):
     "The largest and the mean value of each channel: what occurs anywhere, and how much of it."
     def forward(self, x): return torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)
 
+# %% ../nbs/06a_net.ipynb #9f7f6663
+def _parts(channels: int, width: int, halvings: int) -> list[nn.Module]:
+    "The body that looks first and halves then."
+    return [_layer(channels, width//2, halve=halvings > 2), _layer(width//2, width, halve=halvings > 3), Residual(width),
+            _layer(width, 2*width, halve=True), Residual(2*width), _layer(2*width, 4*width, halve=True), Residual(4*width, 1)]
+
+# %% ../nbs/06a_net.ipynb #9bb1b570
+def _light_parts(channels: int, width: int, halvings: int) -> list[nn.Module]:
+    "The body that halves first and looks then, from the first layer on."
+    def halved(inputs, outputs): return nn.Sequential(nn.MaxPool2d(2), _layer(inputs, outputs))
+    kernel, stride = (3, 1) if halvings < 3 else (4, 2)
+    first = nn.Sequential(nn.Conv2d(channels, width, kernel, stride, padding=1, bias=False), *([nn.MaxPool2d(2)] if halvings > 3 else []),
+                          nn.BatchNorm2d(width), nn.ReLU())
+    return [first, Residual(width), halved(width, 2*width), Residual(2*width), halved(2*width, 4*width), Residual(4*width, 1)]
+
 # %% ../nbs/06a_net.ipynb #28b81c90
 class CompactNet(PixelNet):
     "A residual net for images of any size from 8×8."
     def __init__(self,
         classes: int, # how many
-        width: int = 64, # channels of the first residual part; half before it, twice and four times as many behind
+        width: int = 64, # channels of the first residual part; twice and four times as many behind
         mean: float = 73., # of the pixels in training data
         deviation: float = 90., # of the same
         channels: int = 1, # of an image: 1 for grey, 3 for colour
-        halvings: int = 3 # how often the image is halved: 2, 3 or 4
+        halvings: int = 3, # how often the image is halved: 2, 3 or 4
+        light: bool = False # halve before a convolution instead of behind it
     ):
-        super().__init__(mean, deviation, width=width, channels=channels, halvings=halvings)
-        self.body = nn.Sequential(_layer(channels, width//2, halve=halvings > 2), _layer(width//2, width, halve=halvings > 3), Residual(width),
-                                  _layer(width, 2*width, halve=True), Residual(2*width), _layer(2*width, 4*width, halve=True), Residual(4*width, 1))
+        super().__init__(mean, deviation, width=width, channels=channels, halvings=halvings, **({"light": True} if light else {}))
+        parts = _light_parts(channels, width, halvings) if light else _parts(channels, width, halvings)
+        self.body = nn.Sequential(*parts)
         self.head = nn.Sequential(BothPools(), nn.Linear(8*width, classes))
         self.to(memory_format=self.layout)
 
@@ -135,12 +151,13 @@ def net_for(
     classes: int, # how many
     name: str = "compact", # or an architecture of torchvision's
     width: int = 64, # of the compact one
-    fine: bool = False # whether the compact one halves them once less
+    fine: bool = False, # whether the compact one halves them once less
+    light: bool = False # whether the compact one halves before it looks
 ) -> PixelNet: # without training
     "A net for images such as these: their channels, their size, their brightness."
     some = images[::max(1, images.size//200_000_000)] # enough of very many: the deviation is computed in memory
     channels, side = 3 if images.ndim == 4 else 1, max(images.shape[1:3])
-    own = {"width": width, "halvings": (4 if side >= 48 else 3) - fine} if name == "compact" else {"name": name, "small": side < 64}
+    own = {"width": width, "halvings": (4 if side >= 48 else 3) - fine, "light": light} if name == "compact" else {"name": name, "small": side < 64}
     return build_net(classes, {**own, "mean": float(np.mean(some)), "deviation": float(np.std(some)) or 1., "channels": channels})
 
 # %% ../nbs/06a_net.ipynb #d4549d00
@@ -178,6 +195,17 @@ def choose_device() -> torch.device: # cuda when there is one
     "The accelerator when there is one, else the processor."
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
+# %% ../nbs/06a_net.ipynb #00b3687a
+_WITH_BFLOAT16 = {"ONEDNN_MAX_CPU_ISA": ("BF16", "FP16", "AMX", "AVX10", "DEFAULT", "ALL"), "ATEN_CPU_CAPABILITY": ("AVX512",)}
+
+def native_bfloat16() -> bool: # of the processor; False also where the libraries are forbidden to use its units
+    "Whether the processor multiplies 16-bit floats, and is allowed to."
+    told = {name: os.environ.get(name, "").upper() for name in _WITH_BFLOAT16}
+    told["ONEDNN_MAX_CPU_ISA"] = told["ONEDNN_MAX_CPU_ISA"] or os.environ.get("DNNL_MAX_CPU_ISA", "").upper()
+    if any(word and not any(part in word for part in _WITH_BFLOAT16[name]) for name, word in told.items()): return False
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
 # %% ../nbs/06a_net.ipynb #7a02709c
 def choose_precision(
     wanted: str, # auto, float32 or bfloat16
@@ -186,13 +214,8 @@ def choose_precision(
     "What `auto` means here: bfloat16 where the hardware multiplies it natively."
     if wanted != "auto": return wanted
     if device.type == "cuda": native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else: native = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    else: native = native_bfloat16()
     return "bfloat16" if native else "float32"
-
-# %% ../nbs/06a_net.ipynb #ae0993dd
-def available_cores() -> int: # cores that this process may use
-    "How many cores there are for us."
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # %% ../nbs/06a_net.ipynb #50a90f60
 @contextmanager

@@ -109,7 +109,7 @@ def header_doubts(
     plain = [" ".join(before.split()).lstrip("# ") for before in first]
     again = [name for name, before in zip(names, plain) if before and name != before]
     if again: doubts.append(f"Several columns have the same name; from the second on they are called {', '.join(again[:5])}{f' and {len(again) - 5} more' if len(again) > 5 else ''}")
-    if not first[0] and row_names_added(path, format): doubts.append(f"Rows have one field more than line {format.header} has names; the first is taken for a name of the row and called {names[0]}")
+    if not first[0] and row_names_added(path, format): doubts.append(f"Rows have one field more than line {format.header} has names; the first is taken for a name of the row and called {names[0]}. If a field holds a delimiter instead, as in a decimal comma, values stand under the name of their neighbour: write the file with another delimiter")
     if changed: doubts.append(f"Names are written in one line: {', '.join(changed[:5])}.")
     return doubts, tuple(name for name, before in zip(names, first) if not before.strip())
 

@@ -29,7 +29,8 @@ def strike_out(
     keys: bool = True # also in the keys of dictionaries; false where these are ours, and not data
 ):
     "Replace every form of every secret in all strings of a node, in place where that is possible."
-    return _struck(node, [form for secret in secrets for form in secret_forms(secret)], keys)
+    forms = {form for secret in secrets for form in secret_forms(secret)}
+    return _struck(node, sorted(forms, key=len, reverse=True), keys) # a secret may be the beginning of another
 
 # %% ../nbs/00p_secrets.ipynb #a386e5b9
 def _struck(node, forms: list[str], keys: bool):

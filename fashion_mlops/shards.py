@@ -49,6 +49,14 @@ class ProcessGroup:
         dist.all_gather(parts, mine)
         return torch.stack(parts, 1).flatten(0, 1) # process r computed the shards r, r + size, …
 
+# %% ../nbs/06aa_shards.ipynb #700e6ffc
+@patch
+def first(self: ProcessGroup,
+    number: int # that each process found for itself
+) -> int: # that of the first process
+    "What the first process says, so that all do the same."
+    return int(self.everybodys([torch.tensor([float(number)], dtype=torch.float64)]*self.own)[0]) if self.together else number
+
 # %% ../nbs/06aa_shards.ipynb #4b1295d0
 @patch
 @torch.no_grad()

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
+from .budget import Budget, choice
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation, read_stage
 from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_files, digest_path, find_root, hold, home, human_seconds, is_held,
                                 now, package_folder, project_root, read_json, release, remove_unheld, seed_everything, write_json)
-from .markup import as_html, readable
+from .markup import as_html, as_markdown, readable
 from .picture_text import absent_words, formulas_off, png
 from .secrets import strike_out
 from .tool_words import write_reason
@@ -155,19 +156,29 @@ class Stage:
         self.params, self.metrics, self.intervals, self.facts, self.pictures, self.curves = {}, {}, {}, {}, [], {}
         self.read_digests, self.watched, self.failures, self.secrets = {}, {}, {}, []
         self.run_id, self.folder, self.manifest, self.context, self.aliases, self.held = None, None, None, {}, {}, None
+        self.declared, self.chosen, self.budget = {}, {}, Budget()
 
 # %% ../nbs/00c_stage.ipynb #331b48f6
-def _declared_values(namespace: dict, stage: str) -> dict:
-    "Check the annotated parameters of a running notebook and return their values; secrets are put in place."
-    values = {}
+def _declared(namespace: dict, stage: str) -> dict[str, Parameter]:
+    "The annotated parameters of a running notebook, by name."
+    found = {}
     for name, annotation in namespace.get("__annotations__", {}).items():
         try: kind = parse_annotation(annotation if isinstance(annotation, str) else getattr(annotation, "__name__", ""))
         except ValueError as error:
             if isinstance(annotation, str): raise ParameterError(f"{stage}: {name}: {error}.") from None
             continue # an annotated variable of the chapter, not a parameter
-        if kind["kind"] == "secret": namespace[name] = os.environ.get(f"FASHION_MLOPS_SECRET_{name}", namespace[name])
-        values[name] = checked(Parameter(name, default=namespace[name], **kind), namespace[name], stage)
-        if kind["kind"] == "secret": values[name] = "(hidden)"
+        found[name] = Parameter(name, default=namespace[name], **kind)
+    return found
+
+# %% ../nbs/00c_stage.ipynb #f9e52fba
+def _declared_values(namespace: dict, stage: str, declared: dict[str, Parameter] | None = None) -> dict:
+    "Check the parameters of a running notebook and return their values; secrets are put in place."
+    values = {}
+    for name, parameter in (_declared(namespace, stage) if declared is None else declared).items():
+        hidden = parameter.kind == "secret"
+        if hidden: namespace[name] = os.environ.get(f"FASHION_MLOPS_SECRET_{name}", namespace[name])
+        values[name] = checked(parameter, namespace[name], stage)
+        if hidden: values[name] = "(hidden)"
         else: namespace[name] = values[name]
     return values
 
@@ -228,7 +239,9 @@ def start(self: Stage,
     _check_package()
     if earlier := _open_here.pop(self.name, None): earlier._give_up()
     self._reset()
-    self.params, self.context, self.began = _declared_values(namespace, self.name), _context(), time.time()
+    self.declared = _declared(namespace, self.name)
+    self.params, self.context, self.began = _declared_values(namespace, self.name, self.declared), _context(), time.time()
+    self.budget = Budget(self.params.get("minutes", 0))
     self.secrets = [str(namespace[n]) for n, value in self.params.items() if value == "(hidden)" and namespace[n]]
     self.dataset, self.seed = self.params.get("dataset", "synthetic"), self.params.get("seed", 0)
     self.token = self.context.get("token") or f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
@@ -256,6 +269,7 @@ def _ensure_inputs(self: Stage):
     places = {"FASHION_MLOPS_ROOT": str(project_root()), "FASHION_MLOPS_HOME": str(home())}
     answer = subprocess.run(command, cwd=project_root(), env=os.environ | places, capture_output=True, text=True)
     if answer.returncode: raise WorkflowError(f"The stages before {self.name} failed:\n{(answer.stdout + answer.stderr)[-1500:]}")
+    self.budget = Budget(self.budget.minutes) # the time of other stages is not this one's
 
 # %% ../nbs/00c_stage.ipynb #d2c236d5
 @patch
@@ -302,6 +316,19 @@ def log_curve(self: Stage,
 ):
     "Remember how a number went, step by step; in MLflow it is a curve."
     self.curves[name] = [float(value) for value in values]
+
+# %% ../nbs/00c_stage.ipynb #a3e533fc
+@patch
+def chose(self: Stage,
+    because: str, # one sentence, such as `4,500 rows take 90 of the 95 seconds that are left.`
+    **values # by the name of a parameter
+):
+    "Say what was taken of the parameters and why, and record it so that it can be asked for again."
+    from IPython.display import Markdown, display
+    self._check_open()
+    self.chosen |= choice(self.declared, values, self.name)
+    taken = ", ".join(f"`{name} = {self.chosen[name]}`" for name in values)
+    display(Markdown(f"**Chosen: {taken}.** {as_markdown(strike_out(because, self.secrets), 1000)}"))
 
 # %% ../nbs/00c_stage.ipynb #01e26fc4
 @patch
@@ -453,7 +480,7 @@ def _manifest(self: Stage, headline: str) -> dict:
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.time() - self.began, 2),
             "seed": self.seed, "profile": self.profile, "machine": tracking.machine(), **facts, **told, "metrics": self.metrics,
             "intervals": self.intervals, "curves": self.curves, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
-            "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
+            "chosen": self.chosen, "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
             "run_id": self.run_id, "logged": False, "fingerprint": self._fingerprint(), "lock_digest": self.context.get("lock_digest")}
 
 # %% ../nbs/00c_stage.ipynb #5a2fa839

@@ -14,7 +14,7 @@ from functools import lru_cache, wraps
 from pathlib import Path
 from urllib.parse import quote, urlparse
 
-from .core import (WorkflowError, digest_bytes, hold, home, is_held,
+from .core import (WorkflowError, available_cores, digest_bytes, hold, home, is_held,
                                 project_root, read_memory, release, seconds_of)
 from .secrets import shown_uri, uri_secrets, without_passwords
 
@@ -229,7 +229,7 @@ def machine() -> dict[str, str]: # processor, vector_units, cores; accelerator w
             said.setdefault(name.strip().lower(), value.strip())
     torch = sys.modules.get("torch")
     return {"processor": said.get("model name") or platform.processor() or platform.machine(), "vector_units": vector_units(said.get("flags", said.get("features", "")), platform.machine()),
-            "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+            "cores": str(available_cores()),
             **({"accelerator": torch.cuda.get_device_name()} if torch and torch.cuda.is_available() else {})}
 
 # %% ../nbs/00b_tracking.ipynb #07f5221f
@@ -307,13 +307,14 @@ def log_manifest(
     from mlflow.entities import Metric, Param, RunTag
     moment, send = int(time.time() * 1000), client()
     numbers = dict(manifest.get("metrics", {}))
+    params = manifest.get("params", {}) | {f"chosen.{name}": value for name, value in manifest.get("chosen", {}).items()}
     for name, (low, high) in manifest.get("intervals", {}).items(): numbers |= {f"{name}_low": low, f"{name}_high": high}
     numbers = {name: value for name, value in numbers.items() if _is_number(value)}
     tags = {k: manifest[k] for k in ("dataset", "dataset_digest", "synthetic", "headline", "profile", "seed", "lock_digest", "token") if manifest.get(k) is not None}
     tags["fingerprint"] = (manifest.get("fingerprint") or {}).get("digest", "none")
     steps = [Metric(name, float(value), moment, step) for name, values in manifest.get("curves", {}).items() for step, value in enumerate(values, 1) if _is_number(value)]
     send.log_batch(run_id, metrics=[Metric(k, float(v), moment, 0) for k, v in numbers.items()] + steps[:900],
-                   params=[Param(k, str(v)[:6000]) for k, v in manifest.get("params", {}).items()],
+                   params=[Param(k, str(v)[:6000]) for k, v in params.items()],
                    tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()])
     if manifest.get("dataset_digest"): send.log_inputs(run_id, [_dataset_input(manifest)])
     send.log_dict(run_id, manifest, "manifest.json")

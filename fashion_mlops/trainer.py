@@ -8,7 +8,8 @@ __all__ = ['Recipe', 'learning_rate', 'orthogonal', 'turnable', 'Trainer', 'memo
 # %% ../nbs/06ab_trainer.ipynb #a5907437
 import math, time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from .core import WorkflowError, atomic_path
 from .dependencies import code_mark
 from .net import PixelNet, augment, available_cores, choose_device, draw_variants, last_layer, net_for, one_thread_each
 from .shards import ProcessGroup, make_replicas
+from .timetable import Deadline, progress, read_plan, total_steps, written
 
 # %% ../nbs/06ab_trainer.ipynb #56bbe029
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Recipe:
     architecture: str = "compact" # or one of torchvision's
     width: int = 64 # of the compact net
     fine: bool = False # whether the compact net halves the image once less
+    light: bool = False # whether the compact net halves before it looks
     batch: int = 256 # images a step
     accumulate: int = 1 # pieces that a shard is computed in, one after the other: less memory, the same gradient
     peak_rate: float = 0.04 # highest learning rate of plain steps
@@ -47,17 +50,16 @@ class Recipe:
     frozen_epochs: int = 0 # first epochs in which only the head learns, when training starts from another net
     shards: int = 4 # parts that a batch is computed in; changes the result, unlike the number of threads or processes
     precision: str = "float32" # float32 or bfloat16
+    replanned: str = "" # steps in all, and from which step on: what a clock decided, to be repeated without one
     seed: int = 0
 
 # %% ../nbs/06ab_trainer.ipynb #caa5c74e
 def learning_rate(
-    step: int, # from 0
-    steps: int, # of the whole training
+    place: float, # how far training is, from 0 to 1
     peak: float, # the highest rate
-    warmup: float = 0.25 # share of the steps on the way up
-) -> float: # the rate of this step
+    warmup: float = 0.25 # share of the way on which the rate rises
+) -> float: # the rate there
     "Linear warm-up, then half a cosine down to zero."
-    place = (step + 1)/(steps + 1)
     return peak*(place/warmup if place < warmup else (1 + math.cos(math.pi*(place - warmup)/(1 - warmup)))/2)
 
 # %% ../nbs/06ab_trainer.ipynb #19765097
@@ -91,16 +93,18 @@ class Trainer:
         labels: np.ndarray, # (n,) 0 to classes-1
         classes: int, # how many
         threads: int = 0, # 0 for one a core; does not change the result
-        net: PixelNet | None = None # to start from; a new one of the recipe's architecture when None
+        net: PixelNet | None = None, # to start from; a new one of the recipe's architecture when None
+        deadline: Deadline | None = None # when to end; after all of the recipe's epochs when None
     ):
         if len(images) < 4*recipe.shards:
             raise WorkflowError(f"{len(images)} training images are too few: expected at least {4*recipe.shards}. Take more samples.")
-        self.recipe, self.device, self.epoch, self.history = recipe, choose_device(), 0, []
+        self.recipe, self.device, self.deadline = recipe, choose_device(), deadline
+        self.epoch, self.step, self.history = 0, 0, []
         torch.manual_seed(recipe.seed)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.images = torch.from_numpy(np.array(images)).to(self.device)
         self.labels = torch.from_numpy(np.asarray(labels).astype(np.int64)).to(self.device)
-        self.net = (net or net_for(images, classes, recipe.architecture, recipe.width, recipe.fine)).to(self.device)
+        self.net = (net or net_for(images, classes, recipe.architecture, recipe.width, recipe.fine, recipe.light)).to(self.device)
         self.group = ProcessGroup(recipe.shards if self.device.type == "cpu" else 1)
         if recipe.batch < 2*self.group.shards: raise WorkflowError(f"A batch of {recipe.batch} images is too small for {self.group.shards} shards: expected at least {2*self.group.shards}. Take a larger batch, or fewer shards.")
         self.replicas = make_replicas(self.net, self.group.own)
@@ -108,6 +112,9 @@ class Trainer:
         self.turned = turnable(self.net) if recipe.orthogonal_rate else set()
         self.velocities = [torch.zeros_like(p) for p in self.net.parameters()]
         self.averages = [p.detach().clone() for p in self.net.parameters()] if recipe.average else []
+        self.batch = min(recipe.batch, len(self.images))
+        self.steps = len(self.images)//self.batch # of an epoch
+        self.plan = read_plan(recipe.replanned, recipe.epochs*self.steps)
 
 # %% ../nbs/06ab_trainer.ipynb #4b1295d0
 @patch
@@ -153,24 +160,47 @@ def _descend(self: Trainer, parameter: nn.Parameter, velocity: torch.Tensor, slo
 def run_epoch(self: Trainer,
     pool: ThreadPoolExecutor # threads for the shards
 ) -> float: # mean loss
-    "One pass over all training rows in random order; what does not fill a batch is left for the next order."
-    recipe, size, shards = self.recipe, self.images.shape[1:3], self.group.shards
-    batch = min(recipe.batch, len(self.images))
-    steps, order, losses = len(self.images)//batch, torch.randperm(len(self.images), generator=self.generator), []
+    "One pass over all training rows in random order, or what there is time for; what does not fill a batch is left for the next order."
+    recipe, shards, batch = self.recipe, self.group.shards, self.batch
+    order, losses = torch.randperm(len(self.images), generator=self.generator), []
     self._freeze(self.epoch < recipe.frozen_epochs)
-    for step in range(steps):
-        rows, place = order[step*batch:(step + 1)*batch].to(self.device), self.epoch*steps + step
-        variants = draw_variants(len(rows), size, recipe.shift, self.generator)
+    for place, rows in enumerate(order[:self.steps*batch].split(batch)):
+        if place % 8 == 0: self._revise()
+        if self._over(): break
+        variants = draw_variants(len(rows), self.images.shape[1:3], recipe.shift, self.generator)
         share = torch.rand(1, generator=self.generator).item()*recipe.mixup if recipe.mixup else 0.
-        parts, drawn = (whole.tensor_split(shards)[self.group.rank::self.group.size] for whole in (rows, variants)) # as many as there are shards, whatever the batch
+        parts, drawn = (whole.tensor_split(shards)[self.group.rank::self.group.size] for whole in (rows.to(self.device), variants)) # as many as there are shards, whatever the batch
         losses += pool.map(self._shard, self.replicas, parts, drawn, [share]*shards, [len(part)*shards/batch for part in parts])
         self.group.gather(self.net, self.replicas)
-        slope = learning_rate(place, recipe.epochs*steps, 1., recipe.warmup)
+        slope = learning_rate(progress(self.step + 1, self.plan), 1., recipe.warmup)
         list(pool.map(self._descend, self.net.parameters(), self.velocities, [slope]*len(self.velocities)))
-        self._average(place)
+        self._average(self.step)
+        self.step += 1
+    self._revise()
     self.group.gather_statistics(self.net, self.replicas)
     self.epoch += 1
     return float(np.mean(losses))
+
+# %% ../nbs/06ab_trainer.ipynb #58de97db
+@patch
+def _over(self: Trainer) -> bool:
+    "Whether training has had all its steps."
+    return self.step >= total_steps(self.step, self.plan)
+
+@patch
+def _revise(self: Trainer):
+    "Ask the clock how many steps there will be."
+    if not self.deadline or self._over(): return
+    plan = self.deadline.look(self.step, self.plan, self.steps, self.recipe.epochs*self.steps)
+    total = self.group.first(total_steps(self.step, plan))
+    if total != total_steps(self.step, self.plan): self.plan = (*(entry for entry in self.plan if entry[0] < self.step), (self.step, total))
+
+# %% ../nbs/06ab_trainer.ipynb #5b398ecd
+@patch(as_prop=True)
+def repeated(self: Trainer) -> Recipe:
+    "The recipe by which what was trained so far is trained again without a clock."
+    whole = self.plan == ((0, self.recipe.epochs*self.steps),)
+    return self.recipe if whole else replace(self.recipe, epochs=-(-total_steps(self.step, self.plan)//self.steps), replanned=written(self.plan))
 
 # %% ../nbs/06ab_trainer.ipynb #79a063a7
 @patch
@@ -212,7 +242,7 @@ def save(self: Trainer,
 ):
     "Write a checkpoint."
     with atomic_path(path) as temporary:
-        torch.save({"code": code_mark("trainer"), "recipe": asdict(self.recipe), "epoch": self.epoch, "history": self.history, "net": self.net.state_dict(),
+        torch.save({"code": code_mark("trainer"), "recipe": asdict(self.recipe), "epoch": self.epoch, "step": self.step, "plan": self.plan, "history": self.history, "net": self.net.state_dict(),
                     "velocities": self.velocities, "averages": self.averages, "generator": self.generator.get_state()}, temporary)
 
 # %% ../nbs/06ab_trainer.ipynb #dd7c2144
@@ -227,7 +257,8 @@ def resume(self: Trainer,
     if state.get("code") != code_mark("trainer"): raise WorkflowError(f"{path} was begun with other code or packages than those at hand. Remove it and run again.")
     if state["recipe"] != asdict(self.recipe):
         raise WorkflowError(f"{path} belongs to another recipe: {state['recipe']}, expected {asdict(self.recipe)}. Remove it and run again.")
-    self.epoch, self.history = state["epoch"], state["history"]
+    self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+    self.plan = tuple(tuple(entry) for entry in state["plan"])
     self.net.load_state_dict(state["net"])
     self.velocities, self.averages = list(state["velocities"]), list(state["averages"])
     self.generator.set_state(state["generator"].cpu())
@@ -241,20 +272,21 @@ def fit(self: Trainer,
     watch = None, # function of the net that returns more numbers for the history, such as `{"valid_accuracy": 0.9}`
     tell = print # function that is given one line an epoch
 ) -> list[dict]: # one entry an epoch: epoch, loss, seconds, what `watch` returned
-    "Train to the last epoch, from the beginning or from the checkpoint in `folder`."
+    "Train to the last epoch, or to the deadline, from the beginning or from the checkpoint in `folder`."
     checkpoint = Path(folder)/"checkpoint.pt" if folder else None
     if checkpoint and checkpoint.is_file():
         self.resume(checkpoint)
         tell(f"continuing after epoch {self.epoch}")
-    while self.epoch < self.recipe.epochs and not self._stale():
+    while not self._over() and not self._stale():
         began, worked = time.perf_counter(), time.process_time()
         with one_thread_each(self.threads) as pool: loss = self.run_epoch(pool)
         seconds = time.perf_counter() - began
         entry = {"epoch": self.epoch, "loss": loss, "seconds": seconds, "cores": (time.process_time() - worked)/seconds, "memory_gb": memory_in_use(self.device)/1e9}
-        self.history.append(entry | (watch(self.net) if watch else {}))
-        if checkpoint and self.group.rank == 0: self.save(checkpoint)
-        tell(f"epoch {self.epoch} of {self.recipe.epochs}: " + ", ".join(f"{k} {v:.4g}" for k, v in self.history[-1].items() if k != "epoch"))
-    if self.epoch < self.recipe.epochs: tell(f"stopped after epoch {self.epoch}: no better validation loss in {self.recipe.patience} epochs")
+        with self.deadline or nullcontext():
+            self.history.append(entry | (watch(self.net) if watch else {}))
+            if checkpoint and self.group.rank == 0: self.save(checkpoint)
+        tell(f"epoch {self.epoch} of {-(-total_steps(self.step, self.plan)//self.steps)}: " + ", ".join(f"{k} {v:.4g}" for k, v in self.history[-1].items() if k != "epoch"))
+    if self._stale() and not self._over(): tell(f"stopped after epoch {self.epoch}: no better validation loss in {self.recipe.patience} epochs")
     if self.averages: self.take_average()
     return self.history
 
@@ -277,19 +309,25 @@ def memory_in_use(
 # %% ../nbs/06ab_trainer.ipynb #aa331787
 def training_speed(
     recipe: Recipe, # what to train
-    images: np.ndarray, # uint8; a few batches are taken
+    images: np.ndarray, # uint8; a batch is taken
     labels: np.ndarray,
     classes: int,
     precision: str, # float32 or bfloat16
-    layout: str, # channels_last or contiguous_format
-    threads: int, # for the shards
-    steps: int = 3 # to measure, after one to warm up
+    layout: str = "channels_last", # or contiguous_format
+    threads: int = 0, # for the shards; 0 for one a core
+    seconds: float = 0.2 # to measure, after a step to warm up
 ) -> float: # images a second
-    "The best of a few steps, so that a moment's load on the machine does not count."
+    "The median of a few steps, so that a moment's load on the machine does not count; of one step where it takes too long."
     part = slice(0, recipe.batch)
-    trainer = Trainer(Recipe(**asdict(recipe) | {"epochs": steps + 1, "precision": precision}), images[part], labels[part], classes, threads)
+    trainer = Trainer(replace(recipe, epochs=1000, precision=precision, frozen_epochs=0, patience=0, replanned=""), images[part], labels[part], classes, threads)
     trainer.net.layout = getattr(torch, layout)
     trainer.net.to(memory_format=trainer.net.layout)
     trainer.replicas = make_replicas(trainer.net, len(trainer.replicas))
-    trainer.fit(tell=lambda line: None)
-    return len(trainer.images)/min(entry["seconds"] for entry in trainer.history[1:])
+    times, ends = [], time.perf_counter() + seconds
+    with one_thread_each(trainer.threads) as pool:
+        while len(times) < 1000 and (len(times) < 2 or time.perf_counter() < ends):
+            began = time.perf_counter()
+            trainer.run_epoch(pool)
+            times.append(time.perf_counter() - began)
+            if times[0] > seconds: break # so slow that one step has to do
+    return len(trainer.images)/float(np.median(times[1:] or times))

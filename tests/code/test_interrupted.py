@@ -69,7 +69,7 @@ def left_over(project) -> list[str]:
     found = [f"{name} is {status} in MLflow" for name, status in store.execute("select name, status from runs where status not in ('FINISHED', 'KILLED', 'FAILED')")]
     store.close()
     places = [*(project.root/"data"/".run").glob("*"), *(project.root/"data"/".open").glob("*"), *(project.root/"data").glob("artifacts/*/*/.*"),
-              *(project.root/"data").glob("**/.*.????????"), *(project.root/"reports").glob("**/.*"), *Path(project.env["TMPDIR"]).glob("kernel-*")]
+              *(project.root/"data").glob("**/.*.unfinished"), *(project.root/"reports").glob("**/.*"), *Path(project.env["TMPDIR"]).glob("kernel-*")]
     return found + [str(path) for path in places if path.exists()] + at_work(project)
 
 
@@ -97,7 +97,7 @@ def test_an_interrupted_run_is_resumed_and_leaves_nothing(project, way):
 
 def test_what_a_kernel_has_started_ends_with_its_run(tmp_path):
     "Also what left its group or changed its parents; nothing of another run, and not this process."
-    from fashion_mlops.runner import _end_processes
+    from fashion_mlops.lock import end_processes
     begin = "import subprocess, sys; subprocess.Popen(['sleep', '777'], start_new_session=True); subprocess.Popen(['sh', '-c', 'sleep 777 & sleep 777']); print('up', flush=True)"
     context, other = tmp_path/"ours.json", tmp_path/"other.json"
     for path in (context, other):
@@ -105,26 +105,26 @@ def test_what_a_kernel_has_started_ends_with_its_run(tmp_path):
     project = SimpleNamespace(root=context)
     assert len(at_work(project)) >= 3
     os.environ["FASHION_MLOPS_RUN"] = str(context)
-    try: _end_processes([context])
+    try: end_processes([context])
     finally: del os.environ["FASHION_MLOPS_RUN"]
     assert at_work(project) == [] and at_work(SimpleNamespace(root=other)) != []
-    _end_processes([other])
+    end_processes([other])
     assert at_work(SimpleNamespace(root=other)) == []
 
 
 @pytest.mark.parametrize("remove", ["sweep", "put away", "drop", "unfinished"])
 def test_nothing_is_removed_that_somebody_begins_to_hold(home, monkeypatch, remove):
     "Between the look and the removal, that is: whoever then holds the folder keeps it, or knows that it is gone."
-    from fashion_mlops import core, runner, stage
+    from fashion_mlops import core, lock, runner, stage
     folder = home/"data"/"artifacts"/"toy"/"01_toy"
-    target = folder/".token.1" if remove != "unfinished" else home/"data"/".kept.abcdefgh"
+    target = folder/".token.1" if remove != "unfinished" else home/"data"/".kept.abcdefgh.unfinished"
     target.mkdir(parents=True)
     began, removal = threading.Event(), shutil.rmtree
     def slow(path, *words, **options):
         if Path(path) == target: began.set(); time.sleep(0.3)
         removal(path, *words, **options)
     monkeypatch.setattr(shutil, "rmtree", slow)
-    deed = {"sweep": lambda: stage.sweep(folder, "token"), "put away": runner._put_away, "unfinished": lambda: core.sweep_unfinished(home/"data"),
+    deed = {"sweep": lambda: stage.sweep(folder, "token"), "put away": lock._put_away, "unfinished": lambda: core.sweep_unfinished(home/"data"),
             "drop": lambda: runner._drop_unpublished(SimpleNamespace(dataset="toy"), SimpleNamespace(name="01_toy"))}[remove]
     thread = threading.Thread(target=deed)
     thread.start()

@@ -24,6 +24,21 @@ def test_a_directive_hides_no_code(tmp_path):
     assert of(tmp_path/"01_a.ipynb", "K = 5") == of(tmp_path/"01_a.ipynb", "#| default_exp a\n# words", "K = 5")
 
 
+def test_a_second_cell_in_the_form_of_the_parameters_is_code(tmp_path):
+    def with_cell(text): return fingerprint(read_stage(write_stage_notebook(tmp_path/"01_a.ipynb", [text], writes=["x.json"], parameters="seed: int = 0")), {}, {})["digest"]
+    assert with_cell("seed: int = 3") != with_cell("seed: int = 4")
+
+
+def test_a_module_that_the_environment_names_counts(tmp_path, monkeypatch):
+    (tmp_path/"far").mkdir()
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path/"far"), os.environ.get("PYTHONPATH", "")]))
+    found = []
+    for text in ("V = 1", "V = 1 # the same", "V = 2"):
+        (tmp_path/"far"/"lookup.py").write_text(text)
+        found.append(of(tmp_path/"01_a.ipynb", "from lookup import V"))
+    assert found[0] == found[1] != found[2]
+
+
 def test_files_and_contents_cannot_be_confused(tmp_path):
     for name, files in {"one": {"a": "xb\0y"}, "two": {"a": "x", "b": "y"}, "three": {"a": "x"}}.items():
         (tmp_path/name).mkdir()

@@ -43,6 +43,41 @@ def test_rows_that_belong_together_say_less_about_calibration():
     assert calibration_estimate(labels[:20], said[:20], patients[:20])[1:] == (0.0, 1.0), "one patient says nothing about others"
 
 
+@pytest.mark.parametrize("patients, power", [(8, 1.0), (30, 1.0), (30, 2.0)])
+def test_a_patient_with_one_probability_and_one_outcome_is_one_answer(patients, power):
+    def world(seed, count):
+        draws = np.random.default_rng(seed)
+        true = draws.uniform(0.02, 0.98, count)
+        said = true**power/(true**power + (1 - true)**power)
+        return (draws.random(count) < true).astype(int), np.stack([1 - said, said], 1)
+    true = calibration_estimate(*world(99, 200_000))[0] if power > 1 else 0.0
+    found = np.array([calibration_estimate(np.repeat(labels, 20), np.repeat(said, 20, axis=0), np.repeat(np.arange(patients), 20)) for labels, said in (world(seed, patients) for seed in range(25))])
+    assert ((found[:, 1] <= true) & (true <= found[:, 2])).sum() >= 21
+    assert ((found[:, 1] <= found[:, 0]) & (found[:, 0] <= found[:, 2])).all()
+
+
+@pytest.mark.parametrize("patients", [1, 2, 3, 5])
+def test_coins_are_not_shown_to_know_more_than_a_constant(patients):
+    whose, known = np.repeat(np.arange(patients), 30), 0
+    for seed in range(60):
+        draws = np.random.default_rng(seed)
+        labels, sure = draws.integers(0, 2, patients)[whose], draws.uniform(0.7, 0.9, len(whose))
+        said = np.where(draws.integers(0, 2, patients)[whose] == 1, sure, 1 - sure)
+        for metric in ("log_loss", "accuracy"):
+            _, low, high = paired_interval(metric, labels, np.stack([1 - said, said], 1), np.full((len(whose), 2), 0.5), 0, 100, whose)
+            known += not low <= 0 <= high
+    assert known == 0
+
+
+def test_no_end_of_a_difference_is_cut_off_before_nothing():
+    gains, sites = np.r_[np.full(15, 0.3), np.full(15, 0.1)], np.repeat([0, 1], 15)
+    for found in (mean_interval, vouched): assert found(gains, clusters=sites)[1] == 0 == -found(-gains, clusters=sites)[2]
+    assert mean_interval(gains[:15], clusters=sites[:15]) == (pytest.approx(0.3), 0, 0.3)
+    labels, right, wrong = np.arange(40) % 2, np.eye(2)[np.arange(40) % 2], np.eye(2)[1 - np.arange(40) % 2]
+    better = np.where(np.arange(40)[:, None] < 10, wrong, right)
+    assert paired_interval("accuracy", labels, right, better, clusters=np.zeros(40))[1] < 0, "one site says nothing about others"
+
+
 @pytest.mark.parametrize("rows, classes", [(1, 2), (2, 3), (7, 2), (40, 10), (40, 200)])
 def test_few_rows_and_absent_classes_have_intervals_too(rows, classes):
     labels, said = drawn(rows, classes, 3)

@@ -61,6 +61,13 @@ def test_few_groups_never_ring_however_many_rows_they_have():
     assert 0 <= false_alarms(reference, current, found, 20, 1, (whose, of_whom)) <= 20
 
 
+def test_what_can_never_ring_does_not_ring():
+    for seed in range(12): # of 91 divisions of these the windows are the rarest, which 999 draws meet 11 times, or 8
+        random = np.random.default_rng([seed, 8])
+        found = compare(pd.DataFrame({"a": random.normal(size=12)}), pd.DataFrame({"a": random.normal(9, 1, 2)}), 0.01, 999, seed)
+        assert found.deaf and found.drifted == 0 and found.score <= 1 and in_words(found) == "too few rows to watch"
+
+
 def test_halves_share_no_group():
     whose = np.random.default_rng(5).integers(0, 11, 200)
     for seed in range(5):

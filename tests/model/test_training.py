@@ -87,3 +87,17 @@ def test_torchvision_learns_and_is_stored(garments, recipe, tmp_path):
              "input": input_description(make_samples("synthetic", 200, 0.1, seed=0))}
     stored = load_predictor(save_candidate(tmp_path/"net", trainer.net, about))
     np.testing.assert_allclose(stored.predict_proba(garments[0]), probabilities(trainer.net, garments[0], False), atol=1e-6)
+
+
+@pytest.mark.timeout(180)
+def test_two_processes_keep_to_a_deadline_together_and_it_is_repeated_by_one(garments, recipe, tmp_path):
+    import time
+    from fashion_mlops.distributed import train_distributed, write_job
+    from fashion_mlops.timetable import Deadline
+    from fashion_mlops.trainer import Trainer
+    long = replace(recipe, epochs=500)
+    together = train_distributed(write_job(tmp_path, long, *garments, 10, deadline=Deadline(time.monotonic() + 12)), 2, silent)
+    assert 0 < together.step < 500*together.steps
+    once_more = Trainer(together.repeated, *garments, 10)
+    once_more.fit(tell=silent)
+    assert np.array_equal(state(once_more.net), state(together.net))

@@ -1,0 +1,103 @@
+"""What a run says of its time, and asking for a run by its time or by another run."""
+import json
+import re
+
+import pytest
+
+from fashion_mlops.estimate import Estimate, Expected, Remaining, Shape, estimate, estimate_words, expected_stage, past_stages, reference_seconds, seconds_left
+
+TIMED = 'dataset: str = "toy"  # dataset name\nminutes: "float[0, 100000]" = 0  # time to keep to\nrows: "int[1, 1000]" = 100  # the most'
+CHOOSE = ["import time; time.sleep(0.5)", "rows = 7 if stage.budget.bounded else rows", "if stage.budget.bounded: stage.chose('that is what fits', rows=rows)",
+          "from fashion_mlops.core import write_json; write_json(stage.write('fit.json'), {'rows': rows})"]
+DAY = "2026-11-26T10:00:00+00:00"
+
+
+@pytest.fixture
+def timed(project):
+    "A project whose default profile gives a stage half a minute."
+    project.stage("03_fit", CHOOSE, reads=["sum.json"], writes=["fit.json"], parameters=TIMED)
+    (project.root/"params.yaml").write_text("default:\n  03_fit: {minutes: 1.0}\n")
+    return project
+
+
+def records(project): return [json.loads(path.read_text()) for path in sorted((project.root/"data"/"runs"/"synthetic").glob("*.json"), key=lambda path: json.loads(path.read_text())["number"])]
+def default(project, *words): return project.call("run", "--dataset", "synthetic", *words)
+
+
+@pytest.mark.slow
+def test_what_was_chosen_is_asked_for_again_and_counts_as_the_same(timed):
+    first = default(timed)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "expected: about 1 min (from the machine's speed" in first.stdout and "01_draw, 02_add will take, which never ran here" in first.stdout
+    assert "of 1 min" in first.stdout and re.search(r"run --like \d{8}T\d{6}-\w{4}\n", first.stdout) and "-p 03_fit.minutes=0 -p 03_fit.rows=7" in first.stdout
+    said = records(timed)[0]
+    assert said["stages"]["03_fit"]["chosen"] == {"rows": 7} and {"processor", "cores", "vector_units", "load"} <= said["machine"].keys() and said["shape"]["kind"] == "image"
+
+    assert [line.split()[1] for line in default(timed, "--like", "latest").stdout.splitlines()[:3]] == ["up"] * 3
+    again = default(timed, "fit", "--like", "latest", "--force")
+    assert again.returncode == 0 and json.loads(timed.artifact("fit.json").read_text()) == {"rows": 7}
+    assert "minutes 0" in default(timed, "--dry-run").stdout                    # the clock is asked again
+
+    third = default(timed, "--minutes", "20", "--dry-run")
+    assert "minutes 0.0 → 19.17" in third.stdout, third.stdout
+    forced = default(timed, "fit", "--force")
+    assert re.search(r"expected: about \d+ s \(as on \d+ \w+ on this machine\)", forced.stdout)
+
+
+def test_what_cannot_be_is_refused_before_anything_starts(timed):
+    for words, sentence in ((["--minutes", "1"], "at least 1.5"), (["--minutes", "0"], "at least"), (["--minutes", "nan"], "at least"), (["--minutes", "20", "--profile", "smoke"], "Profiles that do: default"),
+                            (["--like", "latest"], "No run is recorded yet"), (["--like", "x", "--minutes", "3"], "Give one of them"), (["-p", "fit.minutes=0.01"], "at least 0.1")):
+        answer = default(timed, *words)
+        assert answer.returncode == 2 and sentence in answer.stderr, (words, answer)
+    assert not (timed.root/"data"/"runs").exists() and not (timed.root/"data"/"artifacts").exists()
+
+
+def stage_record(stage, params, seconds, **more):
+    return {"token": "t", "dataset": "orders", "began": DAY, "results": [{"name": stage, "state": "done", "seconds": seconds}], "stages": {},
+            "settings": {stage: {name: {"value": value, "source": "notebook"} for name, value in params.items()}}} | more
+
+
+def test_old_records_and_those_of_other_machines():
+    here = {"processor": "P", "vector_units": "AVX2", "cores": "2"}
+    old, mine, others = (stage_record("05_automl", {"search_rows": 700}, seconds) for seconds in (40.0, 41.0, 5.0))
+    past = past_stages([old, mine | {"machine": here | {"load": 3.0}}, others | {"machine": here | {"cores": "64"}}], here)
+    assert [p.seconds for p in past] == [41.0, 40.0] and past[1].shape is None
+
+
+@pytest.mark.parametrize("minutes, most", [(0, 1e9), (2, 150), (0.1, 36)])
+def test_a_stage_with_minutes_takes_no_more(minutes, most):
+    shape, slow = Shape("image", 70000, 1), {"python": 1.0, "gemm": 0.1}
+    found = expected_stage("07_training", {"epochs": 60, "width": 64, "minutes": minutes}, "fashion_mnist", shape, [], lambda: slow if minutes == 0 else {"python": 1e6, "gemm": 1.0})
+    assert 0 < found.seconds and (found.seconds <= most) and found.bounded == (minutes > 0)
+
+
+def test_the_same_words_learn_from_the_last_runs_and_others_are_scaled():
+    shape = Shape("table", 2000, 11)
+    same = [stage_record("05_automl", {"search_rows": 700, "seed": n}, seconds, shape=vars(shape)) for n, seconds in enumerate((90.0, 40.0, 44.0, 41.0))]
+    past = past_stages(same, {})
+    assert expected_stage("05_automl", {"search_rows": 700, "seed": 9}, "orders", shape, past, None).seconds == 41.0 # median of three; the oldest no longer counts
+    ratio = reference_seconds("05_automl", {"search_rows": 1400}, shape) / reference_seconds("05_automl", {"search_rows": 700}, shape)
+    assert expected_stage("05_automl", {"search_rows": 1400}, "orders", shape, past, None).seconds == pytest.approx(41 * ratio)
+    assert expected_stage("05_automl", {"search_rows": 1400}, "clients", shape, past, None).basis == "scaled"
+    kept_to = past_stages([stage_record("05_automl", {"search_rows": 700, "minutes": 0.5}, 31.0, shape=vars(shape))], {})
+    assert expected_stage("05_automl", {"search_rows": 700}, "orders", shape, kept_to, lambda: {"python": 100.0, "gemm": 100.0}).basis == "speed" # what a clock ended says nothing of the work
+
+
+@pytest.mark.parametrize("ticks", [[1] * 50, [0] * 50, [-5, 3600, -7200, 1e7, 0, 1], [86400] * 3])
+def test_what_is_left_is_never_below_zero_nor_more_than_a_stage_could_explain(ticks):
+    clock = [0.0]
+    going = Remaining(Estimate({"a": Expected(10, "same"), "b": Expected(20, "scaled"), "c": Expected(60, "same", "", True)}), lambda: clock[0])
+    for name in "abc":
+        going.start(name)
+        for tick in ticks:
+            clock[0] += tick
+            assert 0 <= seconds_left(going) <= 90 * 5 + max(0.2 * abs(t) for t in ticks) * len(ticks)
+        going.end(name)
+    assert seconds_left(going) == 0
+
+
+def test_a_stage_that_nobody_knows_leaves_the_rest_unsaid():
+    told = Estimate({"a": Expected(10, "same", DAY), "13_pricing": Expected(None, "speed")})
+    assert seconds_left(Remaining(told)) is None and "13_pricing" in estimate_words(told)
+    assert estimate_words(Estimate({})) == "" and "this stage has not" in estimate_words(Estimate({"13_pricing": Expected(None, "speed")}))
+    assert estimate([], {}, "synthetic", []).seconds == 0

@@ -44,8 +44,8 @@ test-slow: setup ## the tests that take longer: kills, locks, secrets, trained m
 test-all: test test-slow nbdev-test ## all of them, and every notebook with its defaults
 
 nbdev-test: setup ## every notebook with its defaults, in a home of its own; the stages one after the other, each reads what the last one wrote
-	@home=$$(mktemp -d); export FASHION_MLOPS_HOME=$$home FASHION_MLOPS_STRICT=1; $(VENV)/bin/nbdev_test --n_workers 2 --skip_file_re '^([_.]|(0[1-9]|10)_)' --timing && \
-	$(VENV)/bin/nbdev_test --n_workers 1 --file_re '^(0[1-9]|10)_' --timing; code=$$?; rm -rf $$home; exit $$code
+	@home=$$(mktemp -d); export FASHION_MLOPS_HOME=$$home FASHION_MLOPS_STRICT=1; $(VENV)/bin/nbdev_test --n_workers 2 --skip_file_re '^([_.]|(0[1-9]|1[01])_)' --timing && \
+	$(VENV)/bin/nbdev_test --n_workers 1 --skip_folder_re . --file_re '^(0[1-9]|1[01])_' --timing; code=$$?; rm -rf $$home; exit $$code
 
 check: setup ## notebooks, library, README and lock in sync? calls and names that can be right? changes nothing
 	@$(PYTHON) -m fashion_mlops.sync --check
@@ -56,7 +56,7 @@ export: setup ## write library and README from the notebooks
 	@$(PYTHON) -m fashion_mlops.sync
 
 clean-notebooks: setup ## remove outputs from the notebooks, keep their tags
-	@$(VENV)/bin/nbdev_clean --clear_all=False && $(VENV)/bin/jupyter nbconvert --clear-output --inplace --log-level=ERROR nbs/*.ipynb && $(VENV)/bin/nbdev_clean
+	@$(VENV)/bin/nbdev_clean --clear_all=False && $(VENV)/bin/jupyter nbconvert --clear-output --inplace --log-level=ERROR $$(find nbs -name '*.ipynb' -not -path '*/[._]*') && $(VENV)/bin/nbdev_clean
 
 lab: setup ## JupyterLab on the notebooks
 	@$(VENV)/bin/jupyter lab --notebook-dir=nbs

@@ -179,8 +179,10 @@ def _is_loaded(written: list[str]) -> bool:
     "Whether this process, when it is a command, has loaded what was written in its former state."
     import fashion_mlops
     if not written or Path(sys.argv[0]).stem not in ("fashion-mlops", "cli"): return False
-    loaded = {Path(m.__file__).name for n, m in sys.modules.items() if n.partition(".")[0] == "fashion_mlops" and getattr(m, "__file__", None)} | {"cli.py"}
-    return Path(fashion_mlops.__file__).is_relative_to(project_root()) and not loaded.isdisjoint(Path(name).name for name in written)
+    package = Path(fashion_mlops.__file__).parent
+    files = [Path(m.__file__) for n, m in sys.modules.items() if n.partition(".")[0] == "fashion_mlops" and getattr(m, "__file__", None)]
+    loaded = {file.relative_to(package).as_posix() for file in files if file.is_relative_to(package)} | {"cli.py"}
+    return package.is_relative_to(project_root()) and not loaded.isdisjoint(written)
 
 # %% ../nbs/12g_cli.ipynb #a17a47b6
 @contextmanager

@@ -35,6 +35,12 @@ def only_sets(
     return bool(body) and all(plain) and all(getattr(target, "id", None) in names for target in targets)
 
 # %% ../nbs/00q_dependencies.ipynb #0728f7b9
+def _named_in(call: ast.Call) -> str:
+    "The module that `import_module` or `__import__` is given, where it is written out."
+    called = getattr(call.func, "id", getattr(call.func, "attr", ""))
+    said = call.args[0] if called in ("import_module", "__import__") and call.args else None
+    return said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else ""
+
 @lru_cache(maxsize=2000)
 def _imports(source: str, here: tuple = ()) -> frozenset[tuple[str, str]]:
     "Module, and what is taken from it (empty for the module itself), of every import in a piece of code, wherever in it."
@@ -43,9 +49,10 @@ def _imports(source: str, here: tuple = ()) -> frozenset[tuple[str, str]]:
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import): found |= {(alias.name, "") for alias in node.names}
+        elif isinstance(node, ast.Call): found |= {(name, "") for name in [_named_in(node)] if name}
         elif isinstance(node, ast.ImportFrom):
-            origin = ".".join([*(here[:-node.level] if node.level else []), *filter(None, [node.module])])
-            found |= {(origin, alias.name) for alias in node.names}
+            above = here[:-node.level] or here[:1] if node.level else () # too many dots lead nowhere in Python, and to no module of ours here
+            found |= {(".".join([*above, *filter(None, [node.module])]), alias.name) for alias in node.names}
     return frozenset(found)
 
 # %% ../nbs/00q_dependencies.ipynb #21e441ee
@@ -65,19 +72,30 @@ def _module_file(package: Path, name: str) -> Path | None:
     return next((file for file in (path.with_name(path.name + ".py"), path/"__init__.py") if file.is_file()), None)
 
 # %% ../nbs/00q_dependencies.ipynb #deba787c
+def _exists(package: Path, module: str, where: str) -> Path:
+    "The file of a module or room of ours; raise `ContractError` when there is none."
+    if file := _module_file(package, module): return file
+    known = {".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__") for path in package.rglob("*.py")} - {"__init__"}
+    moved = sorted(name for name in known if name.rpartition(".")[2] == module.rpartition(".")[2])
+    if package.joinpath(*module.split(".")).is_dir(): why = "a folder without __init__.py: `make export` writes it."
+    elif moved: why = f"which does not exist. There is fashion_mlops.{moved[0]}."
+    else: why = f"which does not exist.{nearest(module, known)}"
+    raise ContractError(f"{where} imports fashion_mlops.{module}, {why}")
+
+# %% ../nbs/00q_dependencies.ipynb #5d10e6c1
 def _resolved(package: Path, names: set[tuple[str, str]], where: str) -> set[str]:
-    "The modules that imports stand for; raise `ContractError` for one of ours that does not exist."
+    "The modules that imports stand for, with the rooms that they lie in; raise `ContractError` for one of ours that does not exist."
     found = set()
     for module, item in names:
-        if module and not _module_file(package, module):
-            known = [".".join(p.relative_to(package).with_suffix("").parts) for p in package.rglob("*.py")]
-            raise ContractError(f"{where} imports fashion_mlops.{module}, which does not exist.{nearest(module, known)}")
-        inner = f"{module}.{item}".strip(".") if item not in ("", "*") else ""
-        if inner and _module_file(package, inner): found.add(inner)
-        elif not module and inner and inner not in (package/"__init__.py").read_text(encoding="utf-8"):
-            raise ContractError(f"{where} imports {inner!r} from fashion_mlops, which has neither a module nor a value of that name.")
         parts = module.split(".") if module else []
-        found |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+        lying_in = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+        for name in lying_in: _exists(package, name, where)
+        found |= set(lying_in)
+        if item in ("", "*"): continue
+        inner, file = ".".join([*parts, item]), _exists(package, module, where) if module else package/"__init__.py"
+        if _module_file(package, inner): found.add(inner)
+        elif file.name == "__init__.py" and not re.search(rf"\b{item}\b", file.read_text(encoding="utf-8")):
+            raise ContractError(f"{where} imports {item!r} from {'.'.join(['fashion_mlops', *parts])}, which has neither a module nor a value of that name. If its notebook is there, `make export` makes it.")
     return found
 
 # %% ../nbs/00q_dependencies.ipynb #b17f5d85
@@ -98,7 +116,7 @@ def module_digests(
     waiting = _resolved(package, set().union(*map(imported_names, sources)), where)
     while waiting:
         name = waiting.pop()
-        file = _module_file(package, name)
+        file = _exists(package, name, where)
         if stamps is not None: stamps[str(file)] = file.stat().st_ctime_ns # before it is read: what comes after shows
         digests[name], names = _read_module(file.read_text(encoding="utf-8"), f"{name}.__init__" if file.name == "__init__.py" else name)
         waiting |= _resolved(package, names, f"fashion_mlops.{name}") - set(digests)
@@ -198,7 +216,7 @@ def environment_note() -> str: # one sentence, empty when all is as locked
 # %% ../nbs/00q_dependencies.ipynb #240809c7
 @lru_cache
 def code_mark(
-    module: str # dotted name of a module of ours
+    module: str # its name within the package, such as `nets.trainer`
 ) -> str: # 32 hexadecimal characters
     "What a checkpoint carries, so that half-done work of other code is not gone on with: the module, what stands behind it, and the installed packages."
-    return digest_bytes(repr((module_digests([f"from fashion_mlops import {module}"]), lock_digest())))
+    return digest_bytes(repr((module_digests([f"import fashion_mlops.{module}"]), lock_digest())))

@@ -188,9 +188,13 @@ def _fork(connection: socket.socket, children: dict[int, socket.socket], control
     "Fork, and say which process it became."
     gc.collect()
     gc.freeze() # or the child's collector would write to every page, and so copy it
-    if pid := os.fork():
-        children[pid] = connection
-        with contextlib.suppress(OSError): _tell(connection, pid=pid)
+    try: pid = os.fork()
+    except OSError as error: pid, said = -1, {"refused": f"the system says {error}"} # no memory, too many processes
+    else: said = {"pid": pid}
+    if pid:
+        with contextlib.suppress(OSError): _tell(connection, **said)
+        if pid > 0: children[pid] = connection
+        else: connection.close()
         return False
     for other in (control, *children.values()): other.close()
     return True
@@ -211,7 +215,7 @@ def serve(
             word, fds, _, _ = socket.recv_fds(control, 16, 1)
             if not fds: _end_all(children)
             asked.append((int(word), socket.socket(fileno=fds[0])))
-        for needed, connection in [request for request in asked if why or request[0] <= done]:
+        for needed, connection in [request for request in asked if why or done >= min(request[0], len(modules))]:
             asked.remove((needed, connection))
             why = why or unfit(_open_files(), warnings.showwarning)
             if why:

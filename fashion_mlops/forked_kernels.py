@@ -131,7 +131,7 @@ class ForkServer:
         modules: list[str], # to import, in this order
         env: dict # of a kernel
     ):
-        self.modules, self.env, self.packages, self.patience = modules, _common(env), installed_packages(), 60.0
+        self.modules, self.env, self.packages, self.patience, self.kernels = modules, _common(env), installed_packages(), 60.0, []
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             words = [sys.executable, "-c", _BEGIN, str(Path(package_folder())/"fork_server.py"), str(theirs.fileno()), " ".join(modules)]
@@ -155,7 +155,10 @@ class ForkServer:
         process.pid = self._said(process, "pid")
         ours.sendall(json.dumps({"argv": argv, "env": env, "cwd": cwd}).encode() + b"\n")
         self._said(process, "ready")
+        self.kernels.append(process)
         return process
+
+    def busy(self) -> bool: return any(kernel.poll() is None for kernel in self.kernels)
 
     def _said(self, process: ForkedProcess, what: str):
         "Wait for one word of the server or the kernel."
@@ -176,6 +179,12 @@ def may_fork() -> bool:
     "Whether kernels may be forked here at all."
     return sys.platform == "linux" and os.environ.get("FASHION_MLOPS_FORK", "1") != "0" and os.path.isdir("/proc/self/task")
 
+# %% ../nbs/12db_forked_kernels.ipynb #504e798a
+def _room() -> bool:
+    "Whether there is memory to spare: the server's libraries take up to a gigabyte."
+    import psutil
+    return psutil.virtual_memory().available > 3 * 2**30
+
 # %% ../nbs/12db_forked_kernels.ipynb #f34d43f9
 class ForkedKernels:
     "Kernels for the stages of a run."
@@ -183,7 +192,7 @@ class ForkedKernels:
         stages: list[StageNotebook], # all stages of the run, in order
         say: Callable = print # takes a sentence
     ):
-        self.stages, self.say, self.told, self.lock = stages, say, set(), threading.Lock()
+        self.stages, self.say, self.told, self.retired, self.lock = stages, say, set(), [], threading.Lock()
         self.server, self.needs, self.without, self.off, self.closed = None, {}, set(), not may_fork(), False
 
     def prepare(self,
@@ -192,8 +201,8 @@ class ForkedKernels:
     ):
         "Have a server that imports what this stage shares with later ones; it does so while other things are done."
         with self.lock:
-            if self.server and (self.server.packages != installed_packages() or self.server.process.poll() is not None): self._end()
-            if self.server or self.off: return
+            if self.server and (self.server.packages != installed_packages() or self.server.process.poll() is not None): self._retire()
+            if self.server or self.off or not _room(): return
             ahead = self.stages[[s.name for s in self.stages].index(stage):]
             modules, self.needs = shared_imports(ahead, self.without)
             if modules: self.server = ForkServer(modules, os.environ | env)
@@ -216,16 +225,21 @@ class ForkedKernels:
             if str(refused) not in self.told: self.say(f"A kernel that imports for itself, since {refused}.")
             self.told.add(str(refused))
             if server is not self.server: return
-            self._end()
+            self._retire()
             self.without |= {refused.without.partition(".")[0]} - {""}
             self.off = not refused.without
 
-    def _end(self):
-        self.server.close()
+    def _retire(self):
+        "Ask this server no more; it ends when no kernel of it is at work, since they end with it."
+        self.retired.append(self.server)
         self.server = None
+        for server in [server for server in self.retired if not server.busy()]:
+            server.close()
+            self.retired.remove(server)
 
     def close(self):
-        "End the server."
+        "End all servers, and with them what they have forked."
         with self.lock:
             self.off = self.closed = True
-            if self.server: self._end()
+            for server in [*self.retired, *filter(None, [self.server])]: server.close()
+            self.server, self.retired = None, []

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .core import WorkflowError, digest_path, home
+from .core import WorkflowError, digest_path, home, package_folder
 from .metrics import is_better
 from .predictor import Predictor, load_predictor
 
@@ -203,7 +203,7 @@ def _log_model(folder: Path, predictor: Predictor, run_id: str, example) -> str:
         script.write_text(SCRIPT, encoding="utf-8")
         with translated(), mlflow.start_run(run_id=run_id):
             logged = mlflow.pyfunc.log_model(name="model", python_model=str(script), artifacts={"candidate": str(folder)}, signature=model_signature(predictor),
-                                             input_example=_plain_example(example, predictor), pip_requirements=pinned(predictor.kind), code_paths=[str(Path(__file__).parent)])
+                                             input_example=_plain_example(example, predictor), pip_requirements=pinned(predictor.kind), code_paths=[str(package_folder())])
     client().update_run(run_id, "RUNNING") # leaving the block has ended it; the stage is not done
     return logged.model_uri
 

@@ -56,7 +56,7 @@ def _markdown(text: str) -> str:
     "Markdown as HTML, by nbconvert's own renderer."
     from nbconvert.filters.markdown import markdown2html
     page = harmless(re.sub(r'<a class="anchor-link"[^>]*>.*?</a>', "", markdown2html(text)))
-    return re.sub(r'href="(\w+)\.ipynb"', r'href="../../nbs/\1.ipynb"', page)
+    return re.sub(r'href="(?=[\w./-]+\.ipynb["#])', 'href="../../nbs/', page) # from reports/DATASET/ to the chapters
 
 # %% ../nbs/12b_report.ipynb #e2d2312a
 def _picture(data: str, alt: str, kind: str = "image/png") -> str:

@@ -6,7 +6,7 @@
 __all__ = ['Background', 'run_stage', 'run_stages']
 
 # %% ../nbs/12e_runner.ipynb #4aae04b8
-import json, os, shutil, threading, time, uuid
+import json, os, shutil, sys, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -172,6 +172,16 @@ def _settle_success(run: Run, stage: StageNotebook, executed: Path, manifest: di
     os.replace(executed, notebook)
     background.add(f"the report of {stage.name}", _publish, run, notebook, manifest)
 
+# %% ../nbs/12e_runner.ipynb #8b34f1c5
+def _engine():
+    "Import papermill without a grammar of web addresses, which jsonschema would have compiled at every start, for a second, and no notebook asks for."
+    absent = "rfc3987_syntax" not in sys.modules
+    if absent: sys.modules["rfc3987_syntax"] = None # an import fails, which jsonschema takes for not installed
+    try: from fashion_mlops import engine
+    finally:
+        if absent: del sys.modules["rfc3987_syntax"]
+    return engine
+
 # %% ../nbs/12e_runner.ipynb #3957941a
 def run_stage(
     run: Run, # the run that it belongs to
@@ -181,14 +191,14 @@ def run_stage(
     background: Background # for what need not hold up the next stage
 ) -> Result: # done or failed
     "Execute one stage; raises `KeyboardInterrupt`, after its kernel has ended, and what the system says of a place that cannot be written to."
-    from fashion_mlops.engine import Watch, execute, socket_folder
-    notebooks, watch, sockets = reports_folder(run.dataset)/"notebooks", Watch(), socket_folder()
+    if run.kernels: run.kernels.prepare(stage.name, _kernel_inputs(stage, run.settings[stage.name], Path())[1]) # it imports while we do
+    engine = _engine()
+    notebooks, watch, sockets = reports_folder(run.dataset)/"notebooks", engine.Watch(), engine.socket_folder()
     notebooks.mkdir(parents=True, exist_ok=True)
     executed, context = notebooks/f".{stage.name}.running.ipynb", _context_file(run, stage, state, sockets)
     values, env, secrets = _kernel_inputs(stage, run.settings[stage.name], context)
-    if run.kernels: run.kernels.prepare(stage.name, env)
     launch = run.kernels and partial(run.kernels.launch, stage.name)
-    thread = threading.Thread(target=execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets, stage.path.parent.resolve(), launch), daemon=True)
+    thread = threading.Thread(target=engine.execute, args=(stage.notebook, executed, values, watch, env, secrets, context.stem, sockets, stage.path.parent.resolve(), launch), daemon=True)
     compile_by_content(list(state.stamps))
     try:
         # starting a kernel and importing MLflow at the same moment would slow both down

@@ -12,6 +12,7 @@ from pathlib import Path
 from .contract import read_notebook
 from .core import WorkflowError, project_root
 from .dependencies import pinned
+from .export import library_notebooks, notebook_name
 
 # %% ../nbs/12l_static_check.ipynb #21616e7b
 _BEFORE = ("from typing import Any", "from IPython.display import display", "def _given() -> Any: ...")
@@ -66,7 +67,7 @@ def call_errors(
     for finding in found:
         name, line = Path(finding["location"]["path"]).name, finding["location"]["positions"]["begin"]["line"]
         cell = sum(begin <= line for begin in begins[name])
-        lines.append(f"{notebooks[int(name[1:-3])].name}, code cell {cell}: {finding['description']}")
+        lines.append(f"{notebook_name(notebooks[int(name[1:-3])])}, code cell {cell}: {finding['description']}")
     return sorted(lines)
 
 # %% ../nbs/12l_static_check.ipynb #5bd31eb0
@@ -100,7 +101,7 @@ def stale_lock(
 def main() -> int: # exit code
     "Check calls and names in all notebooks, and the lock; print what is wrong."
     root = project_root()
-    found = call_errors(sorted(p for p in (root/"nbs").rglob("*.ipynb") if not any(part.startswith((".", "_")) for part in p.relative_to(root).parts)))
+    found = call_errors(library_notebooks(root))
     found += stale_lock(wanted(root/"settings.ini"), (root/"requirements.txt").read_text(encoding="utf-8"))
     print("\n".join(found) or "No call or name that cannot be right, and the lock is fresh.")
     return bool(found)

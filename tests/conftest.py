@@ -1,6 +1,7 @@
 """A small project of toy stages in a folder of its own, driven through the real command line."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1") # tests run side by side, one on each core: threads beside them would wait for each other
 
+from fashion_mlops.core import project_root
 from fashion_mlops.pipeline import write_stage_notebook
 
 PARAMETERS = 'dataset: str = "toy"  # dataset name\nseed: int = 1  # seed\nn: "int[1, 100]" = 3  # how many'
@@ -92,6 +94,30 @@ class Project:
         text = path.read_text()
         assert old in text, f"{old!r} is not in {name}"
         path.write_text(text.replace(old, new))
+
+
+class Clone:
+    "A copy of notebooks and library, and its command line."
+    def __init__(self, root):
+        self.root, source = root, project_root()
+        root.mkdir()
+        for name in ("nbs", "fashion_mlops"): shutil.copytree(source/name, root/name, ignore=shutil.ignore_patterns("__pycache__", "_pictures", ".*"))
+        for name in ("settings.ini", "params.yaml"): shutil.copy(source/name, root/name)
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("FASHION_MLOPS_", "MLFLOW"))} | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def call(self, *words, module="cli", **env): return subprocess.run([sys.executable, "-m", f"fashion_mlops.{module}", *words], cwd=self.root, env=self.env | env, capture_output=True, text=True, timeout=200)
+    def dry(self): return self.call("run", "--profile", "smoke", "--dry-run")
+    def module(self, name): return (self.root/"fashion_mlops"/f"{name}.py").read_text()
+    def state(self): return {p.relative_to(self.root/"fashion_mlops").as_posix(): p.read_bytes() for p in (self.root/"fashion_mlops").rglob("*.py")}
+    def edit(self, name, old, new):
+        path = self.root/"nbs"/f"{name}.ipynb"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+
+@pytest.fixture
+def clone(tmp_path): return Clone(tmp_path/"clone")
 
 
 @pytest.fixture(autouse=True)

@@ -140,30 +140,6 @@ def test_an_edit_while_an_earlier_stage_runs_waits_for_the_next_run(project):
     assert "1000" not in json.dumps(executed["cells"])
 
 
-class Clone:
-    "A copy of notebooks and library, and its command line."
-    def __init__(self, root):
-        self.root, source = root, project_root()
-        root.mkdir()
-        for name in ("nbs", "fashion_mlops"): shutil.copytree(source/name, root/name, ignore=shutil.ignore_patterns("__pycache__", "images", ".*"))
-        for name in ("settings.ini", "params.yaml"): shutil.copy(source/name, root/name)
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("FASHION_MLOPS_", "MLFLOW"))} | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-
-    def call(self, *words, module="cli", **env): return subprocess.run([sys.executable, "-m", f"fashion_mlops.{module}", *words], cwd=self.root, env=self.env | env, capture_output=True, text=True, timeout=200)
-    def dry(self): return self.call("run", "--profile", "smoke", "--dry-run")
-    def module(self, name): return (self.root/"fashion_mlops"/f"{name}.py").read_text()
-    def state(self): return {p.name: p.read_bytes() for p in (self.root/"fashion_mlops").glob("*.py")}
-    def edit(self, name, old, new):
-        path = self.root/"nbs"/f"{name}.ipynb"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-
-
-@pytest.fixture
-def clone(tmp_path): return Clone(tmp_path/"clone")
-
-
 @pytest.mark.slow
 def test_questions_and_runs_look_at_notebooks_and_modules_and_questions_write_nothing(clone):
     from fashion_mlops.export import library_changes, refresh_library

@@ -55,8 +55,8 @@ def write(self: Watch,
     text: str # a piece of what the notebook printed
 ):
     "Remember the last line that was printed; a secret may come in pieces, so they are looked at together."
-    self.heard = (self.heard + text)[-4000:]
-    lines = _CONTROL.sub(" ", strike_out(self.heard, self.secrets)).splitlines()
+    self.heard = strike_out(self.heard + text, self.secrets)[-4000:] # in this order, or a long line would be cut within a secret
+    lines = _CONTROL.sub(" ", self.heard).splitlines()
     self.line = next((line.strip() for line in reversed(lines) if line.strip()), self.line)
 
 # %% ../nbs/12d_engine.ipynb #3ddc6d44

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COINS', 'said_and_happened', 'calibration_estimate', 'calibration_error', 'row_losses', 'row_scores',
            'classification_metrics', 'deciding_metric', 'is_better', 'resample_weights', 'interval_ends', 'enough',
-           'metric_intervals', 'is_share', 'mean_interval', 'paired_interval', 'shown_ends', 'shown']
+           'metric_intervals', 'is_share', 'mean_interval', 'coins', 'paired_interval', 'shown_ends', 'shown']
 
 # %% ../nbs/00d_metrics.ipynb #218f881a
 from collections.abc import Iterator
@@ -282,19 +282,16 @@ def mean_interval(
     return float(values.mean()), *interval_ends(values.mean(), means, clusters, limits, share*(len(values) if clusters is None else len(np.unique(clusters))))
 
 # %% ../nbs/00d_metrics.ipynb #131feda5
-COINS = 6 # clusters of one label each: so many fall alike, to a given side, in fewer than one of forty cases
-def _open(
-    found: tuple[float, float, float], # a difference, low, high
+COINS = 6 # so many clusters of one label each fall alike, to a given side, in fewer than one of forty cases
+def coins(
     labels: np.ndarray, # (n,)
     clusters: np.ndarray | None # (n,) which rows belong together; none when None
-) -> tuple[float, float, float]: # difference, low, high
-    "The same, open to both sides where there is one cluster, or so few of one label each that all may fall alike."
-    if clusters is None: return found
-    which = np.unique(clusters, return_inverse=True)[1]
-    count, pairs = which.max() + 1, len(np.unique(which*(int(labels.max()) + 1) + labels))
-    if count > 1 and (count >= COINS or pairs > count): return found
-    most = max(abs(found[1]), abs(found[2]))
-    return found[0], -most, most
+) -> int: # how many; 0 where labels differ within clusters, or clusters are many
+    "Clusters, when there is but one, or so few of one label each that all of them may fall alike by chance."
+    if clusters is None: return 0
+    which, labels = np.unique(clusters, return_inverse=True)[1], np.asarray(labels)
+    count, pairs = int(which.max()) + 1, len(np.unique(which*(int(labels.max()) + 1) + labels))
+    return count if count == 1 or (count < COINS and pairs == count) else 0
 
 # %% ../nbs/00d_metrics.ipynb #fb18e0b7
 def paired_interval(
@@ -306,15 +303,17 @@ def paired_interval(
     resamples: int | None = None, # bootstrap samples; `enough` when None
     clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> tuple[float, float, float]: # first minus second, low, high (95 %)
-    "Difference of a metric between two models, with its paired bootstrap interval."
+    "Difference of a metric between two models, with its paired bootstrap interval; open to both sides where `coins` are tossed."
     labels = np.asarray(labels)
     if metric == "calibration_error": raise WorkflowError("Two calibration errors have no paired interval: what chance adds to each does not cancel. Compare their own intervals, or the log loss.")
     if metric in ("log_loss", "accuracy"):
-        change = row_scores(metric, labels, first)*1.0 - row_scores(metric, labels, second)
-        return _open(mean_interval(change, seed, resamples, clusters), labels, clusters)
-    whole = classification_metrics(labels, first)[metric] - classification_metrics(labels, second)[metric]
-    found = [_weighted_metrics(labels, first, often)[metric] - _weighted_metrics(labels, second, often)[metric] for often in resample_weights(len(labels), seed, resamples or enough(len(labels)), clusters)]
-    return _open((whole, *interval_ends(whole, np.concatenate(found), clusters, (-1.0, 1.0))), labels, clusters)
+        whole, low, high = mean_interval(row_scores(metric, labels, first)*1.0 - row_scores(metric, labels, second), seed, resamples, clusters)
+    else:
+        whole = classification_metrics(labels, first)[metric] - classification_metrics(labels, second)[metric]
+        found = [_weighted_metrics(labels, first, often)[metric] - _weighted_metrics(labels, second, often)[metric] for often in resample_weights(len(labels), seed, resamples or enough(len(labels)), clusters)]
+        low, high = interval_ends(whole, np.concatenate(found), clusters, (-1.0, 1.0))
+    most = max(abs(low), abs(high))
+    return (whole, -most, most) if coins(labels, clusters) else (whole, low, high)
 
 # %% ../nbs/00d_metrics.ipynb #27bce798
 def shown_ends(

@@ -96,13 +96,14 @@ def split_doubts(
     table # pyarrow Table, as the file has it
 ) -> list[str]: # sentences
     "Columns that a better split could go by."
+    from fashion_mlops.table_files import without_marks
     if about.split.by != "class": return []
     others, doubts = [c for c in about.columns if c.name != about.target.column], []
     moment = next((c.name for c in others if c.type == "datetime" and can_be_followed(table, about, "time", c.name)), None)
     if moment is not None: doubts.append(f"Rows have a moment ({moment}), but the splits are drawn at random. If the model is to answer for later rows: --split time --split-column {shlex.quote(moment)}")
     for c in sorted(others, key=lambda c: not names_groups(c.name)):
         if len(doubts) == 4: break
-        sizes = group_sizes(table.column(c.name).combine_chunks(), c.name, c.type)
+        sizes = group_sizes(without_marks(table.column(c.name).combine_chunks(), c, about.format.missing), c.name, c.type) # who is missing is no group
         if len(sizes) and can_be_followed(table, about, "group", c.name):
             doubts.append(f"Rows share {c.name} ({len(sizes):,} groups of {_size(sizes)}), but the splits are drawn at random. If the model is to answer for new ones: --split group --split-column {shlex.quote(c.name)}")
     return doubts

@@ -46,6 +46,13 @@ def test_no_secret_reaches_the_progress_line(pieces):
     assert "hunter" not in seen.line and "•••" in seen.line
 
 
+@pytest.mark.parametrize("behind", range(3994, 4001))
+def test_a_long_line_is_not_cut_within_a_secret(behind):
+    seen = Watch(secrets=["hunter2"])
+    seen.write("the key is hunter2" + "."*behind)
+    assert "2" not in seen.line
+
+
 @pytest.mark.parametrize("printed", ["\x1b[2J\x1b]0;title\x07text", "text\x07\x08", "\x9b31mtext"])
 def test_what_a_notebook_prints_does_not_act_on_the_terminal(printed):
     seen = Watch()

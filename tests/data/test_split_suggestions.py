@@ -38,6 +38,13 @@ def test_rows_that_share_a_name_are_suspected_and_the_suggestion_works(add, name
     assert samples.key.by == "group" and len(set(samples.key.codes)) == 60 and name not in samples.table
 
 
+@pytest.mark.parametrize("mark", ["", "NA", "?", "n/a"])
+@pytest.mark.parametrize("form", ["{}", "P{}"])
+def test_things_that_are_missing_hide_no_groups(add, mark, form):
+    code, said = add(visits("customer", lambda i: mark if i % 40 == 7 else form.format(i // 5 + 100)))
+    assert code == 0 and suggested(said, "group") and re.search(r"\(6[01] groups of 4 to [58] rows\)", said)
+
+
 @pytest.mark.parametrize("name, thing", [("device", lambda i: ("phone", "tablet", "desktop")[i % 3]), ("user_age", lambda i: 20 + i % 50), ("town", lambda i: f"town {'abcdefghijklmnopqrstuvwxyz'[i*i % 26]}"),
                                          ("width", lambda i: i % 60), ("patient_id", lambda i: i), ("patient_id", lambda i: 1 + (i > 5))])
 def test_ordinary_columns_and_names_of_single_rows_are_not_suspected(add, name, thing):

@@ -324,7 +324,7 @@ def _add_run(commands):
     p.add_argument("-p", dest="parameter", action="append", default=[], metavar="stage.name=value", help="set a parameter; without a stage, for all that have it")
     p.add_argument("-f", dest="file", metavar="FILE", help="YAML file of parameters by stage")
     p.add_argument("--dataset", metavar="NAME", help="dataset (default: fashion_mnist, or synthetic with --profile smoke)")
-    p.add_argument("--jobs", type=int, metavar="N", help="run up to N stages side by side where none reads what another writes (default: 1, and 2 from four cores on)")
+    p.add_argument("--jobs", type=int, metavar="N", help="run up to N stages side by side where none reads what another writes (default: 1)")
     p.add_argument("--force", action="store_true", help="run the chosen stages even when nothing changed")
     p.add_argument("--dry-run", action="store_true", help="say what would run, why, and how long it should take")
     p.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="wait for another run to end instead of refusing")

@@ -5,10 +5,12 @@
 # %% auto #0
 __all__ = ['between_classes', 'chance_gap', 'statistics_summary', 'smaller', 'project', 'grey_levels_apart', 'nearest_rows',
            'neighbours_across', 'duplicate_counts', 'hardest_pairs', 'map_of', 'same_class_nearby', 'image_rows',
-           'heat_map', 'name_places', 'draw_map', 'draw_balance', 'report_workers', 'write_profile', 'write_comparison']
+           'heat_map', 'name_places', 'draw_map', 'draw_balance', 'report_workers', 'write_profile', 'write_comparison',
+           'tool_seconds', 'in_time', 'end_workers']
 
 # %% ../nbs/03_eda.ipynb #1d56b063
-import os, sys
+import os, sys, tempfile, time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from .data import Samples
 from .markup import as_plot_text
 from .picture_text import formulas_off
+from .stage import TooFew
 from .tool_words import for_tool, table_for_tool, tool_names, write_page
 
 # %% ../nbs/03_eda.ipynb #fdc14a10
@@ -180,13 +183,14 @@ def hardest_pairs(
 # %% ../nbs/03_eda.ipynb #c0fabee4
 def map_of(
     projected: np.ndarray, # float32 (n, directions)
-    seed: int = 0 # of the layout
+    seed: int = 0, # of the layout
+    iterations: int = 1000 # of its improvement
 ) -> np.ndarray: # float32 (n, 2)
     "t-SNE in two dimensions; the same seed gives the same map."
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
     with threadpool_limits(1):
-        return TSNE(2, perplexity=min(30, (len(projected) - 1)/3), init="pca", random_state=seed).fit_transform(projected)
+        return TSNE(2, perplexity=min(30, (len(projected) - 1)/3), init="pca", max_iter=iterations, random_state=seed).fit_transform(projected)
 
 # %% ../nbs/03_eda.ipynb #82e0ab27
 def same_class_nearby(
@@ -361,3 +365,38 @@ def write_comparison(
         report.show_html(str(path), open_browser=False, layout="vertical", scale=1.0)
     write_page(path, Path(path).read_text(encoding="utf-8"))
     return len(first), len(second)
+
+# %% ../nbs/03_eda.ipynb #751e470c
+def tool_seconds(
+    table, # a pandas DataFrame: split and class, then the columns
+    full: bool = False # as in `write_profile`
+) -> float: # seconds
+    "What a column costs the profile and two comparisons, imports apart."
+    os.environ["YDATA_PROFILING_NO_ANALYTICS"] = "true"
+    import sweetviz, ydata_profiling
+    few, times = table.iloc[:, 2:5], []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)/"report.html"
+        for report in (lambda: write_profile(few, path, "a few columns", {}, full), lambda: write_comparison(few.iloc[::2], few.iloc[1::2], ("even", "odd"), path)):
+            began = time.monotonic()
+            with suppress(Exception): report() # what fails here fails in its place too, where it is said
+            times.append(time.monotonic() - began)
+    return (times[0] + 2*times[1])/few.shape[1]
+
+# %% ../nbs/03_eda.ipynb #22b33b02
+def in_time(
+    report, # a `concurrent.futures.Future`
+    seconds: float # to wait at most
+): # what it came to
+    "The result of a worker; raise `TooFew` when it is not there in time."
+    try: return report.result(None if seconds == float("inf") else seconds)
+    except TimeoutError: raise TooFew("The time was over before it was done. More minutes, or fewer columns, bring it.") from None
+
+# %% ../nbs/03_eda.ipynb #122760e6
+def end_workers(
+    workers # from `report_workers`
+):
+    "End the processes, also those that are late."
+    late = list((workers._processes or {}).values())
+    workers.shutdown(wait=False, cancel_futures=True)
+    for process in late: process.terminate()

@@ -293,14 +293,14 @@ def stop_reason(
     study, # an Optuna study
     n_trials: int, # most trials
     patience: int = 0, # trials without a gain after which to stop; 0 for never
-    deadline: float = math.inf # moment of `time.time()`
+    deadline: float = math.inf # moment of `time.monotonic()`, which all processes of a machine share
 ) -> str: # empty while there is no reason
     "Why the study should stop now."
     done = len(trials_done(study))
     if n_trials == 0: return "no trial was asked for"
     if patience and not _count(study, "WAITING") and done > patience and improved_last(study) >= patience: return f"none of the last {patience} trials lowered the best loss by 0.1 % or more"
     if _places(study) >= n_trials and not _count(study, "RUNNING", "WAITING"): return f"all {n_trials} trials were run"
-    if time.time() >= deadline: return f"its time was over after {done} of {n_trials} trials, so the result depends on how quick this machine is"
+    if time.monotonic() >= deadline: return f"its time was over after {done} of {n_trials} trials, so the result depends on how quick this machine is"
     return ""
 
 # %% ../nbs/05a_study.ipynb #44f4f676
@@ -328,14 +328,15 @@ def search(
     batch: int = 1, # trials side by side; changes the result
     threads: int = 1, # for them; does not
     patience: int = 0, # trials without a gain after which to stop
-    timeout: float = math.inf # seconds after which no further trial starts
+    timeout: float = math.inf # seconds to keep to: no batch starts that would end later, if it took as long as the slowest so far
 ) -> str: # why it stopped
     "Bring a study to its end in this process."
-    deadline = time.time() + timeout
+    deadline, slowest = time.monotonic() + timeout, 0.0
     if done := len(trials_done(study)): print(f"{done} trials were done by an earlier attempt; going on from there", flush=True)
-    while not (reason := stop_reason(study, n_trials, patience, deadline)):
-        done = len(trials_done(study))
+    while not (reason := stop_reason(study, n_trials, patience, deadline - slowest)):
+        done, began = len(trials_done(study)), time.monotonic()
         size = min(batch - done % batch, n_trials - done) # a batch that was broken off is filled up
         run_batch(study, space, climb, seed, rungs, race, max(1, size), threads)
+        slowest = max(slowest, time.monotonic() - began)
         if (done + size)//20 > done//20 or done + size >= n_trials: print(_progress(study, n_trials), flush=True)
     return reason

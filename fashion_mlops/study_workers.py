@@ -55,7 +55,7 @@ def search_with_workers(
     import cloudpickle, multiprocessing
     from multiprocessing.connection import wait
     spawn, alive, begun, deaths = multiprocessing.get_context("spawn"), [], 0, []
-    task, limits = cloudpickle.dumps((space, climb, seed, rungs, race)), (n_trials, patience, time.time() + timeout)
+    task, limits = cloudpickle.dumps((space, climb, seed, rungs, race)), (n_trials, patience, time.monotonic() + timeout)
     for place, setting in enumerate(study.user_attrs["first"]): # all at once: who would queue them later, if several could?
         if not trials_done(study) and place < n_trials: study.enqueue_trial(setting, user_attrs={"keep": place == 0}, skip_if_exists=True)
     try:

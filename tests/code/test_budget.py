@@ -1,0 +1,68 @@
+"""A stage that has a time to keep to writes down what it took, and what it took can be had again without a clock."""
+import math
+import time
+
+import numpy as np
+import pytest
+
+from fashion_mlops.budget import Budget, largest, measured, timely
+from fashion_mlops.contract import ParameterError
+from fashion_mlops.core import write_json
+from fashion_mlops.stage import Stage
+
+
+@pytest.fixture
+def count(tmp_path, monkeypatch):
+    "A stage that counts as far as there is time for, of which a thousandth is for counting."
+    for name in ("FASHION_MLOPS_RUN", "MLFLOW_TRACKING_URI"): monkeypatch.delenv(name, raising=False)
+    for name in ("FASHION_MLOPS_HOME", "FASHION_MLOPS_ROOT"): monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr("fashion_mlops.stage._check_package", lambda: None)
+
+    def run(chosen_name="n", **values):
+        values = {"minutes": 0, "n": 30000} | values
+        stage = Stage("01_draw", writes=["numbers.json"]).start({**values, "__annotations__": {"minutes": "float[0, 100000]", "n": "int[1, 100000]"}})
+        n = stage.params["n"]
+        if stage.budget.bounded:
+            cost = measured(lambda size: time.sleep(size/10000), 100, 200)
+            n = largest(cost, stage.budget.part(0.001), n)
+            stage.chose(f"Counting takes {stage.budget.words(cost(n))}.", **{chosen_name: n})
+        write_json(stage.write("numbers.json"), list(range(n)))
+        return stage.finish(f"{n} numbers")
+    return run
+
+
+def test_what_a_clock_chose_is_had_again_without_it(count):
+    first = count(minutes=10)
+    assert list(first["chosen"]) == ["n"] and 1 < first["chosen"]["n"] < 30000 == first["params"]["n"]
+    again = count(**first["chosen"])
+    assert again["chosen"] == {} and again["writes"]["numbers.json"]["digest"] == first["writes"]["numbers.json"]["digest"]
+    with pytest.raises(ParameterError, match="nobody could ask for it again"): count("rows", minutes=10)
+    for minutes, said in ((0.01, "at least 0.1"), (-1, "from 0 to 100,000")):
+        with pytest.raises(ParameterError, match=said): count(minutes=minutes)
+
+
+def test_trials_that_the_clock_stopped_are_run_again_by_their_number(tmp_path):
+    from fashion_mlops.families import families
+    from fashion_mlops.study import open_study, search, trials_done
+    space, start = families(20)["svm"].space, {"C": 10.0, "gamma": 0.025}
+
+    def climb(seconds):
+        def losses(parameters):
+            for step in range(3):
+                time.sleep(seconds)
+                yield (math.log(parameters["C"]) - 1)**2 + 2 - step
+        return losses
+
+    stopped, again = (open_study(tmp_path/f"{name}.log", space, [start]) for name in ("stopped", "again"))
+    assert "time was over" in search(stopped, space, climb(0.1), n_trials=400, seed=3, rungs=3, batch=2, timeout=2)
+    count = len(trials_done(stopped))
+    assert 2 <= count < 400 and search(again, space, climb(0), n_trials=count, seed=3, rungs=3, batch=2) == f"all {count} trials were run"
+    of = lambda study: [(trial.params, trial.state.name, trial.intermediate_values) for trial in trials_done(study)]
+    assert of(stopped) == of(again)
+
+
+def test_a_clock_that_jumps_or_an_idle_machine_never_ends_a_budget_twice():
+    moments = iter(np.concatenate([[0.0, 5, 3, 40, -1e9, 41], np.full(1000, 1e12)]))
+    budget = Budget(1, lambda: float(next(moments)))
+    assert [budget.left() for _ in range(6)] == [55, 55, 20, 20, 19, 0]
+    assert list(timely(range(5), budget.left)) == [0]

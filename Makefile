@@ -10,22 +10,21 @@ export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock wheel clean
+.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  PROFILE=smoke|default|full and DATASET=NAME go with make all"
+	@echo "  PROFILE=smoke|default|full and DATASET=NAME go with make all, TORCH=cpu with make setup"
 
-setup: $(VENV)/.ready ## build .venv from requirements.txt; nothing to do when nothing changed
+setup: $(VENV)/.ready ## build .venv from requirements.txt, and say what it costs; TORCH=cpu leaves the accelerator's libraries out
 
-$(VENV)/.ready: requirements.txt setup.py settings.ini
-	@python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "python3 is $$(python3 -V 2>&1); this project needs 3.11 to 3.13."; exit 1; }
-	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	@command -v uv >/dev/null 2>&1 || test -x $(VENV)/bin/uv || $(PYTHON) -m pip install --quiet --disable-pip-version-check uv
-	@PATH="$(VENV)/bin:$$PATH"; echo "Installing the locked environment into $(VENV) …"; \
-	uv pip sync --quiet --require-hashes --compile-bytecode --python $(PYTHON) requirements.txt && \
-	uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
-	@touch $@
+# The first Python of this machine that fits; with TORCH or DISK given, or another lock, it looks again.
+$(VENV)/.ready: requirements.txt setup.py settings.ini $(if $(TORCH)$(DISK),again)
+	@for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && PYTHONPATH="$(CURDIR)" DISK="$(DISK)" exec $$python -m fashion_mlops.environment "$(TORCH)"; done; \
+	echo "This project needs Python 3.11, 3.12 or 3.13; python3 here is $$(python3 -V 2>&1 | tail -n 1)." >&2; exit 1
+
+again:
 
 all: setup ## run every stage that has to run, on Fashion-MNIST or DATASET=NAME; ends with a table and where to look
 	@$(VENV)/bin/fashion-mlops run --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET))

@@ -116,8 +116,8 @@ def run(args) -> int: # exit code
     from fashion_mlops.pipeline import discover
     from fashion_mlops.lock import run_lock
     from fashion_mlops.progress import Run, summary
-    from fashion_mlops.runner import run_stages
-    stages, like = discover(), _settle_request(args)
+    from fashion_mlops.runner import jobs_for, run_stages
+    stages, like, jobs = discover(), _settle_request(args), jobs_for(args.jobs)
     _settings(args, stages, args.dataset, like) # refuse a wrong word before anything is fetched
     if args.dry_run: return _dry_run(args, stages, like)
     with run_lock(args.wait):
@@ -127,7 +127,7 @@ def run(args) -> int: # exit code
             settings, words = _settings(args, stages, dataset, like)
             selected, forced = _plan(args, stages, dataset)
             for line in filter(None, [note, environment_note(), *words]): print(line, flush=True)
-            result = run_stages(Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes), selected, forced)
+            result = run_stages(Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes, jobs), selected, forced)
     if again: os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]]) # with the modules that were just written
     if args.json: _print_json({"token": result.token, "dataset": dataset, "succeeded": result.succeeded, "problems": result.problems, "seconds": result.seconds, "stages": [vars(r) for r in result.results]})
     else: print("\n" + "\n".join(filter(None, [summary(result), _again(result)])))
@@ -324,6 +324,7 @@ def _add_run(commands):
     p.add_argument("-p", dest="parameter", action="append", default=[], metavar="stage.name=value", help="set a parameter; without a stage, for all that have it")
     p.add_argument("-f", dest="file", metavar="FILE", help="YAML file of parameters by stage")
     p.add_argument("--dataset", metavar="NAME", help="dataset (default: fashion_mnist, or synthetic with --profile smoke)")
+    p.add_argument("--jobs", type=int, metavar="N", help="run up to N stages side by side where none reads what another writes (default: 1)")
     p.add_argument("--force", action="store_true", help="run the chosen stages even when nothing changed")
     p.add_argument("--dry-run", action="store_true", help="say what would run, why, and how long it should take")
     p.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="wait for another run to end instead of refusing")

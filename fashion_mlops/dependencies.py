@@ -209,9 +209,9 @@ def lock_digest() -> str: # 32 hexadecimal characters
 def environment_note() -> str: # one sentence, empty when all is as locked
     "What is installed in another version than `requirements.txt` says."
     installed, locked = installed_packages(), locked_packages()
-    other = [f"{name} {installed[name]} instead of {version}" for name, version in locked.items() if re.match(r"\w", version) and installed.get(name, version) != version]
+    other = [f"{name} {installed[name]} instead of {version}" for name, version in locked.items() if re.match(r"\w", version) and installed.get(name, version).partition("+")[0] != version.partition("+")[0]] # torch 2.15.0+cpu is 2.15.0 without libraries for accelerators
     more = f" and {len(other) - 3} more" if len(other) > 3 else ""
-    return f"Installed otherwise than requirements.txt says: {', '.join(other[:3])}{more}. `make setup` installs what is locked." if other else ""
+    return f"Installed otherwise than requirements.txt says: {', '.join(other[:3])}{more}. `rm .venv/.ready` and `make setup` install what is locked." if other else ""
 
 # %% ../nbs/00q_dependencies.ipynb #240809c7
 @lru_cache

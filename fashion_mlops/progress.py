@@ -72,31 +72,39 @@ def record(run: Run):
         "settings": {s: {n: vars(v) for n, v in values.items() if not v.hidden} for s, values in run.settings.items()},
         "stages": {n: {k: m.get(k) for k in ("params", "chosen", "metrics", "intervals", "headline", "fingerprint", "dataset_digest", "seed", "finished", "run_id")} for n, m in stages.items()}})
 
+# %% ../nbs/12dc_progress.ipynb #ede4b999
+def _progress_line(stage: str, watch, left: float | None) -> str:
+    "Where a running stage is."
+    return (f"{stage:<15} cell {watch.cell}/{watch.cells} {watch.label[:24]} · {human_seconds(watch.seconds)} · {human_bytes(watch.peak)}"
+            + (f" · {rough_seconds(left)} left" if left is not None else "") + (f" · {watch.line}" if watch.line else ""))
+
 # %% ../nbs/12dc_progress.ipynb #96e4f839
 class Display:
     "Prints how a run is going."
     def __init__(self, every: float | None = None): # seconds between lines where nothing can be written over; `FASHION_MLOPS_PROGRESS` or 20 when None
         able = os.environ.get("TERM") not in (None, "", "dumb") and shutil.get_terminal_size().columns >= 40
-        self.live, self.last = sys.stdout.isatty() and able, 0.0
+        self.live, self.last, self.height = sys.stdout.isatty() and able, 0.0, 1
         self.every = seconds_of("FASHION_MLOPS_PROGRESS", 20) if every is None else every
 
     def say(self, text: str):
-        "Write to the terminal, over the line of progress; once there is no terminal any more, to nowhere."
+        "Write to the terminal, over the lines of progress; once there is no terminal any more, to nowhere."
+        back = "\r\x1b[2K" if self.height == 1 else f"\r\x1b[{self.height - 1}A\x1b[J"
         try:
-            if self.live: getattr(sys.stdout, "act", sys.stdout.write)("\r\x1b[2K")
+            if self.live: getattr(sys.stdout, "act", sys.stdout.write)(back)
+            self.height = 1 + text.count("\n") * (not text.endswith("\n"))
             print(for_terminal(text), end="", flush=True)
         except (OSError, ValueError): self.live, sys.stdout = False, open(os.devnull, "w", encoding="utf-8")
 
     def line(self, text: str): self.say(text + "\n")
 
-    def progress(self, stage: str, watch, left: float | None = None):
-        "Say where a running stage is, and how many seconds are left of the whole run, when that is known."
-        text = (f"{stage:<15} cell {watch.cell}/{watch.cells} {watch.label[:24]} · {human_seconds(watch.seconds)} · {human_bytes(watch.peak)}"
-                + (f" · {rough_seconds(left)} left" if left is not None else "") + (f" · {watch.line}" if watch.line else ""))
-        if self.live: self.say(text[:shutil.get_terminal_size().columns - 1])
+    def progress(self, watches: dict, left: float | None = None):
+        "Say where the running stages are, a line each, and how many seconds are left of the whole run, when that is known."
+        lines = [_progress_line(stage, watch, left) for stage, watch in watches.items()]
+        if self.live: self.say("\n".join(line[:shutil.get_terminal_size().columns - 1] for line in lines))
         elif time.monotonic() - self.last > self.every:
             self.last = time.monotonic()
-            if watch.seconds > 1: self.line("  " + text[:160])
+            for line, watch in zip(lines, watches.values()):
+                if watch.seconds > 1: self.line("  " + line[:160])
 
 # %% ../nbs/12dc_progress.ipynb #bb9da3b0
 def _time_words(run: Run, result: Result) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1") # tests run side by side, one on each core: threads beside them would wait for each other
+
 from fashion_mlops.core import project_root
 from fashion_mlops.pipeline import write_stage_notebook
 
@@ -16,6 +18,47 @@ PARAMETERS = 'dataset: str = "toy"  # dataset name\nseed: int = 1  # seed\nn: "i
 DRAW = ["from fashion_mlops.core import write_json", "stage.facts = {'dataset_digest': 'abc', 'synthetic': True}",
         "write_json(stage.write('numbers.json'), list(range(n)))", "stage.log({'valid_accuracy': n / 100}, {'valid_accuracy': (0, 1)})"]
 ADD = ["from fashion_mlops.core import read_json, write_json", "write_json(stage.write('sum.json'), sum(read_json(stage.read('numbers.json'))))"]
+
+
+def cores() -> int:
+    "Cores that this process may use, also in a container that is given a part of a large machine."
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")): # control groups of the second and the first version
+        try: words = " ".join(Path("/sys/fs/cgroup", name).read_text() for name in (quota, period) if name).split()
+        except OSError: continue
+        if words[0] not in ("max", "-1"): there = min(there, max(1, round(int(words[0]) / int(words[1]))))
+    return there
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(): return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores()
+
+
+BUDGET = {False: 3, True: 25} # seconds of processor that a quick and a slow test may cost before they are named; nothing fails by it
+
+
+def processor() -> float:
+    "Seconds of processor that this process and its ended children have taken: other work on the machine hardly changes them."
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item): item.began = processor()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    if call.when == "teardown" and hasattr(item, "began"): item.user_properties.append(("processor", processor() - item.began))
+
+
+def pytest_terminal_summary(terminalreporter):
+    "What the tests cost, and which of them more than they should."
+    reports = [report for some in terminalreporter.stats.values() for report in some if getattr(report, "when", "") == "teardown"]
+    costs = {report.nodeid: (dict(report.user_properties).get("processor", 0), BUDGET["slow" in report.keywords]) for report in reports}
+    dear = sorted(((cost, name) for name, (cost, budget) in costs.items() if cost > budget), reverse=True)
+    if not costs: return
+    terminalreporter.write_line(f"{sum(cost for cost, _ in costs.values()):.0f} s of processor in {len(costs)} tests" + (", and these could be cheaper:" if dear else ""))
+    for cost, name in dear: terminalreporter.write_line(f"  {cost:4.0f} s  {name}")
 
 
 class Project:

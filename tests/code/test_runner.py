@@ -31,12 +31,12 @@ def test_only_what_changed_runs_and_says_why(project):
 
     project.edit("02_add", "sum(read_json", "2 * sum(read_json")
     assert project.status()["02_add"]["reasons"] == ["cell `write_json(stage.write('sum.json'), 2 *` edited"]
-    second = project.run()
-    assert "01_draw         up to date" in second.stdout and "02_add          runs: cell" in second.stdout
-    assert json.loads(project.artifact("sum.json").read_text()) == 6
+    dry = project.run("--dry-run")
+    assert "01_draw         up to date" in dry.stdout and "02_add          would run: cell" in dry.stdout
 
-    third = project.run("-p", "draw.n=5")
-    assert "n 3 → 5" in third.stdout and "numbers.json changed" in third.stdout
+    second = project.run("-p", "draw.n=5")
+    assert "n 3 → 5" in second.stdout and "numbers.json changed" in second.stdout
+    assert json.loads(project.artifact("sum.json").read_text()) == 20
     compared = project.call("diff", "previous", "latest").stdout
     assert re.search(r"01_draw\.n +3 → 5", compared) and re.search(r"valid_accuracy.*0\.03.*0\.05", compared)
 

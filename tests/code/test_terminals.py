@@ -24,7 +24,7 @@ def test_only_a_terminal_that_can_is_written_over(monkeypatch, env, live):
     for name, value in env.items(): monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stdout", terminal := Terminal())
     display = Display(every=0)
-    display.progress("01_draw", watch("half way"))
+    display.progress({"01_draw": watch("half way")})
     display.line("01_draw done")
     said = terminal.getvalue()
     assert ("\x1b" in said) == live and "half way" in said and "\n\n" not in said

@@ -117,7 +117,7 @@ def test_artifacts_are_the_same(project):
     code = ["import numpy as np, pandas as pd, matplotlib.pyplot as plt, torch, json, os", "from sklearn.ensemble import RandomForestClassifier",
             "stage.facts = {'dataset_digest': 'abc', 'synthetic': True}",
             "rows = np.random.rand(200, 5); forest = RandomForestClassifier(10, random_state=seed, n_jobs=2).fit(rows, rows[:, 0] > 0.5)",
-            "net = torch.nn.Linear(300, 300); said = net(torch.rand(64, 300)).detach().numpy()",
+            "torch.manual_seed(seed); net = torch.nn.Linear(300, 300); said = net(torch.rand(64, 300)).detach().numpy()",
             "figure, axis = plt.subplots(); axis.plot(np.sort(rows[:, 0])); axis.set_title('Numbers'); stage.picture(figure, 'Numbers.', name='numbers')",
             "pd.DataFrame(rows).assign(p=forest.predict_proba(rows)[:, 0]).to_parquet(stage.write(NAME))",
             "stage.log({'threads': torch.get_num_threads(), 'torch': float(said.sum())})"]

@@ -49,8 +49,8 @@ def digest(
     "Of everything that decides what is installed."
     return hashlib.sha256(b"\0".join((root/name).read_bytes() for name in INPUTS)).hexdigest()
 
-# %% ../nbs/12m_environment.ipynb #4ae9e5e2
-GIGABYTES = {"default": (3.2, 8.4), "cpu": (1.2, 3.3)} # to download, and on disk
+# %% ../nbs/12m_environment.ipynb #04f608c9
+GIGABYTES = {"default": (4.1, 8.5), "cpu": (1.1, 3.4)} # to download, and on disk
 
 def cost_note(
     torch: str, # `cpu` or `default`

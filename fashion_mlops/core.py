@@ -6,13 +6,15 @@
 __all__ = ['WorkflowError', 'path_part', 'find_root', 'project_root', 'home', 'package_folder', 'artifacts_folder',
            'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'remove_unheld', 'seconds_of', 'atomic_path',
            'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'run_records', 'digest_bytes', 'files_below',
-           'digest_files', 'digest_path', 'seed_everything', 'available_cores', 'now', 'human_seconds', 'human_bytes']
+           'digest_files', 'digest_path', 'seed_everything', 'hidden', 'available_cores', 'now', 'human_seconds',
+           'human_bytes']
 
 # %% ../nbs/00_core.ipynb #b2a1c0ed
 import hashlib, json, math, os, random, re, shutil, sys, tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 # %% ../nbs/00_core.ipynb #7cd7d294
@@ -313,14 +315,41 @@ def digest_path(
     return state.hexdigest()
 
 # %% ../nbs/00_core.ipynb #97429bb5
+class _SeedTorch:
+    "Asked for a module that is about to be imported; torch, once it is imported, is seeded."
+    seed = 0
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        spec = PathFinder.find_spec(name, path, target) if name == "torch" else None
+        if spec:
+            run = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: (run(module), module.manual_seed(cls.seed))
+        return spec
+
+# %% ../nbs/00_core.ipynb #6f98ea20
 def seed_everything(
     seed: int # any integer from 0 to 2**32 - 1
 ):
-    "Seed Python, numpy and, when it is already imported, torch."
+    "Seed Python, numpy and torch, which may be imported later."
     import numpy as np
     random.seed(seed)
     np.random.seed(seed)
-    if "torch" in sys.modules: sys.modules["torch"].manual_seed(seed)
+    _SeedTorch.seed = seed
+    if _SeedTorch not in sys.meta_path: sys.meta_path.insert(0, _SeedTorch)
+    if sys.modules.get("torch"): sys.modules["torch"].manual_seed(seed)
+
+# %% ../nbs/00_core.ipynb #e0f39adb
+@contextmanager
+def hidden(
+    *names: str # of modules, such as `torch`
+):
+    "Have imports of these modules fail as if they were not installed, whether or not they were imported before."
+    before = {name: sys.modules[name] for name in names if name in sys.modules}
+    sys.modules.update(dict.fromkeys(names)) # None: an import fails
+    try: yield
+    finally:
+        for name in names: sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 # %% ../nbs/00_core.ipynb #4a8213da
 def available_cores() -> int: # cores that this process may use, at least 1

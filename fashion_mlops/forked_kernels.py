@@ -62,24 +62,30 @@ def imports_of(
 
 # %% ../nbs/12db_forked_kernels.ipynb #e7499e97
 EVERY = ("ipykernel.kernelapp", "mlflow", "matplotlib.pyplot") # what each stage needs, whatever it says: it is a kernel, it logs, it draws
-TELLING = {"torch", "torchvision", "captum", "safetensors", "tpot"} # torch, and what imports it
+TELLING = {"torch", "torchvision", "captum", "safetensors", "tpot", "skops"} # torch, and what imports it
 
 # %% ../nbs/12db_forked_kernels.ipynb #fe205e9c
+def _packages(names: set[str]) -> set[str]: return {name.partition(".")[0] for name in names}
+
 def shared_imports(
     stages: list[StageNotebook], # those ahead, in order
     without: set[str] = frozenset() # packages that must not be imported before a fork
-) -> tuple[list[str], dict[str, int]]: # modules in the order of import, and by stage how many of them it has to wait for
+) -> tuple[list[str], int, dict[str, int]]: # modules in the order of import, how many of them are for every stage, and by stage how many it has to wait for
     "What to import once for several stages; nothing for a single one."
     found = {stage.name: imports_of(stage) for stage in stages}
     times = Counter(name for _, anywhere in found.values() for name in anywhere)
     shared = {name for name, count in times.items() if count > 1}
-    order, needs = dict.fromkeys(EVERY), {}
-    for stage in found:
-        order |= dict.fromkeys(sorted(found[stage][0] & shared))
-        needs[stage] = len(order)
+    order = dict.fromkeys(EVERY)
+    for top, _ in found.values(): order |= dict.fromkeys(sorted(top & shared))
     order |= dict.fromkeys(sorted(shared, key=lambda name: (-times[name], name)))
-    kept = [name for name in order if name.partition(".")[0] not in {*TELLING, *without}]
-    return (kept if len(stages) > 1 else []), {stage: min(count, len(kept)) for stage, count in needs.items()}
+    kept = [name for name in order if not _packages({name}) & {*TELLING, *without}]
+    wanting = sum("torch" in _packages(top) for top, _ in found.values())
+    torch = ["torch"] if wanting > 1 and "torch" not in without else []
+    cut = len(EVERY) if wanting == len(stages) else len(kept) # every stage wants it, or it is for a second server
+    modules = [*kept[:cut], *torch, *kept[cut:]] if len(stages) > 1 else []
+    place = {name: number for number, name in enumerate(modules, 1)}
+    needs = {stage: max(place.get(name, 0) for name in {*EVERY, *top, *_packages(top)}) for stage, (top, _) in found.items()}
+    return modules, len(modules) - (len(torch) if wanting < len(stages) else 0), needs
 
 # %% ../nbs/12db_forked_kernels.ipynb #0df02333
 class Refused(Exception):
@@ -130,25 +136,30 @@ class ForkedProcess:
 
 # %% ../nbs/12db_forked_kernels.ipynb #1368c86b
 _BEGIN = "import sys; sys.path[:] = filter(None, sys.path); from importlib import util as u; s = u.spec_from_file_location('fork_server', sys.argv[1]); " \
-         "m = u.module_from_spec(s); s.loader.exec_module(m); m.serve(int(sys.argv[2]), sys.argv[3].split())"
+         "m = u.module_from_spec(s); s.loader.exec_module(m); m.serve(int(sys.argv[2]), sys.argv[3].split(), int(sys.argv[4]))"
 
 def _common(env: dict) -> dict:
     "What of an environment is the same for all stages."
     return {name: value for name, value in env.items() if not name.startswith(("FASHION_MLOPS_", "JPY_")) and name != "PYTHONPATH"}
+
+def _pair() -> tuple[socket.socket, socket.socket]: return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 # %% ../nbs/12db_forked_kernels.ipynb #a9165d74
 class ForkServer:
     "A process that imports modules and forks kernels, seen from outside."
     def __init__(self,
         modules: list[str], # to import, in this order
-        env: dict # of a kernel
+        env: dict, # of a kernel
+        border: int | None = None # how many of them every kernel may find imported; the rest is for a second server; all when None
     ):
         self.modules, self.env, self.packages, self.patience, self.kernels = modules, _common(env), installed_packages(), 60.0, []
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.border, self.lock = len(modules) if border is None else border, threading.Lock()
+        self.control, theirs = _pair()
         with theirs:
-            words = [sys.executable, "-c", _BEGIN, str(next(package_folder().rglob("fork_server.py"))), str(theirs.fileno()), " ".join(modules)]
+            words = [sys.executable, "-c", _BEGIN, str(next(package_folder().rglob("fork_server.py"))), str(theirs.fileno()), " ".join(modules), str(self.border)]
             self.process = subprocess.Popen(words, env=self.env | {"FASHION_MLOPS_RUN": "_" * 4096}, cwd="/", stdin=subprocess.DEVNULL,
                                             pass_fds=[theirs.fileno()], start_new_session=True)
+        self.second = self._second() if self.border < len(modules) else None
 
     def fork(self,
         needed: int, # how many modules have to be imported before
@@ -161,9 +172,7 @@ class ForkServer:
         if other := [name for name in self.env if now.get(name) != self.env[name]]: raise Refused(f"{other[0]} has another value in the environment than at the first stage")
         ours, theirs = socket.socketpair()
         process = ForkedProcess(ours)
-        with theirs:
-            try: socket.send_fds(self.control, [str(needed).encode()], [theirs.fileno()])
-            except OSError: raise Refused("the fork server has ended") from None
+        with theirs: self._ask(self._control(needed), needed, 0, theirs)
         process.pid = self._said(process, "pid")
         ours.sendall(json.dumps({"argv": argv, "env": env, "cwd": cwd}).encode() + b"\n")
         self._said(process, "ready")
@@ -171,6 +180,25 @@ class ForkServer:
         return process
 
     def busy(self) -> bool: return any(kernel.poll() is None for kernel in self.kernels)
+
+    def _second(self) -> ForkedProcess:
+        "Ask for a server that imports the rest, as soon as all before it is imported."
+        ours, theirs = _pair()
+        with theirs: self._ask(self.control, self.border, len(self.modules), theirs)
+        return ForkedProcess(ours)
+
+    def _control(self, needed: int) -> socket.socket:
+        "Where to ask for a kernel; waits for the second server when it is that one's."
+        if needed <= self.border: return self.control
+        with self.lock:
+            if self.second.connection.fileno() < 0: raise Refused("the fork server has ended") # it was said before why
+            self.second.pid = self.second.pid or self._said(self.second, "pid")
+        return self.second.connection
+
+    def _ask(self, control: socket.socket, needed: int, until: int, theirs: socket.socket):
+        "Send a request; `until` makes it one for a server."
+        try: socket.send_fds(control, [f"{needed} {until}".encode()], [theirs.fileno()])
+        except OSError: raise Refused("the fork server has ended") from None
 
     def _said(self, process: ForkedProcess, what: str):
         "Wait for one word of the server or the kernel."
@@ -184,7 +212,7 @@ class ForkServer:
         "End the server, and with it whatever it has forked."
         self.process.kill()
         self.process.wait()
-        self.control.close()
+        for control in filter(None, [self.control, self.second and self.second.connection]): control.close()
 
 # %% ../nbs/12db_forked_kernels.ipynb #5ee5618f
 def may_fork() -> bool:
@@ -217,9 +245,10 @@ class ForkedKernels:
             if self.server or self.off: return
             if not _room(): return self._say("less than 3 GB of memory are free")
             ahead = self.stages[[s.name for s in self.stages].index(stage):]
-            modules, self.needs = shared_imports(ahead, self.without)
-            try: self.server = ForkServer(modules, os.environ | env) if modules else None
+            modules, border, self.needs = shared_imports(ahead, self.without)
+            try: self.server = ForkServer(modules, os.environ | env, border) if modules else None
             except OSError as error: self._say(f"the system says {error}")
+            except Refused as refused: self._say(str(refused))
 
     def launch(self,
         stage: str, # by name

@@ -20,16 +20,25 @@ from .dependencies import installed_packages
 # %% ../nbs/12db_forked_kernels.ipynb #06039bf6
 _LINE = re.compile(r"^([ \t]*)(?:from[ \t]+(\.?[\w.]*)[ \t]+import\b(.*)|import[ \t]+([\w., \t]+))", re.M)
 
+def _whole(
+    name: str, # of a module, perhaps with dots in front
+    here: str # the package that says so, such as `fashion_mlops.search`
+) -> str: # without dots in front
+    "The full name of a module."
+    bare, parts = name.lstrip("."), here.split(".")
+    dots = len(name) - len(bare)
+    return ".".join([*parts[:len(parts) + 1 - dots], *filter(None, [bare])]) if dots else name
+
 @lru_cache(maxsize=500)
 def _imported(
-    source: str # Python, perhaps with magics
+    source: str, # Python, perhaps with magics
+    here: str # the package that it lies in
 ) -> tuple[set[str], set[str]]: # at its top, and anywhere in it
-    "Names of the modules that a piece of code imports; those beside it as `fashion_mlops.…`, and what is taken from our package itself as well."
-    top, anywhere = set(), set()
+    "Names of the modules that a piece of code imports, and of what it takes from a package of ours, which may be a module."
+    top, anywhere, ours = set(), set(), here.partition(".")[0]
     for indent, origin, items, plain in _LINE.findall(source):
-        names = {word.split()[0] for word in plain.split(",") if word.strip()} if plain else {origin}
-        names = {package_folder().name + name if name.startswith(".") else name for name in names}
-        if names <= {package_folder().name, package_folder().name + "."}: names = {f"{package_folder().name}.{item}" for item in re.findall(r"\w+", items)}
+        names = {word.split()[0] for word in plain.split(",") if word.strip()} if plain else {_whole(origin, here)}
+        names |= {f"{name}.{item}" for name in names if name.partition(".")[0] == ours for item in re.findall(r"\w+", items)}
         anywhere |= names
         if not indent: top |= names
     return top, anywhere
@@ -39,14 +48,15 @@ def imports_of(
     stage: StageNotebook # a stage
 ) -> tuple[set[str], set[str]]: # at the top of its cells and our modules, and anywhere in them
     "What a stage imports that is neither ours nor Python's own."
-    package, top, anywhere, seen, waiting = package_folder(), set(), set(), set(), ["\n".join(stage.cells)]
+    package, top, anywhere, seen = package_folder(), set(), set(), set()
+    waiting = [("\n".join(stage.cells), package.name)]
     while waiting:
-        found = _imported(waiting.pop())
+        found = _imported(*waiting.pop())
         top, anywhere = top | found[0], anywhere | found[1]
         for name in {name for name in found[1] if name.startswith(package.name + ".")} - seen:
             seen.add(name)
             file = package.joinpath(*name.split(".")[1:]).with_suffix(".py")
-            if file.is_file(): waiting.append(file.read_text(encoding="utf-8"))
+            if file.is_file(): waiting.append((file.read_text(encoding="utf-8"), name.rpartition(".")[0]))
     known = {*sys.stdlib_module_names, package.name}
     return tuple({name for name in names if name.partition(".")[0] not in known} for names in (top, anywhere))
 
@@ -136,7 +146,7 @@ class ForkServer:
         self.modules, self.env, self.packages, self.patience, self.kernels = modules, _common(env), installed_packages(), 60.0, []
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            words = [sys.executable, "-c", _BEGIN, str(Path(package_folder())/"fork_server.py"), str(theirs.fileno()), " ".join(modules)]
+            words = [sys.executable, "-c", _BEGIN, str(next(package_folder().rglob("fork_server.py"))), str(theirs.fileno()), " ".join(modules)]
             self.process = subprocess.Popen(words, env=self.env | {"FASHION_MLOPS_RUN": "_" * 4096}, cwd="/", stdin=subprocess.DEVNULL,
                                             pass_fds=[theirs.fileno()], start_new_session=True)
 

@@ -465,7 +465,7 @@ def _fingerprint(self: Stage) -> dict | None:
     written = [Path(path) for path, stamp in stamps.items() if not Path(path).is_file() or Path(path).stat().st_ctime_ns != stamp]
     if not print_now or not written: return print_now
     print(f"{', '.join(path.name for path in written)}: written while this stage ran, so nobody can say which of the two it used. It counts as stale.", flush=True)
-    names = [".".join(path.relative_to(package_folder()).with_suffix("").parts) for path in written]
+    names = [".".join(path.relative_to(package_folder()).with_suffix("").parts).removesuffix(".__init__") for path in written]
     return print_now | {"modules": print_now["modules"] | {name: f"written while {self.name} ran" for name in names}}
 
 # %% ../nbs/00c_stage.ipynb #83300180

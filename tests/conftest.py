@@ -1,4 +1,5 @@
 """A small project of toy stages in a folder of its own, driven through the real command line."""
+import fcntl
 import json
 import os
 import shutil
@@ -133,11 +134,17 @@ def places_are_found_anew():
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
-    "An MLflow store with its tables: making them takes seconds, copying them does not."
-    folder = tmp_path_factory.mktemp("store")
-    code = "from fashion_mlops import tracking; tracking.client()"
-    subprocess.run([sys.executable, "-c", code], env=os.environ | {"FASHION_MLOPS_HOME": str(folder)}, check=True, capture_output=True)
-    return folder/"mlflow.db"
+    "An MLflow store with its tables: making them takes seconds, copying them does not, and workers share one."
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ: shared = shared.parent
+    with (shared/"store.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared/"store").exists():
+            folder = tmp_path_factory.mktemp("store")
+            code = "from fashion_mlops import tracking; tracking.client()"
+            subprocess.run([sys.executable, "-c", code], env=os.environ | {"FASHION_MLOPS_HOME": str(folder)}, check=True, capture_output=True)
+            folder.rename(shared/"store")
+    return shared/"store"/"mlflow.db"
 
 
 @pytest.fixture

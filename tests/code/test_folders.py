@@ -102,6 +102,16 @@ def test_the_importer_may_be_a_module(house):
     with pytest.raises(ContractError, match="a folder without __init__.py: `make export` writes it"): module_digests(["import fashion_mlops.attic.wood.tree"])
 
 
+def test_what_a_stage_imports_is_found_through_rooms(house):
+    "The runner imports it once for all stages, and must know whether torch is among it."
+    from fashion_mlops.forked_kernels import imports_of
+    (house.package/"attic"/"wood"/"twigs"/"bud.py").write_text("from ...chair import SIZE\nimport pandas")
+    (house.package/"attic"/"wood"/"tree.py").write_text("from .twigs import bud\n\ndef grow():\n    import torch.nn")
+    (house.package/"attic"/"chair.py").write_text("from .. import core\nfrom numpy import array\nSIZE = 1")
+    top, anywhere = imports_of(read_stage(house.stage("01_far", "from fashion_mlops.attic.wood import tree")))
+    assert (top, anywhere) == ({"pandas", "numpy"}, {"pandas", "numpy", "torch.nn"})
+
+
 def test_a_checkpoint_knows_its_code_in_a_room(house):
     mark = code_mark("attic.wood.tree")
     code_mark.cache_clear()
@@ -117,7 +127,7 @@ def test_rooms_are_made_moved_and_left(house):
     (house.package/"attic"/"wood"/"__pycache__").mkdir()
     (house.package/"attic"/"wood"/"__pycache__"/"tree.pyc").write_text("")
     (house.nbs/"cellar").mkdir()
-    shutil.move(house.nbs/"attic"/"chair.ipynb", house.nbs/"cellar"/"chair.ipynb")           # moved, and named so by its first cell
+    shutil.move(house.nbs/"attic"/"chair.ipynb", house.nbs/"cellar"/"chair.ipynb")           # moved, and its module not yet
     assert library_changes(house.root) == {"attic.chair": "changed"}
     house.chapter("cellar/chair", "cellar.chair", "X = 1")
     assert library_changes(house.root) == {"cellar.__init__": "new", "cellar.chair": "new", "attic.chair": "without notebook"}

@@ -41,6 +41,7 @@ def test_only_what_changed_runs_and_says_why(project):
     assert re.search(r"01_draw\.n +3 → 5", compared) and re.search(r"valid_accuracy.*0\.03.*0\.05", compared)
 
 
+@pytest.mark.slow
 def test_a_raising_cell_is_named_and_resumed(project):
     project.edit("02_add", "write_json(stage.write('sum.json')", "1 / 0; write_json(stage.write('sum.json')")
     answer = project.run()

@@ -71,6 +71,7 @@ def test_a_module_of_ones_own_counts(project, place):
     assert found[0] == found[1] != found[2]
 
 
+@pytest.mark.slow
 def test_a_kernel_works_beside_its_notebook_wherever_the_command_was_given(project):
     (project.root/"helper.py").write_text("V = 1")
     (project.nbs/"helper.py").write_text("V = 2")

@@ -279,12 +279,12 @@ def test_a_dataset_is_described_anew(home, capsys):
 
 def test_every_option_that_a_message_names_exists():
     import ast
+    import importlib
     from fashion_mlops import cli
-    package = Path(cli.__file__).parent
     known = set(re.findall(r"--[a-z][a-z-]+", " ".join(each for parser in _parsers(cli.parser()) for each in parser._option_string_actions)))
     named = set()
     for module in ("table_files", "table_layout", "text_encoding", "amounts", "moments", "column_kinds", "column_types", "reading_options", "dataset_commands", "dataset_file"):
-        for node in ast.walk(ast.parse((package/f"{module}.py").read_text())):
+        for node in ast.walk(ast.parse(Path(importlib.import_module(f"fashion_mlops.{module}").__file__).read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str): named |= {(module, word) for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", node.value)}
     assert named and not {(module, word) for module, word in named if word not in known}
 

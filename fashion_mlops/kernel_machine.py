@@ -57,7 +57,7 @@ def pair_machine(
     C: float, # price of a row on the wrong side
     gamma: float, # width of the kernel
     likely: np.ndarray | None = None, # rows that probably decide
-    at_once: int = 4000 # rows that are fitted together without further ado
+    at_once: int = 6000 # rows that are fitted together without further ado
 ) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]: # support rows, their weights, the intercept; and the rows near the border
     "The machine of all rows, fitted on those that decide."
     from sklearn.svm import SVC

@@ -132,19 +132,26 @@ def places_are_found_anew():
     core._found[:] = found
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory) -> Path:
-    "An MLflow store with its tables: making them takes seconds, copying them does not, and workers share one."
+def made_once(tmp_path_factory, name: str, fill) -> Path:
+    "A folder that `fill` fills the first time that a worker asks for it; all workers of a session share it."
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ: shared = shared.parent
-    with (shared/"store.lock").open("w") as lock:
+    with (shared/f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (shared/"store").exists():
-            folder = tmp_path_factory.mktemp("store")
-            code = "from fashion_mlops import tracking; tracking.client()"
-            subprocess.run([sys.executable, "-c", code], env=os.environ | {"FASHION_MLOPS_HOME": str(folder)}, check=True, capture_output=True)
-            folder.rename(shared/"store")
-    return shared/"store"/"mlflow.db"
+        if not (shared/name).exists():
+            folder = tmp_path_factory.mktemp(name)
+            fill(folder)
+            folder.rename(shared/name)
+    return shared/name
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    "An MLflow store with its tables: making them takes seconds, copying them does not."
+    def fill(folder):
+        code = "from fashion_mlops import tracking; tracking.client()"
+        subprocess.run([sys.executable, "-c", code], env=os.environ | {"FASHION_MLOPS_HOME": str(folder)}, check=True, capture_output=True)
+    return made_once(tmp_path_factory, "store", fill)/"mlflow.db"
 
 
 @pytest.fixture
@@ -152,6 +159,18 @@ def project(tmp_path, empty_store) -> Project:
     made = Project(tmp_path)
     (tmp_path/"mlflow.db").write_bytes(empty_store.read_bytes())
     return made
+
+
+@pytest.fixture
+def finished(project, empty_store, tmp_path_factory) -> Project:
+    "A project whose two stages have run: a copy, since a project may be moved."
+    def fill(folder):
+        made = Project(folder)
+        (folder/"mlflow.db").write_bytes(empty_store.read_bytes())
+        answer = made.run()
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+    shutil.copytree(made_once(tmp_path_factory, "finished", fill), project.root, dirs_exist_ok=True)
+    return project
 
 
 @pytest.fixture

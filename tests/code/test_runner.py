@@ -59,13 +59,12 @@ def test_a_raising_cell_is_named_and_resumed(project):
 
 
 @pytest.mark.slow
-def test_a_killed_kernel_is_said_and_leaves_nothing(project):
-    assert project.run().returncode == 0
-    before = project.artifact("sum.json").read_bytes()
-    project.edit("02_add", "write_json(stage.write('sum.json')", "import os; (stage.folder/'sum.json').write_text('half'); os.kill(os.getpid(), 9); write_json(stage.write('sum.json')")
-    answer = project.run()
+def test_a_killed_kernel_is_said_and_leaves_nothing(finished):
+    before = finished.artifact("sum.json").read_bytes()
+    finished.edit("02_add", "write_json(stage.write('sum.json')", "import os; (stage.folder/'sum.json').write_text('half'); os.kill(os.getpid(), 9); write_json(stage.write('sum.json')")
+    answer = finished.run()
     assert answer.returncode == 1 and "killed by SIGKILL" in answer.stdout
-    assert project.artifact("sum.json").read_bytes() == before
+    assert finished.artifact("sum.json").read_bytes() == before
 
 
 @pytest.mark.slow
@@ -142,22 +141,20 @@ def test_a_locked_store_fails_clearly_and_is_caught_up(project):
 
 
 @pytest.mark.slow
-def test_an_altered_artifact_is_written_again(project):
-    assert project.run().returncode == 0
-    project.artifact("numbers.json").write_text("[100]")
-    assert project.status()["01_draw"]["reasons"] == ["numbers.json is missing or was altered"]
-    assert project.run().returncode == 0
-    assert json.loads(project.artifact("sum.json").read_text()) == 3
+def test_an_altered_artifact_is_written_again(finished):
+    finished.artifact("numbers.json").write_text("[100]")
+    assert finished.status()["01_draw"]["reasons"] == ["numbers.json is missing or was altered"]
+    assert finished.run().returncode == 0
+    assert json.loads(finished.artifact("sum.json").read_text()) == 3
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_error_and_earlier_artifacts_stay(project):
-    assert project.run().returncode == 0
+def test_a_full_disk_is_one_error_and_earlier_artifacts_stay(finished):
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); stage.write('sum.json').write_bytes(bytes(10**6)); write_json(stage.write('sum.json')"
-    project.edit("02_add", "write_json(stage.write('sum.json')", full)
-    answer = project.run()
+    finished.edit("02_add", "write_json(stage.write('sum.json')", full)
+    answer = finished.run()
     assert answer.returncode == 1 and "OSError: [Errno 27] File too large" in answer.stdout
-    assert json.loads(project.artifact("sum.json").read_text()) == 3
+    assert json.loads(finished.artifact("sum.json").read_text()) == 3
 
 
 def test_a_home_that_cannot_be_written_is_one_sentence(project):
@@ -167,9 +164,8 @@ def test_a_home_that_cannot_be_written_is_one_sentence(project):
 
 
 @pytest.mark.slow
-def test_mlflow_holds_one_parent_with_a_child_for_each_stage(project):
-    assert project.run().returncode == 0
-    store = sqlite3.connect(project.root/"mlflow.db")
+def test_mlflow_holds_one_parent_with_a_child_for_each_stage(finished):
+    store = sqlite3.connect(finished.root/"mlflow.db")
     names = dict(store.execute("select run_uuid, name from runs"))
     parents = store.execute("select run_uuid, value from tags where key = 'mlflow.parentRunId'").fetchall()
     assert {names[child] for child, _ in parents} == {"01_draw", "02_add"}
@@ -177,7 +173,7 @@ def test_mlflow_holds_one_parent_with_a_child_for_each_stage(project):
     tags = dict(store.execute("select key, value from tags where run_uuid = ?", (parents[0][0],)))
     metrics = {key for key, in store.execute("select key from metrics where run_uuid = ?", (parents[0][1],))}
     assert {"valid_accuracy", "seconds_01_draw", "seconds_02_add"} <= metrics
-    project.run("add", "--force") # a run carries the numbers of the stages that ran in it, and no others
+    finished.run("add", "--force") # a run carries the numbers of the stages that ran in it, and no others
     newest, = store.execute("select run_uuid from runs where name like 'pipeline%' order by start_time desc limit 1").fetchone()
     assert {key for key, in store.execute("select key from metrics where run_uuid = ?", (newest,))} == {"seconds_02_add"}
     assert {"mlflow.source.git.commit", "git_dirty", "fingerprint", "dataset", "dataset_digest", "seed", "profile", "lock_digest", "cores"} <= set(tags)

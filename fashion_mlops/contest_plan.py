@@ -103,7 +103,7 @@ def search_size(
 def paying_workers(
     workers: int, # that are wanted
     seconds: float, # of the search
-    start: float = 15.0 # seconds until they are ready
+    start: float = 8.0 # seconds until they are ready
 ) -> int: # the same, or 0 for a search inside this kernel
     "Workers, if the time that is left after their start is worth more."
     return workers if workers*(seconds - start) > 1.5*seconds else 0

@@ -14,7 +14,6 @@ import hashlib, json, math, os, random, re, shutil, sys, tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 # %% ../nbs/00_core.ipynb #7cd7d294
@@ -314,29 +313,33 @@ def digest_path(
         while block := stream.read(1 << 20): state.update(block)
     return state.hexdigest()
 
-# %% ../nbs/00_core.ipynb #97429bb5
-class _SeedTorch:
-    "Asked for a module that is about to be imported; torch, once it is imported, is seeded."
-    seed = 0
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        spec = PathFinder.find_spec(name, path, target) if name == "torch" else None
-        if spec:
-            run = spec.loader.exec_module
-            spec.loader.exec_module = lambda module: (run(module), module.manual_seed(cls.seed))
+# %% ../nbs/00_core.ipynb #97429bb4
+class _SeedsTorch:
+    "Looks on when modules are imported, and seeds torch as soon as it is there: by itself it begins with another number in every process."
+    def __init__(self, seed: int): self.seed = seed
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "torch": return None
+        spec = next((spec for finder in sys.meta_path if finder is not self and (spec := finder.find_spec(name, path, target))), None)
+        if not spec: return None
+        load = spec.loader.exec_module
+        def load_and_seed(module):
+            load(module)
+            module.manual_seed(self.seed)
+        spec.loader.exec_module = load_and_seed
         return spec
 
-# %% ../nbs/00_core.ipynb #6f98ea20
+# %% ../nbs/00_core.ipynb #97429bb5
 def seed_everything(
     seed: int # any integer from 0 to 2**32 - 1
 ):
-    "Seed Python, numpy and torch, which may be imported later."
+    "Seed Python, numpy and torch; the last at once or, since it is slow to import and few stages need it, when it is imported."
     import numpy as np
     random.seed(seed)
     np.random.seed(seed)
-    _SeedTorch.seed = seed
-    if _SeedTorch not in sys.meta_path: sys.meta_path.insert(0, _SeedTorch)
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _SeedsTorch)]
     if sys.modules.get("torch"): sys.modules["torch"].manual_seed(seed)
+    else: sys.meta_path.insert(0, _SeedsTorch(seed))
 
 # %% ../nbs/00_core.ipynb #e0f39adb
 @contextmanager

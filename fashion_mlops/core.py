@@ -312,15 +312,33 @@ def digest_path(
         while block := stream.read(1 << 20): state.update(block)
     return state.hexdigest()
 
+# %% ../nbs/00_core.ipynb #97429bb4
+class _SeedsTorch:
+    "Looks on when modules are imported, and seeds torch as soon as it is there: by itself it begins with another number in every process."
+    def __init__(self, seed: int): self.seed = seed
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "torch": return None
+        spec = next((spec for finder in sys.meta_path if finder is not self and (spec := finder.find_spec(name, path, target))), None)
+        if not spec: return None
+        load = spec.loader.exec_module
+        def load_and_seed(module):
+            load(module)
+            module.manual_seed(self.seed)
+        spec.loader.exec_module = load_and_seed
+        return spec
+
 # %% ../nbs/00_core.ipynb #97429bb5
 def seed_everything(
     seed: int # any integer from 0 to 2**32 - 1
 ):
-    "Seed Python, numpy and, when it is already imported, torch."
+    "Seed Python, numpy and torch; the last at once or, since it is slow to import and few stages need it, when it is imported."
     import numpy as np
     random.seed(seed)
     np.random.seed(seed)
-    if "torch" in sys.modules: sys.modules["torch"].manual_seed(seed)
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _SeedsTorch)]
+    if sys.modules.get("torch"): sys.modules["torch"].manual_seed(seed)
+    else: sys.meta_path.insert(0, _SeedsTorch(seed))
 
 # %% ../nbs/00_core.ipynb #4a8213da
 def available_cores() -> int: # cores that this process may use, at least 1

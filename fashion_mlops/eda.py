@@ -6,10 +6,10 @@
 __all__ = ['between_classes', 'chance_gap', 'statistics_summary', 'smaller', 'project', 'grey_levels_apart', 'nearest_rows',
            'neighbours_across', 'duplicate_counts', 'hardest_pairs', 'map_of', 'same_class_nearby', 'image_rows',
            'heat_map', 'name_places', 'draw_map', 'draw_balance', 'report_workers', 'write_profile', 'write_comparison',
-           'tool_seconds', 'in_time', 'end_workers']
+           'tool_seconds', 'in_time', 'a_column_takes', 'end_workers']
 
 # %% ../nbs/03_eda.ipynb #1d56b063
-import os, sys, tempfile, time
+import math, os, sys, tempfile, time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy as np
 from .data import Samples
 from .markup import as_plot_text
 from .picture_text import formulas_off
-from .stage import TooFew
+from .stage import TooLate
 from .tool_words import for_tool, table_for_tool, tool_names, write_page
 
 # %% ../nbs/03_eda.ipynb #fdc14a10
@@ -388,15 +388,23 @@ def in_time(
     report, # a `concurrent.futures.Future`
     seconds: float # to wait at most
 ): # what it came to
-    "The result of a worker; raise `TooFew` when it is not there in time."
+    "The result of a worker; raise `TooLate` when it is not there in time."
     try: return report.result(None if seconds == float("inf") else seconds)
-    except TimeoutError: raise TooFew("The time was over before it was done. More minutes, or fewer columns, bring it.") from None
+    except TimeoutError: raise TooLate("The time was over before it was done. More minutes, or fewer columns, bring it.") from None
+
+# %% ../nbs/03_eda.ipynb #bd675c0f
+def a_column_takes(
+    timing, # a `Future` of `tool_seconds`
+    seconds: float # to wait at most
+) -> float: # seconds; infinity when nobody knows
+    "What a column costs the tools. Where they are late or fail, the least has to do: what fails is told where the reports belong."
+    try: return timing.result(seconds)
+    except Exception: return math.inf
 
 # %% ../nbs/03_eda.ipynb #122760e6
 def end_workers(
     workers # from `report_workers`
 ):
     "End the processes, also those that are late."
-    late = list((workers._processes or {}).values())
-    workers.shutdown(wait=False, cancel_futures=True)
-    for process in late: process.terminate()
+    for process in list((workers._processes or {}).values()): process.terminate()
+    workers.shutdown(cancel_futures=True) # waits, or their manager would stumble over what is gone

@@ -81,12 +81,12 @@ def used(
     "What a folder takes on disk."
     return sum(os.lstat(os.path.join(place, name)).st_blocks * 512 for place, _, names in os.walk(folder) for name in names) / 1e9
 
-# %% ../nbs/12m_environment.ipynb #a962fa17
+# %% ../nbs/12m_environment.ipynb #42527ab7
 def forget_halves(
     venv: Path # the environment's folder
 ) -> list[str]: # names of what was half-installed
     "Have packages that an interrupted installation left incomplete installed again."
-    halves = [folder for folder in venv.glob("lib/python*/site-packages/*.dist-info") if not (folder/"RECORD").is_file()]
+    halves = [folder for folder in venv.glob("lib/python*/site-packages/*.dist-info") if not (folder/"INSTALLER").is_file()]
     for folder in halves: shutil.rmtree(folder)
     return sorted(folder.name.removesuffix(".dist-info").rpartition("-")[0] for folder in halves)
 

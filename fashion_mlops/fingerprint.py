@@ -155,7 +155,7 @@ def _as_asked(manifest: dict, params: dict) -> dict:
     "The fingerprint of a stage's last run; as that of its choice, when this is what `params` ask for."
     before, chosen = manifest["fingerprint"], manifest.get("chosen")
     again = before["params"] | (chosen or {}) | {"minutes": 0}
-    return before | {"params": again} if chosen and params == again else before
+    return before | {"params": again} if chosen and params == again and not manifest.get("late") else before
 
 # %% ../nbs/12a_fingerprint.ipynb #5b22017e
 def stage_state(

@@ -173,7 +173,7 @@ def _machines(self: KernelMachine, points: np.ndarray, labels: np.ndarray, weigh
     "The machine of all rows, and of each selection of rows, which begins with what decided all."
     chosen = [np.isin(np.arange(len(labels)), rows) for rows in fitted]
     def machines(pair):
-        rows = np.flatnonzero((labels == pair[0]) | (labels == pair[1]))
+        rows = np.flatnonzero(((labels == pair[0]) | (labels == pair[1])) & (weights > 0)) # where weights are 0, libsvm counts without these rows
         *whole, near = _of_pair(self, points, labels == pair[0], weights, rows)
         return [whole, *(_of_pair(self, points, labels == pair[0], weights, rows[part[rows]], near[part[near]])[:3] for part in chosen)]
     pairs = list(zip(*np.triu_indices(len(self.classes_), 1)))

@@ -61,10 +61,14 @@ def check_minutes(
             raise ParameterError(f"{stage}: minutes = {asked.value:g}: expected 0 (no limit), or at least {LEAST_MINUTES}; in less nothing can be done.")
 
 # %% ../nbs/12dd_request.ipynb #e92685d4
+def _chosen(stage: str, said: dict) -> dict:
+    "What a stage chose, in a run that got through it."
+    through = {result["name"] for result in said["results"] if result["state"] in ("done", "fresh")}
+    return stage in through and (said["stages"].get(stage) or {}).get("chosen") or {}
+
 def _then(stage: str, said: dict) -> dict:
     "What a stage was asked for in a run, with what it chose; the clock has no say in it any more."
-    values = {name: one.get("value") for name, one in said["settings"].get(stage, {}).items() if name != "dataset"}
-    chosen = (said["stages"].get(stage) or {}).get("chosen") or {}
+    values, chosen = {name: one.get("value") for name, one in said["settings"].get(stage, {}).items() if name != "dataset"}, _chosen(stage, said)
     return values | chosen | ({"minutes": 0.0} if chosen else {})
 
 # %% ../nbs/12dd_request.ipynb #8746b958
@@ -75,8 +79,7 @@ def settings_like(
 ) -> tuple[dict[str, dict[str, Setting]], list[str]]: # settings, and what there is to say about them
     "The settings that ask for what another run did."
     like, words, where = dict(settings), [], f"command line, --like {said['token']}"
-    chosen = [s.name for s in stages if (said["stages"].get(s.name) or {}).get("chosen")]
-    if not chosen: words.append(f"{said['token']} has nothing chosen within a time: its parameters are taken as they were.")
+    if not any(_chosen(s.name, said) for s in stages): words.append(f"{said['token']} has nothing chosen within a time: its parameters are taken as they were.")
     for stage in stages:
         for name, value in _then(stage.name, said).items():
             if name not in stage.parameters: words.append(f"{stage.name} has no parameter {name} any more; it was {value!r}.")

@@ -8,7 +8,7 @@ import pytest
 from fashion_mlops.budget import Budget, largest, measured, timely
 from fashion_mlops.contract import ParameterError
 from fashion_mlops.core import write_json
-from fashion_mlops.stage import Stage
+from fashion_mlops.stage import Stage, TooFew, TooLate
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def count(tmp_path, monkeypatch):
     for name in ("FASHION_MLOPS_HOME", "FASHION_MLOPS_ROOT"): monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setattr("fashion_mlops.stage._check_package", lambda: None)
 
-    def run(chosen_name="n", **values):
+    def run(chosen_name="n", fails=None, **values):
         values = {"minutes": 0, "n": 30000} | values
         stage = Stage("01_draw", writes=["numbers.json"]).start({**values, "__annotations__": {"minutes": "float[0, 100000]", "n": "int[1, 100000]"}})
         n = stage.params["n"]
@@ -26,6 +26,8 @@ def count(tmp_path, monkeypatch):
             cost = measured(lambda size: time.sleep(size/10000), 100, 200)
             n = largest(cost, stage.budget.part(0.001), n)
             stage.chose(f"Counting takes {stage.budget.words(cost(n))}.", **{chosen_name: n})
+        with stage.may_fail("the picture"):
+            if fails: raise fails
         write_json(stage.write("numbers.json"), list(range(n)))
         return stage.finish(f"{n} numbers")
     return run
@@ -39,6 +41,11 @@ def test_what_a_clock_chose_is_had_again_without_it(count):
     with pytest.raises(ParameterError, match="nobody could ask for it again"): count("rows", minutes=10)
     for minutes, said in ((0.01, "at least 0.1"), (-1, "from 0 to 100,000")):
         with pytest.raises(ParameterError, match=said): count(minutes=minutes)
+
+
+def test_a_part_that_came_too_late_is_noted_and_one_that_says_too_little_is_not(count):
+    late, few = (count(minutes=10, fails=error) for error in (TooLate("The time was over."), TooFew("Three rows.")))
+    assert (late["late"], few["late"]) == (["the picture"], []) and not late["failures"]
 
 
 def test_trials_that_the_clock_stopped_are_run_again_by_their_number(tmp_path):

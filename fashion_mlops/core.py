@@ -6,7 +6,8 @@
 __all__ = ['WorkflowError', 'path_part', 'find_root', 'project_root', 'home', 'package_folder', 'artifacts_folder',
            'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'remove_unheld', 'seconds_of', 'atomic_path',
            'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'run_records', 'digest_bytes', 'files_below',
-           'digest_files', 'digest_path', 'seed_everything', 'available_cores', 'now', 'human_seconds', 'human_bytes']
+           'digest_files', 'digest_path', 'seed_everything', 'hidden', 'available_cores', 'now', 'human_seconds',
+           'human_bytes']
 
 # %% ../nbs/00_core.ipynb #b2a1c0ed
 import hashlib, json, math, os, random, re, shutil, sys, tempfile
@@ -339,6 +340,19 @@ def seed_everything(
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _SeedsTorch)]
     if sys.modules.get("torch"): sys.modules["torch"].manual_seed(seed)
     else: sys.meta_path.insert(0, _SeedsTorch(seed))
+
+# %% ../nbs/00_core.ipynb #e0f39adb
+@contextmanager
+def hidden(
+    *names: str # of modules, such as `torch`
+):
+    "Have imports of these modules fail as if they were not installed, whether or not they were imported before."
+    before = {name: sys.modules[name] for name in names if name in sys.modules}
+    sys.modules.update(dict.fromkeys(names)) # None: an import fails
+    try: yield
+    finally:
+        for name in names: sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 # %% ../nbs/00_core.ipynb #4a8213da
 def available_cores() -> int: # cores that this process may use, at least 1

@@ -9,16 +9,13 @@ __all__ = ['skops_io', 'save_model_file', 'load_model_file']
 import io, re, sys, zipfile
 from pathlib import Path
 
-from .core import WorkflowError
+from .core import WorkflowError, hidden
 
 # %% ../nbs/00f_model_file.ipynb #10482902
 def skops_io(): # the module `skops.io`
     "Import skops without what it does not need."
-    hidden = [name for name in ("torch", "dask") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden)) # None: an import fails, which skops takes for not installed
-    try: import skops.io
-    finally:
-        for name in hidden: sys.modules.pop(name, None)
+    if "skops.io" in sys.modules: return sys.modules["skops.io"]
+    with hidden("torch", "dask"): import skops.io
     return skops.io
 
 # %% ../nbs/00f_model_file.ipynb #eaa5212d

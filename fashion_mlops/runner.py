@@ -6,7 +6,7 @@
 __all__ = ['MEMORY_BESIDE', 'Background', 'AtWork', 'prepare_stage', 'settle_stage', 'jobs_for', 'Sequence', 'run_stages']
 
 # %% ../nbs/12e_runner.ipynb #4aae04b8
-import json, os, shutil, sys, threading, time, uuid
+import json, os, shutil, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from fastcore.basics import patch
 
 from . import report
 from .contract import StageNotebook
-from .core import (WorkflowError, artifacts_folder, home, human_bytes, human_seconds, now, package_folder, project_root,
+from .core import (WorkflowError, artifacts_folder, hidden, home, human_bytes, human_seconds, now, package_folder, project_root,
                                 remove_unheld, reports_folder, write_json)
 from .dependencies import compile_by_content, lock_digest
 from .forked_kernels import ForkedKernels
@@ -176,11 +176,7 @@ def _settle_success(run: Run, stage: StageNotebook, executed: Path, manifest: di
 # %% ../nbs/12e_runner.ipynb #8b34f1c5
 def _engine():
     "Import papermill without a grammar of web addresses, which jsonschema would have compiled at every start, for a second, and no notebook asks for."
-    absent = "rfc3987_syntax" not in sys.modules
-    if absent: sys.modules["rfc3987_syntax"] = None # an import fails, which jsonschema takes for not installed
-    try: from fashion_mlops import engine
-    finally:
-        if absent: del sys.modules["rfc3987_syntax"]
+    with hidden("rfc3987_syntax"): from fashion_mlops import engine # jsonschema takes it for not installed
     return engine
 
 # %% ../nbs/12e_runner.ipynb #3957941a

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .core import WorkflowError, human_seconds, read_memory, write_json
+from .core import WorkflowError, hidden, human_seconds, read_memory, write_json
 from .families import families, predicted, quiet
 from .folds import Folds, make_folds
 from .metrics import row_losses
@@ -49,14 +49,10 @@ def pareto_front(
 def import_tpot():
     "Import TPOT without the warnings that its dependencies raise, and without torch, which only its own neural nodes need."
     import importlib, sys, warnings
-    early = "torch" not in sys.modules
-    if early: sys.modules["torch"] = None # TPOT then does without; saves two seconds in every worker
-    try:
-        with warnings.catch_warnings():
-            for message in ("pkg_resources is deprecated", "IProgress not found"): warnings.filterwarnings("ignore", message)
-            importlib.import_module("tpot")
-    finally:
-        if early: del sys.modules["torch"]
+    if "tpot" in sys.modules: return
+    with hidden("torch"), warnings.catch_warnings(): # saves two seconds in every worker
+        for message in ("pkg_resources is deprecated", "IProgress not found"): warnings.filterwarnings("ignore", message)
+        importlib.import_module("tpot")
 
 # %% ../nbs/04b_tpot_search.ipynb #da82d537
 def _connected(scheduler: str): # a Dask client

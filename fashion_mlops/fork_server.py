@@ -6,7 +6,7 @@
 __all__ = ['threads_left', 'unfit', 'Later', 'shadowed', 'birth_place', 'write_birth', 'become_kernel', 'Server', 'serve']
 
 # %% ../nbs/12da_fork_server.ipynb #6a89a7b2
-import contextlib, ctypes, gc, importlib, importlib.machinery, io, json, os, runpy, select, signal, socket, sys, warnings
+import atexit, contextlib, ctypes, gc, importlib, importlib.machinery, io, json, os, runpy, select, signal, socket, sys, threading, traceback, warnings
 
 # %% ../nbs/12da_fork_server.ipynb #fcbab699
 def _threads() -> list[str]: # their names
@@ -139,6 +139,16 @@ def _settle(
     sys.argv, sys.orig_argv = ["ipykernel_launcher", *wanted["argv"]], [sys.executable, "-m", "ipykernel_launcher", *wanted["argv"]]
     os.chdir(wanted["cwd"])
 
+# %% ../nbs/12da_fork_server.ipynb #5e0d1a02
+def _end(code: int):
+    "End this process as an interpreter ends, and leave to the system what it would take apart."
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    gc.collect() # what came after the fork; the rest is frozen
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception): stream.flush() # it may be closed
+    os._exit(code)
+
 # %% ../nbs/12da_fork_server.ipynb #17cf8215
 def become_kernel(
     connection: socket.socket, # to whoever asked for it
@@ -146,7 +156,7 @@ def become_kernel(
     parent: int, # process id of the server
     place: int, room: int # of the mark in `/proc`
 ):
-    "Turn this process, just forked, into a kernel; returns when the kernel has ended."
+    "Turn this process, just forked, into a kernel, which ends it."
     with connection:
         try:
             _die_with(parent)
@@ -160,8 +170,13 @@ def become_kernel(
             os._exit(1)
         _tell(connection, ready=True)
     sys.path.insert(0, "") # the launcher takes it out again
+    code = 0
     try: runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
-    finally: gc.unfreeze() # what is left at the end is tidied up as in any process
+    except SystemExit as ended: code = ended.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    _end(code)
 
 # %% ../nbs/12da_fork_server.ipynb #3ec3a132
 def _tell(connection: socket.socket, **what):
@@ -261,10 +276,10 @@ def serve(
     modules: list[str], # to import, in this order
     border: int # how many of them are for this process; the rest is for a second one
 ):
-    "Import, fork when asked, and return in the child when its kernel has ended."
+    "Import, and fork when asked; in a child, be its kernel."
     server = Server(control, modules, border)
     while True:
         server.look()
-        if connection := _answer(server): return become_kernel(connection, server.birth, server.pid, *server.mark)
+        if connection := _answer(server): become_kernel(connection, server.birth, server.pid, *server.mark)
         _bury(server.children)
         if server.importing(): server.advance()

@@ -122,6 +122,7 @@ def parse_parameters(
         if name in found: raise ValueError(f"line {node.lineno} sets {name} a second time")
         parameter = Parameter(name, default=ast.literal_eval(node.value), help=help, **parse_annotation(kind))
         checked(parameter, parameter.default)
+        if name == "minutes" and parameter.kind not in ("int", "float"): raise ValueError(f"line {node.lineno}: minutes is the time that a stage keeps to, a number. Give what this holds another name.")
         found[name] = parameter
     return found
 

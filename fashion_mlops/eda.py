@@ -406,5 +406,9 @@ def end_workers(
     workers # from `report_workers`
 ):
     "End the processes, also those that are late."
-    for process in list((workers._processes or {}).values()): process.terminate()
-    workers.shutdown(cancel_futures=True) # waits, or their manager would stumble over what is gone
+    from threading import Thread
+    processes, ending = workers._processes or {}, Thread(target=workers.shutdown, kwargs={"cancel_futures": True})
+    ending.start() # it waits for processes, and their manager may still begin one; who did not wait would have it stumble
+    while ending.is_alive():
+        for process in list(processes.values()): process.terminate()
+        ending.join(0.1)

@@ -190,7 +190,8 @@ def _asked(params: dict) -> dict:
 # %% ../nbs/12db_estimate.ipynb #a845c16e
 def _budget(params: dict) -> float:
     "Seconds that a stage has to keep to; 0 without such."
-    return 60 * float(params.get("minutes") or 0)
+    minutes = params.get("minutes")
+    return 60 * float(minutes) if isinstance(minutes, (int, float)) else 0.0 # in an old record it may be a word
 
 # %% ../nbs/12db_estimate.ipynb #f2a25ba7
 def _learnt(stage: str, dataset: str, shape: Shape, past: list[Past]) -> float | None:

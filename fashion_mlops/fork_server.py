@@ -177,11 +177,15 @@ def _bury(children: dict[int, socket.socket]):
         with contextlib.suppress(OSError), children.pop(pid) as connection: _tell(connection, exit=os.waitstatus_to_exitcode(status))
 
 # %% ../nbs/12da_fork_server.ipynb #8535d0c6
-def _end_all(children: dict[int, socket.socket]):
-    "End all children, with what they have started in their group."
-    for pid in children:
+def _end_all(
+    children: dict[int, socket.socket], # by process id
+    second: int # process id of a server among them, which ends by itself, since whoever asked is gone for it too
+):
+    "End all children, with what they have started in their group, and then this process, whose times count theirs."
+    for pid in children.keys() - {second}:
         with contextlib.suppress(OSError): os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(OSError): os.killpg(pid, signal.SIGKILL) # of one that has only begun there is no group yet
+    for pid in children: os.waitpid(pid, 0)
     os._exit(0)
 
 # %% ../nbs/12da_fork_server.ipynb #2df665d8
@@ -195,7 +199,7 @@ class Server:
         self.mark = birth_place(), len(os.environ.pop(_MARK.decode(), ""))
         self.birth, self.pid, self.control = dict(os.environ), os.getpid(), socket.socket(fileno=control)
         self.modules, self.done, self.until, self.why = modules, 0, border, ""
-        self.children, self.asked = {}, []
+        self.children, self.asked, self.second = {}, [], 0
         _prepare()
 
     def importing(self) -> bool: return self.done < self.until and not self.why
@@ -205,7 +209,7 @@ class Server:
         patience = 0 if self.importing() or self.asked else 0.05 if self.children else None
         if not select.select([self.control], [], [], patience)[0]: return
         word, fds, _, _ = socket.recv_fds(self.control, 32, 1)
-        if not fds: _end_all(self.children)
+        if not fds: _end_all(self.children, self.second)
         needed, until = map(int, word.split())
         self.asked.append((needed, until, socket.socket(fileno=fds[0])))
 
@@ -216,7 +220,7 @@ class Server:
         self.done, self.why = self.done + 1, unfit(held, shown)
 
 # %% ../nbs/12da_fork_server.ipynb #be508443
-def _fork(server: Server, connection: socket.socket) -> bool: # whether this is the child
+def _fork(server: Server, connection: socket.socket) -> int: # process id of the child; 0 when this is it, -1 when there is none
     "Fork, and say which process it became."
     gc.collect()
     gc.freeze() # or the child's collector would write to every page, and so copy it
@@ -227,16 +231,16 @@ def _fork(server: Server, connection: socket.socket) -> bool: # whether this is 
         with contextlib.suppress(OSError): _tell(connection, **said)
         if pid > 0: server.children[pid] = connection
         else: connection.close()
-        return False
+        return pid
     for other in (server.control, *server.children.values(), *(waiting for _, _, waiting in server.asked)): other.close()
-    return True
+    return 0
 
 # %% ../nbs/12da_fork_server.ipynb #d7c77622
 def _become_second(server: Server, connection: socket.socket, until: int):
     "Turn this process, just forked, into a server that imports more."
     _die_with(server.pid)
     os.setsid()
-    server.pid, server.control, server.until, server.children, server.asked = os.getpid(), connection, until, {}, []
+    server.pid, server.control, server.until, server.children, server.asked, server.second = os.getpid(), connection, until, {}, [], 0
 
 # %% ../nbs/12da_fork_server.ipynb #3722312a
 def _answer(server: Server) -> socket.socket | None: # in a child that is to be a kernel, the connection to whoever asked
@@ -248,7 +252,8 @@ def _answer(server: Server) -> socket.socket | None: # in a child that is to be 
         if server.why:
             last = server.modules[server.done - 1]
             with contextlib.suppress(OSError), connection: _tell(connection, refused=f"after importing {last}, {server.why}", without=last)
-        elif _fork(server, connection): return _become_second(server, connection, until) if until else connection
+        elif (pid := _fork(server, connection)) == 0: return _become_second(server, connection, until) if until else connection
+        elif until: server.second = pid
 
 # %% ../nbs/12da_fork_server.ipynb #cb8b6bf2
 def serve(

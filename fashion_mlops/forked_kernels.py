@@ -210,10 +210,11 @@ class ForkServer:
         raise Refused(said.get("refused") or "the fork server has ended", said.get("without", ""))
 
     def close(self):
-        "End the server, and with it whatever it has forked."
+        "End the server, and with it whatever it has forked; it does so itself unless it is busy."
+        for control in filter(None, [self.second and self.second.connection, self.control]): control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired): self.process.wait(1)
         self.process.kill()
         self.process.wait()
-        for control in filter(None, [self.control, self.second and self.second.connection]): control.close()
 
 # %% ../nbs/12db_forked_kernels.ipynb #5ee5618f
 def may_fork() -> bool:

@@ -1,6 +1,7 @@
 # `make all` and `make test` are the two commands to know; `make` alone lists every target.
 PROFILE ?= default
 DATASET ?=
+MINUTES ?=
 SHELL   := /bin/sh
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
@@ -14,7 +15,7 @@ endif
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  PROFILE=smoke|default|full and DATASET=NAME go with make all, TORCH=cpu with make setup"
+	@echo "  PROFILE=smoke|default|full, DATASET=NAME and MINUTES=20 go with make all, TORCH=cpu with make setup"
 
 setup: $(VENV)/.ready ## build .venv from requirements.txt, and say what it costs; TORCH=cpu leaves the accelerator's libraries out
 
@@ -27,7 +28,7 @@ $(VENV)/.ready: requirements.txt setup.py settings.ini $(if $(TORCH)$(DISK),agai
 again:
 
 all: setup ## run every stage that has to run, on Fashion-MNIST or DATASET=NAME; ends with a table and where to look
-	@$(VENV)/bin/fashion-mlops run --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET))
+	@$(VENV)/bin/fashion-mlops run --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) $(if $(MINUTES),--minutes $(MINUTES))
 
 datasets: setup ## which datasets there are; `fashion-mlops dataset add FILE` makes yours known
 	@$(VENV)/bin/fashion-mlops dataset list

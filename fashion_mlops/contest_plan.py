@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['most_promising_first', 'taking_part', 'contest_seconds', 'plan_contest', 'cost_by_rows', 'search_size',
-           'paying_workers', 'expected_seconds']
+           'paying_workers']
 
 # %% ../nbs/04e_contest_plan.ipynb #8f16000e
 import time
@@ -14,7 +14,7 @@ import numpy as np
 
 from .budget import largest
 from .core import WorkflowError
-from .families import families, fitted
+from .families import families
 from .leaderboard import extrapolated_seconds
 
 # %% ../nbs/04e_contest_plan.ipynb #8bb9e0d4
@@ -107,28 +107,3 @@ def paying_workers(
 ) -> int: # the same, or 0 for a search inside this kernel
     "Workers, if the time that is left after their start is worth more."
     return workers if workers*(seconds - start) > 1.5*seconds else 0
-
-# %% ../nbs/04e_contest_plan.ipynb #b85cf7d7
-def expected_seconds(
-    model, # an unfitted classifier, with the threads that it will have
-    features: np.ndarray, # (n, d)
-    labels: np.ndarray, # (n,)
-    rows: int | None = None, # of the fit to come; all when None
-    within: float = 5.0, # seconds that the measurement may take
-    clock: Callable[[], float] = time.monotonic, # in seconds
-    begin: int = 500 # rows of the first sample
-) -> float: # seconds
-    "What a fit on so many rows should take on this machine, as busy as it is."
-    from sklearn.base import clone
-    from fashion_mlops.folds import stratified_rows
-    rows, size, sizes, seconds = rows or len(labels), min(begin, len(labels)), [], []
-    while not sizes or sizes[-1] < len(labels) and sum(seconds) + 4*seconds[-1] < within:
-        sample, began = stratified_rows(labels, [size], 0)[0], clock()
-        fitted(clone(model), features[sample], labels[sample])
-        sizes.append(len(sample)); seconds.append(clock() - began)
-        if len(sizes) == 1: # the first fit imports what it needs
-            began = clock()
-            fitted(clone(model), features[sample], labels[sample])
-            seconds[0] = clock() - began
-        size = min(2*size, len(labels))
-    return extrapolated_seconds((sizes[-2:][0], sizes[-1]), (seconds[-2:][0], seconds[-1]), rows)

@@ -98,7 +98,7 @@ def draw_corruptions(
     return figure
 
 # %% ../nbs/06f_corruptions.ipynb #00184dbb
-TABLE_SEVERITIES = {"noise": (.1, .25, .5, 1., 2.), # standard deviations of the column, on columns of numbers
+TABLE_SEVERITIES = {"noise": (.1, .25, .5, 1., 2.), # standard deviations of the column, on columns of numbers; yes or no has none
                     "missing": (.05, .1, .2, .4, .8)} # share of cells, in every column
 
 # %% ../nbs/06f_corruptions.ipynb #b6e22e0c
@@ -117,7 +117,7 @@ def corrupted_rows(
         name, type = (column["name"], column["type"]) if isinstance(column, dict) else (column.name, column.type)
         random = draws.standard_normal(len(rows)) if corruption == "noise" else draws.random(len(rows))
         if corruption == "missing": worse[name] = rows[name].mask(random < amount)
-        elif type in NUMBERS and np.isfinite(spread := rows[name].std()): worse[name] = rows[name] + amount*spread*random
+        elif type in NUMBERS and type != "boolean" and np.isfinite(spread := rows[name].std()): worse[name] = rows[name] + amount*spread*random
     return rows.assign(**worse)
 
 # %% ../nbs/06f_corruptions.ipynb #0b43dbdd

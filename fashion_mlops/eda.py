@@ -6,7 +6,7 @@
 __all__ = ['between_classes', 'chance_gap', 'statistics_summary', 'smaller', 'project', 'grey_levels_apart', 'nearest_rows',
            'neighbours_across', 'duplicate_counts', 'hardest_pairs', 'map_of', 'same_class_nearby', 'image_rows',
            'heat_map', 'name_places', 'draw_map', 'draw_balance', 'report_workers', 'write_profile', 'write_comparison',
-           'tool_seconds', 'in_time', 'a_column_takes', 'end_workers']
+           'tool_seconds', 'a_column_takes', 'end_workers', 'in_time']
 
 # %% ../nbs/03_eda.ipynb #1d56b063
 import math, os, sys, tempfile, time
@@ -383,15 +383,6 @@ def tool_seconds(
             times.append(time.monotonic() - began)
     return (times[0] + 2*times[1])/few.shape[1]
 
-# %% ../nbs/03_eda.ipynb #22b33b02
-def in_time(
-    report, # a `concurrent.futures.Future`
-    seconds: float # to wait at most
-): # what it came to
-    "The result of a worker; raise `TooLate` when it is not there in time."
-    try: return report.result(None if seconds == float("inf") else seconds)
-    except TimeoutError: raise TooLate("The time was over before it was done. More minutes, or fewer columns, bring it.") from None
-
 # %% ../nbs/03_eda.ipynb #bd675c0f
 def a_column_takes(
     timing, # a `Future` of `tool_seconds`
@@ -412,3 +403,18 @@ def end_workers(
     while ending.is_alive():
         for process in list(processes.values()): process.terminate()
         ending.join(0.1)
+
+# %% ../nbs/03_eda.ipynb #22b33b02
+def in_time(
+    reports: list, # `concurrent.futures.Future`s
+    workers, # that make them; they are ended, so that none that is late writes over the page that says so
+    seconds: float # to wait at most
+): # function of a report: what it came to; it raises `TooLate` for one that was not there in time
+    "Wait for reports, and end their workers."
+    from concurrent.futures import wait
+    there = wait(reports, None if seconds == float("inf") else seconds).done
+    end_workers(workers)
+    def result(report):
+        if report not in there: raise TooLate("The time was over before it was done. More minutes, or fewer columns, bring it.")
+        return report.result()
+    return result

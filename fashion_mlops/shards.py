@@ -55,7 +55,10 @@ def first(self: ProcessGroup,
     number: int # that each process found for itself
 ) -> int: # that of the first process
     "What the first process says, so that all do the same."
-    return int(self.everybodys([torch.tensor([float(number)], dtype=torch.float64)]*self.own)[0]) if self.together else number
+    if not self.together: return number
+    import torch.distributed as dist
+    place = "cuda" if dist.get_backend() == "nccl" else "cpu" # where nccl finds its numbers
+    return int(self.everybodys([torch.tensor([float(number)], dtype=torch.float64, device=place)]*self.own)[0])
 
 # %% ../nbs/06aa_shards.ipynb #4b1295d0
 @patch

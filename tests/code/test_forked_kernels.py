@@ -13,7 +13,7 @@ from fashion_mlops.forked_kernels import ForkedKernels, ForkServer, Refused, may
 pytestmark = pytest.mark.skipif(not may_fork(), reason="kernels are forked on Linux only")
 
 SAY = """
-import json, os, random, signal, sys, threading, warnings
+import json, os, random, re, signal, sys, threading, warnings
 import numpy as np
 import scipy.linalg
 from threadpoolctl import threadpool_info
@@ -23,12 +23,20 @@ json.dump({"argv": sys.argv, "path": sys.path, "env": dict(os.environ), "cwd": o
     "pools": sorted((p["user_api"], p["num_threads"]) for p in threadpool_info()), "signals": [str(signal.getsignal(n)).split(" at ")[0] for n in range(1, 32)],
     "mask": str(signal.pthread_sigmask(signal.SIG_BLOCK, [])), "leads": [os.getpgid(0) == os.getpid(), os.getsid(0) == os.getpid()],
     "umask": os.umask(0o22), "stdin": os.read(0, 9).decode(), "hash": hash("a"), "backend": plt.get_backend(), "settings": str(sorted(plt.rcParams.items())),
-    "threads": sorted(t.name for t in threading.enumerate()), "birth": [w for w in open("/proc/self/environ").read().split(chr(0)) if w.startswith("FASHION_MLOPS_RUN=")],
+    "threads": sorted(re.sub("Thread-[0-9]+", "Thread", t.name) for t in threading.enumerate()), "birth": [w for w in open("/proc/self/environ").read().split(chr(0)) if w.startswith("FASHION_MLOPS_RUN=")],
     "files": sorted(os.readlink(f"/proc/self/fd/{n}").partition(":[")[0] for n in range(500) if os.path.islink(f"/proc/self/fd/{n}")), "wave": "wave" in sys.modules,
     "shown": str(warnings.showwarning).split(" at ")[0], "ours": sorted(m for m in sys.modules if m.startswith("fashion_mlops")),
     "random": [random.random(), float(np.random.rand()), os.urandom(4).hex()]}, open(os.environ["FASHION_MLOPS_SAID"], "w"))
 os._exit(7)
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home_that_can_be_written(tmp_path_factory):
+    "Elsewhere IPython and matplotlib take a folder with a random name for each kernel, and no two are alike. It is new: matplotlib looks for fonts in it, and a thread of the server's counts."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(scope="module")

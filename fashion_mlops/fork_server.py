@@ -142,6 +142,8 @@ def _settle(
 # %% ../nbs/12da_fork_server.ipynb #5e0d1a02
 def _end(code: int):
     "End this process as an interpreter ends, and leave to the system what it would take apart."
+    for thread in threading.enumerate():
+        if thread.name == "Control": thread.join(1) # it flushes what ipykernel's own end is about to stop, and would wait for that ten seconds
     threading._shutdown()
     atexit._run_exitfuncs()
     gc.collect() # what came after the fork; the rest is frozen

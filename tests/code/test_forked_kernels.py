@@ -129,15 +129,16 @@ def test_what_must_not_be_forked_is_not(server, tmp_path):
 @pytest.mark.parametrize("border", [1, 2])
 def test_a_library_with_a_thread_is_left_out(border):
     "Whatever another thread holds at a fork is held forever in the child."
-    server = ForkServer(["ipykernel.kernelapp", "onnxruntime"], kernel_env(), border)
+    libraries, env = ["ipykernel.kernelapp", "pyarrow"], kernel_env(JE_ARROW_MALLOC_CONF="background_thread:true")
+    server = ForkServer(libraries, env, border)
     try:
-        with pytest.raises(Refused, match="after importing onnxruntime, ") as refused: server.fork(2, [], kernel_env(), "/")
+        with pytest.raises(Refused, match="after importing pyarrow, ") as refused: server.fork(2, [], env, "/")
     finally: server.close()
-    assert refused.value.without == "onnxruntime"
+    assert refused.value.without == "pyarrow"
     said, kernels = [], ForkedKernels([], print)
-    kernels.say, kernels.server = said.append, ForkServer(["ipykernel.kernelapp", "onnxruntime"], kernel_env(), border)
+    kernels.say, kernels.server = said.append, ForkServer(libraries, env, border)
     kernels.needs = {"01_draw": 2}
-    assert kernels.launch("01_draw", [], kernel_env(), "/") is None and kernels.without == {"onnxruntime"} and not kernels.off
+    assert kernels.launch("01_draw", [], env, "/") is None and kernels.without == {"pyarrow"} and not kernels.off
     assert len(said) == 1 and "imports for itself" in said[0]
     kernels.close()
 

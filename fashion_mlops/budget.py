@@ -9,6 +9,7 @@ __all__ = ['LEAST_MINUTES', 'Budget', 'largest', 'measured', 'choice']
 import math, time
 from collections.abc import Callable
 
+from .core import human_seconds
 from .contract import Parameter, ParameterError, checked, nearest
 
 # %% ../nbs/00r_budget.ipynb #00d5f7d0
@@ -44,7 +45,10 @@ class Budget:
 
     def words(self, seconds: float) -> str: # such as `about 12 of the 40 seconds that are left`
         "What something will take, beside what there is."
-        return f"about {seconds:.0f} of the {self.left():.0f} seconds that are left"
+        left = self.left()
+        if left < 0.5: return f"about {human_seconds(seconds)}, and no time is left"
+        if seconds > left: return f"about {human_seconds(seconds)}, more than the {human_seconds(left)} that {'is' if left < 1.5 else 'are'} left"
+        return f"about {seconds:.0f} of the {left:.0f} seconds that are left"
 
 # %% ../nbs/00r_budget.ipynb #ae1813dd
 def largest(

@@ -7,7 +7,7 @@ __all__ = ['WorkflowError', 'path_part', 'find_root', 'project_root', 'home', 'p
            'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'remove_unheld', 'seconds_of', 'atomic_path',
            'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'run_records', 'digest_bytes', 'files_below',
            'digest_files', 'digest_path', 'seed_everything', 'hidden', 'available_cores', 'now', 'human_seconds',
-           'human_bytes']
+           'numbered', 'human_bytes']
 
 # %% ../nbs/00_core.ipynb #b2a1c0ed
 import hashlib, json, math, os, random, re, shutil, sys, tempfile
@@ -373,6 +373,15 @@ def human_seconds(
     if seconds < 9.95: return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+# %% ../nbs/00_core.ipynb #b85fa830
+def numbered(
+    count: float, # how many
+    word: str # for one of them, such as `trial`
+) -> str: # such as `1 trial`, `2 trials`, `0.8 passes`
+    "A number and its word, which is plural but for one."
+    if count == 1: return f"1 {word}"
+    return f"{count:,} {word}{'es' if word.endswith(('s', 'x')) else 's'}"
 
 # %% ../nbs/00_core.ipynb #40caf031
 def human_bytes(

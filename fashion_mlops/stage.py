@@ -327,8 +327,8 @@ def chose(self: Stage,
     from IPython.display import Markdown, display
     self._check_open()
     self.chosen |= choice(self.declared, values, self.name)
-    taken = ", ".join(f"`{name} = {readable(self.chosen[name], 60)}`" for name in values) # whole in the manifest
-    display(Markdown(f"**Chosen: {taken}.** {as_markdown(strike_out(because, self.secrets), 1000)}"))
+    taken = ", ".join(f"`{name} = {readable(self.chosen[name], 60)}`" for name in values if self.chosen[name] != self.params.get(name)) # whole in the manifest
+    display(Markdown(f"**{f'Chosen: {taken}' if taken else 'As the parameters say'}.** {as_markdown(strike_out(because, self.secrets), 1000)}"))
 
 # %% ../nbs/00c_stage.ipynb #01e26fc4
 @patch

@@ -138,9 +138,10 @@ def _again(result) -> str:
     "How to ask for what the stages of a run chose; empty when nothing was chosen in it."
     from fashion_mlops.request import again_words
     from fashion_mlops.stage import manifests
-    ran = {r.name for r in result.results if r.state == "done"}
-    found = {name: m for name, m in manifests(result.dataset, result.declared).items() if name in ran}
-    return again_words(result.token, result.dataset, result.profile, found)
+    through = {r.name for r in result.results if r.state in ("done", "fresh")}
+    if all(r.state != "done" for r in result.results): return "" # such a run is not recorded
+    found = {name: m for name, m in manifests(result.dataset, result.declared).items() if name in through}
+    return again_words(result.token, result.dataset, result.profile, found, {name: result.settings[name] for name in found})
 
 # %% ../nbs/12g_cli.ipynb #c9ff9154
 def _dry_run(args, stages: list, like: dict) -> int:

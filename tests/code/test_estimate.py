@@ -101,3 +101,34 @@ def test_a_stage_that_nobody_knows_leaves_the_rest_unsaid():
     assert seconds_left(Remaining(told)) is None and "13_pricing" in estimate_words(told)
     assert estimate_words(Estimate({})) == "" and "this stage has not" in estimate_words(Estimate({"13_pricing": Expected(None, "speed")}))
     assert estimate([], {}, "synthetic", []).seconds == 0
+
+
+FULL_NET = {"epochs": 60, "width": 48, "fine": True}
+
+@pytest.mark.parametrize("params, rows, speed, measured", [
+    (FULL_NET, 70000, {"python": 363.0, "gemm": 920.0}, 41 * 60),                            # four cores with bfloat16
+    ({"epochs": 12, "width": 64}, 70000, {"python": 363.0, "gemm": 920.0}, 4 * 60),
+    ({"epochs": 16, "width": 32}, 70000, {"python": 363.0, "gemm": 230.0}, 16 * 54000 * 0.35e-3 / 2)])
+def test_a_net_that_nobody_trained_here_is_expected_within_half_and_twice(params, rows, speed, measured):
+    found = expected_stage("07_training", params, "fashion_mnist", Shape("image", rows, 1), [], lambda: speed)
+    assert measured / 2 < found.seconds < 2 * measured
+
+
+@pytest.mark.parametrize("stage, params, quiet", [("01_data", {}, 15), ("02_quality", {}, 8), ("08_registry", {}, 15), ("10_monitoring", {"n_features": 28, "null_draws": 999}, 45)])
+def test_light_stages_cost_what_they_took_on_quiet_cores(stage, params, quiet):
+    assert reference_seconds(stage, params, Shape("image", 70000, 1)) == pytest.approx(quiet, rel=0.1)
+
+
+def test_a_resumed_run_names_all_that_was_chosen_in_it(monkeypatch):
+    from fashion_mlops import stage
+    from fashion_mlops.cli import _again
+    from fashion_mlops.pipeline import Setting
+    from fashion_mlops.progress import Result, Run
+    chosen = {"03_eda": {"chosen": {"map_rows": 70}}, "04_features": {"chosen": {"model_rows": 900}}, "05_automl": {"chosen": {"search_rows": 80}}}
+    monkeypatch.setattr(stage, "manifests", lambda *words: chosen)
+    settings = {name: {"seed": Setting(7, "command line"), "hush": Setting("word", "command line", True)} for name in chosen}
+    run = Run("synthetic", settings=settings, results=[Result("03_eda", "fresh"), Result("04_features", "done"), Result("05_automl", "failed")])
+    assert all(word in _again(run) for word in ("03_eda.map_rows=70", "04_features.model_rows=900", "03_eda.seed=7"))
+    assert "05_automl" not in _again(run) and "hush" not in _again(run)
+    run.results = [Result("03_eda", "fresh")]
+    assert _again(run) == "" # nothing ran, so there is no record of it

@@ -48,7 +48,7 @@ class Budget:
         left = self.left()
         if left < 0.5: return f"about {human_seconds(seconds)}, and no time is left"
         if seconds > left: return f"about {human_seconds(seconds)}, more than the {human_seconds(left)} that {'is' if left < 1.5 else 'are'} left"
-        return f"about {seconds:.0f} of the {left:.0f} seconds that are left"
+        return f"{f'about {seconds:.0f}' if seconds >= 0.5 else 'less than one'} of the {left:.0f} seconds that are left"
 
 # %% ../nbs/00r_budget.ipynb #ae1813dd
 def largest(

@@ -98,15 +98,28 @@ def _settle_request(args) -> dict: # record of the run that is asked for again; 
     return like
 
 # %% ../nbs/12g_cli.ipynb #1449b926
+def _spread(args, stages: list, dataset: str | None, settings: dict) -> tuple[dict, float]: # settings, and the least that --minutes may say
+    "Spread --minutes over the stages that would be asked."
+    from fashion_mlops.data import expected_dataset
+    from fashion_mlops.estimate import seconds_beside, shape_for
+    from fashion_mlops.request import least_minutes, spread_minutes
+    dataset = dataset or expected_dataset("synthetic" if args.profile == "smoke" else None)[0]
+    chosen, later = _choose(stages, args) if args.before is None else (_missing_for(args.before, stages, dataset), set())
+    asked = {s.name: settings[s.name] for s in chosen if args.from_stage is None or s.name in later}
+    if not asked: return settings, 0.0 # nothing is missing
+    shape, values = shape_for(dataset, settings), {name: {n: v.value for n, v in found.items()} for name, found in asked.items()}
+    known = {name: seconds for name in asked if (seconds := seconds_beside(name, values[name], shape)) is not None}
+    return settings | spread_minutes(asked, args.minutes, args.profile, known), least_minutes(asked, known)
+
+# %% ../nbs/12g_cli.ipynb #11e32b29
 def _settings(args, stages: list, dataset: str | None, like: dict) -> tuple[dict, list[str]]: # settings, and what there is to say about them
     "Every parameter of every stage, as the command line asks for it."
     from fashion_mlops.pipeline import resolve
-    from fashion_mlops.request import check_minutes, settings_like, spread_minutes
+    from fashion_mlops.request import check_minutes, settings_like
     settings, words = resolve(stages, args.profile, args.file, args.parameter, dataset), []
-    asked = [s.name for s in (stages if args.before is not None else _choose(stages, args)[0])]
-    if args.minutes is not None: settings |= spread_minutes({name: settings[name] for name in asked}, args.minutes, args.profile)
+    if args.minutes is not None: settings, args.least = _spread(args, stages, dataset, settings)
     if like: settings, words = settings_like(like, stages, settings)
-    check_minutes({name: settings[name] for name in asked})
+    check_minutes({s.name: settings[s.name] for s in (stages if args.before is not None else _choose(stages, args)[0])})
     return settings, words
 
 # %% ../nbs/12g_cli.ipynb #8eb30f7b
@@ -127,7 +140,7 @@ def run(args) -> int: # exit code
             settings, words = _settings(args, stages, dataset, like)
             selected, forced = _plan(args, stages, dataset)
             for line in filter(None, [note, environment_note(), *words]): print(line, flush=True)
-            result = run_stages(Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes, jobs), selected, forced)
+            result = run_stages(Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes, args.least, jobs), selected, forced)
     if again: os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]]) # with the modules that were just written
     if args.json: _print_json({"token": result.token, "dataset": dataset, "succeeded": result.succeeded, "problems": result.problems, "seconds": result.seconds, "stages": [vars(r) for r in result.results]})
     else: print("\n" + "\n".join(filter(None, [summary(result), _again(result)])))
@@ -146,21 +159,23 @@ def _again(result) -> str:
 # %% ../nbs/12g_cli.ipynb #c9ff9154
 def _dry_run(args, stages: list, like: dict) -> int:
     "Say what would run, why, and how long it should take."
-    from fashion_mlops.estimate import estimate, estimate_words
+    from fashion_mlops.estimate import foreseen
     from fashion_mlops.fingerprint import pipeline_state
+    from fashion_mlops.runner import jobs_for
     dataset, note = _dataset(args)
     settings, words = _settings(args, stages, dataset, like)
     selected, forced = _plan(args, stages, dataset)
     with _library_to_come() as (package, problem):
         if problem: raise WorkflowError(problem.partition(" Until ")[0]) # as the run would
         states = pipeline_state(selected, settings, dataset, package, {s.name: s.writes for s in stages}, forced)
-    told = estimate([stage for stage, state in zip(selected, states) if state.reasons], settings, dataset)
-    if args.json: _print_json({"dataset": dataset, "expected_seconds": told.seconds, "stages": [{"name": s.name, "runs": bool(s.reasons), "reasons": s.reasons,
-                               "expected_seconds": told.stages[s.name].seconds if s.reasons else 0} for s in states]})
+    coming = [stage for stage, state in zip(selected, states) if state.reasons]
+    told, expected = foreseen(coming, settings, dataset, jobs_for(args.jobs), args.minutes, args.least)
+    if args.json: _print_json({"dataset": dataset, "expected_seconds": told.seconds if told.stages or not coming else None, "stages": [{"name": s.name, "runs": bool(s.reasons), "reasons": s.reasons,
+                               "expected_seconds": told.stages[s.name].seconds if s.name in told.stages else None if s.reasons else 0} for s in states]})
     else:
         print("\n".join([f"{dataset} · profile {args.profile}" + (f" · {note}" if note else ""), *words]))
         for s in states: print(f"{s.name:<15} {'would run: ' + '; '.join(s.reasons) if s.reasons else 'up to date'}")
-        if told.stages: print(f"expected: {estimate_words(told)}")
+        if coming: print(expected)
     return 0
 
 # %% ../nbs/12g_cli.ipynb #a826b0ff
@@ -330,7 +345,7 @@ def _add_run(commands):
     p.add_argument("--dry-run", action="store_true", help="say what would run, why, and how long it should take")
     p.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="wait for another run to end instead of refusing")
     p.add_argument("--json", action="store_true", help="print the result as JSON at the end")
-    p.set_defaults(command=run)
+    p.set_defaults(command=run, least=None)
 
 # %% ../nbs/12g_cli.ipynb #06564430
 class _Parser(argparse.ArgumentParser):

@@ -37,6 +37,7 @@ class Run:
     note: str = "" # such as why the data are synthetic
     declared: dict = field(default_factory=dict) # what each stage of the pipeline writes, by name, as this run began
     minutes: float | None = None # asked for, for all of it
+    least: float | None = None # of the minutes that could have been asked for
     jobs: int = 1 # how many stages may run side by side
     token: str = field(default_factory=lambda: f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:4]}")
     began: str = field(default_factory=now)

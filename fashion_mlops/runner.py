@@ -20,7 +20,7 @@ from .core import (WorkflowError, artifacts_folder, hidden, home, human_bytes, h
                                 remove_unheld, reports_folder, write_json)
 from .dependencies import compile_by_content, lock_digest
 from .forked_kernels import ForkedKernels
-from .estimate import Estimate, Remaining, estimate, estimate_words, machine_facts, seconds_left, shape_for
+from .estimate import Estimate, Remaining, foreseen, machine_facts, seconds_left, shape_for
 from .fingerprint import State, failure_path, pipeline_state, whole_state
 from .lock import end_processes
 from .markup import as_markdown
@@ -254,8 +254,8 @@ def _foresee(run: Run, ahead: list[StageNotebook], forced: set[str], display: Di
         states = pipeline_state(ahead, run.settings, run.dataset, declared=run.declared, forced=forced)
         coming = [stage for stage, state in zip(ahead, states) if state.reasons]
         run.machine, run.shape = machine_facts(), shape_for(run.dataset, run.settings)
-        told = estimate(coming, run.settings, run.dataset, jobs=run.jobs)
-        display.line(f"expected: {estimate_words(told)}")
+        told, words = foreseen(coming, run.settings, run.dataset, run.jobs, run.minutes, run.least)
+        display.line(words)
     except Exception as error: display.line(_told("No estimate", error))
     run.remaining = Remaining(told)
 

@@ -132,3 +132,36 @@ def test_a_resumed_run_names_all_that_was_chosen_in_it(monkeypatch):
     assert "05_automl" not in _again(run) and "hush" not in _again(run)
     run.results = [Result("03_eda", "fresh")]
     assert _again(run) == "" # nothing ran, so there is no record of it
+
+
+def test_a_run_that_cannot_keep_to_its_time_says_so_with_the_least_that_can_be_kept():
+    from fashion_mlops.estimate import late_words
+    told = Estimate({"02_quality": Expected(400, "scaled"), "07_training": Expected(260, "speed", bounded=True)})
+    assert "the 4.5 min asked for" in late_words(told, 4.5, 4.5) and "about 11 min, by --minutes 4.5" in late_words(told, 4.5, 4.5)
+    assert "about 10 min, by --minutes 4.5" in late_words(told, 5.5, 4.5)
+    assert late_words(told, 10.1, 4.5) == late_words(told, None, None) == ""
+
+
+def test_minutes_are_spread_over_what_would_be_asked_and_all_that_was_said_holds(timed):
+    file = timed.root/"mine.yaml"
+    file.write_text("03_fit: {minutes: 3.0}\n")
+    for words, code, said in ((["--before", "03", "--minutes", "0.1"], 2, "none to"),                    # that one is not asked for: the others have no minutes
+                              (["fit", "--minutes", "5", "-f", str(file)], 2, "-p or -f say those of 03_fit"),
+                              (["fit", "--minutes", "5", "-p", "03_fit.minutes=3"], 2, "-p or -f say those of 03_fit"),
+                              (["01", "--minutes", "5"], 2, "01_draw has no such parameter"),
+                              (["--minutes", "5", "--profile", "smoke"], 2, "-p 03_fit.minutes=2"),
+                              (["--minutes", "inf"], 2, "at most 100000.\n"),
+                              (["--minutes", "1"], 2, "0.8 min for imports, and for stages without minutes"),
+                              (["--from", "03", "--minutes", "7", "--dry-run"], 0, "would run")):
+        answer = default(timed, *words)
+        assert answer.returncode == code, (words, answer.stdout, answer.stderr)
+        if "--before" not in words: assert said in answer.stdout + answer.stderr, (words, answer.stdout, answer.stderr)
+        else: assert "no such parameter" in answer.stderr
+
+
+def test_an_estimate_that_fails_is_no_failure(monkeypatch):
+    from fashion_mlops import estimate as chapter
+    def broken(*words, **more): raise ZeroDivisionError("no speed")
+    monkeypatch.setattr(chapter, "estimate", broken)
+    told, words = chapter.foreseen([], {}, "synthetic")
+    assert told.stages == {} and words == "No estimate: ZeroDivisionError: no speed"

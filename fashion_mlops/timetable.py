@@ -76,7 +76,7 @@ class Deadline:
         clock: Callable[[], float] = time.monotonic # in seconds
     ):
         self.at, self.a_step, self.clock = at, a_step, clock
-        self.between, self.since = 0.0, None # seconds between two epochs; time and step of the last look
+        self.between, self.since, self.paused_once = 0.0, None, False # seconds between two epochs; time and step of the last look; whether the steps before it were a pause
 
     def left(self) -> float: # seconds, below 0 when it is over
         "How much time there is."
@@ -100,7 +100,8 @@ class Deadline:
         if self.since and done > self.since[1]:
             passed, steps = now - self.since[0], done - self.since[1]
             keep = math.exp(-passed/10) if self.a_step else 0.0
-            self.a_step = keep*self.a_step + (1 - keep)*passed/steps
+            self.paused_once = bool(self.a_step) and passed/steps > 4*self.a_step and not self.paused_once
+            if not self.paused_once: self.a_step = keep*self.a_step + (1 - keep)*passed/steps
         self.since = now, done
         if not self.a_step and now < self.at: return plan
         breaks = self.between*(math.ceil(total_steps(done, plan)/epoch) - done//epoch)

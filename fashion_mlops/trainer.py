@@ -235,6 +235,16 @@ def take_average(self: Trainer,
         for part in self.images[:images].split(512): self.net(part)
     for layer in layers: layer.momentum = 0.1
 
+# %% ../nbs/06ab_trainer.ipynb #a159300c
+@patch
+def _outdone(self: Trainer, step: int, plan: tuple) -> bool:
+    "Whether a training that has come so far by its plan is worse than a new one in the time that is left."
+    if not self.deadline or not self.deadline.a_step: return False
+    most = self.recipe.epochs*self.steps
+    fitting = min(int(self.deadline.left()/self.deadline.a_step), most)
+    down = step >= total_steps(step, plan) or progress(step, plan) > 0.75 # with a rate that is low already
+    return bool(self.group.first(int(down and fitting > 1.5*step)))
+
 # %% ../nbs/06ab_trainer.ipynb #4d20acde
 @patch
 def save(self: Trainer,
@@ -242,14 +252,14 @@ def save(self: Trainer,
 ):
     "Write a checkpoint."
     with atomic_path(path) as temporary:
-        torch.save({"code": code_mark("trainer"), "recipe": asdict(self.recipe), "epoch": self.epoch, "step": self.step, "plan": self.plan, "history": self.history, "net": self.net.state_dict(),
+        torch.save({"code": code_mark("trainer"), "recipe": asdict(self.recipe), "epoch": self.epoch, "step": self.step, "plan": self.plan, "a_step": self.deadline.a_step if self.deadline else 0.0, "history": self.history, "net": self.net.state_dict(),
                     "velocities": self.velocities, "averages": self.averages, "generator": self.generator.get_state()}, temporary)
 
 # %% ../nbs/06ab_trainer.ipynb #dd7c2144
 @patch
 def resume(self: Trainer,
     path: Path | str # file that `save` wrote
-):
+) -> bool: # whether it goes on; False where its plan was cut short and a new training gets much further
     "Continue where a checkpoint ends; raise `WorkflowError` when it is not one, or one of another recipe or other code."
     try: state = torch.load(path, map_location=self.device, weights_only=True)
     except Exception as error: # torch raises half a dozen kinds for a broken file
@@ -257,13 +267,16 @@ def resume(self: Trainer,
     if state.get("code") != code_mark("trainer"): raise WorkflowError(f"{path} was begun with other code or packages than those at hand. Remove it and run again.")
     if state["recipe"] != asdict(self.recipe):
         raise WorkflowError(f"{path} belongs to another recipe: {state['recipe']}, expected {asdict(self.recipe)}. Remove it and run again.")
-    self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
-    self.plan = tuple(tuple(entry) for entry in state["plan"])
+    plan = tuple(tuple(entry) for entry in state["plan"])
+    if self.deadline: self.deadline.a_step = self.deadline.a_step or state["a_step"]
+    if self._outdone(state["step"], plan): return False
+    self.epoch, self.step, self.history, self.plan = state["epoch"], state["step"], state["history"], plan
     self.net.load_state_dict(state["net"])
     self.velocities, self.averages = list(state["velocities"]), list(state["averages"])
     self.generator.set_state(state["generator"].cpu())
     for replica in self.replicas: # weights are shared with the net, statistics are not
         for own, whole in zip(replica.buffers(), self.net.buffers()): own.copy_(whole)
+    return True
 
 # %% ../nbs/06ab_trainer.ipynb #83300180
 @patch
@@ -275,8 +288,7 @@ def fit(self: Trainer,
     "Train to the last epoch, or to the deadline, from the beginning or from the checkpoint in `folder`."
     checkpoint = Path(folder)/"checkpoint.pt" if folder else None
     if checkpoint and checkpoint.is_file():
-        self.resume(checkpoint)
-        tell(f"continuing after epoch {self.epoch}")
+        tell(f"continuing after epoch {self.epoch}" if self.resume(checkpoint) else "what was broken off had been cut short, and there is time for much more: training begins anew")
     while not self._over() and not self._stale():
         began, worked = time.perf_counter(), time.process_time()
         with one_thread_each(self.threads) as pool: loss = self.run_epoch(pool)

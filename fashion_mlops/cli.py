@@ -86,15 +86,27 @@ def _plan(args, stages: list, dataset: str) -> tuple[list, set[str]]:
     return selected, forced
 
 # %% ../nbs/12g_cli.ipynb #11fbe9be
+def _run_to_repeat(word: str, dataset: str | None) -> dict:
+    "The record of the run in --like; raise `WorkflowError` when there is none on the dataset that was named."
+    from fashion_mlops.comparison import find_run, run_records, two_runs
+    records = run_records()
+    of_it = [r for r in records if dataset in (None, r["dataset"])]
+    if word in ("latest", "previous"):
+        if records and not of_it: raise WorkflowError(f"No run on {dataset} is recorded yet; the last one was on {records[-1]['dataset']}. Leave --dataset out, or name that.")
+        return two_runs((word,), of_it)[0]
+    like = find_run(word, records)
+    if dataset not in (None, like["dataset"]): raise WorkflowError(f"--like {like['token']}: that run was on {like['dataset']}, and --dataset says {dataset}. Leave --dataset out.")
+    return like
+
+# %% ../nbs/12g_cli.ipynb #8e1adc77
 def _settle_request(args) -> dict: # record of the run that is asked for again; empty when there is none
     "What is asked for when it is not said: the profile and dataset of the run in --like, else the default profile."
-    if args.like is not None:
-        from fashion_mlops.comparison import run_records, two_runs
-        if args.minutes is not None: raise WorkflowError("--like asks for what a run chose, and --minutes for a new choice. Give one of them.")
-        like = two_runs((args.like,), run_records(args.dataset))[0]
-        args.dataset = args.dataset or like["dataset"]
-    else: like = {}
-    args.profile = args.profile or like.get("profile", "default")
+    if args.like is not None and args.minutes is not None: raise WorkflowError("--like asks for what a run chose, and --minutes for a new choice. Give one of them.")
+    like = {} if args.like is None else _run_to_repeat(args.like, args.dataset)
+    theirs = like.get("profile", "default")
+    if like and args.profile not in (None, theirs): raise WorkflowError(f"--like {like['token']}: that run was of profile {theirs}, and --profile says {args.profile}. Leave one of the two out.")
+    if like: args.dataset = like["dataset"]
+    args.profile = theirs if args.profile is None else args.profile
     return like
 
 # %% ../nbs/12g_cli.ipynb #1449b926
@@ -214,31 +226,47 @@ def _library_to_come():
         yield package, problem
 
 # %% ../nbs/12g_cli.ipynb #584fb891
-def _settings_to_show(args) -> tuple[str, str, list, dict]:
-    "Dataset, profile, stages and settings for a command that only looks: those of the last run unless told otherwise."
+def _asked_words(last: dict) -> str:
+    "How the last run was asked for, beside its profile; empty when it was not asked for anything."
+    said = [(stage, name, one) for stage, values in last.get("settings", {}).items() for name, one in values.items()]
+    words = [f"--minutes {last['minutes']:g}"] if last.get("minutes") else []
+    words += dict.fromkeys(one["source"].partition(", ")[2] for _, _, one in said if one["source"].startswith("command line, --like"))
+    words += dict.fromkeys(f"-f {one['source'].removeprefix('file ')}" for _, _, one in said if one["source"].startswith("file "))
+    single = [f"-p {stage}.{name}={one['value']}" for stage, name, one in said if one["source"] == "command line"]
+    return ", ".join([*words, *single[:3], *([f"and {len(single) - 3} more"] if len(single) > 3 else [])])
+
+# %% ../nbs/12g_cli.ipynb #38ba6ca1
+def _settings_to_show(args) -> tuple[str, str, list, dict, str]:
+    "Dataset, profile, stages, settings and how these were asked for, for a command that only looks: those of the last run unless told otherwise."
     from fashion_mlops.pipeline import Setting, discover, resolve
+    from fashion_mlops.request import explicit
     last, stages = _last_run(args.dataset), discover()
     dataset = last.get("dataset", "synthetic") if args.dataset is None else args.dataset
     profile = last.get("profile", "default") if args.profile is None else args.profile
     settings = resolve(stages, profile, dataset=dataset)
-    if last and profile == last["profile"]:
-        for stage, values in last["settings"].items():
-            for name, value in values.items():
-                if value["source"].startswith(("command line", "file")) and name in settings.get(stage, {}): settings[stage][name] = Setting(**value)
-    return dataset, profile, stages, settings
+    if not last or profile != last["profile"]: return dataset, profile, stages, settings, ""
+    for stage, values in last["settings"].items():
+        for name, value in values.items():
+            if explicit(Setting(**value)) and name in settings.get(stage, {}): settings[stage][name] = Setting(**value)
+    return dataset, profile, stages, settings, _asked_words(last)
+
+# %% ../nbs/12g_cli.ipynb #71131eb7
+def _heading(dataset: str, profile: str, asked: str) -> str:
+    "Of which parameters a command speaks that only looks."
+    return f"{dataset} · profile {profile}" + (f" · as the last run asked ({asked}); a run without these words asks for what the profile says" if asked else "")
 
 # %% ../nbs/12g_cli.ipynb #9abde433
 def status(args) -> int: # 0
     "Print the state of each stage."
     from fashion_mlops.dependencies import environment_note
     from fashion_mlops.fingerprint import pipeline_state
-    dataset, profile, stages, settings = _settings_to_show(args)
+    dataset, profile, stages, settings, asked = _settings_to_show(args)
     with _library_to_come() as (package, problem): states = pipeline_state(stages, settings, dataset, package)
     if args.json:
-        _print_json({"dataset": dataset, "profile": profile, "problem": problem, "stages": [{"name": s.name, "state": s.state, "reasons": s.reasons,
+        _print_json({"dataset": dataset, "profile": profile, "asked": asked, "problem": problem, "stages": [{"name": s.name, "state": s.state, "reasons": s.reasons,
                      **{k: (s.manifest or {}).get(k) for k in ("finished", "headline", "metrics", "intervals")}} for s in states]})
         return 0
-    print(f"{dataset} · profile {profile}")
+    print(_heading(dataset, profile, asked))
     for s in states:
         words = "; ".join(s.reasons) if s.reasons else f"since {s.manifest['finished'][:16].replace('T', ' ')} · {s.manifest['headline']}"
         print(f"{s.name:<15} {s.state:<7} {words}")
@@ -255,13 +283,13 @@ def _left_behind(dataset: str, stages: list) -> str:
 def params(args) -> int: # 0
     "Print the typed parameters of all stages, or of one."
     from fashion_mlops.pipeline import find_stage
-    dataset, profile, stages, settings = _settings_to_show(args)
+    dataset, profile, stages, settings, asked = _settings_to_show(args)
     chosen = [find_stage(stages, args.stage)] if args.stage else stages
     if args.json:
         _print_json({s.name: [{"name": n, "type": p.kind, "default": p.default, "value": "(hidden)" if p.kind == "secret" else settings[s.name][n].value, "source": settings[s.name][n].source,
                      "low": p.low, "high": p.high, "choices": p.choices, "help": p.help} for n, p in s.parameters.items()] for s in chosen})
         return 0
-    print(f"{dataset} · profile {profile}")
+    print(_heading(dataset, profile, asked))
     for s in chosen:
         print(f"\n{s.name}  {s.title}")
         for n, p in s.parameters.items():

@@ -110,6 +110,12 @@ def _then(stage: str, said: dict) -> dict:
     values, chosen = {name: one.get("value") for name, one in said["settings"].get(stage, {}).items() if name != "dataset"}, _chosen(stage, said)
     return values | chosen | ({"minutes": 0.0} if chosen else {})
 
+# %% ../nbs/12dd_request.ipynb #b0667006
+def _then_setting(stage, name: str, value, token: str) -> Setting:
+    "A value of that run, when it may still be asked for."
+    try: return Setting(checked(stage.parameters[name], value, stage.name), f"command line, --like {token}")
+    except ParameterError as error: raise ParameterError(f"{str(error).rstrip('.')}. Run {token} asked for it; say another by -p {stage.name}.{name}=VALUE beside --like.") from None
+
 # %% ../nbs/12dd_request.ipynb #8746b958
 def settings_like(
     said: dict, # record of a run
@@ -117,13 +123,13 @@ def settings_like(
     settings: dict[str, dict[str, Setting]] # as they are resolved without it
 ) -> tuple[dict[str, dict[str, Setting]], list[str]]: # settings, and what there is to say about them
     "The settings that ask for what another run did."
-    like, words, where = dict(settings), [], f"command line, --like {said['token']}"
+    like, words = dict(settings), []
     if not any(_chosen(s.name, said) for s in stages): words.append(f"{said['token']} has nothing chosen within a time: its parameters are taken as they were.")
     for stage in stages:
         for name, value in _then(stage.name, said).items():
             if name not in stage.parameters: words.append(f"{stage.name} has no parameter {name} any more; it was {value!r}.")
             elif not explicit(settings[stage.name][name]) and settings[stage.name][name].value != value:
-                like[stage.name] = like[stage.name] | {name: Setting(checked(stage.parameters[name], value, stage.name), where)}
+                like[stage.name] = like[stage.name] | {name: _then_setting(stage, name, value, said['token'])}
     gone = sorted(said["settings"].keys() - settings.keys())
     if gone: words.append(f"No longer there, and left out: {', '.join(gone)}.")
     if new := [s.name for s in stages if s.name not in said["settings"]]: words.append(f"Not there in that run, and asked for as the profile says: {', '.join(new)}.")

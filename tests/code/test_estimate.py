@@ -165,3 +165,33 @@ def test_an_estimate_that_fails_is_no_failure(monkeypatch):
     monkeypatch.setattr(chapter, "estimate", broken)
     told, words = chapter.foreseen([], {}, "synthetic")
     assert told.stages == {} and words == "No estimate: ZeroDivisionError: no speed"
+
+
+@pytest.fixture
+def recorded(timed):
+    "A project with the record of a run that asked for minutes, and for more rows than the stage allows by now."
+    said = stage_record("03_fit", {}, 9.0, token="20261126T101010-ab12", dataset="synthetic", profile="default", number=1, minutes=4.5, mlflow_run_id=None)
+    said["stages"] = {"03_fit": {"chosen": {}}}
+    said["settings"] = {"03_fit": {"minutes": {"value": 3.6, "source": "command line, --minutes 4.5"}, "rows": {"value": 5000, "source": "command line"}}}
+    folder = timed.root/"data"/"runs"/"synthetic"
+    folder.mkdir(parents=True)
+    (folder/f"{said['token']}.json").write_text(json.dumps(said))
+    return timed
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["--like", "20261126T101010-ab12", "--dataset", "synthetic_orders"], "that run was on synthetic, and --dataset says synthetic_orders"),
+    (["--like", "latest", "--dataset", "synthetic_orders"], "the last one was on synthetic"),
+    (["--like", "latest", "--profile", "smoke"], "that run was of profile default, and --profile says smoke"),
+    (["--like", ""], "not an empty word"),
+    (["--like", "latest"], "Run 20261126T101010-ab12 asked for it; say another by -p 03_fit.rows=VALUE")])
+def test_another_run_that_cannot_be_repeated_is_named_with_the_way_out(recorded, words, sentence):
+    answer = recorded.call("run", "--dry-run", *words)
+    assert answer.returncode == 2 and sentence in answer.stderr, answer
+    if sentence.startswith("Run"): assert recorded.call("run", "--dry-run", *words, "-p", "03_fit.rows=7").returncode == 0
+
+
+def test_status_says_of_which_parameters_it_speaks(recorded):
+    first = recorded.call("status").stdout.splitlines()[0]
+    assert "profile default · as the last run asked (--minutes 4.5, -p 03_fit.rows=5000)" in first
+    assert "as the last run" not in recorded.call("status", "--profile", "smoke").stdout

@@ -238,3 +238,15 @@ def test_no_duration_is_read_from_a_clock_that_can_be_set(module):
     from pathlib import Path
     import fashion_mlops
     assert "time.time()" not in (Path(fashion_mlops.__file__).parent/f"{module}.py").read_text()
+
+
+def test_products_are_measured_on_one_core_and_counted_for_all(monkeypatch):
+    from fashion_mlops import estimate as chapter
+    import threadpoolctl
+    seen = []
+    def rates(work, seconds):
+        seen.append({pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"})
+        return 50.0, 100.0
+    monkeypatch.setattr(chapter, "_rates", rates)
+    monkeypatch.setattr(chapter, "available_cores", lambda: 8)
+    assert chapter.measured_speed() == {"python": 50.0, "gemm": pytest.approx(50 * 8 * 2 * 768**3 / 1e9)} and seen[1] == {1}

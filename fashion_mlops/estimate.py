@@ -225,6 +225,7 @@ class Expected:
     basis: str # same (parameters and data), scaled (from other runs here) or speed (of the machine)
     when: str = "" # of the run it stands on
     bounded: bool = False # by its `minutes`, which a slower machine does not lengthen
+    ran: bool = False # whether it has run here, be it within a time that says nothing of the work
 
 # %% ../nbs/12db_estimate.ipynb #c2202e5a
 def expected_stage(
@@ -239,12 +240,13 @@ def expected_stage(
     same = [p for p in past if p.stage == stage and p.dataset == dataset and _asked(p.params) == _asked(params) and (p.shape == shape or not p.shape)][:3]
     budget = _budget(params)
     if same: return Expected(median(p.seconds for p in same), "same", same[0].when, bool(budget))
-    if not shape or not (costs := _costs(stage, params, shape)): return Expected(budget or None, "speed", bounded=bool(budget))
+    ran = any(p.stage == stage for p in past)
+    if not shape or not (costs := _costs(stage, params, shape)): return Expected(budget or None, "speed", bounded=bool(budget), ran=ran)
     learnt = _learnt(stage, dataset, shape, past)
     once, grows = (learnt, learnt) if learnt else (slowness("", speed()), slowness(stage, speed()))
     seconds = costs[0] * once + costs[1] * grows + costs[2] * (learnt or 1)
     most = budget + min(costs[0] * once / 2, 30) if budget else math.inf # the clock of a stage begins when its imports are done
-    return Expected(min(seconds, most), "scaled" if learnt else "speed", bounded=seconds > most)
+    return Expected(min(seconds, most), "scaled" if learnt else "speed", bounded=seconds > most, ran=ran)
 
 # %% ../nbs/12db_estimate.ipynb #6a2c1062
 @dataclass
@@ -253,9 +255,10 @@ class Estimate:
     stages: dict[str, Expected] # those that are to run, in order
     jobs: int = 1 # how many may run side by side
     needs: dict[str, set[str]] = field(default_factory=dict) # which stages each has to wait for
+    alone: set[str] = field(default_factory=set) # stages with minutes to keep to, beside which no other runs
 
     @property
-    def seconds(self) -> float: return finish_time({name: e.seconds or 0 for name, e in self.stages.items()}, self.needs, self.jobs)
+    def seconds(self) -> float: return finish_time({name: e.seconds or 0 for name, e in self.stages.items()}, self.needs, self.jobs, self.alone)
 
     @property
     def unknown(self) -> list[str]: return [name for name, e in self.stages.items() if e.seconds is None]
@@ -265,13 +268,18 @@ def finish_time(
     seconds: dict[str, float], # what each stage takes, in order
     needs: dict[str, set[str]], # which stages each has to wait for
     jobs: int = 1, # how many run side by side
+    alone: set[str] = frozenset() # stages beside which no other runs
 ) -> float: # seconds until the last has ended
-    "When stages end that start as early as they may."
-    ends, busy = {}, [0.0] * jobs
-    for name, taken in seconds.items():
-        place = busy.index(min(busy))
-        ends[name] = busy[place] = max([busy[place], *(ends[n] for n in needs.get(name, ()) if n in ends)]) + taken
-    return max(busy)
+    "When stages end that start as early as they may, as `runner.Sequence` starts them."
+    now, going, waiting = 0.0, {}, list(seconds)
+    while waiting:
+        for name in list(waiting):
+            if going and (len(going) >= jobs or alone & {name, *going} or needs.get(name, set()) & {*going, *waiting}): continue
+            waiting.remove(name)
+            going[name] = now + seconds[name]
+        now = min(going.values())
+        going = {name: end for name, end in going.items() if end > now}
+    return max([now, *going.values()])
 
 # %% ../nbs/12db_estimate.ipynb #31d14a80
 def estimate(
@@ -292,7 +300,8 @@ def estimate(
     shape = shape_for(dataset, settings)
     writer = {name: s.name for s in stages for name in s.writes}
     needs = {s.name: {writer[n] for n in s.reads if n in writer} for s in stages}
-    return Estimate({s.name: expected_stage(s.name, values[s.name], dataset, shape, past, once) for s in stages}, jobs, needs)
+    told = {s.name: expected_stage(s.name, values[s.name], dataset, shape, past, once) for s in stages}
+    return Estimate(told, jobs, needs, {name for name in told if _budget(values[name])})
 
 # %% ../nbs/12db_estimate.ipynb #26b20eea
 def rough_seconds(
@@ -309,7 +318,7 @@ def _stands_on(found: list[Expected]) -> str:
     "What an estimate stands on, by where most of its seconds come from."
     weight = {basis: sum(e.seconds or 0 for e in found if e.basis == basis) for basis in ("same", "scaled", "speed")}
     basis = max(weight, key=weight.get)
-    if basis == "speed": return "from the machine's speed; the first run here"
+    if basis == "speed": return "from the machine's speed; " + ("earlier runs here kept to a time, or were of other work" if any(e.ran for e in found if e.basis == basis) else "the first run here")
     if basis == "scaled": return "from other runs on this machine, scaled"
     when = datetime.fromisoformat(max(e.when for e in found if e.basis == "same"))
     return f"as on {when.day} {when:%b} on this machine"
@@ -377,8 +386,9 @@ class Remaining:
 
 # %% ../nbs/12db_estimate.ipynb #90fc5963
 def _still(seconds: float, spent: float) -> float:
-    "What a running stage still needs: what was expected and is not spent, and no less than a fifth of what it has spent beyond three quarters of that."
-    return max(seconds - spent, min(spent, max(0.0, spent - 0.75 * seconds)) * 0.2)
+    "What a running stage still needs: what was expected and is not spent; past three quarters of that ever less, and never nothing."
+    last = seconds / 4
+    return seconds - spent if spent <= 3 * last else last**2 / (spent - 2 * last) if last else 0.0
 
 # %% ../nbs/12db_estimate.ipynb #eba97dbc
 def seconds_left(
@@ -392,7 +402,8 @@ def seconds_left(
         expected = e.seconds * (1 if e.bounded else remaining.pace)
         spent = max(0.0, now - remaining.running[name]) if name in remaining.running else 0.0
         left[name] = _still(expected, spent)
-    return finish_time(left, remaining.told.needs, remaining.told.jobs)
+    left = dict(sorted(left.items(), key=lambda item: item[0] not in remaining.running)) # those at work have begun
+    return finish_time(left, remaining.told.needs, remaining.told.jobs, remaining.told.alone)
 
 # %% ../nbs/12db_estimate.ipynb #48d2705a
 def main():

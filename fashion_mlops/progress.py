@@ -128,7 +128,8 @@ def summary(
     run: Run # a run with results
 ) -> str: # a table, and the line where to look
     "What became of each stage, in a table."
-    rows = [("stage", "", "time", "memory", "headline")]
+    timed = any((asked := run.settings.get(r.name, {}).get("minutes")) and asked.value and r.seconds for r in run.results)
+    rows = [("stage", "", "time with imports, of its minutes" if timed else "time", "memory", "headline")]
     rows += [(r.name, r.state, _time_words(run, r), human_bytes(r.peak) if r.peak else "–", r.headline) for r in run.results]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row[:4], widths)), row[4]]).rstrip() for row in rows]
@@ -136,4 +137,6 @@ def summary(
     where = os.path.relpath(page) if page.is_relative_to(Path.cwd()) else page
     said = [f"{run.dataset} · profile {run.profile} · {_total_words(run)}" + (f" · {run.note}" if run.note else "")]
     said += ["The run has failed:", *(f"  {problem}" for problem in run.problems)] if run.problems else []
+    begins = next((r.name for r in run.results if r.state not in ("done", "fresh")), "")
+    if begins: said.append(f"What is done stays: the next call resumes at {begins}.")
     return "\n".join([*lines, *said, *([f"Look at {where}"] if page.is_file() else [])])

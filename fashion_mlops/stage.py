@@ -240,7 +240,7 @@ def start(self: Stage,
     if earlier := _open_here.pop(self.name, None): earlier._give_up()
     self._reset()
     self.declared = _declared(namespace, self.name)
-    self.params, self.context, self.began = _declared_values(namespace, self.name, self.declared), _context(), time.time()
+    self.params, self.context, self.began = _declared_values(namespace, self.name, self.declared), _context(), time.monotonic()
     self.budget = Budget(self.params.get("minutes", 0))
     self.secrets = [str(namespace[n]) for n, value in self.params.items() if value == "(hidden)" and namespace[n]]
     self.dataset, self.seed = self.params.get("dataset", "synthetic"), self.params.get("seed", 0)
@@ -479,7 +479,7 @@ def _manifest(self: Stage, headline: str) -> dict:
     facts = {k: self.facts.get(k, known.get(k)) for k in ("dataset_digest", "synthetic", "kind", "classes")}
     told = {"headline": headline, "params": self.params, "failures": self.failures, "classes": facts.pop("classes")} # words of the notebook; the rest is ours
     told = strike_out(deepcopy(told), self.secrets, keys=False)
-    return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.time() - self.began, 2),
+    return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.monotonic() - self.began, 2),
             "seed": self.seed, "profile": self.profile, "machine": tracking.machine(), **facts, **told, "metrics": self.metrics,
             "intervals": self.intervals, "curves": self.curves, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
             "chosen": self.chosen, "late": self.late, "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},

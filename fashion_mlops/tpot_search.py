@@ -107,13 +107,13 @@ def _resuming(folder: Path | None, spent: float, tell: Callable):
     class Resuming(BaseEvolver):
         def __init__(self, *args, **options):
             super().__init__(*args, **options)
-            self.began = time.time()
+            self.began = time.monotonic()
 
         def evaluate_population(self):
             super().evaluate_population()
             if folder:
                 shutil.copy(self.population_file, folder/"kept.new")
-                write_json(folder/"spent.json", {"seconds": spent + time.time() - self.began}) # first: between the two, a kill costs a generation
+                write_json(folder/"spent.json", {"seconds": spent + time.monotonic() - self.began}) # first: between the two, a kill costs a generation
                 os.replace(folder/"kept.new", folder/"kept.pkl")
             tell(int(self.population.evaluated_individuals[self.objective_names[0]].notna().sum()), int(self.generation))
 

@@ -195,3 +195,46 @@ def test_status_says_of_which_parameters_it_speaks(recorded):
     first = recorded.call("status").stdout.splitlines()[0]
     assert "profile default · as the last run asked (--minutes 4.5, -p 03_fit.rows=5000)" in first
     assert "as the last run" not in recorded.call("status", "--profile", "smoke").stdout
+
+
+def test_what_is_left_of_a_running_stage_only_falls():
+    clock = [0.0]
+    going = Remaining(Estimate({"a": Expected(40, "same"), "b": Expected(60, "same")}), lambda: clock[0])
+    going.start("a")
+    left = []
+    for clock[0] in range(400): left.append(seconds_left(going))
+    assert all(later < earlier for earlier, later in zip(left, left[1:])) and left[0] == 100 and left[-1] > 60
+
+
+def test_only_what_never_ran_here_is_a_first_run():
+    shape, speed = Shape("table", 2000, 11), lambda: {"python": 363.0, "gemm": 230.0}
+    kept_to = past_stages([stage_record("05_automl", {"search_rows": 700, "minutes": 0.5}, 31.0, shape=vars(shape))], {})
+    for past, first in ((kept_to, False), ([], True)):
+        told = Estimate({"05_automl": expected_stage("05_automl", {"search_rows": 700}, "orders", shape, past, speed)})
+        assert ("the first run here" in estimate_words(told)) == first
+
+
+def test_stages_with_minutes_run_beside_no_other():
+    from fashion_mlops.pipeline import Setting
+    from types import SimpleNamespace as Notebook
+    stages = [Notebook(name="03_eda", reads=[], writes=[]), Notebook(name="04_features", reads=[], writes=[])]
+    def seconds(jobs, minutes):
+        settings = {s.name: {"minutes": Setting(minutes, "profile default")} for s in stages}
+        return estimate(stages, settings, "synthetic", [], lambda: {"python": 363.0, "gemm": 230.0}, jobs).seconds
+    assert seconds(2, 0.0) < seconds(1, 0.0) and seconds(2, 0.1) == seconds(1, 0.1)
+
+
+def test_a_failed_run_says_that_the_next_call_resumes_and_the_table_explains_its_times():
+    from fashion_mlops.pipeline import Setting
+    from fashion_mlops.progress import Result, Run, summary
+    run = Run("synthetic", settings={"03_eda": {"minutes": Setting(0.2, "profile default")}}, results=[Result("03_eda", "done", seconds=23.0), Result("04_features", "failed")])
+    assert "resumes at 04_features" in summary(run) and "time with imports, of its minutes" in summary(run) and "23 s of 12 s" in summary(run)
+    run = Run("synthetic", settings={}, results=[Result("03_eda", "done", seconds=23.0)])
+    assert "resumes" not in summary(run) and "its minutes" not in summary(run)
+
+
+@pytest.mark.parametrize("module", ["stage", "tpot_search", "estimate", "budget"])
+def test_no_duration_is_read_from_a_clock_that_can_be_set(module):
+    from pathlib import Path
+    import fashion_mlops
+    assert "time.time()" not in (Path(fashion_mlops.__file__).parent/f"{module}.py").read_text()

@@ -179,7 +179,7 @@ def fit(self: TableTrainer,
     "Train, or go on from the checkpoint; `net` then has the averaged weights of the best pass."
     path = Path(folder)/"table_net.checkpoint" if folder else None
     if path and path.is_file(): self.resume(path)
-    while self.epoch < self.epochs and not self._stuck(patience) and not (self.epoch and left() <= 0):
+    while self.epoch < self.epochs and not self.stuck(patience) and not (self.epoch and left() <= 0):
         began = time.perf_counter()
         with _one_thread(): loss = self.run_epoch()
         said = table_probabilities(self.averaged, self.held_x.numpy())[np.arange(len(self.held_y)), self.held_y.numpy()]
@@ -193,7 +193,9 @@ def fit(self: TableTrainer,
 
 # %% ../nbs/06b_table_net.ipynb #8a2e37db
 @patch
-def _stuck(self: TableTrainer, patience: int) -> bool:
+def stuck(self: TableTrainer,
+    patience: int = 8 # passes
+) -> bool:
     "Whether the last passes brought nothing."
     losses = [row["held_out_loss"] for row in self.history]
     return len(losses) > patience and int(np.argmin(losses)) < len(losses) - patience

@@ -95,5 +95,6 @@ def train_distributed(
         raised = [line for line in lines if re.match(r"(\[rank\d+\]: )?[\w.]*Error", line)]
         raise WorkflowError(f"Training on {processes} processes failed (exit {running.returncode}):\n" + "\n".join(raised[:4] or lines[-12:]))
     trainer = read_job(folder)
+    trainer.deadline = None # what has ended is read, and not planned again
     trainer.resume(Path(folder)/"checkpoint.pt")
     return trainer

@@ -316,11 +316,13 @@ def digest_path(
 # %% ../nbs/00_core.ipynb #97429bb4
 class _SeedsTorch:
     "Looks on when modules are imported, and seeds torch as soon as it is there: by itself it begins with another number in every process."
-    def __init__(self, seed: int): self.seed = seed
+    def __init__(self, seed: int): self.seed, self.looking = seed, False
 
     def find_spec(self, name, path=None, target=None):
-        if name != "torch": return None
-        spec = next((spec for finder in sys.meta_path if finder is not self and (spec := finder.find_spec(name, path, target))), None)
+        if name != "torch" or self.looking: return None
+        self.looking = True # all finders are asked in turn, this one among them, and perhaps another of its kind
+        try: spec = next((spec for finder in sys.meta_path if (spec := finder.find_spec(name, path, target))), None)
+        finally: self.looking = False
         if not spec: return None
         load = spec.loader.exec_module
         def load_and_seed(module):

@@ -14,7 +14,7 @@ from .export import ExportError, library_notebooks, notebook_json, notebook_name
 
 # %% ../nbs/12j_name_check.ipynb #736000e7
 DOORS = {"as_markdown", "as_html", "in_words"} # what makes a word safe
-NUMBERS = {"b64encode", "len", "int", "float", "round", "sum", "min", "max", "shown", "least_rows", "human_seconds", "human_bytes", "range_words", "consequences", "refinement_words", "verdict"} # what yields no word of the data
+NUMBERS = {"b64encode", "counted", "len", "int", "float", "round", "sum", "min", "max", "shown", "least_rows", "human_seconds", "human_bytes", "range_words", "consequences", "refinement_words", "verdict"} # what yields no word of the data
 DATA = {"classes", "present", "telling", "names", "words", "columns", "kept", "pair"} # variables of run cells that hold words of the data
 OURS = {"dataset", "digest", "title", "space", "note", "earlier", "reason", "when", "version", "name", "caution"} # attributes and keys that hold words of ours
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from fastcore.basics import patch
 
 from .contract import StageNotebook
 from .core import package_folder
@@ -120,20 +121,22 @@ class ForkedProcess:
                 self.connection.close()
             return self.returncode
 
-    def wait(self, timeout: float | None = None) -> int:
-        "Wait until it has ended; raise `subprocess.TimeoutExpired` as a `Popen` does."
-        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
-        while self.poll() is None:
-            if time.monotonic() > deadline: raise subprocess.TimeoutExpired("a forked kernel", timeout)
-            time.sleep(0.02)
-        return self.returncode
-
     def send_signal(self, number: int):
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError): os.kill(self.pid, number)
 
     def terminate(self): self.send_signal(signal.SIGTERM)
     def kill(self): self.send_signal(signal.SIGKILL)
+
+# %% ../nbs/12db_forked_kernels.ipynb #31843d69
+@patch
+def wait(self: ForkedProcess, timeout: float | None = None) -> int:
+    "Wait until it has ended; raise `subprocess.TimeoutExpired` as a `Popen` does."
+    deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+    while self.poll() is None:
+        if time.monotonic() > deadline: raise subprocess.TimeoutExpired("a forked kernel", timeout)
+        time.sleep(0.02)
+    return self.returncode
 
 # %% ../nbs/12db_forked_kernels.ipynb #1368c86b
 _BEGIN = "import sys; sys.path[:] = filter(None, sys.path); from importlib import util as u; s = u.spec_from_file_location('fork_server', sys.argv[1]); " \
@@ -180,41 +183,53 @@ class ForkServer:
         self.kernels.append(process)
         return process
 
-    def busy(self) -> bool: return any(kernel.poll() is None for kernel in self.kernels)
+# %% ../nbs/12db_forked_kernels.ipynb #a24179f0
+@patch
+def busy(self: ForkServer) -> bool: return any(kernel.poll() is None for kernel in self.kernels)
 
-    def _second(self) -> ForkedProcess:
-        "Ask for a server that imports the rest, as soon as all before it is imported."
-        ours, theirs = _pair()
-        with theirs: self._ask(self.control, self.border, len(self.modules), theirs)
-        return ForkedProcess(ours)
+# %% ../nbs/12db_forked_kernels.ipynb #3906e6ad
+@patch
+def _second(self: ForkServer) -> ForkedProcess:
+    "Ask for a server that imports the rest, as soon as all before it is imported."
+    ours, theirs = _pair()
+    with theirs: self._ask(self.control, self.border, len(self.modules), theirs)
+    return ForkedProcess(ours)
 
-    def _control(self, needed: int) -> socket.socket:
-        "Where to ask for a kernel; waits for the second server when it is that one's."
-        if needed <= self.border: return self.control
-        with self.lock:
-            if self.second.connection.fileno() < 0: raise Refused("the fork server has ended") # it was said before why
-            self.second.pid = self.second.pid or self._said(self.second, "pid")
-        return self.second.connection
+# %% ../nbs/12db_forked_kernels.ipynb #59f98d91
+@patch
+def _control(self: ForkServer, needed: int) -> socket.socket:
+    "Where to ask for a kernel; waits for the second server when it is that one's."
+    if needed <= self.border: return self.control
+    with self.lock:
+        if self.second.connection.fileno() < 0: raise Refused("the fork server has ended") # it was said before why
+        self.second.pid = self.second.pid or self._said(self.second, "pid")
+    return self.second.connection
 
-    def _ask(self, control: socket.socket, needed: int, until: int, theirs: socket.socket):
-        "Send a request; `until` makes it one for a server."
-        try: socket.send_fds(control, [f"{needed} {until}".encode()], [theirs.fileno()])
-        except OSError: raise Refused("the fork server has ended") from None
+# %% ../nbs/12db_forked_kernels.ipynb #0d553067
+@patch
+def _ask(self: ForkServer, control: socket.socket, needed: int, until: int, theirs: socket.socket):
+    "Send a request; `until` makes it one for a server."
+    try: socket.send_fds(control, [f"{needed} {until}".encode()], [theirs.fileno()])
+    except OSError: raise Refused("the fork server has ended") from None
 
-    def _said(self, process: ForkedProcess, what: str):
-        "Wait for one word of the server or the kernel."
-        said = process.listen(self.patience)
-        if said and what in said: return said[what]
-        process.connection.close()
-        if said is None: raise Refused(f"the fork server did not answer for {self.patience:.0f} s")
-        raise Refused(said.get("refused") or "the fork server has ended", said.get("without", ""))
+# %% ../nbs/12db_forked_kernels.ipynb #6febcce8
+@patch
+def _said(self: ForkServer, process: ForkedProcess, what: str):
+    "Wait for one word of the server or the kernel."
+    said = process.listen(self.patience)
+    if said and what in said: return said[what]
+    process.connection.close()
+    if said is None: raise Refused(f"the fork server did not answer for {self.patience:.0f} s")
+    raise Refused(said.get("refused") or "the fork server has ended", said.get("without", ""))
 
-    def close(self):
-        "End the server, and with it whatever it has forked; it does so itself unless it is busy."
-        for control in filter(None, [self.second and self.second.connection, self.control]): control.close()
-        with contextlib.suppress(subprocess.TimeoutExpired): self.process.wait(1)
-        self.process.kill()
-        self.process.wait()
+# %% ../nbs/12db_forked_kernels.ipynb #705a3fac
+@patch
+def close(self: ForkServer):
+    "End the server, and with it whatever it has forked; it does so itself unless it is busy."
+    for control in filter(None, [self.second and self.second.connection, self.control]): control.close()
+    with contextlib.suppress(subprocess.TimeoutExpired): self.process.wait(1)
+    self.process.kill()
+    self.process.wait()
 
 # %% ../nbs/12db_forked_kernels.ipynb #5ee5618f
 def may_fork() -> bool:
@@ -263,32 +278,40 @@ class ForkedKernels:
         except Refused as refused: self._refused(server, refused)
         except OSError as error: self._refused(server, Refused(f"the system says {error}"))
 
-    def _say(self, why: str):
-        "Say once why a kernel is a plain one."
-        if why not in self.told: self.say(f"A kernel that imports for itself, since {why}.")
-        self.told.add(why)
+# %% ../nbs/12db_forked_kernels.ipynb #92ec0e6c
+@patch
+def _say(self: ForkedKernels, why: str):
+    "Say once why a kernel is a plain one."
+    if why not in self.told: self.say(f"A kernel that imports for itself, since {why}.")
+    self.told.add(why)
 
-    def _refused(self, server: ForkServer, refused: Refused):
-        "Say so, and draw a conclusion."
-        with self.lock:
-            if self.closed: raise refused # the run is over: nothing may start any more
-            self._say(str(refused))
-            if server is not self.server: return
-            self._retire()
-            self.without |= {refused.without.partition(".")[0]} - {""}
-            self.off = not refused.without
+# %% ../nbs/12db_forked_kernels.ipynb #3af94b6a
+@patch
+def _refused(self: ForkedKernels, server: ForkServer, refused: Refused):
+    "Say so, and draw a conclusion."
+    with self.lock:
+        if self.closed: raise refused # the run is over: nothing may start any more
+        self._say(str(refused))
+        if server is not self.server: return
+        self._retire()
+        self.without |= {refused.without.partition(".")[0]} - {""}
+        self.off = not refused.without
 
-    def _retire(self):
-        "Ask this server no more; it ends when no kernel of it is at work, since they end with it."
-        self.retired.append(self.server)
-        self.server = None
-        for server in [server for server in self.retired if not server.busy()]:
-            server.close()
-            self.retired.remove(server)
+# %% ../nbs/12db_forked_kernels.ipynb #1548e13c
+@patch
+def _retire(self: ForkedKernels):
+    "Ask this server no more; it ends when no kernel of it is at work, since they end with it."
+    self.retired.append(self.server)
+    self.server = None
+    for server in [server for server in self.retired if not server.busy()]:
+        server.close()
+        self.retired.remove(server)
 
-    def close(self):
-        "End all servers, and with them what they have forked."
-        with self.lock:
-            self.off = self.closed = True
-            for server in [*self.retired, *filter(None, [self.server])]: server.close()
-            self.server, self.retired = None, []
+# %% ../nbs/12db_forked_kernels.ipynb #aac8eeb0
+@patch
+def close(self: ForkedKernels):
+    "End all servers, and with them what they have forked."
+    with self.lock:
+        self.off = self.closed = True
+        for server in [*self.retired, *filter(None, [self.server])]: server.close()
+        self.server, self.retired = None, []

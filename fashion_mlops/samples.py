@@ -122,18 +122,22 @@ class Samples:
     @property
     def table(self): return self._only("table")
 
-    def rows(self,
-        split: str # train, valid or test
-    ) -> np.ndarray: # int64 row numbers, ascending
-        "The rows of a split."
-        if split not in SPLITS: raise WorkflowError(f"There is no split {split!r}.{nearest(split, SPLITS)}")
-        return np.flatnonzero(self.split == SPLITS.index(split))
+# %% ../nbs/00i_samples.ipynb #eefed47c
+@patch
+def rows(self: Samples,
+    split: str # train, valid or test
+) -> np.ndarray: # int64 row numbers, ascending
+    "The rows of a split."
+    if split not in SPLITS: raise WorkflowError(f"There is no split {split!r}.{nearest(split, SPLITS)}")
+    return np.flatnonzero(self.split == SPLITS.index(split))
 
-    def at(self,
-        rows # row numbers
-    ): # inputs of these rows, in their order, in memory; a DataFrame counts from 0 again
-        "Inputs of some rows."
-        return self.inputs.iloc[rows].reset_index(drop=True) if self.kind == "table" else self.inputs[rows]
+# %% ../nbs/00i_samples.ipynb #89aadd4c
+@patch
+def at(self: Samples,
+    rows # row numbers
+): # inputs of these rows, in their order, in memory; a DataFrame counts from 0 again
+    "Inputs of some rows."
+    return self.inputs.iloc[rows].reset_index(drop=True) if self.kind == "table" else self.inputs[rows]
 
 # %% ../nbs/00i_samples.ipynb #4b1295d0
 @patch

@@ -104,11 +104,11 @@ def evaluation_seconds(
     rows: int, # validation rows
     worse: int, # of them to be made worse, in each of some ways; no more than there are
     a_row: float, # seconds for one row, of all models together
-    fixed: float = 25., # what does not depend on rows: ONNX, int8, pictures, where the net looks
+    fixed: float = 18., # what does not depend on rows: ONNX, int8, pictures, where the net looks
     ways: int = 31 # in which rows are made worse
 ) -> float: # seconds
     "How long it takes to measure all candidates."
-    return fixed + 2*a_row*(rows + 600 + ways*min(worse, rows))
+    return fixed + 1.3*a_row*(rows + 600 + ways*min(worse, rows))
 
 # %% ../nbs/07_training.ipynb #eb7b3883
 def draw_learning(

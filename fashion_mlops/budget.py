@@ -8,6 +8,7 @@ __all__ = ['LEAST_MINUTES', 'Budget', 'largest', 'measured', 'choice']
 # %% ../nbs/00r_budget.ipynb #6eb67106
 import math, time
 from collections.abc import Callable
+from functools import cache
 
 from .core import human_seconds
 from .contract import Parameter, ParameterError, checked, nearest
@@ -47,6 +48,7 @@ class Budget:
         "What something will take, beside what there is."
         left = self.left()
         if left < 0.5: return f"about {human_seconds(seconds)}, and no time is left"
+        if seconds == math.inf: return f"nobody knows how long, and {human_seconds(left)} {'is' if left < 1.5 else 'are'} left"
         if seconds > left: return f"about {human_seconds(seconds)}, more than the {human_seconds(left)} that {'is' if left < 1.5 else 'are'} left"
         return f"{f'about {seconds:.0f}' if seconds >= 0.5 else 'less than one'} of the {left:.0f} seconds that are left"
 
@@ -72,18 +74,25 @@ def measured(
     small: int, # size of the first piece
     large: int, # size of the second; what to expect of larger ones is told by both
     powers: tuple[float, float] = (1, 1), # least and largest power of the size that costs may grow with
+    there: float = math.inf, # size above which there are no pieces
     clock: Callable[[], float] = time.monotonic # in seconds
 ) -> Callable[[float], float]: # seconds that a size will take
-    "Do two pieces, and say what any size will cost."
+    "Do two pieces when first asked, and say what any size will cost."
+    small, large = min(small, there), min(large, there)
     def seconds(size):
         began = clock()
         work(size)
         return max(clock() - began, 1e-4)
-    work(small) # what only the first piece pays, such as an import
-    first, second = seconds(small), seconds(large)
-    power = math.log(second/first)/math.log(large/small) if large > small else powers[1]
-    power = min(max(power, powers[0]), powers[1])
-    return lambda size: second*(size/large)**power
+    @cache
+    def pieces():
+        work(small) # what only the first piece pays, such as an import
+        first, second = seconds(small), seconds(large)
+        power = math.log(second/first)/math.log(large/small) if large > small else powers[1]
+        return second, min(max(power, powers[0]), powers[1])
+    def cost(size):
+        second, power = pieces()
+        return second*(size/large)**power
+    return cost
 
 # %% ../nbs/00r_budget.ipynb #c641f624
 def choice(

@@ -6,7 +6,7 @@
 __all__ = ['between_classes', 'chance_gap', 'statistics_summary', 'smaller', 'project', 'grey_levels_apart', 'nearest_rows',
            'neighbours_across', 'duplicate_counts', 'hardest_pairs', 'map_of', 'same_class_nearby', 'image_rows',
            'heat_map', 'name_places', 'draw_map', 'draw_balance', 'report_workers', 'write_profile', 'write_comparison',
-           'tool_seconds', 'a_column_takes', 'fitting_columns', 'end_workers', 'in_time']
+           'tool_seconds', 'a_column_takes', 'least_columns', 'tools_words', 'end_workers', 'in_time']
 
 # %% ../nbs/03_eda.ipynb #1d56b063
 import math, os, sys, tempfile, time
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .budget import largest
+from .core import numbered
 from .data import Samples
 from .markup import as_plot_text
 from .picture_text import formulas_off
@@ -394,16 +394,24 @@ def a_column_takes(
     except Exception: return math.inf
 
 # %% ../nbs/03_eda.ipynb #9f7b4099
-def fitting_columns(
+def least_columns(
     a_column: float, # seconds; infinity when nobody knows
     seconds: float, # that are left
-    columns: int, # that are wanted
     rows: int, # of the reports
     few: int = 8 # columns that are shown when there is any time for them
-) -> int: # columns, 2 at least where there are as many
-    "How many columns the tools are given."
+) -> int: # columns
+    "How many columns the tools are given in any case."
     cheap = rows <= 5000 if a_column == math.inf else few*a_column <= seconds
-    return largest(lambda count: count*a_column, seconds/2, columns, few if cheap else 2)
+    return few if cheap else 2
+
+# %% ../nbs/03_eda.ipynb #ad2acb1f
+def tools_words(
+    a_column: float, # seconds; infinity when nobody knows
+    columns: int # that were asked for
+) -> str: # sentence for `stage.affordable`
+    "Why the tools are given so many columns."
+    if a_column == math.inf: return f"{{size}} of {numbered(columns, 'column')}: what one costs the tools was not known in time."
+    return f"{{size}} of {numbered(columns, 'column')}: one costs the tools {a_column:.1f} seconds, and all that are shown take {{time}}."
 
 # %% ../nbs/03_eda.ipynb #122760e6
 def end_workers(

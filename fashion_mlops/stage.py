@@ -7,7 +7,7 @@ __all__ = ['read_manifest', 'declared_writes', 'manifests', 'find_artifact', 'ar
            'file_stamp', 'log_to_mlflow', 'sweep']
 
 # %% ../nbs/00c_stage.ipynb #32aba0e3
-import json, os, re, shutil, subprocess, sys, time, traceback, uuid
+import json, math, os, re, shutil, subprocess, sys, time, traceback, uuid
 from collections.abc import Callable
 from copy import deepcopy
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
-from .budget import Budget, choice
+from .budget import Budget, choice, largest
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation, read_stage
 from .core import (WorkflowError, artifacts_folder, digest_bytes, digest_files, digest_path, find_root, hold, home, human_seconds, is_held,
                                 now, package_folder, project_root, read_json, release, remove_unheld, seed_everything, write_json)
@@ -329,6 +329,25 @@ def chose(self: Stage,
     self.chosen |= choice(self.declared, values, self.name)
     taken = ", ".join(f"`{name} = {readable(self.chosen[name], 60)}`" for name in values if self.chosen[name] != self.params.get(name)) # whole in the manifest
     display(Markdown(f"**{f'Chosen: {taken}' if taken else 'As the parameters say'}.** {as_markdown(strike_out(because, self.secrets), 1000)}"))
+
+# %% ../nbs/00c_stage.ipynb #15689650
+@patch
+def affordable(self: Stage,
+    name: str, # parameter that is a size
+    because: str, # a sentence; `{time}` stands for what it takes of the time that is left, `{size}` for what was taken
+    cost: Callable[[int], float], # seconds that a size will take; asked with a time to keep to only, and may measure then
+    share: float, # of the time that is left once it was asked
+    least: int = 1, # size below which nothing makes sense
+    within: float = math.inf # how many there are: when all of them fit, the parameter stays as it is
+) -> int: # what was asked for, or what fits
+    "As much of what a parameter asks for as there is time for, said and recorded; without a limit all of it."
+    asked = choice(self.declared, {name: self.params.get(name)}, self.name)[name]
+    if not self.budget.bounded: return asked
+    most = min(asked, within)
+    cost(most) # measuring takes of the time, too
+    size = largest(cost, self.budget.part(share), most, least)
+    self.chose(because.format(time=self.budget.words(cost(size)), size=f"{size:,}"), **{name: asked if size == most else size})
+    return self.chosen[name]
 
 # %% ../nbs/00c_stage.ipynb #01e26fc4
 @patch

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['NO_TIME', 'fitted_bytes', 'log_bytes', 'pareto_front', 'import_tpot', 'search_workers', 'kept_seconds', 'Search',
-           'searchable_rows', 'negative_loss', 'search_pipelines', 'tpot_history', 'best_pipelines', 'report_text',
-           'draw_search']
+           'minutes_to_search', 'search_words', 'searchable_rows', 'negative_loss', 'search_pipelines', 'tpot_history',
+           'best_pipelines', 'report_text', 'draw_search']
 
 # %% ../nbs/04b_tpot_search.ipynb #267e5978
-import os, pickle, shutil, time
+import math, os, pickle, shutil, time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -134,6 +134,24 @@ class Search:
 
 # %% ../nbs/04b_tpot_search.ipynb #94f15d86
 NO_TIME = 0.001 # minutes: a search that was wanted and had no time, which is not the same as none: rows were kept for it
+
+# %% ../nbs/04b_tpot_search.ipynb #4d3cbc01
+def minutes_to_search(
+    wanted: float, # minutes
+    seconds: float # that are to spare
+) -> float: # minutes, of two digits; `NO_TIME` when they are too few to find anything
+    "What a search gets of the time to spare; it ends a little late."
+    return min(wanted, math.floor(85*seconds/60)/100) if 0.85*seconds >= 5 else NO_TIME
+
+# %% ../nbs/04b_tpot_search.ipynb #7bc6f250
+def search_words(
+    minutes: float, # from `minutes_to_search`
+    left: float, # seconds
+    likely: float # seconds of them for what comes afterwards
+) -> str: # sentences for `stage.chose`
+    "Why a search gets so many minutes."
+    outcome = "How far TPOT gets depends on the clock: asked for again, it may find something else." if minutes > NO_TIME else "That leaves no time for TPOT's search."
+    return f"{left:.0f} s are left; judging what TPOT finds, and what comes after, takes {likely:.0f} s. {outcome}"
 
 # %% ../nbs/04b_tpot_search.ipynb #9c88c892
 def searchable_rows(

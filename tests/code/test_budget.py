@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from fashion_mlops.budget import Budget, largest, measured
+from fashion_mlops.budget import Budget, measured
 from fashion_mlops.contract import ParameterError
 from fashion_mlops.core import write_json
 from fashion_mlops.stage import Stage, TooFew, TooLate
@@ -21,11 +21,7 @@ def count(tmp_path, monkeypatch):
     def run(chosen_name="n", fails=None, **values):
         values = {"minutes": 0, "n": 30000} | values
         stage = Stage("01_draw", writes=["numbers.json"]).start({**values, "__annotations__": {"minutes": "float[0, 100000]", "n": "int[1, 100000]"}})
-        n = stage.params["n"]
-        if stage.budget.bounded:
-            cost = measured(lambda size: time.sleep(size/10000), 100, 200)
-            n = largest(cost, stage.budget.part(0.001), n)
-            stage.chose(f"Counting takes {stage.budget.words(cost(n))}.", **{chosen_name: n})
+        n = stage.affordable(chosen_name, "Counting takes {time}.", measured(lambda size: time.sleep(size/10000), 100, 200), share=0.001)
         with stage.may_fail("the picture"):
             if fails: raise fails
         write_json(stage.write("numbers.json"), list(range(n)))

@@ -89,10 +89,7 @@ def measured(
         first, second = seconds(small), seconds(large)
         power = math.log(second/first)/math.log(large/small) if large > small else powers[1]
         return second, min(max(power, powers[0]), powers[1])
-    def cost(size):
-        second, power = pieces()
-        return second*(size/large)**power
-    return cost
+    return lambda size: pieces()[0]*(size/large)**pieces()[1]
 
 # %% ../nbs/00r_budget.ipynb #c641f624
 def choice(

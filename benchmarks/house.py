@@ -61,7 +61,7 @@ def definitions(cells: list[tuple[str, str]]):
 
 def kind_asked(source: str) -> int:
     "Lines that compare a kind's name."
-    return sum(bool(KIND.search(line)) for line in source.splitlines() if "kind" in line)
+    return sum(bool(KIND.search(line) and re.search(r"""["'](image|table)["']""", line)) for line in source.splitlines())
 
 
 def directions() -> tuple[list[str], int]:

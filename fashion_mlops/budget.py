@@ -70,26 +70,34 @@ def largest(
 
 # %% ../nbs/00r_budget.ipynb #9fa32207
 def measured(
-    work: Callable[[int], object], # does a piece of some size
+    work: Callable[[int], object], # does a piece of some size; may return the size that it really did
     small: int, # size of the first piece
     large: int, # size of the second; what to expect of larger ones is told by both
     powers: tuple[float, float] = (1, 1), # least and largest power of the size that costs may grow with
     there: float = math.inf, # size above which there are no pieces
+    seconds: float = math.inf, # that the pieces may take; the small one is done in any case
     clock: Callable[[], float] = time.monotonic # in seconds
 ) -> Callable[[float], float]: # seconds that a size will take
     "Do two pieces when first asked, and say what any size will cost."
-    small, large = min(small, there), min(large, there)
-    def seconds(size):
+    def piece(size):
         began = clock()
-        work(size)
-        return max(clock() - began, 1e-4)
+        done = work(size)
+        return done if type(done) is int else size, max(clock() - began, 1e-4)
     @cache
-    def pieces():
-        work(small) # what only the first piece pays, such as an import
-        first, second = seconds(small), seconds(large)
-        power = math.log(second/first)/math.log(large/small) if large > small else powers[1]
-        return second, min(max(power, powers[0]), powers[1])
-    return lambda size: pieces()[0]*(size/large)**pieces()[1]
+    def pieces(): # a size, its seconds, and the powers for less and for more
+        until = clock() + seconds
+        work(min(small, there)) # what only the first piece pays, such as an import
+        few, first = piece(min(small, there))
+        asked = min(few*large/small, there)
+        if asked <= few or clock() + first*asked/few > until: return few, first, powers
+        many, second = piece(int(asked))
+        if many <= few: return few, first, powers
+        power = min(max(math.log(second/first)/math.log(many/few), powers[0]), powers[1])
+        return many, second, (power, power)
+    def cost(size):
+        done, taken, (least, most) = pieces()
+        return taken*(size/done)**(most if size > done else least)
+    return cost
 
 # %% ../nbs/00r_budget.ipynb #c641f624
 def choice(

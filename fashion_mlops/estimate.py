@@ -25,8 +25,10 @@ COSTS = {
     "03_eda": {"image": {"": 12, "report_rows*report_columns": 1e-4, "map_rows": 3e-3, "samples": 1e-4}, "table": {"": 12, "table_rows*table_columns": 3e-4, "samples*columns": 4e-6}},
     "04_features": {"image": {"": 9, "model_rows*n_trees": 8e-5, "explained_rows*n_trees": 2e-4, "samples": 1e-3}, "table": {"": 10, "model_rows*columns": 2e-4, "samples*columns": 4e-6}},
     "05_automl": {"image": {"": 10, "tpot_minutes": 60, "search_rows": 3e-3}, "table": {"": 12, "tpot_minutes": 60, "search_rows": 3e-3}},
-    "06_tuning": {"image": {"": 7, "n_trials*tuning_rows": 4e-4, "justify_rows": 1e-3, "net_trials*net_rows*net_epochs*net_width*net_width": 2e-7}, "table": {"": 7, "n_trials*table_rows*n_folds": 4e-4, "justify_rows": 1e-3, "net_trials*net_rows_seen*net_table_width": 1e-6}},
-    "07_training": {"image": {"": 20, "epochs*width*width*samples": 2e-7, "epochs*width*width*samples*fine": 6e-7}, "table": {"": 10, "samples": 2e-4, "rows_seen*table_members*table_width": 1e-7}},
+    "06_tuning": {"image": {"": 7, "n_trials*tuning_rows": 4e-4, "justify_rows": 1e-3, "net_trials*net_rows*net_epochs*net_width*net_width": 2e-7},
+                  "table": {"": 7, "n_trials*table_rows*n_folds": 4e-4, "justify_rows": 1e-3, "net_trials*net_rows_seen*net_table_width": 1e-6}},
+    "07_training": {"image": {"": 20, "epochs*width*width*samples": 2e-7, "epochs*width*width*samples*fine": 6e-7},
+                    "table": {"": 10, "samples": 2e-4, "rows_seen*table_members*table_width": 1e-7}},
     "08_registry": {"image": {"": 6, "samples": 1.3e-4}, "table": {"": 9, "samples": 2e-4}},
     "10_monitoring": {"image": {"": 10, "null_draws*n_features": 2e-4, "samples": 4.2e-4}, "table": {"": 7, "null_draws*n_features": 2e-4}},
 }
@@ -204,12 +206,13 @@ def _same_machine(said: dict | None, here: dict) -> bool:
 
 # %% ../nbs/12db_estimate.ipynb #4a413142
 def _past(said: dict, result: dict, jobs: int) -> Past:
-    "A stage of a record. Beside others it was slowed down, which says something of runs with as many only; with minutes to keep to it ran alone."
+    "A stage of a record. Beside others it was slowed down, unless it had minutes to keep to: then it ran alone."
     name, shape = result["name"], Shape.of(said.get("shape"))
     params = {name: one.get("value") for name, one in said["settings"].get(name, {}).items()}
     chosen = (said.get("stages", {}).get(name) or {}).get("chosen") or {}
     beside = (said.get("jobs") or 1) > jobs and not _budget(params)
-    return Past(name, said["dataset"], params, result["seconds"], said.get("began", ""), shape, chosen, not (beside or result.get("resumed")))
+    whole = not beside and not result.get("resumed")
+    return Past(name, said["dataset"], params, result["seconds"], said.get("began", ""), shape, chosen, whole)
 
 # %% ../nbs/12db_estimate.ipynb #4a413143
 def past_stages(
@@ -260,7 +263,8 @@ def expected_stage(
     speed # function that measures this machine; asked only when it is needed
 ) -> Expected: # in seconds
     "What a stage should take."
-    same = [p for p in past if p.whole and p.stage == stage and p.dataset == dataset and _asked(p.params) == _asked(params) and (p.shape == shape or not p.shape)][:3]
+    here = [p for p in past if p.whole and p.stage == stage and p.dataset == dataset]
+    same = [p for p in here if _asked(p.params) == _asked(params) and (p.shape == shape or not p.shape)][:3]
     budget = _budget(params)
     if same: return Expected(median(p.seconds for p in same), "same", same[0].when, bool(budget))
     ran = any(p.stage == stage for p in past)

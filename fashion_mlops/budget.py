@@ -84,19 +84,20 @@ def measured(
         done = work(size)
         return done if type(done) is int else size, max(clock() - began, 1e-4)
     @cache
-    def pieces(): # a size, its seconds, and the powers for less and for more
+    def pieces(): # a size, its seconds, the powers for less and for more, and the size below which no piece is smaller
         until = clock() + seconds
         work(min(small, there)) # what only the first piece pays, such as an import
         few, first = piece(min(small, there))
+        floor = few if few > small else 0
         asked = min(few*large/small, there)
-        if asked <= few or clock() + first*asked/few > until: return few, first, powers
+        if asked <= few or clock() + first*asked/few > until: return few, first, powers, floor
         many, second = piece(int(asked))
-        if many <= few: return few, first, powers
+        if many <= few: return few, first, powers, floor
         power = min(max(math.log(second/first)/math.log(many/few), powers[0]), powers[1])
-        return many, second, (power, power)
+        return many, second, (power, power), floor
     def cost(size):
-        done, taken, (least, most) = pieces()
-        return taken*(size/done)**(most if size > done else least)
+        done, taken, (least, most), floor = pieces()
+        return taken*(max(size, floor)/done)**(most if size > done else least)
     return cost
 
 # %% ../nbs/00r_budget.ipynb #0a1b6f02

@@ -18,6 +18,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
+from .budget import passes
 from .core import WorkflowError, atomic_path
 from .dependencies import code_mark
 from .folds import hold_out
@@ -122,9 +123,7 @@ class TableTrainer:
         self.averaged = copy.deepcopy(self.net).requires_grad_(False)
         self.best = copy.deepcopy(self.averaged.state_dict())
         self.weights = None if weights is None else torch.from_numpy(np.asarray(weights, np.float32))
-        self.batch = min(recipe.batch, max(16, len(learn)//8))
-        self.steps = max(len(learn)//self.batch, 1)
-        self.epochs = max(1, min(recipe.epochs, recipe.most_steps//self.steps))
+        self.batch, self.steps, self.epochs = passes(len(learn), recipe.epochs, recipe.batch, recipe.most_steps)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
 
 # %% ../nbs/06b_table_net.ipynb #4b1295d0

@@ -164,7 +164,7 @@ def _again(result) -> str:
     from fashion_mlops.request import again_words
     from fashion_mlops.stage import manifests
     through = {r.name for r in result.results if r.state in ("done", "fresh")}
-    if all(r.state != "done" for r in result.results): return "" # such a run is not recorded
+    if not result.recorded: return "" # such as one that found all up to date
     found = {name: m for name, m in manifests(result.dataset, result.declared).items() if name in through}
     return again_words(result.token, result.dataset, result.profile, found, {name: result.settings[name] for name in found})
 

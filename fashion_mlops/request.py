@@ -51,7 +51,9 @@ def _parts(settings: dict[str, dict[str, Setting]], beside: dict[str, float]) ->
     said = sum(s.value for s in timed.values() if explicit(s))
     return free, said, sum(beside.get(name, 0 if name in timed else LIGHT_SECONDS) for name in settings) / 60
 
-def _share(free: dict[str, float]) -> float: return max(LEAST_SHARE, LEAST_MINUTES / min(free.values()))
+def _least(free: dict[str, float]) -> float:
+    "The least that stages with minutes have to share."
+    return sum(max(LEAST_SHARE * value, LEAST_MINUTES) for value in free.values())
 
 # %% ../nbs/12dd_request.ipynb #b85b7231
 def least_minutes(
@@ -60,7 +62,7 @@ def least_minutes(
 ) -> float: # a multiple of half a minute
     "The least that makes sense for --minutes."
     free, said, rest = _parts(settings, beside)
-    return math.ceil(2 * (said + rest + _share(free) * sum(free.values()) - 1e-9)) / 2
+    return math.ceil(2 * (said + rest + _least(free) - 1e-9)) / 2
 
 # %% ../nbs/12dd_request.ipynb #dec406b7
 def _check_asked(minutes: float, settings: dict[str, dict[str, Setting]], beside: dict[str, float]):
@@ -71,8 +73,22 @@ def _check_asked(minutes: float, settings: dict[str, dict[str, Setting]], beside
     if not 0 <= minutes <= 100000: raise ParameterError(expected)
     why = [f"{said:g} min by -p or -f"] if said else []
     why += [f"{rest:.1f} min for imports, and for stages without minutes"] if rest >= 0.05 else []
-    why += [f"{_share(free) * sum(free.values()):.1f} min for {', '.join(free)}, which get hardly beyond their beginning in less"]
+    why += [f"{_least(free):.1f} min for {', '.join(free)}, which get hardly beyond their beginning in less"]
     raise ParameterError(f"{expected} They have to hold: {'; '.join(why)}.")
+
+# %% ../nbs/12dd_request.ipynb #5b7c0a3e
+def _shared_out(
+    free: dict[str, float], # minutes in the profile, by stage
+    minutes: float # for all of them; enough for `LEAST_MINUTES` each
+) -> dict[str, float]: # by stage, in proportion to the profile's
+    "Share minutes out; a stage that would get less than the least gets that, and the others share the rest."
+    least = {}
+    while len(least) < len(free):
+        rest = {name: value for name, value in free.items() if name not in least}
+        factor = (minutes - sum(least.values())) / sum(rest.values())
+        if not (few := {name: LEAST_MINUTES for name, value in rest.items() if factor * value < LEAST_MINUTES}): break
+        least |= few
+    return {name: least.get(name) or round(factor * value, 2) for name, value in free.items()}
 
 # %% ../nbs/12dd_request.ipynb #1b559a83
 def spread_minutes(
@@ -85,8 +101,8 @@ def spread_minutes(
     free, said, rest = _parts(settings, beside)
     if not free: raise _no_minutes(settings, profile)
     _check_asked(minutes, settings, beside)
-    factor = (minutes - said - rest) / sum(free.values())
-    spread = {name: {"minutes": Setting(max(LEAST_MINUTES, round(factor * value, 2)), f"command line, --minutes {minutes:g}")} for name, value in free.items()}
+    shares = _shared_out(free, minutes - said - rest)
+    spread = {name: {"minutes": Setting(share, f"command line, --minutes {minutes:g}")} for name, share in shares.items()}
     return {name: values | spread.get(name, {}) for name, values in settings.items()}
 
 # %% ../nbs/12dd_request.ipynb #7e410b8c

@@ -11,6 +11,7 @@ __all__ = ['MOST_RETRIES', 'BEAT', 'SILENCE', 'RANDOM', 'trials_done', 'goes_on'
 import json, math, os, socket, threading, time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ def open_study(
     return study
 
 # %% ../nbs/05a_study.ipynb #b74408e6
-BEAT, SILENCE = 5.0, 60.0 # seconds between two signs of life; seconds without one after which a trial is dead
+BEAT, SILENCE = 5.0, 60.0 # seconds between two signs of life; seconds without a new one after which a trial is dead
 
 @contextmanager
 def beating(
@@ -142,10 +143,11 @@ def beating(
 ):
     "Write signs of life of some trials for as long as they run."
     import optuna
-    over, who = threading.Event(), f"{socket.gethostname()} {os.getpid()}"
+    over, who, signs = threading.Event(), f"{socket.gethostname()} {os.getpid()}", count()
     def beat():
+        sign = next(signs)
         for trial in trials:
-            with suppress(optuna.exceptions.UpdateFinishedTrialError): trial.set_user_attr("beat", time.time())
+            with suppress(optuna.exceptions.UpdateFinishedTrialError): trial.set_user_attr("beat", sign)
     for trial in trials: trial.set_user_attr("worker", who)
     beat()
     def live():
@@ -158,12 +160,16 @@ def beating(
         thread.join()
 
 # %% ../nbs/05a_study.ipynb #537731fa
+_heard: dict = {} # by trial: its last sign of life, and when this process saw it first
+
 def _dead(trial) -> bool:
-    "Whether a running trial shows no sign of life: its process is gone from this machine, or it has been silent too long."
+    "Whether a running trial shows no sign of life: its process is gone from this machine, or this process has waited too long for its next sign."
     import psutil
     host, _, process = trial.user_attrs.get("worker", " ").rpartition(" ")
     if host == socket.gethostname() and not psutil.pid_exists(int(process)): return True
-    return time.time() - trial.user_attrs.get("beat", trial.datetime_start.timestamp()) > SILENCE
+    key, sign, now = (trial.number, trial.datetime_start), trial.user_attrs.get("beat"), time.monotonic()
+    if key not in _heard or _heard[key][0] != sign: _heard[key] = sign, now
+    return now - _heard[key][1] > SILENCE
 
 # %% ../nbs/05a_study.ipynb #1b249820
 def rescue(

@@ -212,12 +212,16 @@ def _git(*words: str) -> str | None:
 # %% ../nbs/00b_tracking.ipynb #1954989e
 def vector_units(
     flags: str, # of the processor, as /proc/cpuinfo lists them
-    architecture: str = "" # for processors that list none that we know
+    architecture: str = "", # for processors that list none that we know
+    said: dict[str, str] = {} # environment, in which libraries may be held to less
 ) -> str: # such as `AVX-512 with bfloat16`
     "What the processor computes many numbers at once with, as far as results depend on it."
     have = set(flags.lower().split())
     width = "AVX-512" if "avx512f" in have else "AVX2" if "avx2" in have else "SVE" if "sve" in have else architecture or "unknown"
-    return width + (" with bfloat16" if have & {"avx512_bf16", "amx_bf16", "bf16"} else ", no bfloat16")
+    units = width + (" with bfloat16" if have & {"avx512_bf16", "amx_bf16", "bf16"} else ", no bfloat16")
+    asked = {said.get(name, "").strip().lower() for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
+    held = "no vector units" if asked & {"default", "sse41"} else "AVX2" if asked & {"avx", "avx2", "avx2_vnni"} and width == "AVX-512" else ""
+    return units + (f", held to {held}" if held else "")
 
 # %% ../nbs/00b_tracking.ipynb #e86102fb
 def machine() -> dict[str, str]: # processor, vector_units, cores; accelerator when PyTorch has one
@@ -228,7 +232,7 @@ def machine() -> dict[str, str]: # processor, vector_units, cores; accelerator w
             name, _, value = line.partition(":")
             said.setdefault(name.strip().lower(), value.strip())
     torch = sys.modules.get("torch")
-    return {"processor": said.get("model name") or platform.processor() or platform.machine(), "vector_units": vector_units(said.get("flags", said.get("features", "")), platform.machine()),
+    return {"processor": said.get("model name") or platform.processor() or platform.machine(), "vector_units": vector_units(said.get("flags", said.get("features", "")), platform.machine(), os.environ),
             "cores": str(available_cores()),
             **({"accelerator": torch.cuda.get_device_name()} if torch and torch.cuda.is_available() else {})}
 

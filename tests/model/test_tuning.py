@@ -1,6 +1,7 @@
 """Promises of a study: a dead worker's trial is taken over, a foreign file is kept, and no budget is a budget."""
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -62,15 +63,39 @@ def test_a_trial_that_kills_every_time_is_given_up(tmp_path):
     assert trials_done(study)[0].params != START
 
 
-def test_a_silent_trial_is_dead_and_a_living_one_is_not(tmp_path):
+@pytest.fixture
+def asked(tmp_path):
+    "A study with two trials that run in a process which is there, and what moves the clocks on."
     study = open_study(tmp_path/"study.log", SPACE, [START])
-    quiet, busy = study.ask(), study.ask()
-    for trial, silence in ((quiet, 100), (busy, 0)):
-        SPACE(trial)
-        trial.set_user_attr("worker", f"another-machine {os.getpid()}")
-        trial.set_user_attr("beat", time.time() - silence)
+    trials = study.ask(), study.ask()
+    for trial in trials: SPACE(trial)
+    return study, trials
+
+
+def sign(trials, number, host="another-machine"):
+    for trial in trials:
+        trial.set_user_attr("worker", f"{host} {os.getpid()}")
+        trial.set_user_attr("beat", number)
+
+
+def test_a_silent_trial_is_dead_and_a_living_one_is_not(asked, monkeypatch):
+    (study, (quiet, busy)), since = asked, time.monotonic()
+    sign((quiet, busy), 1)
+    assert rescue(study) == 0                                    # nobody has watched them yet
+    sign((busy,), 2)
+    monkeypatch.setattr(time, "monotonic", lambda: since + 100)
     assert rescue(study) == 1
     assert states(study) == ["FAIL", "RUNNING", "WAITING"]
+
+
+@pytest.mark.parametrize("host", [socket.gethostname(), "another-machine"])
+def test_a_clock_that_is_set_kills_no_trial(asked, monkeypatch, host):
+    study, trials = asked
+    sign(trials, time.time(), host)                              # what older code wrote
+    for jump in (0, 3600, 3605, -86400, 86400):
+        monkeypatch.setattr(time, "time", lambda now=time.time() + jump: now)
+        assert rescue(study) == 0
+    assert states(study) == ["RUNNING"]*2
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
+from .budget import passes
 from .core import WorkflowError, atomic_path, digest_bytes
 from .dependencies import code_mark
 from .folds import hold_out
@@ -126,9 +127,7 @@ class TableTrainer:
         self.averaged = copy.deepcopy(self.net).requires_grad_(False)
         self.best = copy.deepcopy(self.averaged.state_dict())
         self.weights = None if weights is None else torch.from_numpy(np.asarray(weights, np.float32))
-        self.batch = min(recipe.batch, max(16, len(learn)//8))
-        self.steps = max(len(learn)//self.batch, 1)
-        self.epochs = max(1, min(recipe.epochs, recipe.most_steps//self.steps))
+        self.batch, self.steps, self.epochs = passes(len(learn), recipe.epochs, recipe.batch, recipe.most_steps)
         self.plan = read_plan(recipe.replanned, self.epochs*self.steps)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
 
@@ -220,8 +219,8 @@ def fit(self: TableTrainer,
             if all(held_out < row["held_out_loss"] for row in self.history): self.best = copy.deepcopy(self.averaged.state_dict())
             self.history.append({"epoch": self.epoch, "loss": loss, "held_out_loss": held_out, "seconds": time.perf_counter() - began})
             if path: self.save(path)
-        passes = -(-total_steps(self.step, self.plan)//self.steps)
-        if tell: tell(f"epoch {self.epoch:3} of {passes}: loss {loss:.4f}, held out {held_out:.4f}, {self.history[-1]['seconds']:.1f} s")
+        planned = -(-total_steps(self.step, self.plan)//self.steps)
+        if tell: tell(f"epoch {self.epoch:3} of {planned}: loss {loss:.4f}, held out {held_out:.4f}, {self.history[-1]['seconds']:.1f} s")
     self.net.load_state_dict(self.best)
     return self.history
 

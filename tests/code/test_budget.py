@@ -89,3 +89,29 @@ def test_a_clock_that_jumps_or_an_idle_machine_never_ends_a_budget_twice():
     moments = iter(np.concatenate([[0.0, 5, 3, 40, -1e9, 41], np.full(1000, 1e12)]))
     budget = Budget(1, lambda: float(next(moments)))
     assert [budget.left() for _ in range(6)] == [55, 55, 20, 20, 19, 0]
+
+
+def test_pieces_that_turn_out_larger_tell_what_the_larger_cost():
+    now, asked = [0.0], []
+
+    def of_a_thousand_classes(rows): # ten rows of each, whatever is asked for
+        asked.append(rows)
+        now[0] += max(rows, 10_000)/1000
+        return max(rows, 10_000)
+
+    cost = measured(of_a_thousand_classes, 600, 1800, (0.3, 2.2), clock=lambda: now[0])
+    assert asked == []
+    assert [cost(rows) for rows in (600, 10_000, 100_000)] == pytest.approx([10, 10, 100]) and asked == [600, 600, 30_000]
+
+
+@pytest.mark.parametrize("seconds, pieces", [(100, 3), (10, 2), (0, 2)])
+def test_measuring_keeps_to_its_time(seconds, pieces):
+    now, asked = [0.0], []
+
+    def work(rows):
+        asked.append(rows)
+        now[0] += rows/100
+
+    cost = measured(work, 600, 1800, (0.5, 2), seconds=seconds, clock=lambda: now[0])
+    assert cost(6000) == pytest.approx(60 if pieces == 3 else 600) and len(asked) == pieces
+    assert cost(150) >= 1.5 # never less than it may be

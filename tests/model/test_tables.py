@@ -79,7 +79,7 @@ def test_a_net_goes_on_only_from_what_was_trained_with_the_same_rows_and_weights
     assert len(TableTrainer(recipe, features, labels, 2).fit(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("pauses", [{}, {40: 30.0}, {step: 0.4 for step in range(60, 900)}])
+@pytest.mark.parametrize("pauses", [{40: 30.0}, {step: 0.4 for step in range(60, 900)}])
 def test_a_net_whose_time_was_cut_short_ends_at_a_low_rate_and_is_trained_again_without_a_clock(rows, pauses):
     from fashion_mlops.table_net import TableRecipe, TableTrainer
     from fashion_mlops.timetable import Deadline

@@ -470,6 +470,26 @@ def scratch(self: Stage,
     self.begun.setdefault(path, any(path.iterdir()))
     return path
 
+# %% ../nbs/00c_stage.ipynb #7d83d56d
+@patch
+def kept_choice(self: Stage,
+    folder: Path, # from `scratch`, whose key holds what was asked for and nothing that a clock chose
+    begun: bool, # whether there is work in it that can be gone on with, such as a checkpoint
+    choose: Callable[[], dict] # what fits into the time, by parameter; it says so itself
+) -> dict: # by parameter
+    "What an attempt that was broken off had chosen, where it left work that goes by it; else what fits now, kept beside the work to come."
+    if not self.budget.bounded: return choose()
+    kept = folder/"chosen.json"
+    if begun and kept.is_file():
+        found = read_json(kept)
+        self.chose("An attempt that was broken off had chosen this, and its work goes on.", **found)
+        return found
+    shutil.rmtree(folder) # what another choice began is of no use
+    folder.mkdir()
+    found = choose()
+    write_json(kept, found)
+    return found
+
 # %% ../nbs/00c_stage.ipynb #ed541edf
 def _entry(path: Path, relative: str) -> dict:
     "What the manifest says about one artifact: place, digest, size and, for parquet, the schema."

@@ -44,6 +44,27 @@ def test_a_part_that_came_too_late_is_noted_and_one_that_says_too_little_is_not(
     assert (late["late"], few["late"]) == (["the picture"], []) and not late["failures"]
 
 
+def test_an_attempt_goes_on_with_the_choice_of_the_work_that_it_finds(tmp_path, monkeypatch):
+    "And never with a choice without work, which may be that of a machine that was slow then."
+    for name in ("FASHION_MLOPS_RUN", "MLFLOW_TRACKING_URI"): monkeypatch.delenv(name, raising=False)
+    for name in ("FASHION_MLOPS_HOME", "FASHION_MLOPS_ROOT"): monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr("fashion_mlops.stage._check_package", lambda: None)
+    monkeypatch.setattr("fashion_mlops.stage._code_so_far", lambda names: [])
+
+    def attempt(seconds, trials=0, minutes=1):
+        "Rows that an attempt takes, of which a second is enough for a hundred; it is broken off after some trials."
+        stage = Stage("06_study").start({"minutes": minutes, "n": 5000, "__annotations__": {"minutes": "float[0, 100000]", "n": "int[1, 100000]"}})
+        stage.budget.left = lambda: seconds
+        folder = stage.scratch("study", 5000, minutes)
+        begun = (folder/"study.log").is_file()
+        rows = stage.kept_choice(folder, begun, lambda: {"n": stage.affordable("n", "{time}", lambda rows: rows/100, share=1)})["n"]
+        if trials: (folder/"study.log").write_text("a trial")
+        assert stage.chosen == {"n": rows}
+        return rows, begun
+
+    assert [attempt(2), attempt(20, trials=1), attempt(30), attempt(30, minutes=2)] == [(200, False), (2000, False), (2000, True), (3000, False)]
+
+
 def test_trials_that_the_clock_stopped_are_run_again_by_their_number(tmp_path):
     from fashion_mlops.families import families
     from fashion_mlops.study import open_study, search, trials_done

@@ -13,11 +13,11 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from .contract import ContractError, StageNotebook
-from .core import artifacts_folder, digest_bytes, digest_files, digest_path, files_below, project_root, read_memory, write_json
+from .core import artifacts_folder, digest_bytes, digest_files, digest_path, files_below, read_memory, write_json
 from .dependencies import code_digest, local_digests, lock_digest, module_digests, own_folders
 from .pipeline import Setting
 from .report import kept_notebook, missing_page
-from .stage import find_artifact, read_manifest
+from .stage import find_artifact, read_manifest, watched_place
 from .tracking import TrackingError, alias_stamp
 
 # %% ../nbs/12a_fingerprint.ipynb #61b89d38
@@ -178,7 +178,7 @@ def stage_state(
     if not manifest.get("fingerprint"): return State(stage.name, "stale", ["last run outside the pipeline"], print_now, manifest, stamps)
     words = reasons_to_run(_as_asked(manifest, print_now["params"]), print_now)
     words += [f"{name} is missing or was altered" for name in damaged_artifacts(dataset, manifest)]
-    watched = {path: (project_root()/path, stamp) for path, stamp in manifest.get("watched", {}).items()}
+    watched = {path: (watched_place(path), stamp) for path, stamp in manifest.get("watched", {}).items()}
     words += [f"files in {Path(path).name} changed" if isinstance(watched[path][1], dict) else f"{Path(path).name} changed" for path in _altered(dataset, watched)]
     words += _moved_aliases(manifest)
     words += [f"{what} was not made ({reason[:120]}), and is tried again" for what, reason in manifest.get("failures", {}).items()]

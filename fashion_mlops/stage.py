@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_manifest', 'declared_writes', 'manifests', 'find_artifact', 'artifact', 'show', 'Stage', 'TooFew', 'TooLate',
-           'file_stamp', 'log_to_mlflow', 'sweep', 'overrun_words']
+           'file_stamp', 'watched_name', 'watched_place', 'log_to_mlflow', 'sweep', 'overrun_words']
 
 # %% ../nbs/00c_stage.ipynb #32aba0e3
 import json, math, os, re, shutil, subprocess, sys, time, traceback, uuid
@@ -417,18 +417,34 @@ def file_stamp(
     if isinstance(path, tuple): return digest_files(*path) if Path(path[0]).exists() else "gone"
     return digest_path(path) if Path(path).exists() else "gone"
 
+# %% ../nbs/00c_stage.ipynb #6b1fd06d
+_HOME = "{home}/" # begins the name of what lies among the results, wherever these are
+def watched_name(
+    path: Path # resolved
+) -> str: # the same after project and results have been moved, each by itself
+    "By which name a file or folder is watched."
+    root, results = project_root().resolve(), home().resolve()
+    if path.is_relative_to(results/"data") or (results != root and path.is_relative_to(results)):
+        return _HOME + path.relative_to(results).as_posix()
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+# %% ../nbs/00c_stage.ipynb #a5caeeb4
+def watched_place(
+    name: str # from `watched_name`
+) -> Path: # where it lies now
+    "Where to look for what is watched."
+    return home()/name.removeprefix(_HOME) if name.startswith(_HOME) else project_root()/name
+
 # %% ../nbs/00c_stage.ipynb #4d20acde
 @patch
 def watch(self: Stage,
     *paths: Path | str | tuple # files or folders outside the artifacts, as they are now; a folder with the names of files in it
 ):
-    "Note what else decided this run: when it changes, the stage is stale. What lies in the project is noted by its place there, since a project may be moved."
-    root = project_root()
+    "Note what else decided this run: when it changes, the stage is stale. What lies in the project or among the results is noted by its place there, since both may be moved."
     for said in paths:
         path, *files = said if isinstance(said, tuple) else (said,)
         path = Path(path).resolve()
-        inside = path.relative_to(root) if path.is_relative_to(root) else path
-        self.watched[inside.as_posix()] = {"files": list(files[0]), "stamp": file_stamp((path, files[0]))} if files else file_stamp(path)
+        self.watched[watched_name(path)] = {"files": list(files[0]), "stamp": file_stamp((path, files[0]))} if files else file_stamp(path)
 
 # %% ../nbs/00c_stage.ipynb #bdfa4da2
 @patch

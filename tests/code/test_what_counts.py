@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from fashion_mlops.dataset_file import watched_paths
 from fashion_mlops.dependencies import compile_by_content, pinned
 from fashion_mlops.fingerprint import _altered, fingerprint
 from fashion_mlops.pipeline import write_stage_notebook
-from fashion_mlops.stage import Stage
+from fashion_mlops.stage import Stage, watched_place
 
 
 def of(path, *cells): return fingerprint(read_stage(write_stage_notebook(path, cells, writes=["x.json"])), {}, {})["digest"]
@@ -122,7 +123,7 @@ def test_listed_pictures_are_watched(home, monkeypatch):
     (home/"data/datasets/p.yaml").write_text("kind: image\npath: list.csv\nimages: {layout: csv, shape: [8, 8], columns: {path: file, target: label}}\ntarget: {name: x}\n")
     stage = Stage("01_a")
     stage.watch(*watched_paths("p"))
-    watched = {path: (home/path, stamp) for path, stamp in json.loads(json.dumps(stage.watched)).items()}
+    watched = {path: (watched_place(path), stamp) for path, stamp in json.loads(json.dumps(stage.watched)).items()}
     (home/"data/artifacts/p").mkdir(parents=True)
     (home/"pics"/"stranger.txt").write_text("not listed")
     assert _altered("p", watched) == []
@@ -132,3 +133,23 @@ def test_listed_pictures_are_watched(home, monkeypatch):
     assert _altered("p", watched) == []
     (home/"pics/3.png").unlink()
     assert len(_altered("p", watched)) == 1
+
+
+@pytest.mark.parametrize("results", ["root", "root/work", "results"], ids=["in the project", "below it", "beside it"])
+def test_results_that_are_moved_are_watched_where_they_are_now(tmp_path, monkeypatch, results):
+    root, before, after = tmp_path/"root", tmp_path/results, tmp_path/"moved"
+    (before/"data/datasets").mkdir(parents=True)
+    root.mkdir(exist_ok=True)
+    (before/"data/datasets/orders.yaml").write_text("kind: table\n")
+    (root/"orders.csv").write_text("a\n1\n")
+    for name, place in (("ROOT", root), ("HOME", before)): monkeypatch.setenv(f"FASHION_MLOPS_{name}", str(place))
+    stage = Stage("01_a")
+    stage.watch(before/"data/datasets/orders.yaml", root/"orders.csv")
+    after.mkdir()
+    (before/"data").rename(after/"data")
+    monkeypatch.setenv("FASHION_MLOPS_HOME", str(after))
+    (after/"data/artifacts/orders").mkdir(parents=True)
+    def altered(): return _altered("orders", {path: (watched_place(path), stamp) for path, stamp in stage.watched.items()})
+    assert altered() == []
+    (after/"data/datasets/orders.yaml").write_text("kind: image\n")
+    assert [Path(path).name for path in altered()] == ["orders.yaml"]

@@ -130,16 +130,16 @@ def contest(
     tell: Callable = lambda name, result: None, # called with each result
     key: Key = Key(), # which rows belong together
     fits: Callable = lambda name: True # whether there is time for a model; the first is fitted in any case
-) -> tuple[dict, list[str]]: # results of `cross_validated` by name, and a sentence for each model that is left out
+) -> tuple[dict, dict[str, str]]: # by name: results of `cross_validated`, and a sentence for each that cannot be fitted; what is in neither had no time
     "Cross-validate all of them alike; raise `WorkflowError` when none can be fitted."
-    results, notes = {}, []
+    results, misfits = {}, {}
     for name, model in models.items():
-        if results and not fits(name): notes.append(f"{name} is left out: there is no time left for it."); continue
+        if results and not fits(name): continue
         try: results[name] = cross_validated(model, features, labels, folds, threads, classes, key)
-        except ValueError as error: notes.append(f"{name} cannot be fitted to these rows and is left out ({str(error).splitlines()[0].rstrip('.')}).")
+        except ValueError as error: misfits[name] = f"{name} cannot be fitted to these rows and is left out ({str(error).splitlines()[0].rstrip('.')})."
         else: tell(name, results[name])
-    if models and not results: raise WorkflowError(f"No model can be fitted to these {len(labels)} rows: {notes[0]} Look at the features and classes.")
-    return results, notes
+    if models and not results: raise WorkflowError(f"No model can be fitted to these {len(labels)} rows: {next(iter(misfits.values()))} Look at the features and classes.")
+    return results, misfits
 
 # %% ../nbs/05_automl.ipynb #8415f2a6
 def try_out(
@@ -153,17 +153,17 @@ def try_out(
     key: Key = Key(), # which rows belong together
     seconds: float = 10.0, # after which no further model begins
     rows: int = 600 # of the trial
-) -> tuple[dict, float]: # results of `cross_validated` by name; seconds that go by while one of the processor is used
+) -> tuple[dict, float, dict[str, str]]: # results of `cross_validated` by name; seconds that go by while one of the processor is used; a sentence for each that cannot be fitted
     "What the models take on a few rows."
     some, began = stratified_rows(labels, [enough_rows(rows, labels.max() + 1, len(labels))], seed, key)[0], time.monotonic()
     folds = make_folds(labels[some], n_folds, seed, key.at(some))
-    def asked(names, fits): return contest({name: models[name] for name in names}, features[some], labels[some], folds, threads, classes, key=key.at(some), fits=fits)[0]
-    trials = asked(models, lambda name: time.monotonic() - began < seconds)
+    def asked(names, fits): return contest({name: models[name] for name in names}, features[some], labels[some], folds, threads, classes, key=key.at(some), fits=fits)
+    trials, misfits = asked(models, lambda name: time.monotonic() - began < seconds)
     def cost(name): return contest_seconds(trials[name], len(some), n_folds, threads)
     dearest, again = max(trials, key=cost), time.monotonic()
     asked([dearest], bool)
     passed = time.monotonic() - again
-    return trials, max(1.0, (passed + 0.2)/(cost(dearest) + 0.2)) # some tenths go by in any case, and say nothing about the machine
+    return trials, max(1.0, (passed + 0.2)/(cost(dearest) + 0.2)), misfits # some tenths go by in any case, and say nothing about the machine
 
 # %% ../nbs/05_automl.ipynb #5890afa1
 def choose(

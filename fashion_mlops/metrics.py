@@ -8,7 +8,7 @@ __all__ = ['COINS', 'said_and_happened', 'calibration_estimate', 'calibration_er
            'metric_intervals', 'is_share', 'mean_interval', 'coins', 'paired_interval']
 
 # %% ../nbs/00d_metrics.ipynb #218f881a
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -160,16 +160,16 @@ def resample_weights(
     seed: int = 0, # of the resampling
     resamples: int = 2000, # bootstrap samples
     clusters: np.ndarray | None = None # (rows,) which rows belong together; none when None
-) -> Iterator[np.ndarray]: # blocks of bootstrap samples, (some, rows): how often each row was drawn
+) -> Iterator[np.ndarray]: # blocks of bootstrap samples, float32 (some, rows): how often each row was drawn
     "Rows drawn with replacement; of clusters, whole ones."
     which = None if clusters is None else np.unique(clusters, return_inverse=True)[1]
     draws, units = np.random.default_rng(seed), rows if which is None else which.max(initial=-1) + 1
-    block = int(np.clip(4_000_000//max(rows, 1), 1, resamples))
+    block = int(np.clip(400_000//max(rows, 1), 1, resamples)) # what a processor keeps at hand
     for start in range(0, resamples, block):
         some = min(block, resamples - start)
         drawn = draws.integers(0, units, (some, units), dtype=np.int32) + units*np.arange(some)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=some*units).reshape(some, units)
-        yield (counts if which is None else counts[:, which]).astype(np.float64)
+        counts = np.bincount(drawn.ravel(), minlength=some*units).reshape(some, units).astype(np.float32)
+        yield counts if which is None else counts.take(which, 1)
 
 # %% ../nbs/00d_metrics.ipynb #1f5b4b84
 def interval_ends(
@@ -195,54 +195,69 @@ def enough(
     rows: int # how many there are
 ) -> int: # bootstrap samples, 1,000 to 10,000
     "So many samples that the decimals that are printed stand."
-    return int(np.clip(200_000_000//max(rows, 1), 1000, 10_000))
+    return int(np.clip(24_000_000//max(rows, 1), 1000, 10_000))
 
 # %% ../nbs/00d_metrics.ipynb #9ce03bd6
-def _weighted_metrics(
+def _weighing(
     labels: np.ndarray, # (n,)
-    probabilities: np.ndarray, # (n, k)
-    weights: np.ndarray # (b, n) how often each row counts
-) -> dict[str, np.ndarray]: # (b,) by metric; NaN where a class is absent
+    probabilities: np.ndarray # (n, k)
+) -> Callable: # (b, n) how often each row counts → (b,) by metric; NaN where a class is absent
     "The metrics of `classification_metrics`, but the calibration error, of many bootstrap samples at once."
-    classes, total = probabilities.shape[1], weights.sum(1)
-    true, taken, cells = _confusion(labels, probabilities.argmax(1), weights)
-    of = lambda names: np.stack([cells[:, names == c].sum(1) for c in range(classes)], 1)
-    hits, rows = cells*(true == taken), of(true)
-    sizes, there = rows + of(taken), rows > 0
-    both = np.stack([hits[:, true == c].sum(1) for c in range(classes)], 1)
-    found = {"accuracy": hits.sum(1)/total, "macro_f1": (np.divide(2*both, sizes, out=np.zeros_like(sizes), where=sizes > 0)*there).sum(1)/there.sum(1), "log_loss": weights @ row_losses(labels, probabilities)/total}
-    if classes == 2: found |= _weighted_ranking(labels, probabilities[:, 1], weights) | {"brier": weights @ (np.asarray(probabilities[:, 1], np.float64) - labels)**2/total}
-    return found
+    count, second = _counting(labels, probabilities.argmax(1)), probabilities[:, -1]
+    means = {"log_loss": row_losses(labels, probabilities)}
+    if ranks := _ranking(labels, second) if probabilities.shape[1] == 2 else None:
+        means["brier"] = (np.asarray(second, np.float64) - labels)**2
+    columns = np.stack(list(means.values()), 1).astype(np.float32)
+    def weigh(weights):
+        averages = (weights @ columns).T/weights.sum(1)
+        return count(weights) | dict(zip(means, averages)) | (ranks(weights) if ranks else {})
+    return weigh
 
 # %% ../nbs/00d_metrics.ipynb #e57d79a6
-def _confusion(
-    labels: np.ndarray, # (n,)
-    taken: np.ndarray, # (n,) predicted classes
-    weights: np.ndarray # (b, n) how often each row counts
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # true and predicted class of each pair that occurs, and (b, pairs) how often
-    "The cells of the confusion matrix that are not empty."
-    key = np.asarray(labels, np.int64)*(int(taken.max()) + 1) + taken
+def _counting(
+    labels: np.ndarray, # (n,) true classes
+    taken: np.ndarray # (n,) predicted classes
+) -> Callable: # (b, n) how often each row counts → accuracy and macro_f1, (b,)
+    "What follows from the cells of the confusion matrix that are not empty."
+    classes = max(int(taken.max()), int(np.max(labels))) + 1
+    key = np.asarray(labels, np.int64)*classes + taken
     order = np.argsort(key, kind="stable")
     pairs, starts = np.unique(key[order], return_index=True)
-    return *np.divmod(pairs, int(taken.max()) + 1), np.add.reduceat(weights[:, order], starts, axis=1)
+    true, said = np.divmod(pairs, classes)
+    of_true, of_said = (np.eye(classes, dtype=np.float32)[side] for side in (true, said))
+    right = (true == said).astype(np.float32)
+    def count(weights):
+        cells = np.add.reduceat(weights.take(order, 1), starts, axis=1)
+        both, rows, sizes = cells @ (of_true*right[:, None]), cells @ of_true, cells @ (of_true + of_said)
+        scores = np.divide(2*both, sizes, out=np.zeros_like(sizes), where=rows > 0)
+        return {"accuracy": cells @ right/weights.sum(1), "macro_f1": scores.sum(1)/(rows > 0).sum(1)}
+    return count
 
 # %% ../nbs/00d_metrics.ipynb #17f0c7ac
-def _weighted_ranking(
+def _ranking(
     labels: np.ndarray, # (n,) 0 or 1
-    scores: np.ndarray, # (n,) of the second class
-    weights: np.ndarray # (b, n) how often each row counts
-) -> dict[str, np.ndarray]: # roc_auc and average_precision, (b,); NaN where a class is absent
+    scores: np.ndarray # (n,) of the second class
+) -> Callable: # (b, n) how often each row counts → roc_auc and average_precision, (b,); NaN where a class is absent
     "How well each bootstrap sample is ranked; equal scores are one step."
-    order = np.argsort(-scores, kind="stable")
-    starts, ordered = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0)), weights[:, order]
-    step = (lambda values: values) if len(starts) == len(order) else (lambda values: np.add.reduceat(values, starts, axis=1))
-    yes, no = (step(ordered*(labels[order] == side)) for side in (1, 0))
-    above, below = yes.cumsum(1), no.cumsum(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.nan_to_num(above/(above + below))
-        auc, mean = (no*(above - yes/2)).sum(1)/(above[:, -1]*below[:, -1]), (yes*precision).sum(1)/above[:, -1]
-    absent = (above[:, -1] == 0) | (below[:, -1] == 0)
-    return {"roc_auc": np.where(absent, np.nan, auc), "average_precision": np.where(absent, np.nan, mean)}
+    labels, order = np.asarray(labels), np.argsort(-scores, kind="stable")
+    place, new = np.flatnonzero(labels[order] == 1), np.append(True, np.diff(scores[order]) != 0)
+    step, number = new.cumsum() - 1, np.append(0, (labels[order] == 1).cumsum())
+    starts = np.append(np.flatnonzero(new), len(order))
+    before, behind = starts[step[place]], starts[step[place] + 1] # rows above, and down to the end of, the step of each yes
+    def rank(weights):
+        ordered = weights.take(order, 1)
+        yes = ordered.take(place, 1)
+        rows, above = (np.pad(part.cumsum(1), ((0, 0), (1, 0))) for part in (ordered, yes))
+        ahead, until = rows.take(behind, 1), above.take(number[behind], 1)
+        no = ahead - until + rows.take(before, 1) - above.take(number[before], 1) # twice those above it, equal ones counting half
+        with np.errstate(divide="ignore", invalid="ignore"):
+            precision = np.divide(until, ahead, out=np.zeros_like(until), where=ahead > 0)
+            both, others = above[:, -1].astype(np.float64), (rows[:, -1] - above[:, -1]).astype(np.float64)
+            auc = 1 - np.einsum("ij,ij->i", yes, no, dtype=np.float64)/(2*both*others)
+            mean = np.einsum("ij,ij->i", yes, precision, dtype=np.float64)/both
+        absent = (both == 0) | (others == 0)
+        return {"roc_auc": np.where(absent, np.nan, auc), "average_precision": np.where(absent, np.nan, mean)}
+    return rank
 
 # %% ../nbs/00d_metrics.ipynb #49ca5726
 def metric_intervals(
@@ -254,7 +269,8 @@ def metric_intervals(
 ) -> dict[str, tuple[float, float]]: # (low, high) by metric, 95 %
     "Intervals of `classification_metrics`: by bootstrap, and of the calibration error by what chance adds to it."
     labels = np.asarray(labels)
-    blocks = [_weighted_metrics(labels, probabilities, weights) for weights in resample_weights(len(labels), seed, resamples or enough(len(labels)), clusters)]
+    weigh, weights = _weighing(labels, probabilities), resample_weights(len(labels), seed, resamples or enough(len(labels)), clusters)
+    blocks = [weigh(often) for often in weights]
     most, whole = row_losses(labels, probabilities).max(), classification_metrics(labels, probabilities)
     rare = int(np.bincount(labels, minlength=2).min()) # rows of the rarer of two classes: what a ranking stands on
     units = {"accuracy": len(labels), "macro_f1": len(labels), "roc_auc": rare, "average_precision": rare} if clusters is None else dict.fromkeys(("accuracy", "macro_f1", "roc_auc", "average_precision"), len(np.unique(clusters)))
@@ -318,7 +334,9 @@ def paired_interval(
         whole, low, high = mean_interval(row_scores(metric, labels, first)*1.0 - row_scores(metric, labels, second), seed, resamples, clusters)
     else:
         whole = classification_metrics(labels, first)[metric] - classification_metrics(labels, second)[metric]
-        found = [_weighted_metrics(labels, first, often)[metric] - _weighted_metrics(labels, second, often)[metric] for often in resample_weights(len(labels), seed, resamples or enough(len(labels)), clusters)]
+        weights = resample_weights(len(labels), seed, resamples or enough(len(labels)), clusters)
+        one, other = _weighing(labels, first), _weighing(labels, second)
+        found = [one(often)[metric] - other(often)[metric] for often in weights]
         low, high = interval_ends(whole, np.concatenate(found), clusters, (-1.0, 1.0))
     most = max(abs(low), abs(high))
     return (whole, -most, most) if coins(labels, clusters) else (whole, low, high)

@@ -26,6 +26,7 @@ class Result:
     peak: int = 0 # bytes
     headline: str = ""
     error: str = ""
+    resumed: bool = False # it went on with what an earlier attempt had begun
 
 # %% ../nbs/12dc_progress.ipynb #6cce31a8
 @dataclass

@@ -164,12 +164,14 @@ def again_words(
     profile: str, # profile name
     found: dict[str, dict], # manifests by stage, of all that the run got through or found up to date
     settings: dict[str, dict[str, Setting]] | None = None # as they were asked for
-) -> str: # two lines; empty when nothing was chosen
+) -> str: # two or three lines; empty when nothing was chosen
     "How to ask for what was chosen, here and elsewhere."
     chosen = {name: {"minutes": 0} | m["chosen"] for name, m in found.items() if m.get("chosen")}
     if not chosen: return ""
     said = {stage: {name: s.value for name, s in values.items() if explicit(s) and not s.hidden} for stage, values in (settings or {}).items()}
     asked = {stage: said.get(stage, {}) | chosen.get(stage, {}) for stage in dict.fromkeys((*chosen, *said))}
     options = " ".join(f"-p {stage}.{name}={_word(value)}" for stage, values in asked.items() for name, value in values.items())
+    late = "; ".join(f"{name}: {', '.join(m['late'])}" for name, m in found.items() if m.get("late"))
+    there = f"\nThere was no time for this, and it is made then, so that these stages may come out otherwise: {late}." if late else ""
     return (f"What fitted into the time is asked for again, without a clock, by: fashion-mlops run --like {token}\n"
-            f"or, elsewhere: fashion-mlops run --dataset {_word(dataset)} --profile {_word(profile)} {options}")
+            f"or, elsewhere: fashion-mlops run --dataset {_word(dataset)} --profile {_word(profile)} {options}{there}")

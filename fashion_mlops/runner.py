@@ -225,7 +225,7 @@ def settle_stage(
         else: _settle_success(run, stage, work.executed, manifest | {"peak": watch.peak}, background)
     finally: _tidy(run, work)
     return Result(stage.name, "failed" if watch.error else "done", work.state.reasons, watch.seconds, watch.peak,
-                  manifest["headline"] if finished else "", watch.error and f"cell {watch.cell} `{watch.label}`: {watch.error}" + "".join(f"\n    {t}" for t in watch.traceback))
+                  manifest["headline"] if finished else "", resumed=finished and manifest.get("resumed", False), error=watch.error and f"cell {watch.cell} `{watch.label}`: {watch.error}" + "".join(f"\n    {t}" for t in watch.traceback))
 
 # %% ../nbs/12e_runner.ipynb #57499e65
 def _catch_up(run: Run, display: Display):
@@ -350,7 +350,7 @@ def settle(self: Sequence):
         try: result = settle_stage(self.run, work, self.background)
         except (OSError, WorkflowError) as error: result = Result(name, "failed", work.state.reasons, work.watch.seconds, work.watch.peak, error=_told("after its cells", error))
         del self.going[name]
-        self.run.remaining.end(name)
+        self.run.remaining.end(name, counts=not result.resumed)
         self.display.line(f"{name:<15} {result.state} in {human_seconds(result.seconds)}, peak {human_bytes(result.peak)}: {result.error or result.headline}")
         self.note(result)
 

@@ -156,7 +156,7 @@ class Stage:
         self.params, self.metrics, self.intervals, self.facts, self.pictures, self.curves = {}, {}, {}, {}, [], {}
         self.read_digests, self.watched, self.failures, self.secrets = {}, {}, {}, []
         self.run_id, self.folder, self.manifest, self.context, self.aliases, self.held = None, None, None, {}, {}, None
-        self.declared, self.chosen, self.late, self.budget = {}, {}, [], Budget()
+        self.declared, self.chosen, self.late, self.begun, self.budget = {}, {}, [], {}, Budget()
 
 # %% ../nbs/00c_stage.ipynb #331b48f6
 def _declared(namespace: dict, stage: str) -> dict[str, Parameter]:
@@ -465,7 +465,28 @@ def scratch(self: Stage,
     everything = [*key, self.read_digests, _code_so_far(set(self.params)), self._code_to_come()]
     path = artifacts_folder(self.dataset)/self.name/"scratch"/digest_bytes(json.dumps(everything, default=str, sort_keys=True))
     path.mkdir(parents=True, exist_ok=True)
+    self.begun.setdefault(path, any(path.iterdir()))
     return path
+
+# %% ../nbs/00c_stage.ipynb #7d83d56d
+@patch
+def kept_choice(self: Stage,
+    folder: Path, # from `scratch`, whose key holds what was asked for and nothing that a clock chose
+    begun: bool, # whether there is work in it that can be gone on with, such as a checkpoint
+    choose: Callable[[], dict] # what fits into the time, by parameter; it says so itself
+) -> dict: # by parameter
+    "What an attempt that was broken off had chosen, where it left work that goes by it; else what fits now, kept beside the work to come."
+    if not self.budget.bounded: return choose()
+    kept = folder/"chosen.json"
+    if begun and kept.is_file():
+        found = read_json(kept)
+        self.chose("An attempt that was broken off had chosen this, and its work goes on.", **found)
+        return found
+    shutil.rmtree(folder) # what another choice began is of no use
+    folder.mkdir()
+    found = choose()
+    write_json(kept, found)
+    return found
 
 # %% ../nbs/00c_stage.ipynb #ed541edf
 def _entry(path: Path, relative: str) -> dict:
@@ -501,7 +522,8 @@ def _manifest(self: Stage, headline: str) -> dict:
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.monotonic() - self.began, 2),
             "seed": self.seed, "profile": self.profile, "sources": self.context.get("sources", {}), "machine": tracking.machine(), **facts, **told, "metrics": self.metrics,
             "intervals": self.intervals, "curves": self.curves, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
-            "chosen": self.chosen, "late": self.late, "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
+            "chosen": self.chosen, "late": self.late, "resumed": any(self.begun.values()),
+            "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
             "run_id": self.run_id, "logged": False, "fingerprint": self._fingerprint(), "lock_digest": self.context.get("lock_digest")}
 
 # %% ../nbs/00c_stage.ipynb #5a2fa839

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOST_RETRIES', 'BEAT', 'SILENCE', 'RANDOM', 'trials_done', 'goes_on', 'search_space', 'fits', 'open_journal',
-           'is_journal', 'open_study', 'beating', 'rescue', 'estimates', 'estimated_study', 'proposal', 'run_batch',
-           'improved_last', 'stop_reason', 'search']
+           'is_journal', 'trials_kept', 'open_study', 'beating', 'rescue', 'estimates', 'estimated_study', 'proposal',
+           'run_batch', 'improved_last', 'stop_reason', 'search']
 
 # %% ../nbs/05a_study.ipynb #b22b537c
 import json, math, os, socket, threading, time
@@ -88,6 +88,21 @@ def is_journal(
     try: return all("op_code" in json.loads(line) for line in Path(path).read_bytes().splitlines())
     except (ValueError, TypeError): return False
 
+# %% ../nbs/05a_study.ipynb #39fc4340
+def _whole_lines(path: Path):
+    "Cut off the line of a journal at which it was broken off."
+    if path.is_file() and not (text := path.read_bytes()).endswith(b"\n"): path.write_bytes(text[:text.rfind(b"\n") + 1])
+
+def trials_kept(
+    path: Path # a study's journal, or none
+) -> int: # trials that count
+    "How much of a study an earlier attempt has left."
+    _whole_lines(path)
+    if not path.is_file() or not path.stat().st_size or not is_journal(path): return 0
+    import optuna
+    storage = open_journal(path)
+    return sum(len(trials_done(optuna.load_study(storage=storage, study_name=name))) for name in optuna.get_all_study_names(storage))
+
 # %% ../nbs/05a_study.ipynb #c58420f7
 def _set_aside(path: Path, why: str):
     "Rename a study file that cannot be used, and say so."
@@ -105,7 +120,7 @@ def open_study(
 ): # an Optuna study, minimizing
     "Go on with the study in a journal, or begin one; trials that were running when it was left are tried again."
     wanted = search_space(space, first[0])
-    if path.is_file() and not (text := path.read_bytes()).endswith(b"\n"): path.write_bytes(text[:text.rfind(b"\n") + 1])
+    _whole_lines(path)
     if path.is_file() and not is_journal(path): _set_aside(path, "is not a study file")
     import optuna
     def opened(): return optuna.create_study(storage=open_journal(path), study_name=name, load_if_exists=True, pruner=optuna.pruners.NopPruner())
@@ -303,7 +318,7 @@ def stop_reason(
 ) -> str: # empty while there is no reason
     "Why the study should stop now."
     done = len(trials_done(study))
-    if n_trials == 0: return "no trial was asked for"
+    if n_trials == 0: return "no trial was run"
     if patience and not _count(study, "WAITING") and done > patience and improved_last(study) >= patience: return f"none of the last {patience} trials lowered the best loss by 0.1 % or more"
     if _places(study) >= n_trials and not _count(study, "RUNNING", "WAITING"): return f"all {n_trials} trials were run"
     if time.monotonic() >= deadline: return f"its time was over after {done} of {n_trials} trials, so the result depends on how quick this machine is"

@@ -9,7 +9,7 @@ __all__ = ['Waves', 'SharedLayer', 'TableNet', 'TableRecipe', 'TableTrainer', 't
 # %% ../nbs/06b_table_net.ipynb #21f0fc6a
 import copy, math, time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,10 +18,12 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .core import WorkflowError, atomic_path
+from .budget import passes
+from .core import WorkflowError, atomic_path, digest_bytes
 from .dependencies import code_mark
 from .folds import hold_out
 from .samples import Key
+from .timetable import Deadline, progress, read_plan, total_steps, written
 
 # %% ../nbs/06b_table_net.ipynb #9e4276ac
 class Waves(nn.Module):
@@ -98,6 +100,7 @@ class TableRecipe:
     depth: int = 2
     members: int = 8
     dropout: float = 0.1
+    replanned: str = "" # steps in all, and from which step on: what a clock decided, to be repeated without one
     seed: int = 0
 
 # %% ../nbs/06b_table_net.ipynb #f1fb1c1f
@@ -109,7 +112,8 @@ class TableTrainer:
         labels: np.ndarray, # (n,) 0 to classes-1
         classes: int, # how many
         weights: np.ndarray | None = None, # (classes,) how much a row of each class counts; all alike when None
-        key: Key = Key() # which rows belong together: those held out are of other groups, or later
+        key: Key = Key(), # which rows belong together: those held out are of other groups, or later
+        deadline: Deadline | None = None # when to end; after all passes when None
     ):
         if len(features) < 20: raise WorkflowError(f"{len(features)} training rows are too few for a net: expected at least 20. Take more rows.")
         held = hold_out(labels, max(len(labels)//10, 1), recipe.seed + 17, key)
@@ -117,44 +121,66 @@ class TableTrainer:
         as_tensor = lambda rows: (torch.from_numpy(np.ascontiguousarray(features[rows], np.float32)), torch.from_numpy(np.asarray(labels)[rows].astype(np.int64)))
         (self.x, self.y), (self.held_x, self.held_y) = as_tensor(learn), as_tensor(held)
         torch.manual_seed(recipe.seed)
-        self.recipe, self.epoch, self.history, self.generator = recipe, 0, [], torch.Generator().manual_seed(recipe.seed)
+        self.recipe, self.deadline, self.epoch, self.step, self.history = recipe, deadline, 0, 0, []
+        self.generator = torch.Generator().manual_seed(recipe.seed)
         self.net = TableNet(features.shape[1], classes, recipe.width, recipe.depth, recipe.members, recipe.dropout)
         self.averaged = copy.deepcopy(self.net).requires_grad_(False)
         self.best = copy.deepcopy(self.averaged.state_dict())
         self.weights = None if weights is None else torch.from_numpy(np.asarray(weights, np.float32))
-        self.batch = min(recipe.batch, max(16, len(learn)//8))
-        self.steps = max(len(learn)//self.batch, 1)
-        self.epochs = max(1, min(recipe.epochs, recipe.most_steps//self.steps))
+        self.batch, self.steps, self.epochs = passes(len(learn), recipe.epochs, recipe.batch, recipe.most_steps)
+        self.plan = read_plan(recipe.replanned, self.epochs*self.steps)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
 
 # %% ../nbs/06b_table_net.ipynb #4b1295d0
 @patch
-def _rate(self: TableTrainer, step: int) -> float:
+def _rate(self: TableTrainer) -> float:
     "Linear warm-up over a tenth of the steps, then half a cosine."
-    place = (step + 1)/(self.steps*self.epochs + 1)
+    place = progress(self.step + 1, self.plan)
     return self.recipe.rate*(place/0.1 if place < 0.1 else (1 + math.cos(math.pi*(place - 0.1)/0.9))/2)
 
 # %% ../nbs/06b_table_net.ipynb #bb0aee2c
 @patch
 def run_epoch(self: TableTrainer) -> float: # mean loss
-    "One pass over the rows to learn from, in random order."
+    "One pass over the rows to learn from, in random order, or what there is time for."
     self.net.train()
     order, losses = torch.randperm(len(self.x), generator=self.generator), []
     torch.manual_seed(self.recipe.seed*1000 + self.epoch) # of the dropout, so that a resumed run drops the same
-    for step in range(self.steps):
-        rows = order[step*self.batch:(step + 1)*self.batch]
-        for group in self.optimizer.param_groups: group["lr"] = self._rate(self.epoch*self.steps + step)
+    for place in range(self.steps):
+        if place % 8 == 0: self._revise()
+        if self._over(): break
+        rows = order[place*self.batch:(place + 1)*self.batch]
+        for group in self.optimizer.param_groups: group["lr"] = self._rate()
         scores = self.net(self.x[rows])
         loss = nn.functional.cross_entropy(scores.flatten(0, 1), self.y[rows].repeat_interleave(scores.shape[1]), weight=self.weights)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        keep = min(self.recipe.average, (self.epoch*self.steps + step + 1)/(self.epoch*self.steps + step + 10))
+        self.step += 1
+        keep = min(self.recipe.average, self.step/(self.step + 9))
         with torch.no_grad():
             for mean, now in zip(self.averaged.parameters(), self.net.parameters()): mean.lerp_(now, 1 - keep)
         losses.append(loss.item())
+    self._revise()
     self.epoch += 1
     return float(np.mean(losses))
+
+# %% ../nbs/06b_table_net.ipynb #f21dcb78
+@patch
+def _over(self: TableTrainer) -> bool:
+    "Whether training has had all its steps."
+    return self.step >= total_steps(self.step, self.plan)
+
+@patch
+def _revise(self: TableTrainer):
+    "Ask the clock how many steps there will be."
+    if self.deadline and not self._over(): self.plan = self.deadline.look(self.step, self.plan, self.steps, self.epochs*self.steps)
+
+# %% ../nbs/06b_table_net.ipynb #8658c0c1
+@patch(as_prop=True)
+def repeated(self: TableTrainer) -> TableRecipe:
+    "The recipe by which what was trained so far is trained again without a clock."
+    if self.plan == ((0, self.epochs*self.steps),): return self.recipe
+    return replace(self.recipe, epochs=-(-total_steps(self.step, self.plan)//self.steps), replanned=written(self.plan))
 
 # %% ../nbs/06b_table_net.ipynb #1595700e
 @torch.no_grad()
@@ -168,26 +194,33 @@ def table_probabilities(
     with _one_thread(): parts = [net(torch.from_numpy(np.ascontiguousarray(features[i:i + block], np.float32))).softmax(-1).mean(1) for i in range(0, len(features), block)]
     return torch.cat(parts).numpy() if parts else np.zeros((0, net.bias.shape[1]), np.float32)
 
+# %% ../nbs/06b_table_net.ipynb #ed5c21f5
+@patch
+def _held_out_loss(self: TableTrainer) -> float:
+    "Mean log loss of the running average on the rows held out."
+    said = table_probabilities(self.averaged, self.held_x.numpy())[np.arange(len(self.held_y)), self.held_y.numpy()]
+    return float(-np.log(np.clip(said, 1e-15, 1)).mean())
+
 # %% ../nbs/06b_table_net.ipynb #d2c236d5
 @patch
 def fit(self: TableTrainer,
     folder: Path | None = None, # for the checkpoint; none is kept when None
     tell = None, # function that is given one line an epoch
-    patience: int = 8, # passes without a better loss on the held-out rows, after which training stops
-    left: Callable[[], float] = lambda: math.inf # seconds; when none are left, the pass at hand is the last
+    patience: int = 8 # passes without a better loss on the held-out rows, after which training stops
 ) -> list[dict]: # history: epoch, loss, held_out_loss, seconds
     "Train, or go on from the checkpoint; `net` then has the averaged weights of the best pass."
     path = Path(folder)/"table_net.checkpoint" if folder else None
     if path and path.is_file(): self.resume(path)
-    while self.epoch < self.epochs and not self.stuck(patience) and not (self.epoch and left() <= 0):
+    while not self._over() and not self.stuck(patience):
         began = time.perf_counter()
         with _one_thread(): loss = self.run_epoch()
-        said = table_probabilities(self.averaged, self.held_x.numpy())[np.arange(len(self.held_y)), self.held_y.numpy()]
-        row = {"epoch": self.epoch, "loss": loss, "held_out_loss": float(-np.log(np.clip(said, 1e-15, 1)).mean()), "seconds": time.perf_counter() - began}
-        if all(row["held_out_loss"] < old["held_out_loss"] for old in self.history): self.best = copy.deepcopy(self.averaged.state_dict())
-        self.history.append(row)
-        if path: self.save(path)
-        if tell: tell(f"epoch {self.epoch:3} of {self.epochs}: loss {loss:.4f}, held out {row['held_out_loss']:.4f}, {row['seconds']:.1f} s")
+        with self.deadline or nullcontext():
+            held_out = self._held_out_loss()
+            if all(held_out < row["held_out_loss"] for row in self.history): self.best = copy.deepcopy(self.averaged.state_dict())
+            self.history.append({"epoch": self.epoch, "loss": loss, "held_out_loss": held_out, "seconds": time.perf_counter() - began})
+            if path: self.save(path)
+        planned = -(-total_steps(self.step, self.plan)//self.steps)
+        if tell: tell(f"epoch {self.epoch:3} of {planned}: loss {loss:.4f}, held out {held_out:.4f}, {self.history[-1]['seconds']:.1f} s")
     self.net.load_state_dict(self.best)
     return self.history
 
@@ -200,30 +233,43 @@ def stuck(self: TableTrainer,
     losses = [row["held_out_loss"] for row in self.history]
     return len(losses) > patience and int(np.argmin(losses)) < len(losses) - patience
 
+# %% ../nbs/06b_table_net.ipynb #b8083c38
+@patch
+def _given(self: TableTrainer) -> str:
+    "A digest of all that the net learns from: rows, labels, which are held out, and how much each class counts."
+    parts = [self.x, self.y, self.held_x, self.held_y, *([] if self.weights is None else [self.weights])]
+    return digest_bytes(b"".join(repr(tuple(part.shape)).encode() + part.numpy().tobytes() for part in parts))
+
 # %% ../nbs/06b_table_net.ipynb #79a063a7
 @patch
 def save(self: TableTrainer,
     path: Path # file to write, atomically
 ):
     "Write a checkpoint."
-    with atomic_path(path) as temporary:
-        torch.save({"code": code_mark("table_net"), "recipe": asdict(self.recipe), "epoch": self.epoch, "history": self.history, "net": self.net.state_dict(), "averaged": self.averaged.state_dict(),
-                    "best": self.best, "optimizer": self.optimizer.state_dict(), "generator": self.generator.get_state()}, temporary)
+    held = {name: getattr(self, name) for name in ("epoch", "step", "plan", "history", "best")}
+    held |= {name: getattr(self, name).state_dict() for name in ("net", "averaged", "optimizer")}
+    held |= {"code": code_mark("table_net"), "recipe": asdict(self.recipe), "given": self._given()}
+    held |= {"a_step": self.deadline.a_step if self.deadline else 0.0, "generator": self.generator.get_state()}
+    with atomic_path(path) as temporary: torch.save(held, temporary)
 
 # %% ../nbs/06b_table_net.ipynb #fb2cfad9
 @patch
 def resume(self: TableTrainer,
     path: Path # file that `save` wrote
 ):
-    "Continue where a checkpoint ends; raise `WorkflowError` when it is not one, or one of another recipe or other code."
+    "Continue where a checkpoint ends, unless a new training is better; raise `WorkflowError` when it is none, or one of another recipe, other rows or other code."
     try: state = torch.load(path, weights_only=True)
     except Exception as error: # torch raises half a dozen kinds for a broken file
         raise WorkflowError(f"{path} cannot be read as a checkpoint ({type(error).__name__}). Remove it and run again.") from error
     if state.get("code") != code_mark("table_net"): raise WorkflowError(f"{path} was begun with other code or packages than those at hand. Remove it and run again.")
     if state["recipe"] != asdict(self.recipe): raise WorkflowError(f"{path} belongs to another recipe: {state['recipe']}, expected {asdict(self.recipe)}. Remove it and run again.")
-    self.epoch, self.history, self.best = state["epoch"], state["history"], state["best"]
-    self.net.load_state_dict(state["net"]); self.averaged.load_state_dict(state["averaged"])
-    self.optimizer.load_state_dict(state["optimizer"])
+    if state["given"] != self._given(): raise WorkflowError(f"{path} was trained with other rows, labels or weights of classes than those at hand. Remove it and run again.")
+    plan = tuple(tuple(entry) for entry in state["plan"])
+    if self.deadline:
+        self.deadline.a_step = self.deadline.a_step or state["a_step"]
+        if self.deadline.outdone(state["step"], plan, self.epochs*self.steps): return
+    self.epoch, self.step, self.plan, self.history, self.best = state["epoch"], state["step"], plan, state["history"], state["best"]
+    for name in ("net", "averaged", "optimizer"): getattr(self, name).load_state_dict(state[name])
     self.generator.set_state(state["generator"])
 
 # %% ../nbs/06b_table_net.ipynb #0401ed5b
@@ -237,7 +283,7 @@ def pass_seconds(
 ) -> float: # seconds that a pass over all rows will take
     "The second of two passes over some rows, with a look at those held out; the first has to warm up."
     some = np.linspace(0, len(labels) - 1, min(rows, len(labels))).astype(int)
-    trainer = TableTrainer(recipe, features[some], labels[some], classes)
+    trainer = TableTrainer(replace(recipe, replanned=""), features[some], labels[some], classes)
     for _ in range(2):
         began = clock()
         with _one_thread(): trainer.run_epoch()

@@ -9,6 +9,8 @@ __all__ = ['Plan', 'written', 'read_plan', 'total_steps', 'progress', 'revised',
 import math, re, time
 from collections.abc import Callable
 
+from fastcore.basics import patch
+
 from .core import WorkflowError
 
 # %% ../nbs/06ae_timetable.ipynb #38174ce4
@@ -29,10 +31,11 @@ def read_plan(
     if not text.strip(): return ((0, steps),)
     words = text.split()
     plan = tuple(tuple(int(part) for part in word.split(":")) for word in words if re.fullmatch(r"\d{1,9}:\d{1,9}", word))
-    starts = [start for start, _ in plan]
-    if len(plan) == len(words) and starts[0] == 0 and starts == sorted(set(starts)) and all(start < total for start, total in plan): return plan
+    starts, totals = [start for start, _ in plan], [total for _, total in plan]
+    reached = all(start < total for start, total in zip(starts[1:], totals)) # else training is over before
+    if len(plan) == len(words) and starts[0] == 0 and starts == sorted(set(starts)) and reached and all(start < total for start, total in plan): return plan
     raise WorkflowError(f"replanned = {text[:80]!r} is no plan: expected pairs such as `0:2500 320:2410`, a step and how many there are in all from it on, "
-                        "in order and from step 0. Leave it empty for a training of whole epochs.")
+                        "in order, from step 0, and each before the steps are over. Leave it empty for a training of whole epochs.")
 
 # %% ../nbs/06ae_timetable.ipynb #ca4beedd
 def total_steps(
@@ -107,13 +110,26 @@ class Deadline:
         breaks = self.between*(math.ceil(total_steps(done, plan)/epoch) - done//epoch)
         return revised(plan, done, self.at - now - breaks, self.a_step or 1.0, most)
 
+# %% ../nbs/06ae_timetable.ipynb #6e1ef34a
+@patch
+def outdone(self: Deadline,
+    step: int, # that a training has come to
+    plan: Plan, # that holds there
+    most: int # steps in all that are wanted at all
+) -> bool:
+    "Whether a training whose rate is low already is worse than a new one in the time that is left."
+    if not self.a_step: return False
+    down = step >= total_steps(step, plan) or progress(step, plan) > 0.75
+    return down and min(int(self.left()/self.a_step), most) > 1.5*step
+
 # %% ../nbs/06ae_timetable.ipynb #a8645796
 _PAYS = ((0, {"light": True, "width": 32}), (20, {"light": True, "width": 48}), (40, {"light": False, "width": 64}))
 
 def what_pays(
     passes: float, # over the training rows that the lightest net could make in the time
-    most: int = 1024 # width that was asked for, at most
+    most: int = 1024, # width that was asked for, at most
+    light: bool = False # whether a light net was asked for: then no heavier one is taken
 ) -> dict: # of a recipe: light, width
     "The net that reaches most in a time."
-    found = [net for least, net in _PAYS if least <= passes][-1]
+    found = [net for least, net in _PAYS if least <= passes and (net["light"] or not light)][-1]
     return found | {"width": min(found["width"], most)}

@@ -219,8 +219,10 @@ def vector_units(
     have = set(flags.lower().split())
     width = "AVX-512" if "avx512f" in have else "AVX2" if "avx2" in have else "SVE" if "sve" in have else architecture or "unknown"
     units = width + (" with bfloat16" if have & {"avx512_bf16", "amx_bf16", "bf16"} else ", no bfloat16")
-    asked = {said.get(name, "").strip().lower() for name in ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
-    held = "no vector units" if asked & {"default", "sse41"} else "AVX2" if asked & {"avx", "avx2", "avx2_vnni"} and width == "AVX-512" else ""
+    variables = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+    asked = {said.get(name, "").strip().lower() for name in variables}
+    less, avx2 = asked & {"default", "sse41", "avx"}, asked & {"avx2", "avx2_vnni"} and width == "AVX-512"
+    held = "less than AVX2" if less else "AVX2" if avx2 else ""
     return units + (f", held to {held}" if held else "")
 
 # %% ../nbs/00b_tracking.ipynb #e86102fb

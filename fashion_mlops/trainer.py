@@ -239,11 +239,8 @@ def take_average(self: Trainer,
 @patch
 def _outdone(self: Trainer, step: int, plan: tuple) -> bool:
     "Whether a training that has come so far by its plan is worse than a new one in the time that is left."
-    if not self.deadline or not self.deadline.a_step: return False
     most = self.recipe.epochs*self.steps
-    fitting = min(int(self.deadline.left()/self.deadline.a_step), most)
-    down = step >= total_steps(step, plan) or progress(step, plan) > 0.75 # with a rate that is low already
-    return bool(self.group.first(int(down and fitting > 1.5*step)))
+    return bool(self.group.first(int(self.deadline is not None and self.deadline.outdone(step, plan, most))))
 
 # %% ../nbs/06ab_trainer.ipynb #4d20acde
 @patch
@@ -358,11 +355,11 @@ def fitted(
     cores = min(threads or available_cores(), recipe.shards)
     asked = (["float32", "bfloat16"] if choose_precision("auto", choose_device()) == "bfloat16" else ["float32"]) if precision == "auto" else [precision]
     own = recipe.architecture == "compact" and not recipe.fine
-    tried, speeds = replace(recipe, **what_pays(0, recipe.width)) if own else recipe, []
+    tried, speeds = replace(recipe, **what_pays(0, recipe.width, recipe.light)) if own else recipe, []
     for precision, count in [*((p, cores) for p in asked), *([(asked[-1], (cores + 1)//2)] if not threads and cores > 1 else [])]:
         speed = training_speed(tried, images, labels, classes, precision, threads=count, seconds=min(1.5, seconds/40))
         speeds.append({"precision": precision, "threads": count, "images a second": speed})
     best = max(speeds, key=lambda row: row["images a second"])
     passes = best["images a second"]*seconds/len(images)
-    taken = what_pays(passes, recipe.width) if own else {}
+    taken = what_pays(passes, recipe.width, recipe.light) if own else {}
     return replace(recipe, precision=best["precision"], **taken), best["threads"], speeds

@@ -253,3 +253,68 @@ def test_products_are_measured_on_one_core_and_counted_for_all(monkeypatch):
     monkeypatch.setattr(chapter, "_rates", rates)
     monkeypatch.setattr(chapter, "available_cores", lambda: 8)
     assert chapter.measured_speed() == {"python": 50.0, "gemm": pytest.approx(50 * 8 * 2 * 768**3 / 1e9)} and seen[1] == {1}
+
+
+def test_an_attempt_that_goes_on_with_kept_work_is_marked(home, monkeypatch):
+    from fashion_mlops.core import write_json
+    from fashion_mlops.stage import Stage
+    monkeypatch.setenv("FASHION_MLOPS_ROOT", str(home))
+    monkeypatch.delenv("FASHION_MLOPS_RUN", raising=False)
+    for name in ("_check_package", "_code_so_far"): monkeypatch.setattr(f"fashion_mlops.stage.{name}", lambda *words: None)
+
+    def attempt(fails=False):
+        stage = Stage("02_fit", writes=["fit.json"]).start({})
+        folder = stage.scratch("study")
+        (folder/"trials").write_text("one")
+        stage.scratch("study")                                  # its own work, asked for again
+        if fails: return
+        write_json(stage.write("fit.json"), 1)
+        return stage.finish("done")["resumed"]
+
+    attempt(fails=True)
+    assert [attempt(), attempt()] == [True, False]
+
+
+@pytest.mark.parametrize("more, result, jobs, learnt", [
+    ({}, {"resumed": True}, 1, False), ({}, {"resumed": False}, 1, True), ({"jobs": 2}, {}, 1, False), ({"jobs": 2}, {}, 2, True), ({"jobs": 1}, {}, 2, True)])
+def test_only_whole_attempts_teach_what_a_stage_takes(more, result, jobs, learnt):
+    shape, params = Shape("table", 2000, 11), {"search_rows": 700}
+    said = stage_record("05_automl", params, 130.0, shape=vars(shape)) | more
+    said["results"][0] |= result
+    past = past_stages([said], {}, jobs)
+    for asked in (params, {"search_rows": 1400}):
+        found = expected_stage("05_automl", asked, "orders", shape, past, lambda: {"python": 363.0, "gemm": 230.0})
+        assert (found.basis != "speed") == learnt and (learnt or found.ran)
+    assert "first run" not in estimate_words(Estimate({"05_automl": found}))
+
+
+def test_a_stage_whose_clock_chose_is_weighed_by_what_it_did():
+    shape, did = Shape("table", 20000, 11), {"search_rows": 1000}
+    said = stage_record("05_automl", {"search_rows": 9000, "minutes": 2.0}, 60.0, shape=vars(shape)) | {"stages": {"05_automl": {"chosen": did}}}
+    again = stage_record("05_automl", did | {"minutes": 0.0}, 60.0, shape=vars(shape)) # what --like asks for
+    found = [expected_stage("05_automl", {"search_rows": 2000}, "orders", shape, past_stages([one], {}), None).seconds for one in (said, again)]
+    assert found[0] == found[1] > 60
+
+
+FULL_TABLE = {"07_training": {"table_epochs": 100, "table_width": 256, "table_members": 16}, "06_tuning": {
+    "n_trials": 100, "n_folds": 3, "tuning_rows": 15000, "table_rows": 60000, "justify_rows": 54000, "timeout_seconds": 1800, "net_trials": 30, "net_rows": 30000, "net_table_epochs": 16, "net_table_width": 128}}
+
+@pytest.mark.parametrize("stage, most, deciding, idle", [
+    ("07_training", 880, ["table_epochs", "table_width", "table_members"], ["epochs", "width"]),
+    ("06_tuning", 3700, ["n_trials", "table_rows", "n_folds", "justify_rows", "net_trials", "net_rows", "net_table_epochs", "net_table_width"], ["tuning_rows", "net_epochs", "net_width"])])
+def test_costs_of_tables_follow_what_the_stage_does(stage, most, deciding, idle):
+    params = FULL_TABLE[stage]
+    def cost(rows, **other): return reference_seconds(stage, params | other, Shape("table", rows, 20))
+    sizes = [cost(rows) for rows in (60, 5000, 200_000)]
+    assert sizes == sorted(set(sizes)) and sizes[-1] < most
+    for name in deciding: assert cost(5000, **{name: 2}) < cost(5000), name
+    for name in idle: assert cost(5000, **{name: 2}) == cost(5000), name
+
+
+def test_costs_count_the_steps_that_a_net_for_tables_takes():
+    import numpy as np
+    from fashion_mlops.estimate import _rows_seen
+    from fashion_mlops.table_net import TableRecipe, TableTrainer
+    for rows in (60, 5000, 40_000):
+        trainer = TableTrainer(TableRecipe(epochs=100, width=4, members=1), np.zeros((rows, 2), np.float32), np.arange(rows) % 2, 2)
+        assert _rows_seen(rows, 100) == trainer.batch*trainer.steps*trainer.epochs and trainer.steps*trainer.epochs <= trainer.recipe.most_steps

@@ -37,7 +37,7 @@ def sequence(monkeypatch):
     "A sequence whose stages end in an order of the test's choice."
     def make(jobs, minutes=(), failing=()):
         run = Run("toy", settings={s.name: {"minutes": Setting(2.0 if s.name in minutes else 0.0, "profile")} for s in STAGES}, jobs=jobs)
-        run.remaining = SimpleNamespace(start=lambda n: None, end=lambda n: None, skip=lambda n: None)
+        run.remaining = SimpleNamespace(start=lambda n: None, end=lambda n, counts=True: None, skip=lambda n: None)
         monkeypatch.setattr(runner, "_look_at", lambda run, stage, *_: Work(stage))
         monkeypatch.setattr(runner, "settle_stage", lambda run, work, _: Result(work.stage.name, "failed" if work.stage.name in failing else "done"))
         return Sequence(run, STAGES, set(), Display(every=1e9), None)

@@ -32,7 +32,7 @@ def run(points, kinds, names=None, n_folds=3, minutes=0.0, kind="image"):
     gains = {name: row_gains("accuracy", kinds[judged], result["probabilities"]) for name, result in results.items()}
     search = search_pipelines(points, kinds, minutes, 0, 0)
     choice = weigh_pipelines(choose(board, gains, 1000), {}, board, gains, 1000)
-    return board, choice, [*notes, *left_out, *filter(None, [search.note])]
+    return board, choice, [*notes, *left_out.values(), *filter(None, [search.note])]
 
 
 class TestOddTables:

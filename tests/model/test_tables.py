@@ -60,3 +60,35 @@ def test_the_splits_of_earthquakes_are_consecutive(monkeypatch):
     times = [samples.table["time"].iloc[samples.rows(split)] for split in samples.splits]
     assert times[0].max() < times[1].min() and times[1].max() < times[2].min()
     assert not {"mag", "magType", "magError", "magNst"} & set(samples.table)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    "Rows that a small net learns from in a moment."
+    draws = np.random.default_rng(3)
+    return draws.normal(size=(200, 6)).astype(np.float32), draws.integers(0, 2, 200)
+
+
+def test_a_net_goes_on_only_from_what_was_trained_with_the_same_rows_and_weights(rows, tmp_path):
+    from fashion_mlops.table_net import TableRecipe, TableTrainer
+    features, labels = rows
+    recipe = TableRecipe(epochs=2, width=8, members=2)
+    TableTrainer(recipe, features, labels, 2).fit(tmp_path)
+    for weights, those in ((np.array([1.0, 9.0]), labels), (None, labels[::-1])):
+        with pytest.raises(WorkflowError, match="other rows, labels or weights"): TableTrainer(recipe, features, those, 2, weights).fit(tmp_path)
+    assert len(TableTrainer(recipe, features, labels, 2).fit(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("pauses", [{40: 30.0}, {step: 0.4 for step in range(60, 900)}])
+def test_a_net_whose_time_was_cut_short_ends_at_a_low_rate_and_is_trained_again_without_a_clock(rows, pauses):
+    from fashion_mlops.table_net import TableRecipe, TableTrainer
+    from fashion_mlops.timetable import Deadline
+    recipe = TableRecipe(epochs=60, width=8, members=2, average=0.9)
+    timed = TableTrainer(recipe, *rows, 2)
+    timed.deadline = Deadline(60, a_step=0.1, clock=lambda: sum(0.1 + pauses.get(step, 0) for step in range(timed.step)))
+    timed.fit(patience=1000)
+    again = TableTrainer(timed.repeated, *rows, 2)
+    again.fit(patience=1000)
+    states = [{name: value.numpy().tobytes() for name, value in trainer.net.state_dict().items()} for trainer in (timed, again)]
+    assert states[0] == states[1] and (again.step, again.repeated) == (timed.step, timed.repeated)
+    assert timed._rate() < 0.02*recipe.rate and timed.step < 60*timed.steps

@@ -112,8 +112,8 @@ def drift_verdict(
     many, out_of = window.get("drifted", 0), len(window.get("columns", []))
     name = f"In the window {drift.get('given')}" if given else "In held-out rows"
     rest = "" if given else " No window of new data was given."
-    if window.get("retrain"): return Verdict("bad", f"{some}: train anew.{rest}")
     some = f"{name} {many} of {out_of} columns drift"
+    if window.get("retrain"): return Verdict("bad", f"{some}: train anew.{rest}")
     if many: return Verdict("open", f"{some}; that is no reason to train anew yet.{rest}")
     return Verdict("good", f"{name} nothing drifts.{rest}")
 

@@ -110,27 +110,46 @@ def _settle_request(args) -> dict: # record of the run that is asked for again; 
     return like
 
 # %% ../nbs/12g_cli.ipynb #1449b926
-def _spread(args, stages: list, dataset: str | None, settings: dict) -> tuple[dict, float]: # settings, and the least that --minutes may say
-    "Spread --minutes over the stages that would be asked."
-    from fashion_mlops.data import expected_dataset
+def _not_asked_for(args, stages: list) -> list:
+    "Stages before the one in --from: a run looks at them, and nobody asked for them."
+    if args.from_stage is None or args.before is not None: return []
+    later = _choose(stages, args)[1]
+    return [s for s in stages if s.name not in later]
+
+# %% ../nbs/12g_cli.ipynb #2f4c5ca0
+def _that_stay(before: list, settings: dict, dataset: str, package: Path | None) -> dict:
+    "Settings of the stages that nobody asked for and that are up to date, if need be with the minutes that they had."
+    from fashion_mlops.fingerprint import pipeline_state
+    from fashion_mlops.request import as_they_ran
+    from fashion_mlops.stage import read_manifest
+    kept = as_they_ran({s.name: settings[s.name] for s in before}, {s.name: read_manifest(dataset, s.name) for s in before})
+    return {state.name: kept[state.name] for state in pipeline_state(before, kept, dataset, package) if not state.reasons}
+
+# %% ../nbs/12g_cli.ipynb #01a3f443
+def _spread(args, stages: list, dataset: str, settings: dict, idle: set[str]) -> tuple[dict, float]: # settings, and the least that --minutes may say
+    "Spread --minutes over the stages that would be asked, without those that are `idle`."
     from fashion_mlops.estimate import seconds_beside, shape_for
     from fashion_mlops.request import least_minutes, spread_minutes
-    dataset = dataset or expected_dataset("synthetic" if args.profile == "smoke" else None)[0]
-    chosen, later = _choose(stages, args) if args.before is None else (_missing_for(args.before, stages, dataset), set())
-    asked = {s.name: settings[s.name] for s in chosen if args.from_stage is None or s.name in later}
+    chosen = _choose(stages, args)[0] if args.before is None else _missing_for(args.before, stages, dataset)
+    asked = {s.name: settings[s.name] for s in chosen if s.name not in idle}
     if not asked: return settings, 0.0 # nothing is missing
     shape, values = shape_for(dataset, settings), {name: {n: v.value for n, v in found.items()} for name, found in asked.items()}
     known = {name: seconds for name in asked if (seconds := seconds_beside(name, values[name], shape)) is not None}
     return settings | spread_minutes(asked, args.minutes, args.profile, known), least_minutes(asked, known)
 
 # %% ../nbs/12g_cli.ipynb #11e32b29
-def _settings(args, stages: list, dataset: str | None, like: dict) -> tuple[dict, list[str]]: # settings, and what there is to say about them
+def _settings(args, stages: list, dataset: str | None, like: dict, package: Path | None = None) -> tuple[dict, list[str]]: # settings, and what there is to say about them
     "Every parameter of every stage, as the command line asks for it."
+    from fashion_mlops.data import expected_dataset
     from fashion_mlops.pipeline import resolve
     from fashion_mlops.request import check_minutes, settings_like
     settings, words = resolve(stages, args.profile, args.file, args.parameter, dataset), []
-    if args.minutes is not None: settings, args.least = _spread(args, stages, dataset, settings)
+    place, before = dataset, _not_asked_for(args, stages)
+    if before or args.minutes is not None: place = dataset or expected_dataset("synthetic" if args.profile == "smoke" else None)[0]
     if like: settings, words = settings_like(like, stages, settings)
+    idle = _that_stay(before, settings, place, package) if before else {}
+    settings |= idle
+    if args.minutes is not None: settings, args.least = _spread(args, stages, place, settings, set(idle))
     check_minutes({s.name: settings[s.name] for s in (stages if args.before is not None else _choose(stages, args)[0])})
     return settings, words
 
@@ -164,7 +183,7 @@ def _again(result) -> str:
     from fashion_mlops.request import again_words
     from fashion_mlops.stage import manifests
     through = {r.name for r in result.results if r.state in ("done", "fresh")}
-    if all(r.state != "done" for r in result.results): return "" # such a run is not recorded
+    if not result.recorded: return "" # such as one that found all up to date
     found = {name: m for name, m in manifests(result.dataset, result.declared).items() if name in through}
     return again_words(result.token, result.dataset, result.profile, found, {name: result.settings[name] for name in found})
 
@@ -175,10 +194,10 @@ def _dry_run(args, stages: list, like: dict) -> int:
     from fashion_mlops.fingerprint import pipeline_state
     from fashion_mlops.runner import jobs_for
     dataset, note = _dataset(args)
-    settings, words = _settings(args, stages, dataset, like)
-    selected, forced = _plan(args, stages, dataset)
     with _library_to_come() as (package, problem):
         if problem: raise WorkflowError(problem.partition(" Until ")[0]) # as the run would
+        settings, words = _settings(args, stages, dataset, like, package)
+        selected, forced = _plan(args, stages, dataset)
         states = pipeline_state(selected, settings, dataset, package, {s.name: s.writes for s in stages}, forced)
     coming = [stage for stage, state in zip(selected, states) if state.reasons]
     told, expected = foreseen(coming, settings, dataset, jobs_for(args.jobs), args.minutes, args.least)
@@ -353,6 +372,21 @@ def clean(args) -> int: # 0
     else: print(_clean_words(sizes, [str(path) for path in stays], args.yes))
     return 0
 
+# %% ../nbs/12g_cli.ipynb #64319aeb
+def _within(
+    low: float, # least that may be said
+    high: float, # most
+    what: str, # such as `seconds`
+    kind=float # or int
+): # function from text to a number, for argparse
+    "A number of the command line; `nan` is none."
+    def number(text):
+        try: value = kind(text)
+        except (ValueError, OverflowError): value = float("nan")
+        if low <= value <= high: return value
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {what} from {low:,} to {high:,}")
+    return number
+
 # %% ../nbs/12g_cli.ipynb #3f95633f
 def _add_run(commands):
     "The `run` command and its options."
@@ -371,7 +405,7 @@ def _add_run(commands):
     p.add_argument("--jobs", type=int, metavar="N", help="run up to N stages side by side where none reads what another writes (default: 1)")
     p.add_argument("--force", action="store_true", help="run the chosen stages even when nothing changed")
     p.add_argument("--dry-run", action="store_true", help="say what would run, why, and how long it should take")
-    p.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="wait for another run to end instead of refusing")
+    p.add_argument("--wait", type=_within(0, 1_000_000, "seconds"), default=0, metavar="SECONDS", help="wait for another run to end instead of refusing")
     p.add_argument("--json", action="store_true", help="print the result as JSON at the end")
     p.set_defaults(command=run, least=None)
 
@@ -397,7 +431,7 @@ def parser(
     for name, function, text in (("status", status, "state of each stage, with reasons"), ("params", params, "typed parameters with defaults, bounds and help"),
                                  ("graph", graph, "stages and artifacts"), ("diff", diff, "two runs side by side"), ("study", study, "Optuna's dashboard on the last tuning"), ("clean", clean, "what can be removed; remove it with --yes")):
         p = commands.add_parser(name, help=text, description=function.__doc__)
-        if name == "study": p.add_argument("--port", type=int, default=8080, metavar="N", help="to listen on, at 127.0.0.1 (default: 8080)")
+        if name == "study": p.add_argument("--port", type=_within(1, 65_535, "a port", int), default=8080, metavar="N", help="to listen on, at 127.0.0.1 (default: 8080)")
         else: p.add_argument("--json", action="store_true", help="for programs")
         if name != "graph": p.add_argument("--dataset", metavar="NAME", help="dataset (default: that of the last run)" if name != "clean" else "only this dataset (default: all)")
         if name in ("status", "params"): p.add_argument("--profile", metavar="NAME", help="profile (default: that of the last run)")

@@ -371,7 +371,7 @@ def late_words(
     "That a run will not keep to its time, and what it can keep to."
     if not minutes or not least or told.seconds <= 66 * minutes: return ""
     return (f"That is more than the {minutes:g} min asked for: beside their minutes, stages take longer here than is counted with. "
-            f"The least that a run can take here is about {rough_seconds(told.seconds - 60 * max(0, minutes - least))}, by --minutes {least:g}.")
+            f"Asked for the least, --minutes {least:g}, it takes about {rough_seconds(told.seconds - 60 * max(0, minutes - least))}.")
 
 # %% ../nbs/12db_estimate.ipynb #54910328
 def foreseen(

@@ -75,6 +75,7 @@ def run_lock(
     wait: float = 0 # seconds to wait for another run before refusing
 ):
     "Hold the project's lock; raise `LockedError` when another run holds it. What a dead process left is put away first."
+    if not 0 <= wait < float("inf"): raise WorkflowError(f"wait = {wait}: expected seconds, 0 or more.")
     path = home()/"data"/".run.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as handle:

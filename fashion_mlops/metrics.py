@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['COINS', 'said_and_happened', 'calibration_estimate', 'calibration_error', 'row_losses', 'row_scores',
            'classification_metrics', 'deciding_metric', 'is_better', 'resample_weights', 'interval_ends', 'enough',
-           'metric_intervals', 'is_share', 'mean_interval', 'coins', 'paired_interval']
+           'metric_intervals', 'interval_seconds', 'is_share', 'mean_interval', 'coins', 'paired_interval']
 
 # %% ../nbs/00d_metrics.ipynb #218f881a
+import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
@@ -276,6 +277,22 @@ def metric_intervals(
     units = {"accuracy": len(labels), "macro_f1": len(labels), "roc_auc": rare, "average_precision": rare} if clusters is None else dict.fromkeys(("accuracy", "macro_f1", "roc_auc", "average_precision"), len(np.unique(clusters)))
     ends = {name: interval_ends(whole[name], np.concatenate([block[name] for block in blocks]), clusters, (0.0, most if name == "log_loss" else 1.0), units.get(name, 0)) for name in whole if name != "calibration_error"}
     return {name: ends[name] if name in ends else calibration_estimate(labels, probabilities, clusters)[1:] for name in whole}
+
+# %% ../nbs/00d_metrics.ipynb #cc08c947
+def interval_seconds(
+    labels: np.ndarray, # (n,) true classes
+    probabilities: np.ndarray, # (n, k)
+    clusters: np.ndarray | None = None, # (n,) which rows belong together; none when None
+    few: int = 40 # bootstrap samples to time
+) -> float: # seconds
+    "How long `metric_intervals` takes here."
+    def seconds(samples):
+        began = time.perf_counter()
+        metric_intervals(labels, probabilities, 0, samples, clusters)
+        return time.perf_counter() - began
+    seconds(1) # pays for imports
+    short, longer = seconds(few), seconds(4*few)
+    return short + max(longer - short, 0)*(enough(len(labels)) - few)/(3*few)
 
 # %% ../nbs/00d_metrics.ipynb #49ec3838
 def is_share(

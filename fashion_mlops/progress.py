@@ -26,6 +26,7 @@ class Result:
     peak: int = 0 # bytes
     headline: str = ""
     error: str = ""
+    overran: str = "" # that it did not keep to its minutes
     resumed: bool = False # it went on with what an earlier attempt had begun
 
 # %% ../nbs/12dc_progress.ipynb #6cce31a8
@@ -45,6 +46,7 @@ class Run:
     results: list[Result] = field(default_factory=list)
     problems: list[str] = field(default_factory=list) # what went wrong beside the stages, such as a page that could not be written
     parent_run_id: str | None = None
+    recorded: bool = False # whether the record is written, by which this run is asked for again
     machine: dict = field(default_factory=dict) # from `machine_facts`, as it began
     shape: Shape | None = None # of the dataset
     remaining: Remaining | None = None # what was expected, once a stage has to run
@@ -73,6 +75,7 @@ def record(run: Run):
         "expected": {"seconds": run.remaining and run.remaining.told.seconds, "stages": {name: vars(e) for name, e in told.items()}},
         "settings": {s: {n: vars(v) for n, v in values.items() if not v.hidden} for s, values in run.settings.items()},
         "stages": {n: {k: m.get(k) for k in ("params", "chosen", "metrics", "intervals", "headline", "fingerprint", "dataset_digest", "seed", "finished", "run_id")} for n, m in stages.items()}})
+    run.recorded = True
 
 # %% ../nbs/12dc_progress.ipynb #ede4b999
 def _progress_line(stage: str, watch, left: float | None) -> str:

@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from . import front_page, report
 from .contract import StageNotebook
 from .core import (WorkflowError, artifacts_folder, hidden, home, human_bytes, human_seconds, now, package_folder, project_root,
-                                remove_unheld, reports_folder, write_json)
+                                remove_unheld, reports_folder, run_records, write_json)
 from .dependencies import compile_by_content, lock_digest
 from .forked_kernels import ForkedKernels
 from .estimate import Estimate, Remaining, foreseen, machine_facts, seconds_left, shape_for
@@ -225,7 +225,7 @@ def settle_stage(
         else: _settle_success(run, stage, work.executed, manifest | {"peak": watch.peak}, background)
     finally: _tidy(run, work)
     return Result(stage.name, "failed" if watch.error else "done", work.state.reasons, watch.seconds, watch.peak,
-                  manifest["headline"] if finished else "", resumed=finished and manifest.get("resumed", False), error=watch.error and f"cell {watch.cell} `{watch.label}`: {watch.error}" + "".join(f"\n    {t}" for t in watch.traceback))
+                  manifest["headline"] if finished else "", resumed=finished and manifest.get("resumed", False), overran=manifest.get("overran", "") if finished else "", error=watch.error and f"cell {watch.cell} `{watch.label}`: {watch.error}" + "".join(f"\n    {t}" for t in watch.traceback))
 
 # %% ../nbs/12e_runner.ipynb #57499e65
 def _catch_up(run: Run, display: Display):
@@ -352,6 +352,7 @@ def settle(self: Sequence):
         del self.going[name]
         self.run.remaining.end(name, counts=not result.resumed)
         self.display.line(f"{name:<15} {result.state} in {human_seconds(result.seconds)}, peak {human_bytes(result.peak)}: {result.error or result.headline}")
+        if result.overran: self.display.line(f"{'':<15} {result.overran}")
         self.note(result)
 
 # %% ../nbs/12e_runner.ipynb #f5d17427
@@ -405,6 +406,16 @@ def run_stages(
     _conclude(run, background, display)
     return run
 
+# %% ../nbs/12e_runner.ipynb #284a7a3b
+def _take_over(run: Run) -> list[str]:
+    "Stages that are up to date and that no run has recorded; they are this run's, with the time that they took."
+    kept = {(name, one.get("finished")) for said in run_records(run.dataset) for name, one in said["stages"].items()}
+    found = manifests(run.dataset, run.declared)
+    taken = [r for r in run.results if r.state == "fresh" and (r.name, found[r.name].get("finished")) not in kept]
+    for result in taken:
+        result.reasons, result.seconds = ["taken over from a run that was not recorded"], found[result.name].get("seconds", 0.0)
+    return [result.name for result in taken]
+
 # %% ../nbs/12e_runner.ipynb #273e8011
 def _conclude(run: Run, background: Background, display: Display):
     "Close what is open in MLflow, write the record and the front page, and say what could not be done."
@@ -416,7 +427,9 @@ def _conclude(run: Run, background: Background, display: Display):
         display.line(problem)
     if tracking.abandoned(): _attempt(run, display, "MLflow", tracking.close_abandoned, "KILLED" if status == "KILLED" else "FAILED")
     run.seconds = time.monotonic() - run.started
-    worth_keeping = run.problems or any(r.state != "fresh" for r in run.results)
+    taken_over = _take_over(run)
+    if taken_over: display.line(f"taken over from a run that ended before it was recorded: {', '.join(taken_over)}")
+    worth_keeping = run.problems or taken_over or any(r.state != "fresh" for r in run.results)
     if worth_keeping: _attempt(run, display, "the record of this run", record, run)
     page = _attempt(run, display, "the front page", front_page.write_front_page)
     if not page and worth_keeping: _attempt(run, display, "the record of this run", record, run)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_manifest', 'declared_writes', 'manifests', 'find_artifact', 'artifact', 'show', 'Stage', 'TooFew', 'TooLate',
-           'file_stamp', 'log_to_mlflow', 'sweep']
+           'file_stamp', 'log_to_mlflow', 'sweep', 'overrun_words']
 
 # %% ../nbs/00c_stage.ipynb #32aba0e3
 import json, math, os, re, shutil, subprocess, sys, time, traceback, uuid
@@ -157,6 +157,7 @@ class Stage:
         self.read_digests, self.watched, self.failures, self.secrets = {}, {}, {}, []
         self.run_id, self.folder, self.manifest, self.context, self.aliases, self.held = None, None, None, {}, {}, None
         self.declared, self.chosen, self.late, self.begun, self.budget = {}, {}, [], {}, Budget()
+        self.choices, self.overran = [], "" # seconds after which something was chosen, and what is said when they were not enough
 
 # %% ../nbs/00c_stage.ipynb #331b48f6
 def _declared(namespace: dict, stage: str) -> dict[str, Parameter]:
@@ -327,6 +328,7 @@ def chose(self: Stage,
     from IPython.display import Markdown, display
     self._check_open()
     self.chosen |= choice(self.declared, values, self.name)
+    self.choices.append(self.budget.spent())
     taken = ", ".join(f"`{name} = {readable(self.chosen[name], 60)}`" for name in values if self.chosen[name] != self.params.get(name)) # whole in the manifest
     display(Markdown(f"**{f'Chosen: {taken}' if taken else 'As the parameters say'}.** {as_markdown(strike_out(because, self.secrets), 1000)}"))
 
@@ -522,7 +524,7 @@ def _manifest(self: Stage, headline: str) -> dict:
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.monotonic() - self.began, 2),
             "seed": self.seed, "profile": self.profile, "sources": self.context.get("sources", {}), "machine": tracking.machine(), **facts, **told, "metrics": self.metrics,
             "intervals": self.intervals, "curves": self.curves, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
-            "chosen": self.chosen, "late": self.late, "resumed": any(self.begun.values()),
+            "chosen": self.chosen, "late": self.late, "resumed": any(self.begun.values()), "overran": self.overran,
             "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},
             "run_id": self.run_id, "logged": False, "fingerprint": self._fingerprint(), "lock_digest": self.context.get("lock_digest")}
 
@@ -552,6 +554,19 @@ def sweep(
     for path in others:
         if not path.name.startswith(".") and not (live and path.name == "scratch"): shutil.rmtree(path, ignore_errors=True)
 
+# %% ../nbs/00c_stage.ipynb #bd5ca15e
+def overrun_words(
+    minutes: float, # to keep to; 0 for none
+    spent: float, # seconds
+    choices: list[float] # seconds after which something was chosen
+) -> str: # a sentence; empty for a stage that kept to its time, or to a tenth and a second more
+    "That a stage took longer than it was to, and where the time went."
+    if not minutes or spent <= 66*minutes + 1: return ""
+    took = f"It took {human_seconds(spent)} of {human_seconds(60*minutes)}: "
+    if not choices: return took + "nothing in it is chosen by the time."
+    return (f"{took}{human_seconds(choices[0])} until there was something to choose, and {human_seconds(spent - choices[-1])} after the last choice, "
+            "which no choice shortens. Give it more minutes, or fewer rows.")
+
 # %% ../nbs/00c_stage.ipynb #8ffef6e9
 @patch
 def finish(self: Stage,
@@ -568,6 +583,10 @@ def finish(self: Stage,
     if self.context: _context() # the run that started this kernel must still be there
     headline = readable(strike_out(headline, self.secrets), 1000)
     if self.failures: headline = f"{headline}; not made: {', '.join(self.failures)}"
+    self.overran = overrun_words(self.budget.minutes, self.budget.spent(), self.choices)
+    if self.overran:
+        from IPython.display import Markdown, display
+        display(Markdown(self.overran))
     self.manifest, home_folder = self._manifest(headline), artifacts_folder(self.dataset)
     os.replace(self.folder, home_folder/self.name/self.token)
     release(self.held)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import WorkflowError
-from .metrics import classification_metrics, is_better, metric_intervals
+from .metrics import classification_metrics, enough, is_better, metric_intervals
 from .predictor import Predictor, load_predictor
 
 # %% ../nbs/07_training.ipynb #a6988b53
@@ -105,10 +105,14 @@ def evaluation_seconds(
     worse: int, # of them to be made worse, in each of some ways; no more than there are
     a_row: float, # seconds for one row, of all models together
     fixed: float = 18., # what does not depend on rows: ONNX, int8, pictures, where the net looks
-    ways: int = 31 # in which rows are made worse
+    ways: int = 31, # in which rows are made worse
+    intervals: float = 0., # seconds for the intervals of one model's metrics on all rows
+    models: int = 3 # candidates
 ) -> float: # seconds
     "How long it takes to measure all candidates."
-    return fixed + 1.3*a_row*(rows + 600 + ways*min(worse, rows))
+    worse = min(worse, rows)
+    share = worse*enough(worse)/(rows*enough(rows))/3 # one metric instead of all
+    return fixed + 1.3*a_row*(rows + 600 + ways*worse) + intervals*models*(3 + ways*share) # before and after calibration, and what is between
 
 # %% ../nbs/07_training.ipynb #eb7b3883
 def draw_learning(

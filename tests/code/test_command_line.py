@@ -20,12 +20,24 @@ from fashion_mlops.core import project_root
     (["--profile", "hasty"], "There is no profile 'hasty'"),
     (["-f", "nowhere.yaml"], "nowhere.yaml"),
     (["02"], "which 01_draw has not written yet"),
+    (["--wait", "nan"], "argument --wait: 'nan': expected seconds from 0 to 1,000,000"),
+    (["--wait=-1"], "'-1': expected seconds"),
 ])
 def test_wrong_words_are_refused(project, words, said):
     answer = project.run(*words)
     assert answer.returncode == 2, answer.stdout
     assert said in answer.stderr and "Traceback" not in answer.stderr
     assert not (project.root/"reports").exists()
+
+
+@pytest.mark.parametrize("words", [["run", "--wait", "nan"], ["run", "--wait", "inf"], ["run", "--minutes", "nan"], ["run", "--minutes", "inf"], ["run", "--minutes=-1"],
+                                   ["study", "--port", "0"], ["study", "--port", "99999"]])
+def test_no_number_that_is_none_is_taken(home, capsys, words):
+    "Of every option that is a number, in this process."
+    from fashion_mlops.cli import main
+    try: code = main(words)
+    except SystemExit as ended: code = ended.code
+    assert code == 2 and "expected" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("spoil, said", [

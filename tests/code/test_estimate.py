@@ -127,18 +127,18 @@ def test_a_resumed_run_names_all_that_was_chosen_in_it(monkeypatch):
     chosen = {"03_eda": {"chosen": {"map_rows": 70}}, "04_features": {"chosen": {"model_rows": 900}}, "05_automl": {"chosen": {"search_rows": 80}}}
     monkeypatch.setattr(stage, "manifests", lambda *words: chosen)
     settings = {name: {"seed": Setting(7, "command line"), "hush": Setting("word", "command line", True)} for name in chosen}
-    run = Run("synthetic", settings=settings, results=[Result("03_eda", "fresh"), Result("04_features", "done"), Result("05_automl", "failed")])
+    run = Run("synthetic", settings=settings, results=[Result("03_eda", "fresh"), Result("04_features", "done"), Result("05_automl", "failed")], recorded=True)
     assert all(word in _again(run) for word in ("03_eda.map_rows=70", "04_features.model_rows=900", "03_eda.seed=7"))
     assert "05_automl" not in _again(run) and "hush" not in _again(run)
-    run.results = [Result("03_eda", "fresh")]
+    run.results, run.recorded = [Result("03_eda", "fresh")], False
     assert _again(run) == "" # nothing ran, so there is no record of it
 
 
 def test_a_run_that_cannot_keep_to_its_time_says_so_with_the_least_that_can_be_kept():
     from fashion_mlops.estimate import late_words
     told = Estimate({"02_quality": Expected(400, "scaled"), "07_training": Expected(260, "speed", bounded=True)})
-    assert "the 4.5 min asked for" in late_words(told, 4.5, 4.5) and "about 11 min, by --minutes 4.5" in late_words(told, 4.5, 4.5)
-    assert "about 10 min, by --minutes 4.5" in late_words(told, 5.5, 4.5)
+    assert "the 4.5 min asked for" in late_words(told, 4.5, 4.5) and "the least, --minutes 4.5, it takes about 11 min" in late_words(told, 4.5, 4.5)
+    assert "the least, --minutes 4.5, it takes about 10 min" in late_words(told, 5.5, 4.5)
     assert late_words(told, 10.1, 4.5) == late_words(told, None, None) == ""
 
 

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['COINS', 'said_and_happened', 'calibration_estimate', 'calibration_error', 'row_losses', 'row_scores',
            'classification_metrics', 'deciding_metric', 'is_better', 'resample_weights', 'interval_ends', 'enough',
-           'metric_intervals', 'interval_seconds', 'is_share', 'mean_interval', 'coins', 'paired_interval',
-           'shown_ends', 'shown']
+           'metric_intervals', 'interval_seconds', 'is_share', 'mean_interval', 'coins', 'paired_interval']
 
 # %% ../nbs/00d_metrics.ipynb #218f881a
 import time
@@ -16,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from .core import WorkflowError
+from .printed_numbers import shown, shown_ends # whoever computes a metric prints it
 
 # %% ../nbs/00d_metrics.ipynb #8cc1ff29
 def said_and_happened(
@@ -357,21 +357,3 @@ def paired_interval(
         low, high = interval_ends(whole, np.concatenate(found), clusters, (-1.0, 1.0))
     most = max(abs(low), abs(high))
     return (whole, -most, most) if coins(labels, clusters) else (whole, low, high)
-
-# %% ../nbs/00d_metrics.ipynb #27bce798
-def shown_ends(
-    value: float, # a metric
-    interval: tuple[float, float] # (low, high)
-) -> str: # such as `0.926 to 0.936`
-    "The ends of an interval with the decimals that stand."
-    reach = max(interval[1] - value, value - interval[0])
-    decimals = int(np.clip(np.floor(-np.log10(0.04*reach)), 2, 4)) if reach > 0 else 4
-    return f"{interval[0]:.{decimals}f} to {interval[1]:.{decimals}f}"
-
-# %% ../nbs/00d_metrics.ipynb #b609dd44
-def shown(
-    value: float, # a metric
-    interval: tuple[float, float] | None = None # (low, high)
-) -> str: # such as `0.9312 (0.926 to 0.936)`
-    "A metric with its interval, as it is printed everywhere."
-    return f"{value:.4f} ({shown_ends(value, interval)})" if interval else f"{value:.4f}"

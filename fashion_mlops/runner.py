@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
-from . import report
+from . import front_page, report
 from .contract import StageNotebook
 from .core import (WorkflowError, artifacts_folder, hidden, home, human_bytes, human_seconds, now, package_folder, project_root,
                                 remove_unheld, reports_folder, run_records, write_json)
@@ -92,8 +92,9 @@ def _publish(run: Run, notebook: Path, manifest: dict):
 def _context_file(run: Run, stage: StageNotebook, state: State, sockets: Path | None) -> Path:
     "Tell the kernel what only the runner knows; while this file exists, the run is alive."
     token = f"{run.token}-{uuid.uuid4().hex[:4]}"
+    sources = {name: setting.source for name, setting in run.settings[stage.name].items()}
     return write_json(home()/"data"/".run"/f"{token}.json", {"token": token, "run": run.token, "stage": stage.name, "profile": run.profile,
-        "parent_run_id": run.parent_run_id, "fingerprint": state.fingerprint, "lock_digest": lock_digest(), "sockets": sockets, "writes": run.declared, "library": state.stamps})
+        "sources": sources, "parent_run_id": run.parent_run_id, "fingerprint": state.fingerprint, "lock_digest": lock_digest(), "sockets": sockets, "writes": run.declared, "library": state.stamps})
 
 # %% ../nbs/12e_runner.ipynb #ba415c25
 def _store_secrets() -> list[str]:
@@ -430,5 +431,5 @@ def _conclude(run: Run, background: Background, display: Display):
     if taken_over: display.line(f"taken over from a run that ended before it was recorded: {', '.join(taken_over)}")
     worth_keeping = run.problems or taken_over or any(r.state != "fresh" for r in run.results)
     if worth_keeping: _attempt(run, display, "the record of this run", record, run)
-    page = _attempt(run, display, "the front page", report.write_front_page)
+    page = _attempt(run, display, "the front page", front_page.write_front_page)
     if not page and worth_keeping: _attempt(run, display, "the record of this run", record, run)

@@ -538,7 +538,7 @@ def _manifest(self: Stage, headline: str) -> dict:
     told = {"headline": headline, "params": self.params, "failures": self.failures, "classes": facts.pop("classes")} # words of the notebook; the rest is ours
     told = strike_out(deepcopy(told), self.secrets, keys=False)
     return {"stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(), "seconds": round(time.monotonic() - self.began, 2),
-            "seed": self.seed, "profile": self.profile, "machine": tracking.machine(), **facts, **told, "metrics": self.metrics,
+            "seed": self.seed, "profile": self.profile, "sources": self.context.get("sources", {}), "machine": tracking.machine(), **facts, **told, "metrics": self.metrics,
             "intervals": self.intervals, "curves": self.curves, "pictures": [p | {"file": f"{self.name}/{self.token}/{p['file']}"} for p in self.pictures],
             "chosen": self.chosen, "late": self.late, "resumed": any(self.begun.values()), "overran": self.overran,
             "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases, "writes": {n: _entry(self.folder/n, f"{self.name}/{self.token}/{n}") for n in self.writes},

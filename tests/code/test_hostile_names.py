@@ -8,6 +8,7 @@ import pytest
 from nbformat.v4 import new_output
 
 from fashion_mlops import markup, model_card, picture_text, report, spread, tool_words
+from fashion_mlops import page as page_frame
 
 HOSTILE = ["<script>window.__owned=1</script>", "<img src=x onerror=window.__owned=1>", "</style></title><svg onload=window.__owned=1>", "$0 - $24,999", "Ba$$in_club^2", "a|b", "`tick`",
            "../up", "new\nline", "🚀 emoji", "שלום עולם", "long " * 60, "x" * 300, "count", "index", "_", "*star*", "__init__", "<!--", "[x](javascript:window.__owned=1)", "&lt;", "# head", "1. first",
@@ -48,7 +49,7 @@ def test_a_forgotten_name_does_not_act_in_a_report(kind):
     hostile = "seen <script>window.__owned=1</script><img src=x onerror=window.__owned=1><svg onload=a()></svg><iframe srcdoc='<script>1</script>'></iframe><a href='javascript:a()'>b</a>"
     page = report._output(new_output("display_data", data={kind: hostile}), "a picture")
     assert not acts(re.sub(r"&lt;.*?(?=&lt;|<)", "", page)), page
-    assert "script-src" in report._page("t", page) or "default-src 'none'" in report._page("t", page)
+    assert "script-src" in page_frame.html_page("t", page) or "default-src 'none'" in page_frame.html_page("t", page)
 
 
 def test_a_picture_shows_names_as_written_and_powers_on_logarithmic_axes():

@@ -48,7 +48,9 @@ def _is_part_that_may_fail(node):
 
 
 def _names(node, context):
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, context)}
+    "Names that a piece of code gives a value to or takes; what a function names its own arguments counts as neither."
+    own = set() if context is ast.Store else {inner.arg for inner in ast.walk(node) if isinstance(inner, ast.arg)}
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, context)} - own
 
 
 def _imported(node):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fashion_mlops.contract import ContractError, read_stage
+from fashion_mlops.workflow.contract import ContractError, read_stage
 from fashion_mlops.core import WorkflowError, digest_path, path_part
-from fashion_mlops.dataset_file import watched_paths
-from fashion_mlops.dependencies import compile_by_content, pinned
-from fashion_mlops.fingerprint import _altered, fingerprint
-from fashion_mlops.pipeline import write_stage_notebook
-from fashion_mlops.stage import Stage, watched_place
+from fashion_mlops.datasets.description import watched_paths
+from fashion_mlops.workflow.dependencies import compile_by_content, pinned
+from fashion_mlops.workflow.fingerprint import _altered, fingerprint
+from fashion_mlops.workflow.pipeline import write_stage_notebook
+from fashion_mlops.workflow.stage import Stage, watched_place
 
 
 def of(path, *cells): return fingerprint(read_stage(write_stage_notebook(path, cells, writes=["x.json"])), {}, {})["digest"]

@@ -22,7 +22,7 @@ setup: $(VENV)/.ready ## build .venv from requirements.txt, and say what it cost
 # The first Python of this machine that fits; with TORCH or DISK given, or another lock, it looks again.
 $(VENV)/.ready: requirements.txt setup.py settings.ini $(if $(TORCH)$(DISK),again)
 	@for python in python3 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && PYTHONPATH="$(CURDIR)" DISK="$(DISK)" exec $$python -m fashion_mlops.environment "$(TORCH)"; done; \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && PYTHONPATH="$(CURDIR)" DISK="$(DISK)" exec $$python -m fashion_mlops.workflow.environment "$(TORCH)"; done; \
 	echo "This project needs Python 3.11, 3.12 or 3.13; python3 here is $$(python3 -V 2>&1 | tail -n 1)." >&2; exit 1
 
 again:
@@ -49,12 +49,12 @@ nbdev-test: setup ## every notebook with its defaults, in a home of its own; the
 	$(VENV)/bin/nbdev_test --n_workers 1 --skip_folder_re . --file_re '^(0[1-9]|1[01])_' --timing; code=$$?; rm -rf $$home; exit $$code
 
 check: setup ## notebooks, library, README and lock in sync? calls and names that can be right? changes nothing
-	@$(PYTHON) -m fashion_mlops.sync --check
-	@$(PYTHON) -m fashion_mlops.static_check
-	@$(PYTHON) -m fashion_mlops.name_check
+	@$(PYTHON) -m fashion_mlops.workflow.sync --check
+	@$(PYTHON) -m fashion_mlops.workflow.static_check
+	@$(PYTHON) -m fashion_mlops.workflow.name_check
 
 export: setup ## write library and README from the notebooks
-	@$(PYTHON) -m fashion_mlops.sync
+	@$(PYTHON) -m fashion_mlops.workflow.sync
 
 clean-notebooks: setup ## remove outputs from the notebooks, keep their tags
 	@$(VENV)/bin/nbdev_clean --clear_all=False && $(VENV)/bin/jupyter nbconvert --clear-output --inplace --log-level=ERROR $$(find nbs -name '*.ipynb' -not -path '*/[._]*') && $(VENV)/bin/nbdev_clean
@@ -69,10 +69,10 @@ optuna: setup ## Optuna's dashboard on the last tuning, at http://127.0.0.1:8080
 	@$(VENV)/bin/fashion-mlops study $(if $(DATASET),--dataset $(DATASET))
 
 docs: setup ## the documentation pages, into _docs/
-	@$(PYTHON) -m fashion_mlops.documentation
+	@$(PYTHON) -m fashion_mlops.workflow.documentation
 
 screenshots: setup ## pictures of the reports and the MLflow UI (needs Chromium)
-	@$(PYTHON) -m fashion_mlops.screenshots
+	@$(PYTHON) -m fashion_mlops.workflow.screenshots
 
 bench: setup ## what the runner costs beside plain papermill, and what large data of one's own cost
 	@$(PYTHON) benchmarks/runner.py

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from fashion_mlops.drift import compare
+from fashion_mlops.drift.distances import compare
 
 RATE, SIZES = 0.01, (100, 300, 1000)
 ONE = {"normal": lambda random, rows: random.normal(size=rows), "t(3)": lambda random, rows: random.standard_t(3, rows),

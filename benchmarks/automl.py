@@ -60,11 +60,11 @@ if __name__ == '__main__':
 def our_stage(samples, minutes: float, cores: int, seed: int) -> dict:
     "Features, families and TPOT, the best of them fitted on all training rows, one chosen on the validation rows; within the minutes."
     from fashion_mlops.automl import choose, contest
-    from fashion_mlops.folds import make_folds, stratified_rows
-    from fashion_mlops.families import families, fitted, predicted
+    from fashion_mlops.samples.folds import make_folds, stratified_rows
+    from fashion_mlops.models.families import families, fitted, predicted
     from fashion_mlops.features import fit_features, pipeline_for
-    from fashion_mlops.leaderboard import leaderboard, row_gains, scored
-    from fashion_mlops.tpot_search import fitted_bytes, search_pipelines
+    from fashion_mlops.search.leaderboard import leaderboard, row_gains, scored
+    from fashion_mlops.search.tpot import fitted_bytes, search_pipelines
     began, pipeline = time.time(), pipeline_for(samples)
     left = lambda: 60*minutes - (time.time() - began)
     fit_features(pipeline, samples)
@@ -143,8 +143,8 @@ def main():
     import warnings
     from dataclasses import replace
     from fashion_mlops.data import make_samples
-    from fashion_mlops.metrics import mean_interval, row_losses
-    from fashion_mlops.samples import stratified
+    from fashion_mlops.evaluation.metrics import mean_interval, row_losses
+    from fashion_mlops.samples.samples import stratified
     warnings.filterwarnings("ignore", "`sklearn.utils.parallel.delayed`") # a hundred times: forests inside a thread pool
     samples, load = make_samples("fashion_mnist", 0, 0.1, args.seed), os.getloadavg()
     if args.rows: # what is left out of training belongs to no split

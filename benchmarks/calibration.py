@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_mlops.calibration import at_temperature
-from fashion_mlops.metrics import _calibration_bins, calibration_estimate, said_and_happened
+from fashion_mlops.evaluation.calibration import at_temperature
+from fashion_mlops.evaluation.metrics import _calibration_bins, calibration_estimate, said_and_happened
 
 
 def true_error(true, said, bins=15):

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_mlops.compression import LIMITS, REFERENCE, beyond_limits, compression_entries, compression_table, export_onnx, interleaved, onnx_probabilities, onnx_session, quantize, ratio_interval
+from fashion_mlops.nets.compression import LIMITS, REFERENCE, beyond_limits, compression_entries, compression_table, export_onnx, interleaved, onnx_probabilities, onnx_session, quantize, ratio_interval
 from fashion_mlops.core import read_json
 from fashion_mlops.data import make_samples
-from fashion_mlops.metrics import mean_interval
-from fashion_mlops.net import CompactNet, choose_device, choose_precision
-from fashion_mlops.trainer import Recipe, Trainer
+from fashion_mlops.evaluation.metrics import mean_interval
+from fashion_mlops.nets.net import CompactNet, choose_device, choose_precision
+from fashion_mlops.nets.trainer import Recipe, Trainer
 
 SETTINGS = {"chosen": {}, "eight-bit weights": {"seven_bits": False}, "eight-bit weights, Entropy": {"seven_bits": False, "ranges": "Entropy"},
             "eight-bit weights, Percentile": {"seven_bits": False, "ranges": "Percentile"}, "eight-bit weights, int8 values": {"seven_bits": False, "activations": "int8"}}

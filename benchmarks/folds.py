@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from fashion_mlops.automl import choose, contest
-from fashion_mlops.families import families, fitted, predicted
-from fashion_mlops.folds import judged_in, make_folds
-from fashion_mlops.leaderboard import leaderboard, row_gains, scored
-from fashion_mlops.metrics import classification_metrics
-from fashion_mlops.samples import Key, key_of
+from fashion_mlops.models.families import families, fitted, predicted
+from fashion_mlops.samples.folds import judged_in, make_folds
+from fashion_mlops.search.leaderboard import leaderboard, row_gains, scored
+from fashion_mlops.evaluation.metrics import classification_metrics
+from fashion_mlops.samples.samples import Key, key_of
 
 FAMILIES = ("logistic_regression", "nearest_neighbours", "gradient_boosting") # quick ones of different kinds
 

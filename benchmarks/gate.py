@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from fashion_mlops.metrics import mean_interval
+from fashion_mlops.evaluation.metrics import mean_interval
 from fashion_mlops.registry import gate, recall_losses
 
 DROP, TOLERANCE = 0.1, 0.01 # what the stage tolerates by default

@@ -33,10 +33,10 @@ import torch
 from torch import nn
 
 from fashion_mlops.data import make_samples
-from fashion_mlops.net import choose_device, choose_precision, net_for, probabilities
-from fashion_mlops.timetable import Deadline
-from fashion_mlops.trainer import Recipe, Trainer
-from fashion_mlops.transfer import gentle, start_from
+from fashion_mlops.nets.net import choose_device, choose_precision, net_for, probabilities
+from fashion_mlops.nets.timetable import Deadline
+from fashion_mlops.nets.trainer import Recipe, Trainer
+from fashion_mlops.nets.transfer import gentle, start_from
 
 DEVICE = choose_device()
 RECIPE = Recipe(epochs=5, precision=choose_precision("auto", DEVICE))
@@ -142,7 +142,7 @@ class Ours:
     def over(self) -> bool: return self.trainer._over()
 
     def run_epoch(self):
-        from fashion_mlops.net import one_thread_each
+        from fashion_mlops.nets.net import one_thread_each
         with self.used, one_thread_each(1) as pool: self.trainer.run_epoch(pool)
         self.epoch += 1
 

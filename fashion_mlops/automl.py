@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .contest_plan import contest_seconds
+from .search.contest_plan import contest_seconds
 from .core import WorkflowError, human_seconds
-from .families import fit_extras, for_rows, predicted, quiet
-from .folds import NOT_FEATURES, Folds, judged_in, make_folds, stratified_rows
-from .leaderboard import difference, row_gains, verdict
-from .metrics import mean_interval, shown
-from .samples import SEALED, Key
-from .tpot_search import fitted_bytes
+from .models.families import fit_extras, for_rows, predicted, quiet
+from .samples.folds import NOT_FEATURES, Folds, judged_in, make_folds, stratified_rows
+from .search.leaderboard import difference, row_gains, verdict
+from .evaluation.metrics import mean_interval, shown
+from .samples.samples import SEALED, Key
+from .search.tpot import fitted_bytes
 
 # %% ../nbs/05_automl.ipynb #b52b967d
 def read_split(

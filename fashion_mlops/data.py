@@ -16,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .contract import nearest
-from .columns import Column
+from .workflow.contract import nearest
+from .samples.columns import Column
 from .core import WorkflowError
-from .garments import CLASSES, draw_garments
-from .markup import as_plot_text
-from .orders import ORDER_COLUMNS, draw_orders
-from .samples import SPLITS, Samples, content_digest, judging, key_of, load_samples, rows_needed, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
-from .sources import ChecksumError, Source, UnreachableError, fetch, local_places
-from .spread import draw_spread
+from .images.garments import CLASSES, draw_garments
+from .workflow.markup import as_plot_text
+from .tables.orders import ORDER_COLUMNS, draw_orders
+from .samples.samples import SPLITS, Samples, content_digest, judging, key_of, load_samples, rows_needed, save_samples, split_by_class, split_by_group, split_by_time, split_codes, stratified
+from .samples.sources import ChecksumError, Source, UnreachableError, fetch, local_places
+from .evaluation.spread import draw_spread
 
 # %% ../nbs/01_data.ipynb #56bbe029
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def dataset_entry(
     name: str # dataset name
 ) -> DatasetEntry: # its entry
     "Look a dataset up; raise `WorkflowError` with the nearest name when there is none."
-    from fashion_mlops.dataset_file import dataset_files, read_dataset_file
+    from fashion_mlops.datasets.description import dataset_files, read_dataset_file
     if name in datasets: return datasets[name]
     if path := dataset_files().get(name):
         return entry_of(read_dataset_file(path))
@@ -154,13 +154,13 @@ def entry_of(
     about # `DatasetFile`
 ) -> DatasetEntry: # its entry
     "What a dataset file says, as an entry."
-    from fashion_mlops.dataset_file import load_dataset, source_paths
+    from fashion_mlops.datasets.description import load_dataset, source_paths
     return DatasetEntry(about.name, lambda n_samples=0, seed=0: load_dataset(about), about.kind, about.licence, about.origin, ready=lambda: source_paths(about))
 
 # %% ../nbs/01_data.ipynb #5a0bfc07
 def dataset_names() -> list[str]: # in order: those in code, then files
     "Every dataset that there is."
-    from fashion_mlops.dataset_file import dataset_files
+    from fashion_mlops.datasets.description import dataset_files
     return [*datasets, *dataset_files()]
 
 # %% ../nbs/01_data.ipynb #811517c6

@@ -17,10 +17,10 @@ import numpy as np
 
 from .core import numbered
 from .data import Samples
-from .markup import as_plot_text
-from .picture_text import formulas_off
-from .stage import TooLate
-from .tool_words import for_tool, table_for_tool, tool_names, write_page
+from .workflow.markup import as_plot_text
+from .workflow.picture_text import formulas_off
+from .workflow.stage import TooLate
+from .workflow.tool_words import for_tool, table_for_tool, tool_names, write_page
 
 # %% ../nbs/03_eda.ipynb #fdc14a10
 def between_classes(

@@ -15,14 +15,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
 
-from .columns import plain_column
+from .samples.columns import plain_column
 from .core import WorkflowError
-from .explain import fit_trees, shapley_values
-from .folds import NOT_FEATURES, Folds, fit_and_ask, key_columns
-from .samples import SEALED, Key, Samples
-from .image_families import IMAGE_TYPES, feature_family, image_families, spoken
-from .table_features import TABLE_TYPES, TableFeatures
-from .model_file import load_model_file
+from .evaluation.explanation import fit_trees, shapley_values
+from .samples.folds import NOT_FEATURES, Folds, fit_and_ask, key_columns
+from .samples.samples import SEALED, Key, Samples
+from .images.families import IMAGE_TYPES, feature_family, image_families, spoken
+from .tables.features import TABLE_TYPES, TableFeatures
+from .models.model_file import load_model_file
 
 # %% ../nbs/04_features.ipynb #0bc3ee0a
 def feature_pipeline(

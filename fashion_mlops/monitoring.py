@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .drift import COLOURS, TIE, Comparison, distances, unit_of
-from .evaluation import hits_interval
-from .markup import as_html, as_plot_text
-from .tool_words import table_for_tool, tool_names, write_page
-from .metrics import is_better
+from .drift.distances import COLOURS, TIE, Comparison, distances, unit_of
+from .evaluation.curves import hits_interval
+from .workflow.markup import as_html, as_plot_text
+from .workflow.tool_words import table_for_tool, tool_names, write_page
+from .evaluation.metrics import is_better
 
 # %% ../nbs/10_monitoring.ipynb #282fe9a8
 def halves(
@@ -259,7 +259,7 @@ def performance_history(
 ): # DataFrame: run, time, metric, value, low, high, version; oldest first
     "A metric of every finished run of a dataset, from MLflow, with the registered version that came of it."
     import pandas as pd
-    from fashion_mlops import tracking
+    from fashion_mlops.workflow import tracking
     client, rows = tracking.client(), []
     versions = {v.run_id: int(v.version) for v in client.search_model_versions(f"name = '{dataset}'")}
     for stage, name in (("07_training", f"valid_{metric}"), ("08_registry", f"test_{metric}")):

@@ -17,8 +17,8 @@ import numpy as np
 
 from .core import WorkflowError
 from .data import SPLITS, Samples, content_digest
-from .markup import as_html
-from .tool_words import for_tool, from_tool, restored, table_for_tool, tool_names
+from .workflow.markup import as_html
+from .workflow.tool_words import for_tool, from_tool, restored, table_for_tool, tool_names
 
 # %% ../nbs/02_quality.ipynb #9a907858
 def _identical(samples: Samples) -> np.ndarray:

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from .core import WorkflowError, digest_path, home, package_folder
-from .metrics import COINS, coins, is_better
-from .predictor import Predictor, load_predictor
-from .samples import Key
+from .evaluation.metrics import COINS, coins, is_better
+from .service.predictor import Predictor, load_predictor
+from .samples.samples import Key
 
 # %% ../nbs/08_registry.ipynb #56bbe029
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def find_version(
     candidate_digest: str # of the candidate's folder
 ): # MLflow `ModelVersion`, None when this candidate was never registered
     "The version that holds exactly this candidate."
-    from fashion_mlops.tracking import client
+    from fashion_mlops.workflow.tracking import client
     found = client().search_model_versions(f"name = '{dataset}'")
     return next((v for v in sorted(found, key=lambda v: int(v.version)) if v.tags.get("candidate_digest") == candidate_digest), None)
 
@@ -206,7 +206,7 @@ def _log_model(folder: Path, predictor: Predictor, run_id: str, example) -> str:
     "Log the candidate as a model of the run; return its address."
     import logging
     import mlflow
-    from fashion_mlops.tracking import client, translated
+    from fashion_mlops.workflow.tracking import client, translated
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with tempfile.TemporaryDirectory() as scratch:
@@ -227,7 +227,7 @@ def register_candidate(
     tags: dict # what to note with a new version
 ) -> tuple[int, bool]: # version, and whether it is new
     "Register a candidate, or find the version that it already is."
-    from fashion_mlops.tracking import client
+    from fashion_mlops.workflow.tracking import client
     predictor, digest = load_predictor(folder), digest_path(folder)
     with registry_lock():
         if (known := find_version(dataset, digest)) is not None: return int(known.version), False
@@ -254,7 +254,7 @@ def champion_version(
     dataset: str # registered model
 ) -> int | None: # None when nothing bears the alias
     "The version that bears the alias `champion`."
-    from fashion_mlops.tracking import client
+    from fashion_mlops.workflow.tracking import client
     found = client().search_registered_models(f"name = '{dataset}'")
     return int(found[0].aliases["champion"]) if found and "champion" in found[0].aliases else None
 
@@ -265,7 +265,7 @@ def load_version(
 ) -> tuple[Predictor, dict]: # the model; version, name, run_id, tags
     "Open a registered version after checking its files."
     import mlflow
-    from fashion_mlops.tracking import client, translated
+    from fashion_mlops.workflow.tracking import client, translated
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     entry = client().get_model_version(dataset, str(version))
     with translated(): path = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{dataset}/{version}"))
@@ -280,7 +280,7 @@ def load_champion(
     "Open the champion; raise `WorkflowError` when there is none or its files have changed."
     version = champion_version(dataset)
     if version is None:
-        from fashion_mlops.tracking import client
+        from fashion_mlops.workflow.tracking import client
         refused = [int(v.version) for v in client().search_model_versions(f"name = '{dataset}'")]
         if refused: raise WorkflowError(f"{dataset!r} has no champion: the gate refused v{max(refused)}, so there is nothing to serve or to watch. The report of 08_registry says why; better data or features are the way out.")
         raise WorkflowError(f"No model of {dataset!r} bears the alias champion. Run the pipeline first: fashion-mlops run --dataset {dataset}")
@@ -293,7 +293,7 @@ def promote(
     expected: int | None # the champion that the decision was made against
 ):
     "Move the alias, unless somebody else has moved it since the comparison."
-    from fashion_mlops.tracking import client
+    from fashion_mlops.workflow.tracking import client
     with registry_lock():
         if (current := champion_version(dataset)) not in (expected, version):
             raise WorkflowError(f"The champion of {dataset!r} became v{current} while v{version} was compared with v{expected}. Run 08_registry again.")
@@ -316,7 +316,7 @@ def note_test_reading(
 ) -> list[dict]: # readings of these test rows so far, oldest first: when, run_id, candidate
     "Note a reading of the test rows; once a run."
     from fashion_mlops.core import now
-    from fashion_mlops.tracking import client, experiment_id
+    from fashion_mlops.workflow.tracking import client, experiment_id
     for key, value in {"test_reading.at": now(), "test_reading.candidate": candidate_digest, "test_reading": rows_digest}.items(): client().set_tag(run_id, key, value)
     found, token = [], None
     while token is None or token:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from .core import WorkflowError
-from .metrics import classification_metrics, enough, is_better, metric_intervals
-from .predictor import Predictor, load_predictor
+from .evaluation.metrics import classification_metrics, enough, is_better, metric_intervals
+from .service.predictor import Predictor, load_predictor
 
 # %% ../nbs/07_training.ipynb #a6988b53
 def balanced_weights(
@@ -38,9 +38,9 @@ def fit_classical(
 ): # a fitted classifier, and the names of its features
     "Fit the tuned family on all training rows; linear algebra keeps to one thread, since several are slower than one on a busy machine."
     from fashion_mlops.automl import read_split
-    from fashion_mlops.families import all_cores, fitted
-    from fashion_mlops.folds import read_key
-    from fashion_mlops.pipeline_space import family_of
+    from fashion_mlops.models.families import all_cores, fitted
+    from fashion_mlops.samples.folds import read_key
+    from fashion_mlops.search.pipeline_space import family_of
     from fashion_mlops.features import feature_names, load_feature_pipeline
     _, values, labels, names = read_split(features)
     if names != feature_names(load_feature_pipeline(pipeline)):

@@ -14,11 +14,11 @@ import numpy as np
 
 from .automl import timed_fold
 from .core import WorkflowError, now, read_json, write_json
-from .families import Family, fitted, predicted, quiet
-from .folds import Folds, stratified_rows
-from .metrics import deciding_metric, mean_interval, row_losses
-from .samples import Key
-from .study import fits, is_journal, open_journal, trials_done
+from .models.families import Family, fitted, predicted, quiet
+from .samples.folds import Folds, stratified_rows
+from .evaluation.metrics import deciding_metric, mean_interval, row_losses
+from .samples.samples import Key
+from .search.study import fits, is_journal, open_journal, trials_done
 
 # %% ../nbs/06_tuning.ipynb #8e50f253
 RUNGS = ("1/9 of a fold", "one fold", "all folds")
@@ -129,7 +129,7 @@ def log_trials(
 ) -> list[str]: # run ids
     "Record each trial as a child run; a pruned one says so."
     from mlflow.entities import Metric, Param, RunTag
-    from fashion_mlops import tracking
+    from fashion_mlops.workflow import tracking
     send, experiment, run_ids = tracking.client(), tracking.experiment_id(dataset), []
     for trial in trials_done(study):
         begun, ended = (int(moment.timestamp() * 1000) for moment in (trial.datetime_start, trial.datetime_complete))

@@ -13,7 +13,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1") # tests run side by side, one on each core: threads beside them would wait for each other
 
 from fashion_mlops.core import project_root
-from fashion_mlops.pipeline import write_stage_notebook
+from fashion_mlops.workflow.pipeline import write_stage_notebook
 
 PARAMETERS = 'dataset: str = "toy"  # dataset name\nseed: int = 1  # seed\nn: "int[1, 100]" = 3  # how many'
 DRAW = ["from fashion_mlops.core import write_json", "stage.facts = {'dataset_digest': 'abc', 'synthetic': True}",
@@ -149,7 +149,7 @@ def made_once(tmp_path_factory, name: str, fill) -> Path:
 def empty_store(tmp_path_factory) -> Path:
     "An MLflow store with its tables: making them takes seconds, copying them does not."
     def fill(folder):
-        code = "from fashion_mlops import tracking; tracking.client()"
+        code = "from fashion_mlops.workflow import tracking; tracking.client()"
         subprocess.run([sys.executable, "-c", code], env=os.environ | {"FASHION_MLOPS_HOME": str(folder)}, check=True, capture_output=True)
     return made_once(tmp_path_factory, "store", fill)/"mlflow.db"
 

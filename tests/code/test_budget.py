@@ -5,10 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from fashion_mlops.budget import Budget, measured
-from fashion_mlops.contract import ParameterError
+from fashion_mlops.workflow.budget import Budget, measured
+from fashion_mlops.workflow.contract import ParameterError
 from fashion_mlops.core import write_json
-from fashion_mlops.stage import Stage, TooFew, TooLate
+from fashion_mlops.workflow.stage import Stage, TooFew, TooLate
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def count(tmp_path, monkeypatch):
     "A stage that counts as far as there is time for, of which a thousandth is for counting."
     for name in ("FASHION_MLOPS_RUN", "MLFLOW_TRACKING_URI"): monkeypatch.delenv(name, raising=False)
     for name in ("FASHION_MLOPS_HOME", "FASHION_MLOPS_ROOT"): monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setattr("fashion_mlops.stage._check_package", lambda: None)
+    monkeypatch.setattr("fashion_mlops.workflow.stage._check_package", lambda: None)
 
     def run(chosen_name="n", fails=None, **values):
         values = {"minutes": 0, "n": 30000} | values
@@ -48,8 +48,8 @@ def test_an_attempt_goes_on_with_the_choice_of_the_work_that_it_finds(tmp_path, 
     "And never with a choice without work, which may be that of a machine that was slow then."
     for name in ("FASHION_MLOPS_RUN", "MLFLOW_TRACKING_URI"): monkeypatch.delenv(name, raising=False)
     for name in ("FASHION_MLOPS_HOME", "FASHION_MLOPS_ROOT"): monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setattr("fashion_mlops.stage._check_package", lambda: None)
-    monkeypatch.setattr("fashion_mlops.stage._code_so_far", lambda names: [])
+    monkeypatch.setattr("fashion_mlops.workflow.stage._check_package", lambda: None)
+    monkeypatch.setattr("fashion_mlops.workflow.stage._code_so_far", lambda names: [])
 
     def attempt(seconds, trials=0, minutes=1):
         "Rows that an attempt takes, of which a second is enough for a hundred; it is broken off after some trials."
@@ -66,8 +66,8 @@ def test_an_attempt_goes_on_with_the_choice_of_the_work_that_it_finds(tmp_path, 
 
 
 def test_trials_that_the_clock_stopped_are_run_again_by_their_number(tmp_path):
-    from fashion_mlops.families import families
-    from fashion_mlops.study import open_study, search, trials_done
+    from fashion_mlops.models.families import families
+    from fashion_mlops.search.study import open_study, search, trials_done
     space, start = families(20)["svm"].space, {"C": 10.0, "gamma": 0.025}
 
     def climb(seconds):

@@ -123,9 +123,9 @@ def test_a_name_that_begins_with_a_dash_is_told_how_to_be_said(home, tmp_path, c
     assert main(["dataset", "add", str(tmp_path/"t.csv"), "--target=-a"]) == 0
 
 
-@pytest.mark.parametrize("module", ["cli", "sync"])
+@pytest.mark.parametrize("module", ["cli", "workflow.sync"])
 def test_a_broken_exporter_says_how_it_comes_back(tmp_path, module):
     shutil.copytree(project_root()/"fashion_mlops", tmp_path/"fashion_mlops", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path/"fashion_mlops"/"export.py").write_text("def (:")
+    (tmp_path/"fashion_mlops"/"workflow"/"export.py").write_text("def (:")
     answer = subprocess.run([sys.executable, "-m", f"fashion_mlops.{module}"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
-    assert answer.returncode == 1 and "git checkout HEAD -- fashion_mlops/export.py" in answer.stderr and "Traceback" not in answer.stderr
+    assert answer.returncode == 1 and "git checkout HEAD -- fashion_mlops/workflow/export.py" in answer.stderr and "Traceback" not in answer.stderr

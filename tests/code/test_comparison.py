@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from fashion_mlops.comparison import compare_runs, comparison_text, keep_rows, paired_differences, run_records
-from fashion_mlops.comparison import two_runs as chosen
+from fashion_mlops.workflow.comparison import compare_runs, comparison_text, keep_rows, paired_differences, run_records
+from fashion_mlops.workflow.comparison import two_runs as chosen
 from fashion_mlops.core import WorkflowError
 
 

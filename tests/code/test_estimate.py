@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fashion_mlops.estimate import Estimate, Expected, Remaining, Shape, estimate, estimate_words, expected_stage, past_stages, reference_seconds, seconds_left
+from fashion_mlops.workflow.estimate import Estimate, Expected, Remaining, Shape, estimate, estimate_words, expected_stage, past_stages, reference_seconds, seconds_left
 
 TIMED = 'dataset: str = "toy"  # dataset name\nminutes: "float[0, 100000]" = 0  # time to keep to\nrows: "int[1, 1000]" = 100  # the most'
 CHOOSE = ["import time; time.sleep(0.5)", "rows = 7 if stage.budget.bounded else rows", "if stage.budget.bounded: stage.chose('that is what fits', rows=rows)",
@@ -120,10 +120,10 @@ def test_light_stages_cost_what_they_took_on_quiet_cores(stage, params, quiet):
 
 
 def test_a_resumed_run_names_all_that_was_chosen_in_it(monkeypatch):
-    from fashion_mlops import stage
+    from fashion_mlops.workflow import stage
     from fashion_mlops.cli import _again
-    from fashion_mlops.pipeline import Setting
-    from fashion_mlops.progress import Result, Run
+    from fashion_mlops.workflow.pipeline import Setting
+    from fashion_mlops.workflow.progress import Result, Run
     chosen = {"03_eda": {"chosen": {"map_rows": 70}}, "04_features": {"chosen": {"model_rows": 900}}, "05_automl": {"chosen": {"search_rows": 80}}}
     monkeypatch.setattr(stage, "manifests", lambda *words: chosen)
     settings = {name: {"seed": Setting(7, "command line"), "hush": Setting("word", "command line", True)} for name in chosen}
@@ -135,7 +135,7 @@ def test_a_resumed_run_names_all_that_was_chosen_in_it(monkeypatch):
 
 
 def test_a_run_that_cannot_keep_to_its_time_says_so_with_the_least_that_can_be_kept():
-    from fashion_mlops.estimate import late_words
+    from fashion_mlops.workflow.estimate import late_words
     told = Estimate({"02_quality": Expected(400, "scaled"), "07_training": Expected(260, "speed", bounded=True)})
     assert "the 4.5 min asked for" in late_words(told, 4.5, 4.5) and "the least, --minutes 4.5, it takes about 11 min" in late_words(told, 4.5, 4.5)
     assert "the least, --minutes 4.5, it takes about 10 min" in late_words(told, 5.5, 4.5)
@@ -160,7 +160,7 @@ def test_minutes_are_spread_over_what_would_be_asked_and_all_that_was_said_holds
 
 
 def test_an_estimate_that_fails_is_no_failure(monkeypatch):
-    from fashion_mlops import estimate as chapter
+    from fashion_mlops.workflow import estimate as chapter
     def broken(*words, **more): raise ZeroDivisionError("no speed")
     monkeypatch.setattr(chapter, "estimate", broken)
     told, words = chapter.foreseen([], {}, "synthetic")
@@ -215,7 +215,7 @@ def test_only_what_never_ran_here_is_a_first_run():
 
 
 def test_stages_with_minutes_run_beside_no_other():
-    from fashion_mlops.pipeline import Setting
+    from fashion_mlops.workflow.pipeline import Setting
     from types import SimpleNamespace as Notebook
     stages = [Notebook(name="03_eda", reads=[], writes=[]), Notebook(name="04_features", reads=[], writes=[])]
     def seconds(jobs, minutes):
@@ -225,8 +225,8 @@ def test_stages_with_minutes_run_beside_no_other():
 
 
 def test_a_failed_run_says_that_the_next_call_resumes_and_the_table_explains_its_times():
-    from fashion_mlops.pipeline import Setting
-    from fashion_mlops.progress import Result, Run, summary
+    from fashion_mlops.workflow.pipeline import Setting
+    from fashion_mlops.workflow.progress import Result, Run, summary
     run = Run("synthetic", settings={"03_eda": {"minutes": Setting(0.2, "profile default")}}, results=[Result("03_eda", "done", seconds=23.0), Result("04_features", "failed")])
     assert "resumes at 04_features" in summary(run) and "time with imports, of its minutes" in summary(run) and "23 s of 12 s" in summary(run)
     run = Run("synthetic", settings={}, results=[Result("03_eda", "done", seconds=23.0)])
@@ -244,7 +244,7 @@ def test_no_duration_is_read_from_a_clock_that_can_be_set():
 
 
 def test_products_are_measured_on_one_core_and_counted_for_all(monkeypatch):
-    from fashion_mlops import estimate as chapter
+    from fashion_mlops.workflow import estimate as chapter
     import threadpoolctl
     seen = []
     def rates(work, seconds):
@@ -257,10 +257,10 @@ def test_products_are_measured_on_one_core_and_counted_for_all(monkeypatch):
 
 def test_an_attempt_that_goes_on_with_kept_work_is_marked(home, monkeypatch):
     from fashion_mlops.core import write_json
-    from fashion_mlops.stage import Stage
+    from fashion_mlops.workflow.stage import Stage
     monkeypatch.setenv("FASHION_MLOPS_ROOT", str(home))
     monkeypatch.delenv("FASHION_MLOPS_RUN", raising=False)
-    for name in ("_check_package", "_code_so_far"): monkeypatch.setattr(f"fashion_mlops.stage.{name}", lambda *words: None)
+    for name in ("_check_package", "_code_so_far"): monkeypatch.setattr(f"fashion_mlops.workflow.stage.{name}", lambda *words: None)
 
     def attempt(fails=False):
         stage = Stage("02_fit", writes=["fit.json"]).start({})
@@ -313,8 +313,8 @@ def test_costs_of_tables_follow_what_the_stage_does(stage, most, deciding, idle)
 
 def test_costs_count_the_steps_that_a_net_for_tables_takes():
     import numpy as np
-    from fashion_mlops.estimate import _rows_seen
-    from fashion_mlops.table_net import TableRecipe, TableTrainer
+    from fashion_mlops.workflow.estimate import _rows_seen
+    from fashion_mlops.nets.table_net import TableRecipe, TableTrainer
     for rows in (60, 5000, 40_000):
         trainer = TableTrainer(TableRecipe(epochs=100, width=4, members=1), np.zeros((rows, 2), np.float32), np.arange(rows) % 2, 2)
         assert _rows_seen(rows, 100) == trainer.batch*trainer.steps*trainer.epochs and trainer.steps*trainer.epochs <= trainer.recipe.most_steps

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from fashion_mlops import tracking
+from fashion_mlops.workflow import tracking
 from fashion_mlops.core import artifacts_folder
-from fashion_mlops.stage import Stage, TooFew, log_to_mlflow
+from fashion_mlops.workflow.stage import Stage, TooFew, log_to_mlflow
 
 SECRET = "hunter2/hunter2"
 
@@ -17,7 +17,7 @@ def stage(home, empty_store, monkeypatch):
     monkeypatch.delenv("FASHION_MLOPS_STRICT", raising=False)
     monkeypatch.setenv("FASHION_MLOPS_TRACKING_WAIT", "3")
     (home/"mlflow.db").write_bytes(empty_store.read_bytes())
-    monkeypatch.setattr("fashion_mlops.stage.show", lambda figure, caption: b"")
+    monkeypatch.setattr("fashion_mlops.workflow.stage.show", lambda figure, caption: b"")
     return Stage("01_toy", writes=["page.html"]).start({"__annotations__": {"token": "secret", "name": "str", "seed": "int"}, "token": SECRET, "name": f"of {SECRET}", "seed": 1})
 
 
@@ -71,8 +71,8 @@ def test_what_is_no_number_is_left_out_the_first_time_and_later(stage):
 
 def test_a_failure_is_no_reason_to_call_a_stage_up_to_date(project):
     "In words of its own; what was too little is none."
-    from fashion_mlops import fingerprint
-    from fashion_mlops.contract import read_stage
+    from fashion_mlops.workflow import fingerprint
+    from fashion_mlops.workflow.contract import read_stage
     stage = read_stage(project.nbs/"01_draw.ipynb")
     manifest = {"fingerprint": fingerprint.fingerprint(stage, {}, {}), "writes": {}, "watched": {}, "aliases": {}}
     for failures, words in (({}, []), ({"the page": "OSError: [Errno 28] No space left on device"}, ["the page was not made (OSError: [Errno 28] No space left on device), and is tried again"])):
@@ -83,7 +83,7 @@ def test_a_failure_is_no_reason_to_call_a_stage_up_to_date(project):
 
 
 def test_one_manifest_that_cannot_be_logged_does_not_stop_the_others(monkeypatch):
-    from fashion_mlops import runner
+    from fashion_mlops.workflow import runner
     found = {f"0{n}_x": {"run_id": "1", "logged": False, "stage": f"0{n}_x"} for n in (1, 2, 3)}
     logged, said = [], []
     monkeypatch.setattr(runner, "manifests", lambda *_: found)
@@ -97,7 +97,7 @@ def test_one_manifest_that_cannot_be_logged_does_not_stop_the_others(monkeypatch
 
 @pytest.mark.parametrize("kept, spent, seconds", [(False, None, 0), (True, None, 0), (True, '{"seconds": 7}', 7), (True, '{"sec', 0)])
 def test_a_search_that_was_killed_anywhere_goes_on(tmp_path, kept, spent, seconds):
-    from fashion_mlops.tpot_search import kept_seconds
+    from fashion_mlops.search.tpot import kept_seconds
     (tmp_path/"population.pkl").write_bytes(b"cut o")
     if kept: (tmp_path/"kept.pkl").write_bytes(b"\x80\x04}\x94.")
     if spent: (tmp_path/"spent.json").write_text(spent)
@@ -107,7 +107,7 @@ def test_a_search_that_was_killed_anywhere_goes_on(tmp_path, kept, spent, second
 
 def test_a_notebook_that_is_cut_off_is_a_matter_of_the_disk(tmp_path):
     from nbformat import NO_CONVERT, read
-    from fashion_mlops.runner import _not_kept
+    from fashion_mlops.workflow.runner import _not_kept
     cut = tmp_path/"01_draw.ipynb"
     cut.write_text('{"cells": [')
     with pytest.raises(ValueError) as told: read(cut, NO_CONVERT)
@@ -117,6 +117,6 @@ def test_a_notebook_that_is_cut_off_is_a_matter_of_the_disk(tmp_path):
 
 @pytest.mark.parametrize("said", ["(sqlite3.OperationalError) disk I/O error [SQL: CREATE TABLE tags]", "(sqlite3.OperationalError) database or disk is full"])
 def test_a_store_on_a_full_disk_says_so(home, said):
-    from fashion_mlops.tracking import _sentence
+    from fashion_mlops.workflow.tracking import _sentence
     words = _sentence(RuntimeError(said))
     assert "its disk is full" in words and "SQL:" not in words

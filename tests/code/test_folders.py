@@ -13,14 +13,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from fashion_mlops import cleaning, documentation, name_check, report, static_check, sync
-from fashion_mlops.contract import ContractError, read_stage
+from fashion_mlops.workflow import cleaning, documentation, name_check, report, static_check, sync
+from fashion_mlops.workflow.contract import ContractError, read_stage
 from fashion_mlops.core import project_root
-from fashion_mlops.dependencies import code_mark, module_digests
-from fashion_mlops.export import ExportError, library_changes, library_notebooks, refresh_library
-from fashion_mlops.fingerprint import fingerprint, reasons_to_run, stage_state
-from fashion_mlops.pipeline import discover, write_stage_notebook
-from fashion_mlops.stage import Stage
+from fashion_mlops.workflow.dependencies import code_mark, module_digests
+from fashion_mlops.workflow.export import ExportError, library_changes, library_notebooks, refresh_library
+from fashion_mlops.workflow.fingerprint import fingerprint, reasons_to_run, stage_state
+from fashion_mlops.workflow.pipeline import discover, write_stage_notebook
+from fashion_mlops.workflow.stage import Stage
 
 HOUSE = {"core": ("core", "X = 1"), "attic/chair": ("attic.chair", "def sit():\n    from fashion_mlops import core\n    return core.X"),
          "attic/wood/tree": ("attic.wood.tree", "from fashion_mlops.attic.wood.twigs.bud import SIZE\nHEIGHT = SIZE + 1"),
@@ -104,7 +104,7 @@ def test_the_importer_may_be_a_module(house):
 
 def test_what_a_stage_imports_is_found_through_rooms(house):
     "The runner imports it once for all stages, and must know whether torch is among it."
-    from fashion_mlops.forked_kernels import imports_of
+    from fashion_mlops.workflow.forked_kernels import imports_of
     (house.package/"attic"/"wood"/"twigs"/"bud.py").write_text("from ...chair import SIZE\nimport pandas")
     (house.package/"attic"/"wood"/"tree.py").write_text("from .twigs import bud\n\ndef grow():\n    import torch.nn")
     (house.package/"attic"/"chair.py").write_text("from .. import core\nfrom numpy import array\nSIZE = 1")
@@ -147,7 +147,7 @@ def test_what_a_person_put_into_a_room_stays(house):
 
 @pytest.mark.parametrize("after", range(5))
 def test_an_export_that_is_killed_is_made_whole_by_the_next(house, monkeypatch, after):
-    from fashion_mlops import export
+    from fashion_mlops.workflow import export
     shutil.move(house.nbs/"attic", house.nbs/"loft")
     for name, (module, source) in HOUSE.items():
         if "attic" in name: house.chapter(name.replace("attic", "loft"), module.replace("attic", "loft"), source.replace("attic", "loft"))
@@ -237,7 +237,8 @@ def test_every_notebook_is_tested_once():
 def test_a_registered_model_carries_every_room(house, monkeypatch):
     import mlflow.pyfunc # at once: before its first use it is a stand-in
     from mlflow.utils.model_utils import _validate_and_copy_code_paths
-    from fashion_mlops import registry, tracking
+    from fashion_mlops import registry
+    from fashion_mlops.workflow import tracking
     given = {}
     class Stop(Exception): pass
     def log_model(**kwargs): given.update(kwargs); raise Stop
@@ -287,9 +288,9 @@ def test_a_clone_with_rooms_runs_sees_edits_and_obeys_papermill(clone, empty_sto
 
 @pytest.mark.slow
 def test_the_command_that_mends_the_library_may_lie_in_a_room(clone):
-    source = clone.root/"nbs"/"12h_sync.ipynb"
+    source = clone.root/"nbs"/"workflow/sync.ipynb"
     (clone.root/"nbs"/"paper").mkdir()
-    (clone.root/"nbs"/"paper"/"sync.ipynb").write_text(source.read_text().replace("default_exp sync", "default_exp paper.sync"))
+    (clone.root/"nbs"/"paper"/"sync.ipynb").write_text(source.read_text().replace("default_exp workflow.sync", "default_exp paper.sync"))
     source.unlink()
     refresh_library(clone.root)
     core, good = clone.root/"fashion_mlops"/"core.py", clone.module("core")

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from conftest import PARAMETERS
 
-from fashion_mlops.forked_kernels import ForkedKernels, ForkServer, Refused, may_fork
+from fashion_mlops.workflow.forked_kernels import ForkedKernels, ForkServer, Refused, may_fork
 
 pytestmark = pytest.mark.skipif(not may_fork(), reason="kernels are forked on Linux only")
 

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from fashion_mlops.contract import read_stage
+from fashion_mlops.workflow.contract import read_stage
 from fashion_mlops.core import project_root
-from fashion_mlops.stage import declared_writes, find_artifact, manifests
+from fashion_mlops.workflow.stage import declared_writes, find_artifact, manifests
 
 CELLS = ["text = ('%d'\n        % 3)", "assert (1\n        != 2)", "%%html\n<b>hello</b>", "%%bash\nls | head -1", "files = !ls", "len?", "for i in range(2):\n    !echo {i}",
          "%%time\nfrom fashion_mlops.core import home", "s = '''\n% latex\n! shell\n'''", "%%capture out\nprint(1)"]
@@ -142,23 +142,23 @@ def test_an_edit_while_an_earlier_stage_runs_waits_for_the_next_run(project):
 
 @pytest.mark.slow
 def test_questions_and_runs_look_at_notebooks_and_modules_and_questions_write_nothing(clone):
-    from fashion_mlops.export import library_changes, refresh_library
+    from fashion_mlops.workflow.export import library_changes, refresh_library
     before = clone.state()
     assert library_changes(clone.root) == {}
-    clone.edit("00d_metrics", "def is_better(", "CHANGED = 1\\n\",\n    \"def is_better(")
-    assert library_changes(clone.root) == {"metrics": "changed"}
+    clone.edit("evaluation/metrics", "def is_better(", "CHANGED = 1\\n\",\n    \"def is_better(")
+    assert library_changes(clone.root) == {"evaluation.metrics": "changed"}
     for words in (("status", "--dataset", "synthetic"), ("run", "--profile", "smoke", "--dry-run")):
         answer = clone.call(*words)
         assert answer.returncode == 0 and clone.state() == before, answer.stderr
-    assert refresh_library(clone.root) == ["metrics.py"] and "CHANGED = 1" in clone.module("metrics")
-    (clone.root/"fashion_mlops"/"metrics.py").write_bytes(before["metrics.py"])   # git checkout -- fashion_mlops
-    assert library_changes(clone.root) == {"metrics": "changed"}
-    assert refresh_library(clone.root) == ["metrics.py"] and "CHANGED = 1" in clone.module("metrics")
+    assert refresh_library(clone.root) == ["evaluation/metrics.py"] and "CHANGED = 1" in clone.module("evaluation/metrics")
+    (clone.root/"fashion_mlops"/"evaluation/metrics.py").write_bytes(before["evaluation/metrics.py"])   # git checkout -- fashion_mlops
+    assert library_changes(clone.root) == {"evaluation.metrics": "changed"}
+    assert refresh_library(clone.root) == ["evaluation/metrics.py"] and "CHANGED = 1" in clone.module("evaluation/metrics")
 
 
 @pytest.mark.slow
 def test_an_error_in_a_library_notebook_never_reaches_the_library(clone):
-    from fashion_mlops.export import ExportError, refresh_library
+    from fashion_mlops.workflow.export import ExportError, refresh_library
     before = clone.state()
     for old, new, said in (("def home()", "def home(", "00_core.ipynb, cell "), ("def now()", "BROKEN = nowhere\\n\",\n    \"def now()", "NameError: name 'nowhere' is not defined"),
                            ("def now()", "def then()", "has no 'now'"), ("import hashlib,", "import hashlibb, hashlib,", "00_core.ipynb, cell 3: no module named 'hashlibb'")):
@@ -168,14 +168,14 @@ def test_an_error_in_a_library_notebook_never_reaches_the_library(clone):
         if "hashlibb" not in new: clone.edit("00_core", new, old)
     answer = clone.call("status", "--dataset", "synthetic")                 # which tells of the rest
     assert answer.returncode == 0 and said in answer.stdout and "06_tuning" in answer.stdout, answer.stderr
-    for answer in (clone.dry(), clone.call(module="sync")):
+    for answer in (clone.dry(), clone.call(module="workflow.sync")):
         assert answer.returncode in (1, 2) and said in answer.stdout + answer.stderr and "Traceback" not in answer.stderr, answer.stderr
     clone.edit("00_core", new, old)
     assert clone.state() == before and clone.dry().returncode == 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module, spoilt", [("core", b"<<<<<<< HEAD\nimport hashlibb\n"), ("pipeline", b"1/0\n"), ("fingerprint", b"raise KeyError('x')\n")])
+@pytest.mark.parametrize("module, spoilt", [("core", b"<<<<<<< HEAD\nimport hashlibb\n"), ("workflow/pipeline", b"1/0\n"), ("workflow/fingerprint", b"raise KeyError('x')\n")])
 def test_a_library_that_does_not_import_is_mended_by_its_notebooks(clone, module, spoilt):
     path = clone.root/"fashion_mlops"/f"{module}.py"
     good = path.read_bytes()
@@ -183,26 +183,26 @@ def test_a_library_that_does_not_import_is_mended_by_its_notebooks(clone, module
     answer = clone.dry()
     assert answer.returncode == 0 and "would run" in answer.stdout, answer.stderr[-2000:]
     assert path.read_bytes() != good                                        # a question writes nothing
-    answer = clone.call(module="sync")
+    answer = clone.call(module="workflow.sync")
     assert answer.returncode == 0 and path.read_bytes() == good, answer.stderr[-2000:]
 
 
 @pytest.mark.slow
 def test_stray_and_doubled_notebooks_are_said(clone):
-    copy = clone.root/"nbs"/"00da_metrics_try.ipynb"
-    shutil.copy(clone.root/"nbs"/"00d_metrics.ipynb", copy)
+    copy = clone.root/"nbs"/"evaluation"/"metrics_try.ipynb"
+    shutil.copy(clone.root/"nbs"/"evaluation/metrics.ipynb", copy)
     before = clone.state()
-    for answer in (clone.dry(), clone.call("--check", module="sync")): assert "both say `#| default_exp metrics`" in answer.stdout + answer.stderr and answer.returncode
+    for answer in (clone.dry(), clone.call("--check", module="workflow.sync")): assert "both say `#| default_exp evaluation.metrics`" in answer.stdout + answer.stderr and answer.returncode
     copy.unlink()
     (clone.root/"nbs"/"Untitled.ipynb").write_text("")
-    metrics = clone.root/"nbs"/"00d_metrics.ipynb"
+    metrics = clone.root/"nbs"/"evaluation/metrics.ipynb"
     text = metrics.read_text()
     metrics.write_text("\ufeff" + text)                                       # an editor's mark
     assert clone.dry().returncode == 0 and clone.state() == before
-    assert "Untitled.ipynb is not a notebook: it is empty" in clone.call("--check", module="sync").stdout
+    assert "Untitled.ipynb is not a notebook: it is empty" in clone.call("--check", module="workflow.sync").stdout
     metrics.write_text(text.replace('"cells"', '<<<<<<< HEAD\n"cells"', 1))
-    for answer in (clone.dry(), clone.call("status"), clone.call("--check", module="sync")):
-        assert "00d_metrics.ipynb is not a notebook: it holds the marks of an unfinished merge" in answer.stdout + answer.stderr and "Traceback" not in answer.stderr
+    for answer in (clone.dry(), clone.call("status"), clone.call("--check", module="workflow.sync")):
+        assert "evaluation/metrics.ipynb is not a notebook: it holds the marks of an unfinished merge" in answer.stdout + answer.stderr and "Traceback" not in answer.stderr
     assert clone.state() == before
 
 
@@ -212,7 +212,7 @@ def test_nbdev_is_needed_only_when_something_is_written(clone):
     (clone.root/"none"/"nbdev"/"__init__.py").write_text("raise ImportError('not here')")
     path = os.pathsep.join([str(clone.root), str(clone.root/"none")])
     assert clone.call("run", "--profile", "smoke", "--dry-run", PYTHONPATH=path).returncode == 0
-    clone.edit("00d_metrics", "def is_better(", "CHANGED = 1\\n\",\n    \"def is_better(")
+    clone.edit("evaluation/metrics", "def is_better(", "CHANGED = 1\\n\",\n    \"def is_better(")
     answer = clone.call("run", "--profile", "smoke", "--dry-run", PYTHONPATH=path)
     assert answer.returncode == 2 and "writing the library needs nbdev" in answer.stderr and "make setup" in answer.stderr
 

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_output
 
-from fashion_mlops import markup, model_card, picture_text, report, spread, tool_words
-from fashion_mlops import page as page_frame
+from fashion_mlops.workflow import markup, picture_text, report, tool_words
+from fashion_mlops.service import card as model_card
+from fashion_mlops.evaluation import spread
+from fashion_mlops.workflow import page as page_frame
 
 HOSTILE = ["<script>window.__owned=1</script>", "<img src=x onerror=window.__owned=1>", "</style></title><svg onload=window.__owned=1>", "$0 - $24,999", "Ba$$in_club^2", "a|b", "`tick`",
            "../up", "new\nline", "🚀 emoji", "שלום עולם", "long " * 60, "x" * 300, "count", "index", "_", "*star*", "__init__", "<!--", "[x](javascript:window.__owned=1)", "&lt;", "# head", "1. first",
@@ -86,7 +88,7 @@ def test_any_numbers_have_a_picture_or_a_sentence(values):
 
 
 def test_a_column_that_cannot_be_told_apart_is_drawn():
-    from fashion_mlops.columns import Column
+    from fashion_mlops.samples.columns import Column
     from fashion_mlops.data import _draw_column
     import matplotlib.pyplot as plt
     for values in ([2.0**60] * 40, [2.0**60 + 256 * (n % 2) for n in range(40)], [1.0] * 39 + [1e308]):
@@ -123,8 +125,8 @@ def test_a_model_card_shows_names_as_written():
 
 
 def test_limits_hold_the_values_that_they_were_learnt_from():
-    from fashion_mlops.columns import Column
-    from fashion_mlops.table_checks import expected_of
+    from fashion_mlops.samples.columns import Column
+    from fashion_mlops.tables.checks import expected_of
     for values in ([1700006000, 1700008990], [1e-9, 2e-9], [12345678.9] * 3, [-1.7e308, 1.7e308], [0.1 + 0.2], [2.0**60, 2.0**60 + 512], [-1e-300, 1e-300], [9007199254740993, 9007199254740995]):
         line = expected_of(pd.Series(values, dtype=float), Column("x", "numeric"))
         assert line["low"] <= min(values) and line["high"] >= max(values), (values, line)

@@ -97,7 +97,7 @@ def test_an_interrupted_run_is_resumed_and_leaves_nothing(project, way):
 
 def test_what_a_kernel_has_started_ends_with_its_run(tmp_path):
     "Also what left its group or changed its parents; nothing of another run, and not this process."
-    from fashion_mlops.lock import end_processes
+    from fashion_mlops.workflow.lock import end_processes
     begin = "import subprocess, sys; subprocess.Popen(['sleep', '777'], start_new_session=True); subprocess.Popen(['sh', '-c', 'sleep 777 & sleep 777']); print('up', flush=True)"
     context, other = tmp_path/"ours.json", tmp_path/"other.json"
     for path in (context, other):
@@ -115,7 +115,8 @@ def test_what_a_kernel_has_started_ends_with_its_run(tmp_path):
 @pytest.mark.parametrize("remove", ["sweep", "put away", "drop", "unfinished"])
 def test_nothing_is_removed_that_somebody_begins_to_hold(home, monkeypatch, remove):
     "Between the look and the removal, that is: whoever then holds the folder keeps it, or knows that it is gone."
-    from fashion_mlops import core, lock, runner, stage
+    from fashion_mlops import core
+    from fashion_mlops.workflow import lock, runner, stage
     folder = home/"data"/"artifacts"/"toy"/"01_toy"
     target = folder/".token.1" if remove != "unfinished" else home/"data"/".kept.abcdefgh.unfinished"
     target.mkdir(parents=True)

@@ -18,7 +18,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", STRANGE)
 def test_a_stage_under_plain_papermill_writes_nowhere_else(home, name):
-    from fashion_mlops.stage import Stage
+    from fashion_mlops.workflow.stage import Stage
     values = {"dataset": name, "seed": 1, "__annotations__": {"dataset": "str", "seed": "int"}} # as papermill injects them
     with pytest.raises(WorkflowError, match="dataset"): Stage("02_quality", reads=["samples"], writes=[]).start(values)
     assert not list(home.rglob("*"))
@@ -26,7 +26,7 @@ def test_a_stage_under_plain_papermill_writes_nowhere_else(home, name):
 
 @pytest.mark.parametrize("member", [*STRANGE, "link"])
 def test_members_of_a_blend_lie_in_its_folder(home, member):
-    from fashion_mlops.predictor import load_predictor
+    from fashion_mlops.service.predictor import load_predictor
     folder = home/"blend"
     folder.mkdir()
     (folder/"link").symlink_to(home)
@@ -37,9 +37,9 @@ def test_members_of_a_blend_lie_in_its_folder(home, member):
 @pytest.mark.parametrize("name", STRANGE)
 def test_expectations_of_a_dataset_with_a_strange_name(home, name):
     import pandas as pd
-    from fashion_mlops.columns import Column
-    from fashion_mlops.samples import Samples
-    from fashion_mlops.table_checks import expectations_file
+    from fashion_mlops.samples.columns import Column
+    from fashion_mlops.samples.samples import Samples
+    from fashion_mlops.tables.checks import expectations_file
     samples = Samples(pd.DataFrame({"a": np.arange(9.)}), np.zeros(9, int), np.repeat([0, 1, 2], 3), ["x", "y"], name, "table", columns=[Column("a", "numeric")])
     with pytest.raises(WorkflowError, match="a dataset's name"): expectations_file(samples)
 

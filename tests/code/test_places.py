@@ -11,8 +11,8 @@ import pytest
 from fashion_mlops import core
 from fashion_mlops.cli import main
 from fashion_mlops.core import WorkflowError, find_root, home, project_root
-from fashion_mlops.pipeline import discover, write_stage_notebook
-from fashion_mlops.stage import Stage
+from fashion_mlops.workflow.pipeline import discover, write_stage_notebook
+from fashion_mlops.workflow.stage import Stage
 
 TOKEN = "20260101T080000-ab12-cd34"
 
@@ -129,7 +129,7 @@ def test_the_root_is_found_once_and_whatever_the_file_is_written_in(nowhere, mon
 
 def test_a_stage_belongs_to_the_clone_of_its_notebook(project, tmp_path_factory):
     "papermill is started elsewhere, with the notebook's path: the command line of a kernel's parent."
-    ask = "from fashion_mlops.stage import Stage; from fashion_mlops.core import home; Stage('01_draw'); print(home())"
+    ask = "from fashion_mlops.workflow.stage import Stage; from fashion_mlops.core import home; Stage('01_draw'); print(home())"
     start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {ask!r}])"
     env = {name: value for name, value in project.env.items() if name not in ("FASHION_MLOPS_ROOT", "FASHION_MLOPS_HOME")}
     words = [sys.executable, "-c", start, str(project.nbs/"01_draw.ipynb"), "out/01_draw.ipynb"]

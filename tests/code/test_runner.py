@@ -119,7 +119,7 @@ def test_secrets_reach_no_file(project):
 
 
 def test_the_lock_shows_no_values(home, monkeypatch, capsys):
-    from fashion_mlops.lock import LockedError, run_lock
+    from fashion_mlops.workflow.lock import LockedError, run_lock
     monkeypatch.setattr("sys.argv", ["fashion-mlops", "run", "-p", "call.api_key=hunter2"])
     with run_lock():
         assert "hunter2" not in (home/"data"/".run.lock").read_text()

@@ -24,8 +24,8 @@ def clone(tmp_path) -> Path:
     "What `make setup` reads, with an environment that has a Python, and an installer that only writes down what it is asked."
     root = project_root()
     for name in ("Makefile", "setup.py", "settings.ini"): shutil.copy(root/name, tmp_path)
-    (tmp_path/"fashion_mlops").mkdir()
-    for name in ("__init__.py", "environment.py"): shutil.copy(root/"fashion_mlops"/name, tmp_path/"fashion_mlops")
+    (tmp_path/"fashion_mlops"/"workflow").mkdir(parents=True)
+    for name in ("__init__.py", "workflow/__init__.py", "workflow/environment.py"): shutil.copy(root/"fashion_mlops"/name, tmp_path/"fashion_mlops"/name)
     (tmp_path/"requirements.txt").write_text("numpy==2.3.5 \\\n    --hash=sha256:aa\nnvidia-cublas==13.4 \\\n    --hash=sha256:bb\ntorch==2.15.0 \\\n    --hash=sha256:cc\ntorchvision==0.29.2\nuv==0.13.8\n")
     tools = tmp_path/".venv"/"bin"
     tools.mkdir(parents=True)

@@ -8,11 +8,11 @@ import sys
 import pytest
 from sqlalchemy.engine import make_url
 
-from fashion_mlops.contract import parse_parameters
+from fashion_mlops.workflow.contract import parse_parameters
 from fashion_mlops.core import WorkflowError, seconds_of
-from fashion_mlops.engine import _save_without, execute, Watch
-from fashion_mlops.markup import ShownOnly, for_terminal
-from fashion_mlops.secrets import shown_uri, uri_secrets, without_passwords
+from fashion_mlops.workflow.engine import _save_without, execute, Watch
+from fashion_mlops.workflow.markup import ShownOnly, for_terminal
+from fashion_mlops.workflow.secrets import shown_uri, uri_secrets, without_passwords
 
 ACTING = ["\x1b]0;pwned\x07", "\x1b[2J", "\x9b31m", "\r", "\x08\x08", "\x7f", "\x1bc", "\x0e"]
 
@@ -63,7 +63,8 @@ def test_an_address_without_a_password_is_shown_as_it_is(uri):
 
 
 def test_a_mirror_with_a_password_is_printed_without_it(home, monkeypatch, capsys):
-    from fashion_mlops import runner, sources
+    from fashion_mlops.workflow import runner
+    from fashion_mlops.samples import sources
     monkeypatch.setenv("FASHION_MLOPS_MIRROR", "http://bob:hunter2x@127.0.0.1:9/data")
     source = sources.Source("Toys", {"toy.gz": "0" * 32}, ("http://127.0.0.1:9/home",), ("toys",))
     with pytest.raises(WorkflowError) as error: sources.fetch(source)
@@ -102,7 +103,7 @@ def test_a_type_that_python_does_not_know_is_refused_before_the_kernel(line, way
 @pytest.mark.parametrize("name", ["FASHION_MLOPS_PROGRESS", "FASHION_MLOPS_TRACKING_WAIT"])
 @pytest.mark.parametrize("given", ["fast", "nan", "-1", "inf", "1,5"])
 def test_a_time_that_is_none_is_a_sentence(monkeypatch, name, given):
-    from fashion_mlops import runner, tracking
+    from fashion_mlops.workflow import runner, tracking
     monkeypatch.setenv(name, given)
     with pytest.raises(WorkflowError, match=f"{name} is '{given}': expected seconds"):
         runner.Display() if "PROGRESS" in name else tracking.wait_for_store()

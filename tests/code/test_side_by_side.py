@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from fashion_mlops import runner
-from fashion_mlops.pipeline import Setting
-from fashion_mlops.runner import Sequence, _may_begin, jobs_for
-from fashion_mlops.progress import Display, Result, Run
+from fashion_mlops.workflow import runner
+from fashion_mlops.workflow.pipeline import Setting
+from fashion_mlops.workflow.runner import Sequence, _may_begin, jobs_for
+from fashion_mlops.workflow.progress import Display, Result, Run
 
 MET = ["import time; from pathlib import Path; from fashion_mlops.core import home", "began = time.monotonic()",
        "(home()/'{me}.up').write_text('')\nwhile not (home()/'{other}.up').exists() and time.monotonic() - began < 60: time.sleep(0.05)",
@@ -117,7 +117,7 @@ def test_two_kernels_are_at_work_at_once_and_all_is_as_it_should_be(project):
     assert all(json.loads(project.artifact(f"{name}.json").read_text()) for name in ("02_add", "03_mul"))
     said = json.loads(next((project.root/"data"/"runs"/"synthetic").glob("*.json")).read_text())
     assert [r["name"] for r in said["results"]] == ["01_draw", "02_add", "03_mul"] and said["jobs"] == 2
-    from fashion_mlops import tracking
+    from fashion_mlops.workflow import tracking
     import mlflow
     store = mlflow.tracking.MlflowClient(f"sqlite:///{project.root}/mlflow.db")
     runs = store.search_runs([e.experiment_id for e in store.search_experiments()])

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from fashion_mlops import tracking
-from fashion_mlops.secrets import shown_uri, without_passwords
+from fashion_mlops.workflow import tracking
+from fashion_mlops.workflow.secrets import shown_uri, without_passwords
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 import subprocess
 import sys
 
-from fashion_mlops import static_check, sync
+from fashion_mlops.workflow import static_check, sync
 
 
 def test_notebooks_library_and_readme_are_in_sync():

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from fashion_mlops.engine import Watch
-from fashion_mlops.runner import Display
+from fashion_mlops.workflow.engine import Watch
+from fashion_mlops.workflow.runner import Display
 
 
 class Terminal(io.StringIO):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fashion_mlops.contract import ContractError, read_stage
+from fashion_mlops.workflow.contract import ContractError, read_stage
 from fashion_mlops.core import WorkflowError, digest_path, path_part
-from fashion_mlops.dataset_file import watched_paths
-from fashion_mlops.dependencies import compile_by_content, pinned
-from fashion_mlops.fingerprint import _altered, fingerprint
-from fashion_mlops.pipeline import write_stage_notebook
-from fashion_mlops.stage import Stage, watched_place
+from fashion_mlops.datasets.description import watched_paths
+from fashion_mlops.workflow.dependencies import compile_by_content, pinned
+from fashion_mlops.workflow.fingerprint import _altered, fingerprint
+from fashion_mlops.workflow.pipeline import write_stage_notebook
+from fashion_mlops.workflow.stage import Stage, watched_place
 
 
 def of(path, *cells): return fingerprint(read_stage(write_stage_notebook(path, cells, writes=["x.json"])), {}, {})["digest"]
@@ -157,6 +157,6 @@ def test_results_that_are_moved_are_watched_where_they_are_now(tmp_path, monkeyp
 
 def test_a_default_that_somebody_else_put_there_is_no_default():
     import math
-    from fashion_mlops.contract import Parameter, ParameterError, checked
+    from fashion_mlops.workflow.contract import Parameter, ParameterError, checked
     minutes = Parameter("minutes", "float", math.nan, low=0, high=0.25)
     with pytest.raises(ParameterError, match="from 0 to 0.25.$"): checked(minutes, minutes.default)

@@ -7,8 +7,8 @@ import yaml
 from fashion_mlops import cli
 from fashion_mlops.core import WorkflowError
 from fashion_mlops.data import make_samples
-from fashion_mlops.dataset_file import described, read_dataset_file, write_dataset_file
-from fashion_mlops.sources import Source, raw_path
+from fashion_mlops.datasets.description import described, read_dataset_file, write_dataset_file
+from fashion_mlops.samples.sources import Source, raw_path
 
 TABLE = {"kind": "table", "path": "shop.csv", "target": {"column": "kept", "classes": ["no", "yes"]}, "columns": {"size": "numeric", "colour": "category"}}
 
@@ -156,7 +156,7 @@ def places(said, path=()):
 def test_whatever_stands_in_a_place_is_read_or_refused_in_words(home, place):
     "A law over the whole file: each of its values, and each of its mappings, replaced by each of the odd ones."
     import copy
-    from fashion_mlops.dataset_file import load_dataset
+    from fashion_mlops.datasets.description import load_dataset
     for odd in ODD:
         said = copy.deepcopy(WHOLE)
         inner = said

@@ -7,8 +7,8 @@ import pytest
 
 from fashion_mlops import cli
 from fashion_mlops.data import make_samples
-from fashion_mlops.predictor import _column, check_rows, input_description
-from fashion_mlops.columns import typed
+from fashion_mlops.service.predictor import _column, check_rows, input_description
+from fashion_mlops.samples.columns import typed
 
 N = 90
 HELD = {

@@ -6,8 +6,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from fashion_mlops.column_types import as_said, guessed
-from fashion_mlops.moments import as_moments
+from fashion_mlops.tables.column_types import as_said, guessed
+from fashion_mlops.samples.moments import as_moments
 
 MOMENTS = ["2024-01-05T10:00:00Z", "2024-02-05T10:00:00+01:00", "2024-03-05T10:00:00", "2024-02-05", "2024-01-05 10:00 UTC", "2024-01-05T10:00:00.123-0530", "2024-01-05 10:00+02", "20240105T100000+0100", "now", "no date"]
 
@@ -60,16 +60,16 @@ def test_moments_and_numbers_that_are_not_read_are_said(values):
 
 
 def test_words_spelled_in_several_ways_are_said():
-    from fashion_mlops.dataset_commands import target_classes
+    from fashion_mlops.datasets.commands import target_classes
     assert "'YES', 'Yes', 'yes'" in target_classes(pa.array(["Yes", "YES", "yes", "no", "No", "n"]*20), "ok", ".")[1][0]
     assert "u200b" in " ".join(look("town", ["Bonn", "Bonn\u200b", "Paris", "paris", "Rome"]*9).doubts)
     assert not look("town", ["Bonn", "Paris", "Rome"]*9).doubts
 
 
 def test_a_decimal_mark_with_an_exponent_is_one():
-    from fashion_mlops.column_kinds import Guess
-    from fashion_mlops.columns import Column
-    from fashion_mlops.reading_options import mark_doubts
+    from fashion_mlops.tables.column_kinds import Guess
+    from fashion_mlops.samples.columns import Column
+    from fashion_mlops.datasets.reading_options import mark_doubts
     assert not mark_doubts([look("s", ["6.674e+04", "1.234e+03"]*9)])
     assert "divides thousands: --decimal s=," in mark_doubts([Guess(Column("s", "numeric"), either=("66740.125", "66,740.125"))])[0]
     assert "is a decimal mark: --decimal s=." in mark_doubts([Guess(Column("s", "numeric"), either=("1.200", "1,200"))])[0]
@@ -83,8 +83,8 @@ def home(tmp_path, monkeypatch):
 
 def added(home, content, *words, target="ok"):
     "What `dataset add` makes of a file: description, doubts, frame."
-    from fashion_mlops.dataset_commands import add_parser, describe_table
-    from fashion_mlops.dataset_file import load_dataset, read_dataset_file, write_dataset_file
+    from fashion_mlops.datasets.commands import add_parser, describe_table
+    from fashion_mlops.datasets.description import load_dataset, read_dataset_file, write_dataset_file
     import argparse
     path = home/"shop.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -153,7 +153,7 @@ def test_no_value_of_an_option_ends_in_a_traceback(home, option, capsys):
 def test_small_words_that_were_missing(home, capsys):
     from fashion_mlops import cli
     from fashion_mlops.core import WorkflowError
-    from fashion_mlops.dataset_file import described
+    from fashion_mlops.datasets.description import described
     path = home/"t.xlsx"
     path.write_text("a,b,when,ok\n" + rows(lambda i, ok: f"{i*7 % 11}.5,{('да', 'нет')[i*i % 2]},2024-01-01,{ok}"))
     assert cli.main(["dataset", "add", str(path), "--target", "ok"]) == 0

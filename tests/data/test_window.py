@@ -8,10 +8,10 @@ import pytest
 
 from fashion_mlops.core import WorkflowError
 from fashion_mlops.data import make_samples
-from fashion_mlops.dataset_file import described, write_dataset_file
-from fashion_mlops.predictor import input_description
-from fashion_mlops.stage import file_stamp
-from fashion_mlops.window import read_window, window_paths
+from fashion_mlops.datasets.description import described, write_dataset_file
+from fashion_mlops.service.predictor import input_description
+from fashion_mlops.workflow.stage import file_stamp
+from fashion_mlops.drift.window import read_window, window_paths
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_window_that_is_written_anew_makes_the_stage_stale(shop):
     (["bag", "coat"], ["0", "1", "1"], [0, 1, 1]), (["bag", "coat"], ["coat", "bag"], [1, 0]), (["bag", "coat"], ["0", "coat"], None), (["bag", "coat"], ["2", "0"], None),
     (["0", "1"], ["1", "0"], [1, 0]), (["bag", "7"], ["1", "0"], None), (["bag", "7"], ["7"], [1])])
 def test_numbers_are_names_or_positions_by_a_rule(classes, named, wanted):
-    from fashion_mlops.window import Window, _labels
+    from fashion_mlops.drift.window import Window, _labels
     labels, said = _labels(Window("w", None, named), classes)
     assert (labels if wanted is None else labels.tolist()) == wanted
     if not set(named) <= set(classes): assert len(said) == 1 and ("position" in said[0] or "does not know" in said[0])

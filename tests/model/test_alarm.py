@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.drift import MOST, TIMES, compare, distances, divisions, draw_alarm, draw_scores, false_alarms, too_few
+from fashion_mlops.drift.distances import MOST, TIMES, compare, distances, divisions, draw_alarm, draw_scores, false_alarms, too_few
 
 KINDS = {"normal": lambda random, rows: random.normal(size=rows), "heavy": lambda random, rows: random.standard_t(2, rows),
          "rare flag": lambda random, rows: (random.random(rows) < 0.02).astype(float), "constant but for a row": lambda random, rows: (random.random(rows) < 0.005).astype(float),

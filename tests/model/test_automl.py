@@ -10,10 +10,10 @@ import pytest
 
 from fashion_mlops.automl import choose, contest, usable, weigh_pipelines
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.families import families
-from fashion_mlops.folds import make_folds, stratified_rows
-from fashion_mlops.leaderboard import leaderboard, row_gains, scored
-from fashion_mlops.tpot_search import pareto_front, search_pipelines, searchable_rows
+from fashion_mlops.models.families import families
+from fashion_mlops.samples.folds import make_folds, stratified_rows
+from fashion_mlops.search.leaderboard import leaderboard, row_gains, scored
+from fashion_mlops.search.tpot import pareto_front, search_pipelines, searchable_rows
 
 
 def problem(rows=240, columns=12, classes=3, seed=0):
@@ -117,7 +117,7 @@ class TestSearch:
 import numpy as np, pathlib, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_automl import problem
-from fashion_mlops.tpot_search import search_pipelines
+from fashion_mlops.search.tpot import search_pipelines
 search_pipelines(*problem(), minutes=5, workers=0, seed=0, population=6, folder=pathlib.Path({str(tmp_path)!r}), tell=lambda scored, generation: print(generation, flush=True))
 """
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 
 from fashion_mlops.automl import contest
-from fashion_mlops.columns import Column
-from fashion_mlops.explain import fit_trees, judged, shapley_values, with_shadows
-from fashion_mlops.families import families
+from fashion_mlops.samples.columns import Column
+from fashion_mlops.evaluation.explanation import fit_trees, judged, shapley_values, with_shadows
+from fashion_mlops.models.families import families
 from fashion_mlops.features import feature_names, features_by_fold, fit_features, pipeline_for, strongest, with_selection
-from fashion_mlops.folds import fit_and_ask, judged_in, make_folds
-from fashion_mlops.garments import CLASSES, draw_garments
-from fashion_mlops.samples import Key, Samples
+from fashion_mlops.samples.folds import fit_and_ask, judged_in, make_folds
+from fashion_mlops.images.garments import CLASSES, draw_garments
+from fashion_mlops.samples.samples import Key, Samples
 
 
 def noise(seed, rows=240, columns=100, key=Key()):

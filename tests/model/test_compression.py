@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from fashion_mlops.compression import export_onnx, interleaved, onnx_probabilities, onnx_session, quantize, ratio_interval
+from fashion_mlops.nets.compression import export_onnx, interleaved, onnx_probabilities, onnx_session, quantize, ratio_interval
 from fashion_mlops.core import WorkflowError
 
 
@@ -15,7 +15,7 @@ def garments():
 @pytest.fixture(scope="module")
 def trained(garments, tmp_path_factory):
     "A narrow net after a few epochs, and its files."
-    from fashion_mlops.trainer import Recipe, Trainer
+    from fashion_mlops.nets.trainer import Recipe, Trainer
     folder = tmp_path_factory.mktemp("onnx")
     trainer = Trainer(Recipe(epochs=8, width=16, batch=32, peak_rate=0.05, seed=2), *garments.take("train"), classes=10, threads=2)
     trainer.fit(tell=lambda line: None)
@@ -27,7 +27,7 @@ def trained(garments, tmp_path_factory):
 @pytest.mark.slow
 class TestTrained:
     def test_onnx_answers_as_torch_does(self, trained, garments):
-        from fashion_mlops.net import probabilities
+        from fashion_mlops.nets.net import probabilities
         images = garments.take("valid")[0]
         for mirror_average in (True, False):
             answers = onnx_probabilities(onnx_session(trained[1]), images, mirror_average)
@@ -88,7 +88,7 @@ def test_other_layers_go_the_same_way(activation, garments, tmp_path):
 @pytest.mark.slow
 def test_a_net_that_is_no_number_is_not_exported(garments, tmp_path):
     import torch
-    from fashion_mlops.net import CompactNet
+    from fashion_mlops.nets.net import CompactNet
     net = CompactNet(10, 8)
     with torch.no_grad(): net.head[-1].bias[0] = float("nan")
     with pytest.raises(WorkflowError, match="differs by nan"): export_onnx(net, tmp_path/"net.onnx", garments.images[:5])

@@ -5,13 +5,13 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_no_attributes_set_in_init, check_parameters_default_constructible
 
-from fashion_mlops.agreement import asked_again, importances, stability
+from fashion_mlops.evaluation.agreement import asked_again, importances, stability
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.decisions import reasons, telling_decisions, worst_mistakes
-from fashion_mlops.explain import fit_trees, interaction_values, judged, shapley_values, strongest_pairs, with_shadows
+from fashion_mlops.evaluation.decisions import reasons, telling_decisions, worst_mistakes
+from fashion_mlops.evaluation.explanation import fit_trees, interaction_values, judged, shapley_values, strongest_pairs, with_shadows
 from fashion_mlops.features import feature_footprints, feature_names, feature_pipeline, with_selection
-from fashion_mlops.garments import draw_garments
-from fashion_mlops.image_families import FAMILIES, feature_family, image_families, spoken
+from fashion_mlops.images.garments import draw_garments
+from fashion_mlops.images.families import FAMILIES, feature_family, image_families, spoken
 
 IMAGES, LABELS = draw_garments(60, seed=5)
 EVERY = dict(image_families(8, channels=3))

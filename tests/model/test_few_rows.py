@@ -4,7 +4,7 @@ import ast, itertools, json
 import numpy as np
 import pytest
 
-from fashion_mlops.calibration import compare_rules, conformal_threshold, cross_sets, least_rows, sensible_coverage
+from fashion_mlops.evaluation.calibration import compare_rules, conformal_threshold, cross_sets, least_rows, sensible_coverage
 from fashion_mlops.core import project_root
 
 
@@ -78,7 +78,7 @@ def test_nothing_stands_on_a_part_that_may_fail(path):
 
 
 def test_a_part_that_fails_is_said_and_the_stage_goes_on(tmp_path, monkeypatch, capsys):
-    from fashion_mlops.stage import Stage, TooFew, read_manifest
+    from fashion_mlops.workflow.stage import Stage, TooFew, read_manifest
     monkeypatch.setenv("FASHION_MLOPS_HOME", str(tmp_path))
     for name in ("FASHION_MLOPS_RUN", "FASHION_MLOPS_STRICT", "MLFLOW_TRACKING_URI"): monkeypatch.delenv(name, raising=False)
     stage = Stage("01_data", writes=["answer.json"]).start({})
@@ -96,13 +96,13 @@ def test_a_part_that_fails_is_said_and_the_stage_goes_on(tmp_path, monkeypatch, 
 
 
 def test_trees_find_what_is_there_in_few_rows():
-    from fashion_mlops.explain import fit_trees
+    from fashion_mlops.evaluation.explanation import fit_trees
     values = np.random.default_rng(0).normal(size=(29, 3)).astype(np.float32)
     assert len(np.unique(fit_trees(values, (values[:, 0] > 0).astype(int)).predict_proba(values)[:, 1])) > 2
 
 
 def test_a_perfect_score_on_few_rows_is_not_certain():
-    from fashion_mlops.metrics import metric_intervals
+    from fashion_mlops.evaluation.metrics import metric_intervals
     labels = np.arange(30) % 2
     found = metric_intervals(labels, np.eye(2)[labels]*0.8 + 0.1)
     assert found["accuracy"] == (0.9, 1.0) and found["macro_f1"][0] == 0.9 and found["roc_auc"] == found["average_precision"] == (0.8, 1.0)

@@ -7,10 +7,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from fashion_mlops.columns import Column
+from fashion_mlops.samples.columns import Column
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.predictor import Predictor, check_rows
-from fashion_mlops.table_files import converted, plain_type
+from fashion_mlops.service.predictor import Predictor, check_rows
+from fashion_mlops.tables.files import converted, plain_type
 
 
 def asked(values, type, levels=(), words=None):

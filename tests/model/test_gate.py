@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from fashion_mlops.calibration import at_temperature, cross_fitted, fit_temperature
+from fashion_mlops.evaluation.calibration import at_temperature, cross_fitted, fit_temperature
 from fashion_mlops.core import project_root
-from fashion_mlops.metrics import paired_interval, row_losses
+from fashion_mlops.evaluation.metrics import paired_interval, row_losses
 from fashion_mlops.registry import gate, recall_losses
 
 ASKED = {"metric": "accuracy", "score": 0.9, "constant": 0.1, "lead": (0.8, 0.7, 0.9), "accuracy": 0.9, "ms_alone": 1.0}

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from fashion_mlops.metrics import classification_metrics, enough, interval_ends, metric_intervals, resample_weights
+from fashion_mlops.evaluation.metrics import classification_metrics, enough, interval_ends, metric_intervals, resample_weights
 
 
 def answers(rows, classes, step=None):

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashion_mlops.calibration import at_temperature, compare_rules, cross_fitted, fit_temperature
-from fashion_mlops.leaderboard import vouched
-from fashion_mlops.metrics import calibration_estimate, classification_metrics, mean_interval, metric_intervals, paired_interval, shown
+from fashion_mlops.evaluation.calibration import at_temperature, compare_rules, cross_fitted, fit_temperature
+from fashion_mlops.search.leaderboard import vouched
+from fashion_mlops.evaluation.metrics import calibration_estimate, classification_metrics, mean_interval, metric_intervals, paired_interval, shown
 
 
 def drawn(rows, classes, seed, temperature=1.0):

@@ -16,8 +16,8 @@ def classical(samples, tmp_path_factory):
     "A logistic regression on the feature pipeline, saved and loaded."
     from sklearn.linear_model import LogisticRegression
     from fashion_mlops.features import feature_pipeline
-    from fashion_mlops.model_file import save_model_file
-    from fashion_mlops.predictor import load_predictor, save_candidate
+    from fashion_mlops.models.model_file import save_model_file
+    from fashion_mlops.service.predictor import load_predictor, save_candidate
     folder = tmp_path_factory.mktemp("classical")
     images, labels = samples.take("train")
     pipeline = feature_pipeline(n_components=20).fit(images)
@@ -30,8 +30,8 @@ def classical(samples, tmp_path_factory):
 @pytest.fixture(scope="module")
 def net(samples, tmp_path_factory):
     "A narrow net after a few epochs, saved and loaded."
-    from fashion_mlops.trainer import Recipe, Trainer
-    from fashion_mlops.predictor import load_predictor, save_candidate
+    from fashion_mlops.nets.trainer import Recipe, Trainer
+    from fashion_mlops.service.predictor import load_predictor, save_candidate
     trainer = Trainer(Recipe(epochs=8, width=16, batch=32, seed=1), *samples.take("train"), classes=10, threads=2)
     trainer.fit(tell=lambda line: None)
     about = {"name": "net", "classes": samples.classes, "shape": [28, 28], "mirror_average": True,
@@ -74,8 +74,8 @@ class TestPredictor:
 
 @pytest.mark.slow
 def test_a_net_can_learn_a_handful_by_heart(samples):
-    from fashion_mlops.trainer import Recipe, Trainer
-    from fashion_mlops.net import probabilities
+    from fashion_mlops.nets.trainer import Recipe, Trainer
+    from fashion_mlops.nets.net import probabilities
     images, labels = samples.take("train", limit=60)
     trainer = Trainer(Recipe(epochs=40, width=16, batch=20, shift=0, cutout=0, mirror=False, label_smoothing=0, seed=2), images, labels, classes=10, threads=2)
     trainer.fit(tell=lambda line: None)

@@ -5,14 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashion_mlops.columns import Column
+from fashion_mlops.samples.columns import Column
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.corruptions import corrupted_rows
+from fashion_mlops.evaluation.robustness import corrupted_rows
 from fashion_mlops.data import make_samples
 from fashion_mlops.features import feature_pipeline
-from fashion_mlops.predictor import Predictor, as_frame, check_rows, input_description
-from fashion_mlops.samples import Samples
-from fashion_mlops.shift import shift_table
+from fashion_mlops.service.predictor import Predictor, as_frame, check_rows, input_description
+from fashion_mlops.samples.samples import Samples
+from fashion_mlops.drift.shift import shift_table
 
 
 @pytest.fixture(scope="module")

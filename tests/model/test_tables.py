@@ -70,7 +70,7 @@ def rows():
 
 
 def test_a_net_goes_on_only_from_what_was_trained_with_the_same_rows_and_weights(rows, tmp_path):
-    from fashion_mlops.table_net import TableRecipe, TableTrainer
+    from fashion_mlops.nets.table_net import TableRecipe, TableTrainer
     features, labels = rows
     recipe = TableRecipe(epochs=2, width=8, members=2)
     TableTrainer(recipe, features, labels, 2).fit(tmp_path)
@@ -81,8 +81,8 @@ def test_a_net_goes_on_only_from_what_was_trained_with_the_same_rows_and_weights
 
 @pytest.mark.parametrize("pauses", [{40: 30.0}, {step: 0.4 for step in range(60, 900)}])
 def test_a_net_whose_time_was_cut_short_ends_at_a_low_rate_and_is_trained_again_without_a_clock(rows, pauses):
-    from fashion_mlops.table_net import TableRecipe, TableTrainer
-    from fashion_mlops.timetable import Deadline
+    from fashion_mlops.nets.table_net import TableRecipe, TableTrainer
+    from fashion_mlops.nets.timetable import Deadline
     recipe = TableRecipe(epochs=60, width=8, members=2, average=0.9)
     timed = TableTrainer(recipe, *rows, 2)
     timed.deadline = Deadline(60, a_step=0.1, clock=lambda: sum(0.1 + pauses.get(step, 0) for step in range(timed.step)))

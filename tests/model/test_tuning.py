@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from fashion_mlops.families import families
-from fashion_mlops.study import MOST_RETRIES, open_study, rescue, run_batch, search, trials_done
-from fashion_mlops.study_workers import search_with_workers
+from fashion_mlops.models.families import families
+from fashion_mlops.search.study import MOST_RETRIES, open_study, rescue, run_batch, search, trials_done
+from fashion_mlops.search.workers import search_with_workers
 
 SPACE, START = families(20)["svm"].space, {"C": 10.0, "gamma": 0.025}
 

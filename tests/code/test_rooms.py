@@ -106,3 +106,10 @@ def test_each_room_has_an_index_of_one_screen_that_names_its_chapters(room):
     text = "\n".join("".join(cell["source"]) for cell in json.loads((NBS/room/"index.ipynb").read_text(encoding="utf-8"))["cells"])
     assert text.startswith("# ") and "\n> " in text and "May import:" in text and text.count("\n") <= 45
     assert [path.stem for path in sorted((NBS/room).glob("*.ipynb")) if path.stem != "index" and f"]({path.name})" not in text] == []
+
+
+def test_both_wings_have_the_same_doors():
+    from fashion_mlops.datasets.kinds import WINGS, kind_of
+    first, *others = (set(kind_of(name).__all__) for name in WINGS)
+    assert first and all(other == first for other in others)
+    assert not [f"{name}.{door}" for name in WINGS for door in first if not hasattr(kind_of(name), door)]

@@ -175,7 +175,7 @@ def _client(uri: str):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found") # progress widgets are not for reports
         import mlflow
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL) # what it logs with a traceback it raises, too, and we say it
     mlflow.set_tracking_uri(uri)
     with _first_contact(_database()), translated():
         client = mlflow.MlflowClient(uri)

@@ -29,8 +29,8 @@ quality → data
 samples.columns → tables.files
 service.predictor → features
 tables.checks → quality
-training → automl
-training → features
+models.fitting → automl
+models.fitting → features
 tuning → automl
 workflow.comparison → evaluation.metrics
 workflow.estimate → datasets.description

@@ -24,15 +24,13 @@ TODAY = set("""
 datasets.commands → data
 datasets.description → data
 drift.window → data
-eda → data
 images.files → tables.files
-images.statistics → data
 quality → data
 samples.columns → tables.files
 service.predictor → features
 tables.checks → quality
-training → automl
-training → features
+models.fitting → automl
+models.fitting → features
 tuning → automl
 workflow.comparison → evaluation.metrics
 workflow.estimate → datasets.description

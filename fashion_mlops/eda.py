@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import numbered
-from .data import Samples
+from .samples.samples import Samples
 from .workflow.markup import as_plot_text
 from .workflow.picture_text import formulas_off
 from .workflow.stage import TooLate

@@ -10,7 +10,7 @@ __all__ = ['INK', 'IMAGE_STATISTICS', 'STATISTICS_BY_KIND', 'brightness', 'layou
 import numpy as np
 
 from ..core import WorkflowError
-from ..data import Samples
+from ..samples.samples import Samples
 
 # %% ../../nbs/images/statistics.ipynb #1872c8d1
 INK = 0.05 # a pixel brighter than this belongs to the garment, not to the background

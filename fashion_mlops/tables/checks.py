@@ -13,7 +13,7 @@ import numpy as np
 
 from ..samples.columns import NUMBERS, Column
 from ..core import WorkflowError, atomic_path, home, path_part, project_root
-from ..quality import class_expectations, class_frame, copies_of, copy_expectations, dataset_expectations, dataset_frame, label_expectations, seen_labels, severity_for
+from ..samples.expectations import class_expectations, class_frame, copies_of, copy_expectations, dataset_expectations, dataset_frame, label_expectations, seen_labels, severity_for
 from ..samples.samples import SPLITS, Samples, stratified
 
 # %% ../../nbs/tables/checks.ipynb #c9e369d1
@@ -94,14 +94,15 @@ def table_frames(
 ) -> dict: # pandas.DataFrame by name: samples, rows, classes, dataset
     "The tables that the expectations of a table are about."
     import pandas as pd
+    same = pd.util.hash_pandas_object(samples.table, index=False).to_numpy()
     split, labels = pd.Series(np.asarray(samples.split)).map(dict(enumerate(SPLITS))).fillna("unknown"), np.asarray(samples.labels)
-    about = pd.DataFrame({"id": np.arange(len(samples)), "split": split, "label": seen_labels(samples), **copies_of(samples, split)})
+    about = pd.DataFrame({"id": np.arange(len(samples)), "split": split, "label": seen_labels(samples), **copies_of(same, samples, split)})
     parts = [samples.rows(name) for name in SPLITS]
     rows = np.sort(np.concatenate([part if len(part) <= most_rows else part[stratified(labels[part], most_rows, seed)] for part in parts]))
     chosen = samples.table.iloc[rows].reset_index(drop=True).rename(columns={"id": _plain_name("id")})
     for name, values in chosen.items():
         if isinstance(values.dtype, pd.CategoricalDtype): chosen[name] = values.astype(object).where(values.notna(), None)
-    return {"samples": about, "rows": chosen.assign(id=rows), "classes": class_frame(samples), "dataset": dataset_frame(samples)}
+    return {"samples": about, "rows": chosen.assign(id=rows), "classes": class_frame(samples), "dataset": dataset_frame(samples, f"{samples.table.shape[1]} columns", "columns")}
 
 # %% ../../nbs/tables/checks.ipynb #abe99d46
 def _plain_name(name: str) -> str:
@@ -149,4 +150,4 @@ def table_expectations(
     severity = severity_for(samples)
     return {"samples": [*label_expectations(samples.classes), *copy_expectations("row", max_copies, max_leaks, severity)],
             "rows": row_expectations(read_expectations(path), samples.columns, severity),
-            "classes": class_expectations(max_imbalance, min_per_class, severity), "dataset": dataset_expectations(samples, severity)}
+            "classes": class_expectations(max_imbalance, min_per_class, severity), "dataset": dataset_expectations(samples, "columns", "samples are rows of columns", severity)}

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from fashion_mlops import cli
-from fashion_mlops.data import dataset_entry, make_samples
+from fashion_mlops.datasets.catalogue import dataset_entry, make_samples
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ import pytest
 
 from fashion_mlops.automl import read_split
 from fashion_mlops.core import WorkflowError, project_root
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.features import feature_table, fit_features, pipeline_for, split_table
 from fashion_mlops.images.statistics import sample_statistics
-from fashion_mlops.quality import class_frame, copies_of, image_frames, seen_labels
+from fashion_mlops.samples.expectations import class_frame, copies_of, seen_labels
+from fashion_mlops.images.checks import image_frames
 from fashion_mlops.samples.samples import content_digest, load_samples, save_samples, unsealed
 from fashion_mlops.tables.checks import table_frames
 from fashion_mlops.tables.statistics import column_statistics

@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['OWN_TYPES', 'feature_pipeline', 'pipeline_for', 'feature_names', 'feature_facts', 'feature_footprints', 'KeepColumns',
-           'with_selection', 'load_feature_pipeline', 'fit_features', 'feature_table', 'split_table', 'milliseconds',
+           'with_selection', 'load_feature_pipeline', 'fit_features', 'feature_table', 'split_table',
            'explained_classes', 'strongest', 'features_by_fold']
 
 # %% ../nbs/04_features.ipynb #d9ee76e8
-import time
 from pathlib import Path
 
 import numpy as np
@@ -154,19 +153,6 @@ def split_table(
     if not rows.any(): raise WorkflowError(f"The feature table has no rows of the split {split!r}; it has {', '.join(sorted(set(table['split'])))}.")
     if (table.loc[rows, "label"] < 0).any(): raise WorkflowError(SEALED)
     return np.ascontiguousarray(table.loc[rows, names].to_numpy(np.float32)), table.loc[rows, "label"].to_numpy(np.int64), names
-
-# %% ../nbs/04_features.ipynb #df2f42fe
-def milliseconds(
-    function, # what to time, without arguments
-    goes: int = 5 # times to call it
-) -> float: # shortest time
-    "How long a call takes."
-    times = []
-    for _ in range(goes):
-        began = time.perf_counter()
-        function()
-        times.append(1000*(time.perf_counter() - began))
-    return min(times)
 
 # %% ../nbs/04_features.ipynb #bff8ee2e
 def explained_classes(

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..core import WorkflowError
-from ..images.fashion_mnist import FASHION_MNIST, at_hand, load_fashion_mnist
+from ..images.fashion_mnist import at_hand, fetched, load_fashion_mnist
 from ..images.garments import load_synthetic
 from ..samples.samples import Samples, content_digest, key_of
-from ..samples.sources import UnreachableError, fetch
+from ..samples.sources import UnreachableError
 from ..samples.splits import Loaded, divided, enough, rows_needed
 from ..tables.orders import load_synthetic_orders
 from ..workflow.contract import nearest
@@ -46,7 +46,7 @@ def register(
 
 # %% ../../nbs/datasets/catalogue.ipynb #95b59dc5
 register(DatasetEntry("fashion_mnist", load_fashion_mnist, "image", "MIT", "Zalando Research, https://github.com/zalandoresearch/fashion-mnist",
-                      ready=lambda: fetch(FASHION_MNIST)))
+                      ready=fetched))
 
 # %% ../../nbs/datasets/catalogue.ipynb #1225b1d1
 register(DatasetEntry("synthetic", load_synthetic, "image", "MIT", "drawn in code by fashion_mlops", synthetic=True))

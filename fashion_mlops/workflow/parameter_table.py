@@ -81,6 +81,7 @@ def _source_html(row: Row) -> str:
     asked = f"asked: {value_words(row.value)}, {source_words(row)}"
     return f"chosen in the time<small>{as_html(asked, 800)}</small>"
 
+# %% ../../nbs/workflow/parameter_table.ipynb #41ab449b
 def _row_html(row: Row) -> str:
     "A row of the table."
     one, secret = row.declared, row.declared.kind == "secret"

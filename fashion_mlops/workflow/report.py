@@ -52,6 +52,7 @@ def _first_line(source: str) -> str:
     lines = source.splitlines()
     return next((line for line in lines if not line.startswith("#|")), lines[0])
 
+# %% ../../nbs/workflow/report.ipynb #e1a317cb
 def _code_cell(cell: dict, folded: bool = True) -> str:
     "A code cell: its source behind a quiet word, its outputs below."
     source = cell["source"].strip()
@@ -156,6 +157,7 @@ def _level(cell: dict) -> int:
     marks = re.match("(#+) ", cell["source"]) if cell["cell_type"] == "markdown" else None
     return len(marks[1]) if marks else 0
 
+# %% ../../nbs/workflow/report.ipynb #bec51f90
 def _blocks(cells: list[dict]) -> list[tuple[list[int], list[int]]]:
     "Prose, and the code that follows it, as places in the list."
     blocks = []
@@ -203,6 +205,7 @@ def _fold(words: str, cells: list[dict]) -> str:
     if not cells: return ""
     return f'<details class="chapter"><summary>{words}</summary>{_rendered(cells, True)}</details>'
 
+# %% ../../nbs/workflow/report.ipynb #521ebe6e
 def _is_run(cell: dict) -> bool: return cell["cell_type"] == "markdown" and bool(re.match(r"## Run\b", cell["source"]))
 
 # %% ../../nbs/workflow/report.ipynb #688be6d1

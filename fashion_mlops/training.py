@@ -37,11 +37,12 @@ def fit_classical(
     kind: str = "image" # of the data behind the features
 ): # a fitted classifier, and the names of its features
     "Fit the tuned family on all training rows; linear algebra keeps to one thread, since several are slower than one on a busy machine."
-    from fashion_mlops.automl import read_split
+    from fashion_mlops.models.feature_table import read_split
     from fashion_mlops.models.families import all_cores, fitted
     from fashion_mlops.samples.folds import read_key
     from fashion_mlops.search.pipeline_space import family_of
-    from fashion_mlops.features import feature_names, load_feature_pipeline
+    from fashion_mlops.datasets.pipelines import load_feature_pipeline
+    from fashion_mlops.models.feature_table import feature_names
     _, values, labels, names = read_split(features)
     if names != feature_names(load_feature_pipeline(pipeline)):
         raise WorkflowError(f"{Path(features).name} has {len(names)} features that are not those of {Path(pipeline).name}. Run 04_features again.")

@@ -29,10 +29,7 @@ images.files → tables.files
 images.statistics → data
 quality → data
 samples.columns → tables.files
-service.predictor → features
 tables.checks → quality
-training → automl
-training → features
 tuning → automl
 workflow.comparison → evaluation.metrics
 workflow.estimate → datasets.description

@@ -59,7 +59,8 @@ if __name__ == '__main__':
 
 def our_stage(samples, minutes: float, cores: int, seed: int) -> dict:
     "Features, families and TPOT, the best of them fitted on all training rows, one chosen on the validation rows; within the minutes."
-    from fashion_mlops.automl import choose, contest
+    from fashion_mlops.search.choice import choose
+    from fashion_mlops.search.contest import contest
     from fashion_mlops.samples.folds import make_folds, stratified_rows
     from fashion_mlops.models.families import families, fitted, predicted
     from fashion_mlops.datasets.kinds import kind_of

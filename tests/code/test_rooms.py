@@ -30,7 +30,6 @@ images.statistics → data
 quality → data
 samples.columns → tables.files
 tables.checks → quality
-tuning → automl
 workflow.comparison → evaluation.metrics
 workflow.estimate → datasets.description
 """.strip().splitlines())

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashion_mlops.automl import contest
+from fashion_mlops.search.contest import contest
 from fashion_mlops.samples.columns import Column
 from fashion_mlops.evaluation.explanation import fit_trees, judged, shapley_values, with_shadows
 from fashion_mlops.models.families import families

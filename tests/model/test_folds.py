@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fashion_mlops.automl import contest, cross_validated, weigh_pipelines
+from fashion_mlops.search.choice import weigh_pipelines
+from fashion_mlops.search.contest import contest, cross_validated
 from fashion_mlops.evaluation.calibration import halves
 from fashion_mlops.samples.columns import Column
 from fashion_mlops.core import read_json

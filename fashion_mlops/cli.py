@@ -185,7 +185,9 @@ def _again(result) -> str:
     through = {r.name for r in result.results if r.state in ("done", "fresh")}
     if not result.recorded: return "" # such as one that found all up to date
     found = {name: m for name, m in manifests(result.dataset, result.declared).items() if name in through}
-    return again_words(result.token, result.dataset, result.profile, found, {name: result.settings[name] for name in found})
+    looked_at = [r.name for r in result.results]
+    only = looked_at if set(looked_at) < set(result.declared) else []
+    return again_words(result.token, result.dataset, result.profile, found, {name: result.settings[name] for name in found}, only)
 
 # %% ../nbs/12_cli.ipynb #c9ff9154
 def _dry_run(args, stages: list, like: dict) -> int:

@@ -43,7 +43,7 @@ class Parameter:
     def allowed(self) -> str:
         "What may be given, in words."
         if self.choices: return "one of " + ", ".join(self.choices)
-        ends = [f" {word} {end:,.0f}" for word, end in (("from", self.low), ("to", self.high)) if end is not None]
+        ends = [f" {word} {f'{end:,.0f}' if end == int(end) else f'{end:g}'}" for word, end in (("from", self.low), ("to", self.high)) if end is not None]
         return _WORDS[self.kind] + "".join(ends)
 
 # %% ../../nbs/workflow/contract.ipynb #ba783a7e
@@ -85,7 +85,7 @@ def checked(
 ): # the value in the declared type
     "Return `value` in the declared type; raise `ParameterError` with name, value and what is allowed."
     shown = "(hidden)" if parameter.kind == "secret" else repr(value)
-    default = "" if parameter.kind == "secret" else f" (default {parameter.default!r})"
+    default = "" if parameter.kind == "secret" or parameter.default is value else f" (default {parameter.default!r})" # one that papermill put there is none
     octal = " Without the leading zero, please: 010 is 8 to some and 10 to others." if parameter.kind in ("int", "float") and _OCTAL.match(str(value)) else ""
     complaint = f"{where + ': ' if where else ''}{parameter.name} = {shown}: expected {parameter.allowed}{default}.{octal}"
     try: result = _convert(parameter.kind, value)

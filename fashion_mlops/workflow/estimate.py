@@ -345,7 +345,7 @@ def _stands_on(found: list[Expected]) -> str:
     "What an estimate stands on, by where most of its seconds come from."
     weight = {basis: sum(e.seconds or 0 for e in found if e.basis == basis) for basis in ("same", "scaled", "speed")}
     basis = max(weight, key=weight.get)
-    if basis == "speed": return "from the machine's speed; " + ("earlier runs here kept to a time, were resumed, or were of other work" if any(e.ran for e in found if e.basis == basis) else "the first run here")
+    if basis == "speed": return "from the machine's speed; " + ("earlier runs here kept to a time, were resumed, or were of other work" if any(e.ran for e in found if e.basis == basis) else "none of these has run here yet")
     if basis == "scaled": return "from other runs on this machine, scaled"
     when = datetime.fromisoformat(max(e.when for e in found if e.basis == "same"))
     return f"as on {when.day} {when:%b} on this machine"

@@ -149,6 +149,14 @@ def _keep_failed(stage: StageNotebook, watch, executed: Path, kept: Path):
     write(notebook, executed)
     os.replace(executed, kept)
 
+# %% ../../nbs/workflow/runner.ipynb #70a97feb
+def _not_kept(stage: str, executed: Path, error: Exception) -> str:
+    "Why an executed notebook could not be kept; one that was cut off is a matter of the disk, whatever its reader calls that."
+    if isinstance(error, OSError): return _told(f"{stage}: its notebook could not be kept", error)
+    free = shutil.disk_usage(executed.parent).free
+    return (f"{stage}: its notebook could not be kept: {executed} is cut off, as where a disk is full or a file may not grow (ulimit -f). "
+            f"{human_bytes(free)} are free on that disk; make room, and run it again.")
+
 # %% ../../nbs/workflow/runner.ipynb #226cafd3
 def _settle_failure(run: Run, stage: StageNotebook, watch, executed: Path):
     "Note a failure for the next run. What broke the stage, such as a full disk, may break this too: that is said, and no more."
@@ -156,7 +164,7 @@ def _settle_failure(run: Run, stage: StageNotebook, watch, executed: Path):
     note = {"when": now(), "where": f"cell {watch.cell} `{watch.label}`", "error": watch.error, "notebook": str(kept), "run": run.token}
     try:
         if executed.is_file(): _keep_failed(stage, watch, executed, kept)
-    except (OSError, ValueError) as error: run.problems.append(_told(f"{stage.name}: its notebook could not be kept", error))
+    except (OSError, ValueError) as error: run.problems.append(_not_kept(stage.name, executed, error))
     try: write_json(failure_path(run.dataset, stage.name), note)
     except OSError as error: run.problems.append(_told(f"{stage.name}: its failure could not be noted", error))
 
@@ -378,7 +386,8 @@ def stop(self: Sequence):
         if work.watch.process and work.watch.process.poll() is None: work.watch.process.kill()
     stopped = [*self.going] or [stage.name for stage in self.waiting[:1]]
     for name in stopped:
-        self.note(Result(name, "interrupted", error=error))
+        watch = self.going[name].watch if name in self.going else None
+        self.note(Result(name, "interrupted", seconds=watch.seconds if watch else 0.0, peak=watch.peak if watch else 0, error=error))
         self.display.line(f"{name:<15} interrupted: {error}")
     for work in self.going.values():
         _end_kernel(work)

@@ -88,7 +88,9 @@ def _sentence(error: Exception) -> str:
     if words := _schema_words(text): what = words
     elif "must be in the 'active' state" in text or "lifecycle_stage" in text:
         what = f"holds what is asked for as deleted. Restore it in MLflow's interface or by `mlflow experiments restore` or `mlflow runs restore` ({text[:160]})"
-    else: what = f"answered: {text[:300]}"
+    elif any(words in text for words in ("disk I/O error", "disk is full", "File too large", "No space left")):
+        what = "could not be written: its disk is full, or no file may grow there (ulimit -f). Make room, and run it again"
+    else: what = f"answered: {text.partition(' [SQL:')[0].partition(' (Background on')[0][:300]}"
     return f"The MLflow store {shown_uri(tracking_uri())} {what}. Artifacts on disk are kept."
 
 # %% ../../nbs/workflow/tracking.ipynb #9b5c52c6
@@ -173,7 +175,7 @@ def _client(uri: str):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found") # progress widgets are not for reports
         import mlflow
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL) # what it logs with a traceback it raises, too, and we say it
     mlflow.set_tracking_uri(uri)
     with _first_contact(_database()), translated():
         client = mlflow.MlflowClient(uri)

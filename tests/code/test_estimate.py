@@ -211,7 +211,7 @@ def test_only_what_never_ran_here_is_a_first_run():
     kept_to = past_stages([stage_record("05_automl", {"search_rows": 700, "minutes": 0.5}, 31.0, shape=vars(shape))], {})
     for past, first in ((kept_to, False), ([], True)):
         told = Estimate({"05_automl": expected_stage("05_automl", {"search_rows": 700}, "orders", shape, past, speed)})
-        assert ("the first run here" in estimate_words(told)) == first
+        assert ("none of these has run here yet" in estimate_words(told)) == first
 
 
 def test_stages_with_minutes_run_beside_no_other():

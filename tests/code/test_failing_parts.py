@@ -103,3 +103,20 @@ def test_a_search_that_was_killed_anywhere_goes_on(tmp_path, kept, spent, second
     if spent: (tmp_path/"spent.json").write_text(spent)
     assert kept_seconds(tmp_path) == seconds
     assert (tmp_path/"population.pkl").exists() == kept
+
+
+def test_a_notebook_that_is_cut_off_is_a_matter_of_the_disk(tmp_path):
+    from nbformat import NO_CONVERT, read
+    from fashion_mlops.workflow.runner import _not_kept
+    cut = tmp_path/"01_draw.ipynb"
+    cut.write_text('{"cells": [')
+    with pytest.raises(ValueError) as told: read(cut, NO_CONVERT)
+    words = _not_kept("01_draw", cut, told.value)
+    assert str(cut) in words and "is cut off" in words and "free on that disk" in words and "NotJSON" not in words
+
+
+@pytest.mark.parametrize("said", ["(sqlite3.OperationalError) disk I/O error [SQL: CREATE TABLE tags]", "(sqlite3.OperationalError) database or disk is full"])
+def test_a_store_on_a_full_disk_says_so(home, said):
+    from fashion_mlops.workflow.tracking import _sentence
+    words = _sentence(RuntimeError(said))
+    assert "its disk is full" in words and "SQL:" not in words

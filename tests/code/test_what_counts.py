@@ -153,3 +153,10 @@ def test_results_that_are_moved_are_watched_where_they_are_now(tmp_path, monkeyp
     assert altered() == []
     (after/"data/datasets/orders.yaml").write_text("kind: image\n")
     assert [Path(path).name for path in altered()] == ["orders.yaml"]
+
+
+def test_a_default_that_somebody_else_put_there_is_no_default():
+    import math
+    from fashion_mlops.workflow.contract import Parameter, ParameterError, checked
+    minutes = Parameter("minutes", "float", math.nan, low=0, high=0.25)
+    with pytest.raises(ParameterError, match="from 0 to 0.25.$"): checked(minutes, minutes.default)

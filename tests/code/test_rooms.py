@@ -34,8 +34,6 @@ tables.checks → quality
 models.fitting → automl
 models.fitting → features
 tuning → automl
-workflow.comparison → evaluation.metrics
-workflow.estimate → datasets.description
 """.strip().splitlines())
 
 

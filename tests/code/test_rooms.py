@@ -28,8 +28,6 @@ images.files → tables.files
 quality → data
 samples.columns → tables.files
 tables.checks → quality
-workflow.comparison → evaluation.metrics
-workflow.estimate → datasets.description
 """.strip().splitlines())
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_mlops.automl import timed_fold
+from fashion_mlops.search.contest import timed_fold
 from fashion_mlops.models.families import families, quiet
 from fashion_mlops.samples.folds import make_folds, stratified_rows
 from fashion_mlops.evaluation.metrics import row_losses
 from fashion_mlops.search.study import open_study, run_batch, trials_done
 from fashion_mlops.search.workers import search_with_workers
-from fashion_mlops.tuning import RACE, RUNGS, climber
+from fashion_mlops.search.rungs import RACE, RUNGS, climber
 
 SHARES = (1/9, 1/3, 1.0) # of the rows, for Hyperband
 

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashion_mlops.automl import read_split
 from fashion_mlops.core import WorkflowError, project_root
 from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.datasets.kinds import kind_of
-from fashion_mlops.features import feature_table, fit_features, pipeline_for, split_table
+from fashion_mlops.models.feature_table import feature_table, read_split, split_table
 from fashion_mlops.images.statistics import sample_statistics
 from fashion_mlops.samples.expectations import class_frame, copies_of, seen_labels
 from fashion_mlops.images.checks import image_frames
@@ -38,16 +37,17 @@ def test_nothing_that_stages_look_at_depends_on_them(two_worlds):
     pd.testing.assert_frame_equal(*looked)
     tables = []
     for each in opened:
-        pipeline = pipeline_for(each, 10)
-        train = fit_features(pipeline, each)
+        pipeline = kind_of(each).pipeline_for(each, 10)
+        train = kind_of(each).fit_features(pipeline, each)
         tables.append(feature_table(pipeline, each, train))
     pd.testing.assert_frame_equal(*tables)
 
 
 def test_asking_for_them_is_refused(two_worlds, tmp_path):
     _, opened, _ = two_worlds
-    pipeline = pipeline_for(opened, 10)
-    table = feature_table(pipeline, opened, fit_features(pipeline, opened))
+    kind = kind_of(opened)
+    pipeline = kind.pipeline_for(opened, 10)
+    table = feature_table(pipeline, opened, kind.fit_features(pipeline, opened))
     table.to_parquet(tmp_path/"features.parquet", index=False)
     for ask in (lambda: opened.take("test"), lambda: split_table(table, "test"), lambda: read_split(tmp_path/"features.parquet", "test")):
         with pytest.raises(WorkflowError, match="sealed: 08_registry reads them"): ask()

@@ -143,7 +143,7 @@ def main():
     args = parser.parse_args()
     import warnings
     from dataclasses import replace
-    from fashion_mlops.data import make_samples
+    from fashion_mlops.datasets.catalogue import make_samples
     from fashion_mlops.evaluation.metrics import mean_interval, row_losses
     from fashion_mlops.samples.samples import stratified
     warnings.filterwarnings("ignore", "`sklearn.utils.parallel.delayed`") # a hundred times: forests inside a thread pool

@@ -28,7 +28,7 @@ SHARES = (1/9, 1/3, 1.0) # of the rows, for Hyperband
 def feature_table(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, bool]:
     "Principal components of some images, scaled, their labels, and whether they are drawn."
     from sklearn.decomposition import PCA
-    from fashion_mlops.data import choose_dataset, make_samples
+    from fashion_mlops.datasets.catalogue import choose_dataset, make_samples
     samples = make_samples(choose_dataset(None)[0], 20_000, 0.1, seed)
     numbers = samples.rows("train")
     labels = np.asarray(samples.labels)[numbers].astype(int)

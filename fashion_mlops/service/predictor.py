@@ -17,11 +17,11 @@ from fastcore.basics import patch
 
 from ..samples.amounts import LARGEST
 from ..evaluation.calibration import at_temperature, prediction_sets
-from ..samples.columns import NUMBERS, Column, column_of, plain_column, typed
+from ..samples.columns import NUMBERS, Column, column_of, plain_column
+from ..samples.values import marks_of, typed
 from ..workflow.contract import nearest
 from ..core import WorkflowError, path_part, read_json, write_json
 from ..models.model_file import load_model_file, save_model_file
-from ..tables.files import marks_of
 
 # %% ../../nbs/service/predictor.ipynb #da93368e
 def input_description(

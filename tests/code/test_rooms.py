@@ -21,13 +21,6 @@ HOUSE["cli"] = [*HOUSE["a stage"], "a stage"]
 
 # Who breaks the rule today, as importer → imported. Take lines out as they are mended; a line that is mended and still stands here fails, too.
 TODAY = set("""
-datasets.commands → data
-datasets.description → data
-drift.window → data
-images.files → tables.files
-quality → data
-samples.columns → tables.files
-tables.checks → quality
 """.strip().splitlines())
 
 

@@ -25,7 +25,8 @@ from fashion_mlops.search.recipe import TableNetSearch
 from fashion_mlops.search.pipeline_space import family_of
 from fashion_mlops.service.predictor import TRUSTED
 from fashion_mlops.search.refinement import refinement_table, with_and_without
-from fashion_mlops.samples.samples import Key, Samples, key_of, load_samples, save_samples, split_by_group
+from fashion_mlops.samples.samples import Key, Samples, key_of, load_samples, save_samples
+from fashion_mlops.samples.splits import split_by_group
 from fashion_mlops.tables.families import CategoryFeatures
 from fashion_mlops.nets.table_net import TableRecipe, TableTrainer
 from fashion_mlops.tables.statistics import column_statistics

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 
 
 @pytest.fixture(scope="module")

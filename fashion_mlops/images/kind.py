@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'draw_samples', 'identical', 'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for',
-           'values_by_fold', 'mistake_pictures', 'mistake_tables', 'raw_columns']
+           'values_by_fold', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -21,6 +21,11 @@ _all_ = ["identical"] # 02_quality
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold
 
 _all_ = ["FEATURE_TYPES", "feature_facts", "fit_features", "pipeline_for", "values_by_fold"] # 04_features, 05_automl
+
+# %% ../../nbs/images/kind.ipynb #17c68009
+from .explore import Exploration # 03_eda
+
+_all_ = ["Exploration"]
 
 # %% ../../nbs/images/kind.ipynb #d2045b45
 from .mistakes import mistake_pictures, mistake_tables # for 08_registry

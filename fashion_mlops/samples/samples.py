@@ -158,6 +158,12 @@ def take(self: Samples,
     if limit is not None and limit < len(rows): rows = rows[stratified(self.labels[rows], limit, seed)]
     return self.at(rows), self.labels[rows]
 
+# %% ../../nbs/samples/samples.ipynb #6200689a
+@patch(as_prop=True)
+def title(self: Samples) -> str:
+    "The dataset, and whether it was made up."
+    return f"{self.dataset} (synthetic, drawn in code)" if self.synthetic else self.dataset
+
 # %% ../../nbs/samples/samples.ipynb #c96bd030
 @patch(as_prop=True)
 def label_type(self: Samples) -> str:

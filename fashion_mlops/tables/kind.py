@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'draw_samples', 'identical', 'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for',
-           'values_by_fold', 'mistake_pictures', 'mistake_tables', 'raw_columns']
+           'values_by_fold', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -21,6 +21,11 @@ _all_ = ["identical"] # 02_quality
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold
 
 _all_ = ["FEATURE_TYPES", "feature_facts", "fit_features", "pipeline_for", "values_by_fold"] # 04_features, 05_automl
+
+# %% ../../nbs/tables/kind.ipynb #ce83d33a
+from .explore import Exploration # 03_eda
+
+_all_ = ["Exploration"]
 
 # %% ../../nbs/tables/kind.ipynb #fb58ae76
 from .mistakes import mistake_pictures, mistake_tables # for 08_registry

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'draw_samples', 'identical', 'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for',
-           'values_by_fold', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns']
+           'values_by_fold', 'footprints', 'place_words', 'rows_to_read', 'show_decisions', 'show_families',
+           'show_reasons', 'with_places', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -21,6 +22,11 @@ _all_ = ["identical"] # 02_quality
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold
 
 _all_ = ["FEATURE_TYPES", "feature_facts", "fit_features", "pipeline_for", "values_by_fold"] # 04_features, 05_automl
+
+# %% ../../nbs/tables/kind.ipynb #4fb604e1
+from .explained import footprints, place_words, rows_to_read, show_decisions, show_families, show_reasons, with_places
+
+_all_ = ["footprints", "place_words", "rows_to_read", "show_decisions", "show_families", "show_reasons", "with_places"] # 04_features
 
 # %% ../../nbs/tables/kind.ipynb #ce83d33a
 from .explore import Exploration # 03_eda

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['THINGS', 'draw_samples', 'identical', 'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for',
            'values_by_fold', 'footprints', 'place_words', 'rows_to_read', 'show_decisions', 'show_families',
-           'show_reasons', 'with_places', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns']
+           'show_reasons', 'with_places', 'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY', 'enough_for_a_net', 'net_search',
+           'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -27,6 +28,11 @@ _all_ = ["FEATURE_TYPES", "feature_facts", "fit_features", "pipeline_for", "valu
 from .explained import footprints, place_words, rows_to_read, show_decisions, show_families, show_reasons, with_places
 
 _all_ = ["footprints", "place_words", "rows_to_read", "show_decisions", "show_families", "show_reasons", "with_places"] # 04_features
+
+# %% ../../nbs/tables/kind.ipynb #19c4f2c2
+from .net_search import EXTENT_OF_A_NET, ROWS_OF_A_STUDY, enough_for_a_net, net_search
+
+_all_ = ["EXTENT_OF_A_NET", "ROWS_OF_A_STUDY", "enough_for_a_net", "net_search"] # 06_tuning
 
 # %% ../../nbs/tables/kind.ipynb #ce83d33a
 from .explore import Exploration # 03_eda

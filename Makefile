@@ -57,7 +57,7 @@ export: setup ## write library and README from the notebooks
 	@$(PYTHON) -m fashion_mlops.workflow.sync
 
 clean-notebooks: setup ## remove outputs from the notebooks, keep their tags
-	@$(VENV)/bin/nbdev_clean --clear_all=False && $(VENV)/bin/jupyter nbconvert --clear-output --inplace --log-level=ERROR $$(find nbs -name '*.ipynb' -not -path '*/[._]*') && $(VENV)/bin/nbdev_clean
+	@$(VENV)/bin/jupyter nbconvert --clear-output --inplace --log-level=ERROR $$(find nbs -name '*.ipynb' -not -path '*/[._]*') && $(VENV)/bin/nbdev_clean
 
 lab: setup ## JupyterLab on the notebooks
 	@$(VENV)/bin/jupyter lab --notebook-dir=nbs

@@ -110,7 +110,7 @@ def main():
     parser.add_argument("--windows", type=int, default=1000, help="windows for each figure of quiet and row (default 1000); a fifth of them for power")
     parser.add_argument("--reference", type=int, default=1000, help="rows of the reference (default 1000)")
     parser.add_argument("--columns", type=int, default=4, help="columns of one kind (default 4)")
-    parser.add_argument("--kinds", nargs="+", default=list(SHIFTS), choices=list(SHIFTS), metavar="KIND", help=f"of column (default: {', '.join(SHIFTS)})")
+    parser.add_argument("--kinds", nargs="+", default=list(SHIFTS), choices=list(SHIFTS), metavar="KIND", help=f"of column (default: {', '.join(SHIFTS).replace('%', '%%')})")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), metavar="N", help="rows of a window (default: 100 300 1000)")
     parser.add_argument("--draws", type=int, default=999, help="random divisions, as in the stage (default 999)")
     parser.add_argument("--seed", type=int, default=42)

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['INK', 'IMAGE_STATISTICS', 'STATISTICS_BY_KIND', 'brightness', 'layout', 'symmetry', 'texture', 'image_statistics',
-           'sample_statistics']
+           'sample_statistics', 'between_classes', 'chance_gap', 'statistics_summary']
 
 # %% ../../nbs/images/statistics.ipynb #218f881a
 import numpy as np
 
 from ..core import WorkflowError
-from ..data import Samples
+from ..samples.samples import Samples
 
 # %% ../../nbs/images/statistics.ipynb #1872c8d1
 INK = 0.05 # a pixel brighter than this belongs to the garment, not to the background
@@ -106,3 +106,42 @@ def sample_statistics(
     return pd.DataFrame({"id": np.arange(len(labels)), "split": pd.Categorical.from_codes(samples.split, samples.splits),
                          "label": labels.astype(np.int64), "class": pd.Categorical.from_codes(labels, samples.classes),
                          **STATISTICS_BY_KIND[samples.kind](samples.images)})
+
+# %% ../../nbs/images/statistics.ipynb #fdc14a10
+def between_classes(
+    values: np.ndarray, # (n,) numbers, some may be missing
+    labels: np.ndarray # (n,) classes
+) -> float: # 0 to 1
+    "Share of the variance that lies between the classes (η²)."
+    there = np.isfinite(values)
+    values, labels = np.asarray(values, float)[there], np.asarray(labels)[there]
+    counts = np.bincount(labels)
+    means = np.bincount(labels, values)/np.maximum(counts, 1)
+    total = ((values - values.mean())**2).sum()
+    return float((counts*(means - values.mean())**2).sum()/total) if total else 0.0
+
+# %% ../../nbs/images/statistics.ipynb #22ff06f5
+def chance_gap(
+    first: int, # rows on one side
+    second: int, # rows on the other
+    tests: int = 1 # comparisons made
+) -> float: # Kolmogorov–Smirnov distance
+    "The distance that two samples of one distribution exceed with 5 % probability in any of `tests` (Bonferroni)."
+    return float(np.sqrt(-np.log(0.05/tests/2)/2*(first + second)/(first*second)))
+
+# %% ../../nbs/images/statistics.ipynb #47bccb17
+def statistics_summary(
+    table, # what `sample_statistics` returned
+    names: list[str] # its statistics
+): # a pandas DataFrame, one row a statistic
+    "Mean, spread, missing values, what it tells of the class (train), and its drift from train to test."
+    import pandas as pd
+    from scipy.stats import ks_2samp
+    train, test = (table[table.split == split] for split in ("train", "test"))
+    def row(name):
+        gap = ks_2samp(train[name].dropna(), test[name].dropna(), method="asymp").statistic
+        return {"statistic": name, "mean": float(table[name].mean()), "standard deviation": float(table[name].std()),
+                "missing": int(table[name].isna().sum()),
+                "between classes": between_classes(train[name].to_numpy(), train.label.to_numpy()),
+                "train to test": float(gap)}
+    return pd.DataFrame([row(name) for name in names]).set_index("statistic").sort_values("between classes", ascending=False)

@@ -78,8 +78,11 @@ def reasons_to_run(
     for name in sorted(before["params"].keys() | after["params"].keys()):
         old, new = before["params"].get(name), after["params"].get(name)
         if old != new: words.append(f"{name} {old} → {new}")
-    words += [f"module {name} changed" for name in sorted(before["modules"].keys() | after["modules"].keys())
-              if before["modules"].get(name) != after["modules"].get(name)]
+    modules = [name for name in sorted(before["modules"].keys() | after["modules"].keys())
+               if before["modules"].get(name) != after["modules"].get(name)]
+    named = modules if len(modules) < 8 else modules[:5]
+    words += [f"module {name} changed" for name in named]
+    if len(named) < len(modules): words.append(f"{len(modules) - len(named)} more modules changed")
     words += [f"{name} changed" for name in sorted(before["reads"].keys() | after["reads"].keys())
               if before["reads"].get(name) != after["reads"].get(name)]
     return words + ["the installed packages changed"] * (before["lock"] != after["lock"])

@@ -24,9 +24,7 @@ TODAY = set("""
 datasets.commands → data
 datasets.description → data
 drift.window → data
-eda → data
 images.files → tables.files
-images.statistics → data
 quality → data
 samples.columns → tables.files
 service.predictor → features

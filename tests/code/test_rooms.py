@@ -30,7 +30,7 @@ samples.columns → tables.files
 service.predictor → features
 tables.checks → quality
 models.fitting → automl
-models.fitting → features
+tables.training → automl
 tuning → automl
 workflow.comparison → evaluation.metrics
 workflow.estimate → datasets.description

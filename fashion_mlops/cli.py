@@ -22,7 +22,7 @@ except Exception as broken: answer_with_fresh_library(broken)
 # %% ../nbs/12_cli.ipynb #fe49294a
 def _dataset(args) -> tuple[str, str]:
     "Name of the dataset to run on, and a note when it is not the one that was expected. A question fetches nothing."
-    from fashion_mlops.data import choose_dataset, expected_dataset
+    from fashion_mlops.datasets.catalogue import choose_dataset, expected_dataset
     named = "synthetic" if args.dataset is None and args.profile == "smoke" else args.dataset
     return expected_dataset(named) if args.dry_run else choose_dataset(named)
 
@@ -128,7 +128,8 @@ def _that_stay(before: list, settings: dict, dataset: str, package: Path | None)
 # %% ../nbs/12_cli.ipynb #01a3f443
 def _spread(args, stages: list, dataset: str, settings: dict, idle: set[str]) -> tuple[dict, float]: # settings, and the least that --minutes may say
     "Spread --minutes over the stages that would be asked, without those that are `idle`."
-    from fashion_mlops.workflow.estimate import seconds_beside, shape_for
+    from fashion_mlops.datasets.size import shape_for
+    from fashion_mlops.workflow.estimate import seconds_beside
     from fashion_mlops.workflow.request import least_minutes, spread_minutes
     chosen = _choose(stages, args)[0] if args.before is None else _missing_for(args.before, stages, dataset)
     asked = {s.name: settings[s.name] for s in chosen if s.name not in idle}
@@ -140,7 +141,7 @@ def _spread(args, stages: list, dataset: str, settings: dict, idle: set[str]) ->
 # %% ../nbs/12_cli.ipynb #11e32b29
 def _settings(args, stages: list, dataset: str | None, like: dict, package: Path | None = None) -> tuple[dict, list[str]]: # settings, and what there is to say about them
     "Every parameter of every stage, as the command line asks for it."
-    from fashion_mlops.data import expected_dataset
+    from fashion_mlops.datasets.catalogue import expected_dataset
     from fashion_mlops.workflow.pipeline import resolve
     from fashion_mlops.workflow.request import check_minutes, settings_like
     settings, words = resolve(stages, args.profile, args.file, args.parameter, dataset), []
@@ -156,6 +157,7 @@ def _settings(args, stages: list, dataset: str | None, like: dict, package: Path
 # %% ../nbs/12_cli.ipynb #8eb30f7b
 def run(args) -> int: # exit code
     "Run what has to run."
+    from fashion_mlops.datasets.size import shape_for
     from fashion_mlops.workflow.dependencies import environment_note
     from fashion_mlops.workflow.pipeline import discover
     from fashion_mlops.workflow.lock import run_lock
@@ -171,7 +173,9 @@ def run(args) -> int: # exit code
             settings, words = _settings(args, stages, dataset, like)
             selected, forced = _plan(args, stages, dataset)
             for line in filter(None, [note, environment_note(), *words]): print(line, flush=True)
-            result = run_stages(Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes, args.least, jobs), selected, forced)
+            begun = Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes, args.least, jobs)
+            begun.shape = shape_for(dataset, settings)
+            result = run_stages(begun, selected, forced)
     if again: os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]]) # with the modules that were just written
     if args.json: _print_json({"token": result.token, "dataset": dataset, "succeeded": result.succeeded, "problems": result.problems, "seconds": result.seconds, "stages": [vars(r) for r in result.results]})
     else: print("\n" + "\n".join(filter(None, [summary(result), _again(result)])))
@@ -192,6 +196,7 @@ def _again(result) -> str:
 # %% ../nbs/12_cli.ipynb #c9ff9154
 def _dry_run(args, stages: list, like: dict) -> int:
     "Say what would run, why, and how long it should take."
+    from fashion_mlops.datasets.size import shape_for
     from fashion_mlops.workflow.estimate import foreseen
     from fashion_mlops.workflow.fingerprint import pipeline_state
     from fashion_mlops.workflow.runner import jobs_for
@@ -202,7 +207,7 @@ def _dry_run(args, stages: list, like: dict) -> int:
         selected, forced = _plan(args, stages, dataset)
         states = pipeline_state(selected, settings, dataset, package, {s.name: s.writes for s in stages}, forced)
     coming = [stage for stage, state in zip(selected, states) if state.reasons]
-    told, expected = foreseen(coming, settings, dataset, jobs_for(args.jobs), args.minutes, args.least)
+    told, expected = foreseen(coming, settings, dataset, jobs_for(args.jobs), args.minutes, args.least, shape_for(dataset, settings))
     if args.json: _print_json({"dataset": dataset, "expected_seconds": told.seconds if told.stages or not coming else None, "stages": [{"name": s.name, "runs": bool(s.reasons), "reasons": s.reasons,
                                "expected_seconds": told.stages[s.name].seconds if s.name in told.stages else None if s.reasons else 0} for s in states]})
     else:
@@ -331,9 +336,9 @@ def graph(args) -> int: # 0
 # %% ../nbs/12_cli.ipynb #2ea36b8c
 def diff(args) -> int: # 0
     "Print two runs side by side."
+    from fashion_mlops.evaluation.kept_rows import paired_differences
     from fashion_mlops.workflow.comparison import compare_runs, comparison_text, run_records, two_runs
-    records = run_records(args.dataset)
-    comparison = compare_runs(*two_runs((args.run_a, args.run_b), records))
+    comparison = compare_runs(*two_runs((args.run_a, args.run_b), run_records(args.dataset)), paired_differences)
     _print_json(comparison) if args.json else print(comparison_text(comparison))
     return 0
 
@@ -467,7 +472,7 @@ def _refuse_unknown(name: str):
     "Raise `WorkflowError` with the nearest name when there is no such dataset, and no results of one."
     from fashion_mlops.workflow.cleaning import datasets_with_results
     if name in datasets_with_results(): return
-    from fashion_mlops.data import dataset_entry, dataset_names
+    from fashion_mlops.datasets.catalogue import dataset_entry, dataset_names
     if name not in dataset_names(): dataset_entry(name)
 
 # %% ../nbs/12_cli.ipynb #ce26c29d

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core import WorkflowError
 from .families import Family, all_cores, fitted
+from .feature_table import read_split
 from ..samples.folds import read_key
 
 # %% ../../nbs/models/fitting.ipynb #75a90817
@@ -52,7 +53,6 @@ def fit_classical(
     weights: np.ndarray | None = None # how much a row of each class counts; all alike when None
 ): # a fitted classifier
     "Fit a family on all training rows; linear algebra keeps to one thread, since several are slower than one on a busy machine."
-    from fashion_mlops.automl import read_split
     _, values, labels, names = read_split(features)
     if names != expected:
         raise WorkflowError(f"{Path(features).name} has {len(names)} features that are not those of the stored pipeline. "

@@ -15,6 +15,7 @@ from fastcore.basics import patch
 
 from ..core import human_seconds, numbered
 from ..evaluation.robustness import TABLE_SEVERITIES
+from ..models.feature_table import read_split
 from ..models.fitting import said_of_weights
 from ..nets.learning import Learnt, draw_learning, tuned
 from ..nets.timetable import Deadline
@@ -39,7 +40,6 @@ class TableTraining:
         weights, # (classes,) how much a row of each class counts; all alike when None
         features: Path # `features.parquet`
     ):
-        from fashion_mlops.automl import read_split
         self.stage, self.params, self.classes, self.weights = stage, stage.params, classes, weights
         _, self.values, self.labels, _ = read_split(features)
         self.key, self.deadline, self.passes = read_key(features), None, []

@@ -48,7 +48,7 @@ class Run:
     parent_run_id: str | None = None
     recorded: bool = False # whether the record is written, by which this run is asked for again
     machine: dict = field(default_factory=dict) # from `machine_facts`, as it began
-    shape: Shape | None = None # of the dataset
+    shape: Shape | None = None # of the dataset, where somebody can say
     remaining: Remaining | None = None # what was expected, once a stage has to run
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0 # that all of it took, at its end

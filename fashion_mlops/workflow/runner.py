@@ -20,7 +20,7 @@ from ..core import (WorkflowError, artifacts_folder, hidden, home, human_bytes, 
                                 remove_unheld, reports_folder, run_records, write_json)
 from .dependencies import compile_by_content, lock_digest
 from .forked_kernels import ForkedKernels
-from .estimate import Estimate, Remaining, foreseen, machine_facts, seconds_left, shape_for
+from .estimate import Estimate, Remaining, foreseen, machine_facts, seconds_left
 from .fingerprint import State, failure_path, pipeline_state, whole_state
 from .lock import end_processes
 from .markup import as_markdown
@@ -262,8 +262,8 @@ def _foresee(run: Run, ahead: list[StageNotebook], forced: set[str], display: Di
     try:
         states = pipeline_state(ahead, run.settings, run.dataset, declared=run.declared, forced=forced)
         coming = [stage for stage, state in zip(ahead, states) if state.reasons]
-        run.machine, run.shape = machine_facts(), shape_for(run.dataset, run.settings)
-        told, words = foreseen(coming, run.settings, run.dataset, run.jobs, run.minutes, run.least)
+        run.machine = machine_facts()
+        told, words = foreseen(coming, run.settings, run.dataset, run.jobs, run.minutes, run.least, run.shape)
         display.line(words)
     except Exception as error: display.line(_told("No estimate", error))
     run.remaining = Remaining(told)

@@ -1,12 +1,16 @@
 """Two runs are compared row by row where they measured the same rows, and not at all where they did not."""
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
-from fashion_mlops.workflow.comparison import compare_runs, comparison_text, keep_rows, paired_differences, run_records
+from fashion_mlops.evaluation.kept_rows import keep_rows, paired_differences
+from fashion_mlops.workflow.comparison import compare_runs as compared, comparison_text, run_records
 from fashion_mlops.workflow.comparison import two_runs as chosen
 from fashion_mlops.core import WorkflowError
+
+compare_runs = partial(compared, differences=paired_differences)
 
 
 def answers(right: np.ndarray) -> np.ndarray:

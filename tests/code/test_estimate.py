@@ -220,7 +220,7 @@ def test_stages_with_minutes_run_beside_no_other():
     stages = [Notebook(name="03_eda", reads=[], writes=[]), Notebook(name="04_features", reads=[], writes=[])]
     def seconds(jobs, minutes):
         settings = {s.name: {"minutes": Setting(minutes, "profile default")} for s in stages}
-        return estimate(stages, settings, "synthetic", [], lambda: {"python": 363.0, "gemm": 230.0}, jobs).seconds
+        return estimate(stages, settings, "synthetic", [], lambda: {"python": 363.0, "gemm": 230.0}, jobs, Shape("image", 2000, 1)).seconds
     assert seconds(2, 0.0) < seconds(1, 0.0) and seconds(2, 0.1) == seconds(1, 0.1)
 
 

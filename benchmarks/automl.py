@@ -59,15 +59,16 @@ if __name__ == '__main__':
 
 def our_stage(samples, minutes: float, cores: int, seed: int) -> dict:
     "Features, families and TPOT, the best of them fitted on all training rows, one chosen on the validation rows; within the minutes."
-    from fashion_mlops.automl import choose, contest
+    from fashion_mlops.search.choice import choose
+    from fashion_mlops.search.contest import contest
     from fashion_mlops.samples.folds import make_folds, stratified_rows
     from fashion_mlops.models.families import families, fitted, predicted
-    from fashion_mlops.features import fit_features, pipeline_for
+    from fashion_mlops.datasets.kinds import kind_of
     from fashion_mlops.search.leaderboard import leaderboard, row_gains, scored
     from fashion_mlops.search.tpot import fitted_bytes, search_pipelines
-    began, pipeline = time.time(), pipeline_for(samples)
+    began, pipeline = time.time(), kind_of(samples).pipeline_for(samples)
     left = lambda: 60*minutes - (time.time() - began)
-    fit_features(pipeline, samples)
+    kind_of(samples).fit_features(pipeline, samples)
     def described(split):
         with ThreadPoolExecutor(cores) as pool: return np.concatenate(list(pool.map(pipeline.transform, np.array_split(samples.take(split)[0], 4*cores)))).astype(np.float32)
     train, valid, labels, valid_labels = described("train"), described("valid"), *(samples.take(split)[1].astype(int) for split in ("train", "valid"))
@@ -142,7 +143,7 @@ def main():
     args = parser.parse_args()
     import warnings
     from dataclasses import replace
-    from fashion_mlops.data import make_samples
+    from fashion_mlops.datasets.catalogue import make_samples
     from fashion_mlops.evaluation.metrics import mean_interval, row_losses
     from fashion_mlops.samples.samples import stratified
     warnings.filterwarnings("ignore", "`sklearn.utils.parallel.delayed`") # a hundred times: forests inside a thread pool

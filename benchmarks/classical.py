@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.models.families import all_cores, families, fitted, predicted
-from fashion_mlops.features import feature_pipeline
+from fashion_mlops.images.feature_pipeline import feature_pipeline
 from fashion_mlops.samples.folds import NOT_FEATURES
 from fashion_mlops.evaluation.metrics import classification_metrics
 
@@ -49,7 +49,7 @@ def measured(seed: int, kept: list[str] | None, splits: tuple) -> dict:
 def compared(features: Path, rows: int, seed: int) -> dict:
     "Both ways to the exact machine, in an order that changes with the seed: metrics on validation rows, wall and processor seconds."
     from fashion_mlops.models import kernel_machine
-    from fashion_mlops.automl import read_split
+    from fashion_mlops.models.feature_table import read_split
     (_, points, labels, names), (_, asked, truth, _) = read_split(features), read_split(features, "valid")
     chosen, result, whole = np.random.default_rng(seed).permutation(len(labels))[:rows], {}, kernel_machine.pair_machine
     ways = {"rows that decide": whole, "all rows at once": lambda *words: whole(*words, at_once=len(labels))}

@@ -18,7 +18,7 @@ import numpy as np
 
 from fashion_mlops.nets.compression import LIMITS, REFERENCE, beyond_limits, compression_entries, compression_table, export_onnx, interleaved, onnx_probabilities, onnx_session, quantize, ratio_interval
 from fashion_mlops.core import read_json
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.evaluation.metrics import mean_interval
 from fashion_mlops.nets.net import CompactNet, choose_device, choose_precision
 from fashion_mlops.nets.trainer import Recipe, Trainer

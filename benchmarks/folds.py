@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fashion_mlops.automl import choose, contest
+from fashion_mlops.search.choice import choose
+from fashion_mlops.search.contest import contest
 from fashion_mlops.models.families import families, fitted, predicted
 from fashion_mlops.samples.folds import judged_in, make_folds
 from fashion_mlops.search.leaderboard import leaderboard, row_gains, scored

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.nets.net import choose_device, choose_precision, net_for, probabilities
 from fashion_mlops.nets.timetable import Deadline
 from fashion_mlops.nets.trainer import Recipe, Trainer

@@ -31,7 +31,7 @@ from fashion_mlops.workflow.pipeline import write_stage_notebook
 
 STAGES = 4
 CODE = ["import os, time\nimport lightgbm, matplotlib.pyplot as plt, numpy as np, pandas as pd, scipy.stats, shap, sklearn.ensemble, sklearn.manifold, sklearn.svm, torch",
-        "from fashion_mlops.data import load_samples, make_samples\nfrom fashion_mlops.features import fit_features\nfrom fashion_mlops.models.families import families",
+        "from fashion_mlops.datasets.catalogue import make_samples\nfrom fashion_mlops.samples.samples import load_samples\nfrom fashion_mlops.images.kind import fit_features\nfrom fashion_mlops.models.families import families",
         "stage.facts = {'dataset_digest': 'abc', 'synthetic': True}",
         "figure, axis = plt.subplots(); axis.plot(np.random.rand(50)); stage.picture(figure, 'Fifty random numbers.')"]
 MARK = "print('{what}', '{stage}', time.time(), file=open(os.environ['MARKS'], 'a'))"

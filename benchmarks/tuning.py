@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fashion_mlops.automl import timed_fold
+from fashion_mlops.search.contest import timed_fold
 from fashion_mlops.models.families import families, quiet
 from fashion_mlops.samples.folds import make_folds, stratified_rows
 from fashion_mlops.evaluation.metrics import row_losses
 from fashion_mlops.search.study import open_study, run_batch, trials_done
 from fashion_mlops.search.workers import search_with_workers
-from fashion_mlops.tuning import RACE, RUNGS, climber
+from fashion_mlops.search.rungs import RACE, RUNGS, climber
 
 SHARES = (1/9, 1/3, 1.0) # of the rows, for Hyperband
 
@@ -28,7 +28,7 @@ SHARES = (1/9, 1/3, 1.0) # of the rows, for Hyperband
 def feature_table(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, bool]:
     "Principal components of some images, scaled, their labels, and whether they are drawn."
     from sklearn.decomposition import PCA
-    from fashion_mlops.data import choose_dataset, make_samples
+    from fashion_mlops.datasets.catalogue import choose_dataset, make_samples
     samples = make_samples(choose_dataset(None)[0], 20_000, 0.1, seed)
     numbers = samples.rows("train")
     labels = np.asarray(samples.labels)[numbers].astype(int)

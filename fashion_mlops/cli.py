@@ -22,7 +22,7 @@ except Exception as broken: answer_with_fresh_library(broken)
 # %% ../nbs/12_cli.ipynb #fe49294a
 def _dataset(args) -> tuple[str, str]:
     "Name of the dataset to run on, and a note when it is not the one that was expected. A question fetches nothing."
-    from fashion_mlops.data import choose_dataset, expected_dataset
+    from fashion_mlops.datasets.catalogue import choose_dataset, expected_dataset
     named = "synthetic" if args.dataset is None and args.profile == "smoke" else args.dataset
     return expected_dataset(named) if args.dry_run else choose_dataset(named)
 
@@ -141,7 +141,7 @@ def _spread(args, stages: list, dataset: str, settings: dict, idle: set[str]) ->
 # %% ../nbs/12_cli.ipynb #11e32b29
 def _settings(args, stages: list, dataset: str | None, like: dict, package: Path | None = None) -> tuple[dict, list[str]]: # settings, and what there is to say about them
     "Every parameter of every stage, as the command line asks for it."
-    from fashion_mlops.data import expected_dataset
+    from fashion_mlops.datasets.catalogue import expected_dataset
     from fashion_mlops.workflow.pipeline import resolve
     from fashion_mlops.workflow.request import check_minutes, settings_like
     settings, words = resolve(stages, args.profile, args.file, args.parameter, dataset), []
@@ -472,7 +472,7 @@ def _refuse_unknown(name: str):
     "Raise `WorkflowError` with the nearest name when there is no such dataset, and no results of one."
     from fashion_mlops.workflow.cleaning import datasets_with_results
     if name in datasets_with_results(): return
-    from fashion_mlops.data import dataset_entry, dataset_names
+    from fashion_mlops.datasets.catalogue import dataset_entry, dataset_names
     if name not in dataset_names(): dataset_entry(name)
 
 # %% ../nbs/12_cli.ipynb #ce26c29d

@@ -15,7 +15,7 @@ from ..workflow.contract import nearest
 from ..workflow.markup import readable
 from ..core import WorkflowError, home, project_root
 from .reading_options import add_reading_options, columns_said, mark_doubts, missing_doubts, read_table
-from ..tables.layout import format_words
+from ..samples.table_layout import format_words
 
 # %% ../../nbs/datasets/commands.ipynb #84782751
 def dataset_name(
@@ -24,7 +24,7 @@ def dataset_name(
     again: bool = False # whether a file of the home may be written anew
 ) -> str: # letters, digits and underscores
     "The name of a new dataset; raise `WorkflowError` when it is taken or no name."
-    from fashion_mlops.data import dataset_names
+    from fashion_mlops.datasets.catalogue import dataset_names
     from fashion_mlops.datasets.description import dataset_files
     stem = path.name.split(".")[0] if path.is_file() else path.name
     name = wanted or _plain_word(stem)
@@ -70,7 +70,7 @@ def target_classes(
     import pyarrow.compute as pc
     from fashion_mlops.tables.column_kinds import alike_doubts
     from fashion_mlops.images.files import ordered_names
-    from fashion_mlops.tables.files import as_words
+    from fashion_mlops.samples.values import as_words
     counts = {str(e["values"].as_py()): e["counts"].as_py() for e in pc.value_counts(as_words(values)) if e["values"].as_py() is not None}
     example = ", ".join(repr(v) for v in list(counts)[:5])
     if not counts: raise WorkflowError(f"Every value of the target {name!r} is missing. Name another target.")
@@ -93,7 +93,7 @@ def _many_values(counts: dict, decimal: str, name: str) -> str:
 # %% ../../nbs/datasets/commands.ipynb #0e326600
 def _two_classes(counts: dict, classes: list[str], positive: str | None) -> tuple[list[str], list[str]]:
     "Two classes in order: the one asked about is named, says yes, or is the rarer one."
-    from fashion_mlops.tables.files import NO, YES
+    from fashion_mlops.samples.values import NO, YES
     if positive is not None:
         if positive not in classes: raise WorkflowError(f"--positive {positive} is none of the classes {' and '.join(map(repr, classes))}.")
         return [c for c in classes if c != positive] + [positive], []
@@ -119,7 +119,7 @@ def limit(
 # %% ../../nbs/datasets/commands.ipynb #5f0c1b02
 def _aim(table, column: str, guesses: list, format, at_least, below, positive) -> tuple[dict, list[str]]:
     "The target as a dataset file says it, and doubts."
-    from fashion_mlops.tables.files import without_marks
+    from fashion_mlops.samples.values import without_marks
     own = next(g.column for g in guesses if g.column.name == column)
     cut = at_least is not None or below is not None
     if cut: own = replace(own, type="numeric", levels=())
@@ -199,7 +199,7 @@ def tried(
 ) -> tuple: # samples, suspects
     "Load and split a dataset that has no file yet."
     import numpy as np
-    from fashion_mlops.data import entry_of, samples_of
+    from fashion_mlops.datasets.catalogue import entry_of, samples_of
     from fashion_mlops.tables.leakage import suspects
     entry = entry_of(about)
     samples = samples_of(entry, entry.load(), valid_size=0.1, seed=42, test_size=0.2) # as 01_data does it by default
@@ -212,7 +212,7 @@ def _describe_images(path: Path, name: str, layout: str, args, more: dict): # `D
     "What a dataset file says about pictures."
     from fashion_mlops.datasets.description import described
     from fashion_mlops.images.files import infer_images, path_columns
-    from fashion_mlops.tables.files import read_text
+    from fashion_mlops.samples.table_files import read_text
     given = {"--at-least": args.at_least, "--below": args.below, "--positive": args.positive, "--split": None if args.split == "class" else args.split, "--split-column": args.split_column}
     if strange := [option for option, value in given.items() if value is not None]: raise WorkflowError(f"{strange[0]} is for tables, and {path.name} holds pictures. Leave it out; splits of pictures are folders called train, valid and test, or a column of the list.")
     columns, doubts = None, []
@@ -294,7 +294,7 @@ def _said(about, samples) -> list[str]:
 # %% ../../nbs/datasets/commands.ipynb #8fd71aef
 def listed() -> list[dict]: # name, kind, source, at_hand
     "Every dataset that there is."
-    from fashion_mlops.data import dataset_names
+    from fashion_mlops.datasets.catalogue import dataset_names
     from fashion_mlops.datasets.description import dataset_files
     lines = []
     for name in dataset_names():
@@ -305,7 +305,7 @@ def listed() -> list[dict]: # name, kind, source, at_hand
 # %% ../../nbs/datasets/commands.ipynb #a40f55b5
 def _listed(name: str) -> dict:
     "One dataset in a line."
-    from fashion_mlops.data import dataset_entry, datasets
+    from fashion_mlops.datasets.catalogue import dataset_entry, datasets
     from fashion_mlops.datasets.description import dataset_files, read_dataset_file
     entry = dataset_entry(name)
     if name in datasets: return {"name": name, "kind": entry.kind, "source": entry.source, "file": "in code"}
@@ -325,7 +325,7 @@ def list_datasets(args) -> int: # exit code
 # %% ../../nbs/datasets/commands.ipynb #ab7566c4
 def _file_of(name: str) -> Path:
     "The dataset file; raise `WorkflowError` when the dataset has none."
-    from fashion_mlops.data import dataset_names, datasets
+    from fashion_mlops.datasets.catalogue import dataset_names, datasets
     from fashion_mlops.datasets.description import dataset_files
     if name in datasets: raise WorkflowError(f"The dataset {name!r} is part of the code and has no dataset file.")
     if name not in dataset_files(): raise WorkflowError(f"There is no dataset {name!r}.{nearest(name, dataset_names())}")

@@ -19,7 +19,8 @@ from ..samples.columns import NUMBERS, Column
 from ..workflow.contract import nearest
 from ..core import WorkflowError, atomic_path, home, project_root
 from .schema import Columns, Costs, Format, Images, Name, Part, Published, Rule, Split, Target, Word, read_words, sound
-from ..tables.files import TableFormat
+from ..samples.splits import Loaded
+from ..samples.table_layout import TableFormat
 
 # %% ../../nbs/datasets/description.ipynb #56bbe029
 class DatasetFile(Part):
@@ -196,7 +197,8 @@ def _meets(
     "Which rows meet a rule; a missing value meets none but `present: false`."
     import pyarrow as pa
     import pyarrow.compute as pc
-    from fashion_mlops.tables.files import as_numbers, as_words
+    from fashion_mlops.samples.amounts import as_numbers
+    from fashion_mlops.samples.values import as_words
     if rule.test == "present": met = pc.equal(pc.is_valid(values), rule.value)
     elif rule.test == "at_least": met = pc.greater_equal(as_numbers(values, decimal), rule.value)
     elif rule.test == "below": met = pc.less(as_numbers(values, decimal), rule.value)
@@ -216,7 +218,7 @@ def _said(rule: Rule) -> str:
 # %% ../../nbs/datasets/description.ipynb #4eb65031
 def _cut_codes(values, target: Target, decimal: str) -> np.ndarray:
     "Labels of a number that is cut in two: 1 on the side that is asked about."
-    from fashion_mlops.tables.files import as_numbers
+    from fashion_mlops.samples.amounts import as_numbers
     found = as_numbers(values, decimal)
     odd = np.asarray(values.is_valid()) & np.asarray(found.is_null())
     if odd.any():
@@ -234,7 +236,7 @@ def target_codes(
 ) -> np.ndarray: # int64 position in its classes, -1 where the target is missing
     "Labels from the target column; raise `WorkflowError` for a value that is none of the classes."
     import pyarrow.compute as pc
-    from fashion_mlops.tables.files import as_words
+    from fashion_mlops.samples.values import as_words
     if target.cut is not None: return _cut_codes(values, target, decimal)
     words = as_words(values).dictionary_encode()
     words = words.combine_chunks() if hasattr(words, "combine_chunks") else words
@@ -247,9 +249,8 @@ def target_codes(
 # %% ../../nbs/datasets/description.ipynb #b04a95b8
 def load_dataset(
     about: DatasetFile # content of a dataset file
-): # `data.Loaded`
+) -> Loaded:
     "Load what a dataset file describes."
-    from fashion_mlops.data import Loaded
     path = source_paths(about)[0]
     common = {key: value for key in ("caveat", "floor", "strict", "notes") if (value := getattr(about, key))}
     if about.costs: common["costs"] = about.costs.model_dump()
@@ -274,7 +275,7 @@ def _decimal(about: DatasetFile, name: str) -> str:
 # %% ../../nbs/datasets/description.ipynb #69bf743e
 def _as_read(about: DatasetFile, column: Column) -> Column:
     "A column that knows by itself what the file says for all: a request is read without the file."
-    from fashion_mlops.tables.files import marks_of
+    from fashion_mlops.samples.values import marks_of
     decimal = about.format.decimal if column.type in NUMBERS and about.format.decimal != "." else ""
     missing = tuple(sorted(marks_of(column, about.format.missing))) if about.format.missing else column.missing
     return replace(column, decimal=column.decimal or decimal, missing=missing)
@@ -282,7 +283,7 @@ def _as_read(about: DatasetFile, column: Column) -> Column:
 # %% ../../nbs/datasets/description.ipynb #5f0c1a03
 def _less_missing(table, about: DatasetFile):
     "The table, missing where something stands that each column declares as that."
-    from fashion_mlops.tables.files import without_marks
+    from fashion_mlops.samples.values import without_marks
     for place, name in enumerate(table.column_names):
         values = table.column(place).combine_chunks()
         table = table.set_column(place, name, without_marks(values, _described(about, name), about.format.missing))
@@ -310,8 +311,8 @@ def chosen_rows(
 # %% ../../nbs/datasets/description.ipynb #1e64001b
 def _load_table(about: DatasetFile, path: Path, common: dict):
     "A table: rows by the rules, the target, the columns in the form of their types, and what to split by."
-    from fashion_mlops.data import Loaded
-    from fashion_mlops.tables.files import converted, read_text
+    from fashion_mlops.samples.values import converted
+    from fashion_mlops.samples.table_files import read_text
     format = about.format
     used, target, by = [c for c in about.columns if c.use], about.target, about.split
     wanted = dict.fromkeys([c.name for c in used] + [target.column, *(rule.column for rule in about.rows), *[by.column]*bool(by.column)])
@@ -341,7 +342,7 @@ def split_key(
     about: DatasetFile # that describes it
 ) -> np.ndarray | None:
     "The values to split by; None when the split is by class."
-    from fashion_mlops.tables.files import as_words, converted
+    from fashion_mlops.samples.values import as_words, converted
     if about.split.by == "class": return None
     name = about.split.column
     values, column = table.column(name).combine_chunks(), next((c for c in about.columns if c.name == name), None)

@@ -6,14 +6,23 @@
 __all__ = ['WINGS', 'kind_of', 'doors']
 
 # %% ../../nbs/datasets/kinds.ipynb #b9e9f030
-from importlib import import_module
 from types import ModuleType
 
 from ..core import WorkflowError
 from ..workflow.contract import nearest
 
+# %% ../../nbs/datasets/kinds.ipynb #b5ce3e3e
+def _images() -> ModuleType:
+    from fashion_mlops.images import kind
+    return kind
+
+# %% ../../nbs/datasets/kinds.ipynb #7cba26ea
+def _tables() -> ModuleType:
+    from fashion_mlops.tables import kind
+    return kind
+
 # %% ../../nbs/datasets/kinds.ipynb #0a235878
-WINGS = {"image": "images", "table": "tables"} # rooms, by the kind that `Samples.kind` names
+WINGS = {"image": _images, "table": _tables} # by the kind that `Samples.kind` names
 
 def kind_of(
     samples # `Samples`, or the name of a kind
@@ -22,7 +31,7 @@ def kind_of(
     name = samples if isinstance(samples, str) else samples.kind
     if name not in WINGS:
         raise WorkflowError(f"kind {name!r}: expected one of {', '.join(WINGS)}." + nearest(name, WINGS))
-    return import_module(f"fashion_mlops.{WINGS[name]}.kind")
+    return WINGS[name]()
 
 # %% ../../nbs/datasets/kinds.ipynb #55764f6e
 def doors(

@@ -15,7 +15,7 @@ from ..samples.amounts import usual_decimal
 from ..samples.columns import TYPES, Column
 from ..workflow.contract import nearest
 from ..core import WorkflowError
-from ..tables.layout import TableFormat, delimiter_called, format_words
+from ..samples.table_layout import TableFormat, delimiter_called, format_words
 
 # %% ../../nbs/datasets/reading_options.ipynb #50622b72
 def add_reading_options(
@@ -99,7 +99,7 @@ def header_doubts(
     said: dict # what the user says about it
 ) -> tuple[list[str], tuple[str, ...]]: # sentences, and columns to which the file gives no name
     "What was assumed about the names of the columns."
-    from fashion_mlops.tables.files import header_of, row_names_added
+    from fashion_mlops.samples.table_files import header_of, row_names_added
     names, first = header_of(path, format)
     if not format.header:
         shown = ", ".join(word[:20] for word in first[:4])
@@ -120,7 +120,7 @@ def encoding_doubts(
     said: dict # what the user says about it
 ) -> list[str]: # a sentence, or none
     "What was assumed about the encoding, with a word in which it shows."
-    from fashion_mlops.tables.text_encoding import encoding_of
+    from fashion_mlops.samples.text_encoding import encoding_of
     if "encoding" in said or format.encoding.startswith("utf"): return []
     word = encoding_of(path)[1]
     return [f"The file is not UTF-8; it is read as {format.encoding}" + (f", in which {word!r} is one of its words" if word else "") + ". If that looks wrong: --encoding NAME, such as cp1252 (the West), cp1250, cp1251 (Russian), gb18030 (Chinese)"]
@@ -134,7 +134,8 @@ def read_table(
     reading=None # of the command line
 ) -> tuple: # table, how it is written, columns to which the file gives no name, sentences
     "Read a table, and say what was assumed about it."
-    from fashion_mlops.tables.files import looked_at, read_text, without_marks
+    from fashion_mlops.samples.table_files import looked_at, read_text
+    from fashion_mlops.samples.values import without_marks
     if path.suffix == ".parquet": return read_text(path), TableFormat(), (), []
     said = format_said(reading) if reading else {}
     table, format, notes = looked_at(path, **said)

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ..samples.columns import Column
 from ..workflow.contract import nearest
 from ..core import WorkflowError, path_part
-from ..tables.files import TableFormat
+from ..samples.table_layout import TableFormat
 
 # %% ../../nbs/datasets/schema.ipynb #0ebf89ce
 def read_words(

@@ -37,7 +37,7 @@ def group_sizes(
 ) -> np.ndarray: # rows of each group; empty when these are no groups
     "Rows of each thing that a column names, when it looks like a name of things that come back."
     import pyarrow.compute as pc
-    from fashion_mlops.tables.files import as_words
+    from fashion_mlops.samples.values import as_words
     said = names_groups(name)
     if type not in ("category", "identifier", "numeric", "text") or (type in ("numeric", "text") and not said): return np.array([])
     words = as_words(values).drop_null()
@@ -63,7 +63,7 @@ def rule_of_presence(
     missing: tuple[str, ...] = () # words for a missing value
 ) -> list[dict]: # for `rows` of a dataset file; empty when every row has a moment
     "The rule that leaves out rows without a moment."
-    from fashion_mlops.tables.files import without_marks
+    from fashion_mlops.samples.values import without_marks
     blank = without_marks(values, column, missing).null_count
     return [{"column": column.name, "present": True, "why": "the splits follow each other in it"}]*bool(blank)
 
@@ -77,7 +77,7 @@ def can_be_followed(
     "Whether the rows can be split in this way, and each split can judge."
     from fashion_mlops.datasets.description import chosen_rows, split_key
     from fashion_mlops.datasets.schema import Rule, Split
-    from fashion_mlops.samples.samples import judging, split_by_group, split_by_time
+    from fashion_mlops.samples.splits import judging, split_by_group, split_by_time
     if column == about.target.column or not any(c.use and (by == "time" or c.name != column) for c in about.columns): return False
     own = next(c for c in about.columns if c.name == column)
     rules = [Rule(**rule) for rule in rule_of_presence(table.column(column).combine_chunks(), own, about.format.missing)]*(by == "time")
@@ -96,7 +96,7 @@ def split_doubts(
     table # pyarrow Table, as the file has it
 ) -> list[str]: # sentences
     "Columns that a better split could go by."
-    from fashion_mlops.tables.files import without_marks
+    from fashion_mlops.samples.values import without_marks
     if about.split.by != "class": return []
     others, doubts = [c for c in about.columns if c.name != about.target.column], []
     moment = next((c.name for c in others if c.type == "datetime" and can_be_followed(table, about, "time", c.name)), None)

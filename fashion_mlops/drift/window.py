@@ -46,7 +46,7 @@ def _rows(path: Path, samples) -> Window:
     "A window from a table."
     import pandas as pd
     from fashion_mlops.datasets.description import dataset_files, read_dataset_file
-    from fashion_mlops.tables.files import converted, without_marks
+    from fashion_mlops.samples.values import converted, without_marks
     if path.is_dir(): raise WorkflowError(f"{path} is a folder; the rows of {samples.dataset} come as one file, CSV or parquet. Name a file.")
     file = dataset_files().get(samples.dataset)
     about = file and read_dataset_file(file)
@@ -62,8 +62,8 @@ def _rows(path: Path, samples) -> Window:
 # %% ../../nbs/drift/window.ipynb #b6398739
 def _as_written(path: Path, about) -> tuple:
     "The table of a file, how it is written, and what was wrong with it."
-    from fashion_mlops.tables.files import looked_at, read_text
-    from fashion_mlops.tables.layout import TableFormat
+    from fashion_mlops.samples.table_files import looked_at, read_text
+    from fashion_mlops.samples.table_layout import TableFormat
     if path.suffix == ".parquet": return read_text(path), about.format if about else TableFormat(), []
     return (read_text(path, about.format), about.format, []) if about else looked_at(path)
 
@@ -120,7 +120,7 @@ def _listed_columns(path: Path, layout: str) -> dict:
     "Which columns of a list of pictures are meant."
     if layout != "csv": return {}
     from fashion_mlops.images.files import path_columns
-    from fashion_mlops.tables.files import read_text
+    from fashion_mlops.samples.table_files import read_text
     found, names = path_columns(path), read_text(path).column_names
     target = next((name for name in ("label", "class", "target") if name in names), None) or next((name for name in names if name not in found.values()), None)
     if target is None: raise WorkflowError(f"{path.name} lists pictures without a class beside them. Name the folder that they lie in.")
@@ -147,7 +147,7 @@ def _arrays(path: Path, shape: tuple, span: list[float] | None) -> Window:
 # %% ../../nbs/drift/window.ipynb #39b93513
 def _of_dataset(name: str, samples, seed: int) -> Window:
     "All rows of another dataset."
-    from fashion_mlops.data import dataset_entry
+    from fashion_mlops.datasets.catalogue import dataset_entry
     from fashion_mlops.samples.samples import key_of
     entry = dataset_entry(name)
     if name == samples.dataset and not entry.synthetic: raise WorkflowError(f"The window is {name} itself, from which the model has learnt. Give a file with newer rows, or another dataset.")
@@ -163,7 +163,7 @@ def read_window(
     seed: int = 0 # of rows that are drawn in code
 ) -> Window: # checked, with labels where they are known
     "Read a window and hold it against what the model takes."
-    from fashion_mlops.data import dataset_names
+    from fashion_mlops.datasets.catalogue import dataset_names
     if where in dataset_names(): found = _of_dataset(where, samples, seed)
     elif place := _place(where): found = (_images if samples.kind == "image" else _rows)(place, samples)
     else: raise WorkflowError(f"The window {where!r} is neither a file or folder nor a dataset.{nearest(where, dataset_names())}")

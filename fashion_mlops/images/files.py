@@ -125,7 +125,8 @@ def _listed_folder(root: Path) -> dict:
 # %% ../../nbs/images/files.ipynb #baffd5ef
 def _listed_csv(path: Path, columns: dict, root: str = "") -> dict:
     "Pictures of a list: paths, names, splits, aside."
-    from fashion_mlops.tables.files import as_words, read_text
+    from fashion_mlops.samples.values import as_words
+    from fashion_mlops.samples.table_files import read_text
     table, top = read_text(path), (path.parent/os.path.expanduser(root)).resolve()
     columns = {key: name for key, name in columns.items() if name}
     for name in columns.values():
@@ -156,7 +157,8 @@ def list_root(
     column: str # of paths
 ) -> str: # a folder; empty when the paths start from the list's own
     "Where most of the paths in a list lie together, when that is outside the list's folder."
-    from fashion_mlops.tables.files import as_words, read_text
+    from fashion_mlops.samples.values import as_words
+    from fashion_mlops.samples.table_files import read_text
     top = path.parent.resolve()
     folders = [(top/word).resolve().parent for word in as_words(read_text(path).column(column)).to_pylist() if word]
     outside = [folder for folder in folders if not folder.is_relative_to(top)]
@@ -232,7 +234,8 @@ def path_columns(
     path: Path # a delimited file
 ) -> dict: # {path, split}: columns that hold paths of pictures, and splits; empty when there are no paths
     "Which column of a list names pictures."
-    from fashion_mlops.tables.files import as_words, read_text
+    from fashion_mlops.samples.values import as_words
+    from fashion_mlops.samples.table_files import read_text
     table, found = read_text(path).slice(0, 200), {}
     for name in table.column_names:
         words = [w for w in as_words(table.column(name)).to_pylist() if w]
@@ -299,7 +302,7 @@ def size_doubts(
 def load_images(
     about: dict, # the mapping `images` of a dataset file
     path: Path # file or folder
-) -> dict: # inputs, labels, classes, perhaps split or is_test, about: as `data.Loaded` takes them
+) -> dict: # inputs, labels, classes, perhaps split or is_test, about: as `samples.splits.Loaded` takes them
     "Load what a dataset file describes."
     shape, span = tuple(about["shape"]), about.get("range")
     if about["layout"] in ("npz", "idx"): images, names, splits, aside, span = _from_arrays(path, about["layout"], shape, span)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core import WorkflowError
 from .families import Family, all_cores, fitted
+from .feature_table import read_split
 from ..samples.folds import read_key
 
 # %% ../../nbs/models/fitting.ipynb #75a90817
@@ -35,7 +36,7 @@ def said_of_weights(
 # %% ../../nbs/models/fitting.ipynb #61fa5b47
 def fit_classical(
     features: Path | str, # `features.parquet`
-    pipeline: Path | str, # `feature_pipeline.skops`
+    described: list[str], # names of what the feature pipeline puts out
     family: Callable[[int], Family], # which family, for so many features
     parameters: dict, # of it
     seed: int = 0, # of the model
@@ -43,11 +44,9 @@ def fit_classical(
     weights: np.ndarray | None = None # how much a row of each class counts; all alike when None
 ): # a fitted classifier, and the names of its features
     "Fit a family on all training rows; linear algebra keeps to one thread, since several are slower than one on a busy machine."
-    from fashion_mlops.automl import read_split
-    from fashion_mlops.features import feature_names, load_feature_pipeline
     _, values, labels, names = read_split(features)
-    if names != feature_names(load_feature_pipeline(pipeline)):
-        raise WorkflowError(f"{Path(features).name} has {len(names)} features that are not those of {Path(pipeline).name}. "
+    if names != described:
+        raise WorkflowError(f"{Path(features).name} has {len(names)} features that are not those of the feature pipeline. "
                             "Run 04_features again.")
     model = family(len(names)).build(parameters, seed, all_cores(threads))
     row_weights = None if weights is None else weights[labels]

@@ -14,19 +14,16 @@ import numpy as np
 
 from ..workflow.budget import largest
 from ..core import WorkflowError
-from ..models.families import families
+from ..models.families import families, habits
 from .leaderboard import extrapolated_seconds
 
 # %% ../../nbs/search/contest_plan.ipynb #8bb9e0d4
-_PROMISING = {"image": ("svm", "logistic_regression", "mlp", "gradient_boosting", "nearest_neighbours", "random_forest"),
-              "table": ("gradient_boosting", "logistic_regression", "random_forest", "svm", "mlp", "nearest_neighbours")}
-
 def most_promising_first(
     contenders: dict, # families by name
     kind: str = "image" # of the data behind the features
 ) -> dict: # the same, in order
     "The families in the order in which they are worth their time."
-    return {name: contenders[name] for name in sorted(contenders, key=_PROMISING["image" if kind == "image" else "table"].index)}
+    return {name: contenders[name] for name in sorted(contenders, key=habits(kind).promising.index)}
 
 # %% ../../nbs/search/contest_plan.ipynb #66f42e10
 def taking_part(

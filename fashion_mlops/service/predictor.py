@@ -17,11 +17,11 @@ from fastcore.basics import patch
 
 from ..samples.amounts import LARGEST
 from ..evaluation.calibration import at_temperature, prediction_sets
-from ..samples.columns import NUMBERS, Column, column_of, plain_column, typed
+from ..samples.columns import NUMBERS, Column, column_of, plain_column
+from ..samples.values import marks_of, typed
 from ..workflow.contract import nearest
 from ..core import WorkflowError, path_part, read_json, write_json
 from ..models.model_file import load_model_file, save_model_file
-from ..tables.files import marks_of
 
 # %% ../../nbs/service/predictor.ipynb #da93368e
 def input_description(
@@ -264,7 +264,7 @@ def _load_net(folder: Path, about: dict, threads: int) -> Callable:
 # %% ../../nbs/service/predictor.ipynb #b3461e43
 def _load_table_net(folder: Path, about: dict, threads: int) -> Callable:
     "What answers for a net on the features of a table."
-    from fashion_mlops.features import load_feature_pipeline
+    from fashion_mlops.datasets.pipelines import load_feature_pipeline
     from fashion_mlops.nets.table_net import TableNet, table_probabilities
     net, pipeline = _with_weights(TableNet(classes=len(about["classes"]), **about["architecture"]), folder), load_feature_pipeline(folder/"feature_pipeline.skops")
     return lambda rows: reweighted(table_probabilities(net, pipeline.transform(rows)), about.get("class_weights"))
@@ -273,7 +273,7 @@ def _load_table_net(folder: Path, about: dict, threads: int) -> Callable:
 def _load_classical(folder: Path, about: dict, threads: int) -> Callable:
     "What answers for a feature pipeline with a classifier."
     from fashion_mlops.models.families import all_cores, predicted, quiet
-    from fashion_mlops.features import load_feature_pipeline
+    from fashion_mlops.datasets.pipelines import load_feature_pipeline
     estimator, pipeline = load_model_file(folder/"estimator.skops", TRUSTED, "07_training"), load_feature_pipeline(folder/"feature_pipeline.skops")
     def answer(part): return reweighted(predicted(estimator, pipeline.transform(part), len(about["classes"])), about.get("class_weights"))
     def answers(inputs): # in parts of 500 images or 5,000 rows, whatever the number of threads: the same answers on every machine

@@ -17,7 +17,7 @@ import numpy as np
 from ..samples.amounts import is_text
 from ..samples.columns import Column
 from ..samples.moments import ZONED, as_moments, candidates, format_of, sentinel_dates
-from .files import NO, YES, as_words, without_marks
+from ..samples.values import NO, YES, as_words, without_marks
 
 # %% ../../nbs/tables/column_kinds.ipynb #efb50273
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from .column_kinds import DATES, Guess, less_sentinels, look_of_codes, look_of_d
 from ..samples.columns import Column
 from ..core import WorkflowError
 from ..samples.moments import as_moments, format_of
-from .files import MARKS, WORDS, as_words, converted, marks_of, without_marks
+from ..samples.values import MARKS, WORDS, as_words, converted, marks_of, without_marks
 
 # %% ../../nbs/tables/column_types.ipynb #7bbb7d65
 def guessed(

@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_output
 
-from fashion_mlops.workflow import markup, picture_text, report, tool_words
+from fashion_mlops.workflow import markup, page as page_frame, picture_text, report, tool_words
 from fashion_mlops.service import card as model_card
 from fashion_mlops.evaluation import spread
-from fashion_mlops.workflow import page as page_frame
 
 HOSTILE = ["<script>window.__owned=1</script>", "<img src=x onerror=window.__owned=1>", "</style></title><svg onload=window.__owned=1>", "$0 - $24,999", "Ba$$in_club^2", "a|b", "`tick`",
            "../up", "new\nline", "🚀 emoji", "שלום עולם", "long " * 60, "x" * 300, "count", "index", "_", "*star*", "__init__", "<!--", "[x](javascript:window.__owned=1)", "&lt;", "# head", "1. first",
@@ -89,7 +88,7 @@ def test_any_numbers_have_a_picture_or_a_sentence(values):
 
 def test_a_column_that_cannot_be_told_apart_is_drawn():
     from fashion_mlops.samples.columns import Column
-    from fashion_mlops.data import _draw_column
+    from fashion_mlops.tables.views import _draw_column
     import matplotlib.pyplot as plt
     for values in ([2.0**60] * 40, [2.0**60 + 256 * (n % 2) for n in range(40)], [1.0] * 39 + [1e308]):
         figure, axis = plt.subplots()

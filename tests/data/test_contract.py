@@ -4,19 +4,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fashion_mlops import data, quality
 from fashion_mlops.core import WorkflowError
+from fashion_mlops.datasets.catalogue import make_samples
+from fashion_mlops.images.checks import image_expectations, image_frames
+from fashion_mlops.samples.validation import raise_on_breach, validate
 
 
 @pytest.fixture(scope="module")
 def samples():
-    return data.make_samples("synthetic", 400, 0.2, seed=5)
+    return make_samples("synthetic", 400, 0.2, seed=5)
 
 
 def complaint(samples) -> str:
     "What the quality stage says about samples; empty when nothing is broken."
-    results = quality.validate(quality.image_frames(samples), quality.image_expectations(samples))
-    try: quality.raise_on_breach(results)
+    results = validate(image_frames(samples), image_expectations(samples))
+    try: raise_on_breach(results)
     except WorkflowError as error: return str(error)
     return ""
 

@@ -6,7 +6,7 @@ import yaml
 
 from fashion_mlops import cli
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.datasets.description import described, read_dataset_file, write_dataset_file
 from fashion_mlops.samples.sources import Source, raw_path
 

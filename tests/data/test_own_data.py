@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from fashion_mlops import cli
-from fashion_mlops.data import dataset_entry, make_samples
+from fashion_mlops.datasets.catalogue import dataset_entry, make_samples
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_mixed_types_stay_readable(home, capsys):
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(home, capsys, monkeypatch):
-    from fashion_mlops.tables import files as table_files
+    from fashion_mlops.samples import table_files
     real = table_files._read_delimited
     def grows(path, *rest):
         table = real(path, *rest)

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from fashion_mlops import cli
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.service.predictor import _column, check_rows, input_description
-from fashion_mlops.samples.columns import typed
+from fashion_mlops.samples.values import typed
 
 N = 90
 HELD = {

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashion_mlops.automl import read_split
 from fashion_mlops.core import WorkflowError, project_root
-from fashion_mlops.data import make_samples
-from fashion_mlops.features import feature_table, fit_features, pipeline_for, split_table
+from fashion_mlops.datasets.catalogue import make_samples
+from fashion_mlops.datasets.kinds import kind_of
+from fashion_mlops.models.feature_table import feature_table, read_split, split_table
 from fashion_mlops.images.statistics import sample_statistics
-from fashion_mlops.quality import class_frame, copies_of, image_frames, seen_labels
+from fashion_mlops.samples.expectations import class_frame, copies_of, seen_labels
+from fashion_mlops.images.checks import image_frames
 from fashion_mlops.samples.samples import content_digest, load_samples, save_samples, unsealed
 from fashion_mlops.tables.checks import table_frames
 from fashion_mlops.tables.statistics import column_statistics
@@ -36,16 +37,17 @@ def test_nothing_that_stages_look_at_depends_on_them(two_worlds):
     pd.testing.assert_frame_equal(*looked)
     tables = []
     for each in opened:
-        pipeline = pipeline_for(each, 10)
-        train = fit_features(pipeline, each)
+        pipeline = kind_of(each).pipeline_for(each, 10)
+        train = kind_of(each).fit_features(pipeline, each)
         tables.append(feature_table(pipeline, each, train))
     pd.testing.assert_frame_equal(*tables)
 
 
 def test_asking_for_them_is_refused(two_worlds, tmp_path):
     _, opened, _ = two_worlds
-    pipeline = pipeline_for(opened, 10)
-    table = feature_table(pipeline, opened, fit_features(pipeline, opened))
+    kind = kind_of(opened)
+    pipeline = kind.pipeline_for(opened, 10)
+    table = feature_table(pipeline, opened, kind.fit_features(pipeline, opened))
     table.to_parquet(tmp_path/"features.parquet", index=False)
     for ask in (lambda: opened.take("test"), lambda: split_table(table, "test"), lambda: read_split(tmp_path/"features.parquet", "test")):
         with pytest.raises(WorkflowError, match="sealed: 08_registry reads them"): ask()
@@ -66,7 +68,7 @@ def test_copies_and_classes_are_still_seen_in_whole_samples(two_worlds):
     assert set(class_frame(samples)["split"]) == {"train", "valid", "test"}
     split = pd.Series(np.array(samples.splits)[samples.split])
     doubled = replace(opened, inputs=opened.inputs.iloc[[0]*len(opened)].reset_index(drop=True) if opened.kind == "table" else opened.inputs[[0]*len(opened)])
-    assert (copies_of(doubled, split)["splits_with_it"] == 3).all()
+    assert (copies_of(kind_of(doubled).identical(doubled.inputs), doubled, split)["splits_with_it"] == 3).all()
 
 
 def test_only_the_registry_breaks_the_seal():

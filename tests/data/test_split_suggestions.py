@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from fashion_mlops import cli
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 
 
 @pytest.fixture

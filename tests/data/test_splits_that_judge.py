@@ -4,8 +4,8 @@ import pytest
 
 from fashion_mlops import cli
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.data import make_samples
-from fashion_mlops.samples.samples import judging, split_by_class, split_by_group
+from fashion_mlops.datasets.catalogue import make_samples
+from fashion_mlops.samples.splits import judging, split_by_class, split_by_group
 
 
 @pytest.fixture

@@ -203,7 +203,7 @@ def test_fractions_of_a_second_come_and_go(home):
 
 
 def test_a_request_knows_the_same_missing_values(home):
-    from fashion_mlops.samples.columns import typed
+    from fashion_mlops.samples.values import typed
     found, _, _ = column(home, ["9.969209968386869e+36", *(f"{i}.5" for i in range(60))])
     assert typed(pd.Series([1.5, 9.969209968386869e36]), found).isna().tolist() == [False, True]
 
@@ -283,7 +283,7 @@ def test_every_option_that_a_message_names_exists():
     from fashion_mlops import cli
     known = set(re.findall(r"--[a-z][a-z-]+", " ".join(each for parser in _parsers(cli.parser()) for each in parser._option_string_actions)))
     named = set()
-    for module in ("tables.files", "tables.layout", "tables.text_encoding", "samples.amounts", "samples.moments", "tables.column_kinds", "tables.column_types", "datasets.reading_options", "datasets.commands", "datasets.description"):
+    for module in ("samples.table_files", "samples.table_layout", "samples.text_encoding", "samples.values", "samples.amounts", "samples.moments", "tables.column_kinds", "tables.column_types", "datasets.reading_options", "datasets.commands", "datasets.description"):
         for node in ast.walk(ast.parse(Path(importlib.import_module(f"fashion_mlops.{module}").__file__).read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str): named |= {(module, word) for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", node.value)}
     assert named and not {(module, word) for module, word in named if word not in known}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.datasets.description import described, write_dataset_file
 from fashion_mlops.service.predictor import input_description
 from fashion_mlops.workflow.watched import file_stamp

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fashion_mlops.automl import choose, contest, usable, weigh_pipelines
+from fashion_mlops.search.choice import choose, weigh_pipelines
+from fashion_mlops.search.contest import contest, usable
 from fashion_mlops.core import WorkflowError
 from fashion_mlops.models.families import families
 from fashion_mlops.samples.folds import make_folds, stratified_rows

@@ -3,11 +3,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashion_mlops.automl import contest
+from fashion_mlops.search.contest import contest
 from fashion_mlops.samples.columns import Column
 from fashion_mlops.evaluation.explanation import fit_trees, judged, shapley_values, with_shadows
 from fashion_mlops.models.families import families
-from fashion_mlops.features import feature_names, features_by_fold, fit_features, pipeline_for, strongest, with_selection
+from fashion_mlops.datasets.pipelines import features_by_fold
+from fashion_mlops.evaluation.selection import strongest
+from fashion_mlops.models.feature_table import feature_names, with_selection
+from fashion_mlops.datasets.kinds import kind_of
 from fashion_mlops.samples.folds import fit_and_ask, judged_in, make_folds
 from fashion_mlops.images.garments import CLASSES, draw_garments
 from fashion_mlops.samples.samples import Key, Samples
@@ -25,8 +28,8 @@ def noise(seed, rows=240, columns=100, key=Key()):
 
 def selected(samples, seed=0):
     "A pipeline as 04_features leaves it, and what it gives for the training rows."
-    pipeline = pipeline_for(samples)
-    values, labels = fit_features(pipeline, samples), np.asarray(samples.labels)
+    pipeline = kind_of(samples).pipeline_for(samples)
+    values, labels = kind_of(samples).fit_features(pipeline, samples), np.asarray(samples.labels)
     fit, ask = fit_and_ask(labels, len(labels)*3//4, 300, seed, samples.key)
     wide = with_shadows(values[np.r_[fit, ask]], 60, seed, samples.key.at(np.r_[fit, ask]))
     names = feature_names(pipeline)
@@ -77,8 +80,8 @@ def test_few_rows_and_one_class_still_give_features():
 def test_images_choose_by_fold_too():
     images, labels = draw_garments(60, seed=0)
     samples = Samples(images, labels, np.zeros(60, np.uint8), CLASSES, "drawn")
-    pipeline = pipeline_for(samples)
-    fit_features(pipeline, samples)
+    pipeline = kind_of(samples).pipeline_for(samples)
+    kind_of(samples).fit_features(pipeline, samples)
     small = with_selection(pipeline, feature_names(pipeline)[:9])
     made = features_by_fold(small, samples, np.arange(60), make_folds(labels, 3))
     assert [each.shape for each in made] == [(60, 9)]*3 and any((made[0] != each).any() for each in made[1:])

@@ -8,7 +8,7 @@ from fashion_mlops.core import WorkflowError
 
 @pytest.fixture(scope="module")
 def garments():
-    from fashion_mlops.data import make_samples
+    from fashion_mlops.datasets.catalogue import make_samples
     return make_samples("synthetic", 900, 0.25, seed=21)
 
 

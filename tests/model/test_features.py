@@ -9,7 +9,8 @@ from fashion_mlops.evaluation.agreement import asked_again, importances, stabili
 from fashion_mlops.core import WorkflowError
 from fashion_mlops.evaluation.decisions import reasons, telling_decisions, worst_mistakes
 from fashion_mlops.evaluation.explanation import fit_trees, interaction_values, judged, shapley_values, strongest_pairs, with_shadows
-from fashion_mlops.features import feature_footprints, feature_names, feature_pipeline, with_selection
+from fashion_mlops.images.feature_pipeline import feature_footprints, feature_pipeline
+from fashion_mlops.models.feature_table import feature_names, with_selection
 from fashion_mlops.images.garments import draw_garments
 from fashion_mlops.images.families import FAMILIES, feature_family, image_families, spoken
 

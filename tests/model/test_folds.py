@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fashion_mlops.automl import contest, cross_validated, weigh_pipelines
+from fashion_mlops.search.choice import weigh_pipelines
+from fashion_mlops.search.contest import contest, cross_validated
 from fashion_mlops.evaluation.calibration import halves
 from fashion_mlops.samples.columns import Column
 from fashion_mlops.core import read_json
 from fashion_mlops.evaluation.explanation import with_shadows
 from fashion_mlops.models.families import families, fitted, predicted
-from fashion_mlops.features import feature_table, fit_features, pipeline_for, split_table
+from fashion_mlops.models.feature_table import feature_table, split_table
+from fashion_mlops.tables.kind import fit_features, pipeline_for
 from fashion_mlops.samples.folds import NOT_FEATURES, fit_and_ask, fold_numbers, hold_out, judged_in, key_in, make_folds, shuffled_rows, stratified_rows
 from fashion_mlops.models.kernel_machine import KernelMachine, _folds as machine_folds
 from fashion_mlops.evaluation.metrics import mean_interval, metric_intervals
@@ -23,7 +25,8 @@ from fashion_mlops.search.recipe import TableNetSearch
 from fashion_mlops.search.pipeline_space import family_of
 from fashion_mlops.service.predictor import TRUSTED
 from fashion_mlops.search.refinement import refinement_table, with_and_without
-from fashion_mlops.samples.samples import Key, Samples, key_of, load_samples, save_samples, split_by_group
+from fashion_mlops.samples.samples import Key, Samples, key_of, load_samples, save_samples
+from fashion_mlops.samples.splits import split_by_group
 from fashion_mlops.tables.families import CategoryFeatures
 from fashion_mlops.nets.table_net import TableRecipe, TableTrainer
 from fashion_mlops.tables.statistics import column_statistics

@@ -10,7 +10,7 @@ import pytest
 from fashion_mlops.samples.columns import Column
 from fashion_mlops.core import WorkflowError
 from fashion_mlops.service.predictor import Predictor, check_rows
-from fashion_mlops.tables.files import converted, plain_type
+from fashion_mlops.samples.values import converted, plain_type
 
 
 def asked(values, type, levels=(), words=None):

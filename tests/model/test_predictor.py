@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def samples():
 def classical(samples, tmp_path_factory):
     "A logistic regression on the feature pipeline, saved and loaded."
     from sklearn.linear_model import LogisticRegression
-    from fashion_mlops.features import feature_pipeline
+    from fashion_mlops.images.feature_pipeline import feature_pipeline
     from fashion_mlops.models.model_file import save_model_file
     from fashion_mlops.service.predictor import load_predictor, save_candidate
     folder = tmp_path_factory.mktemp("classical")
@@ -83,13 +83,13 @@ def test_a_net_can_learn_a_handful_by_heart(samples):
 
 
 def test_features_of_an_image_do_not_depend_on_the_batch(samples):
-    from fashion_mlops.features import feature_pipeline
+    from fashion_mlops.images.feature_pipeline import feature_pipeline
     images, _ = samples.take("train", limit=200)
     pipeline = feature_pipeline(n_components=10).fit(images)
     assert np.allclose(pipeline.transform(images)[:5], np.concatenate([pipeline.transform(i[None]) for i in images[:5]]), atol=1e-4)
 
 
 def test_a_blank_image_has_finite_features(samples):
-    from fashion_mlops.features import feature_pipeline
+    from fashion_mlops.images.feature_pipeline import feature_pipeline
     pipeline = feature_pipeline(n_components=10).fit(samples.take("train", limit=200)[0])
     assert np.isfinite(pipeline.transform(np.zeros((1, 28, 28), np.uint8))).all()

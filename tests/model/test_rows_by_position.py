@@ -8,8 +8,8 @@ import pytest
 from fashion_mlops.samples.columns import Column
 from fashion_mlops.core import WorkflowError
 from fashion_mlops.evaluation.robustness import corrupted_rows
-from fashion_mlops.data import make_samples
-from fashion_mlops.features import feature_pipeline
+from fashion_mlops.datasets.catalogue import make_samples
+from fashion_mlops.tables.feature_pipeline import feature_pipeline
 from fashion_mlops.service.predictor import Predictor, as_frame, check_rows, input_description
 from fashion_mlops.samples.samples import Samples
 from fashion_mlops.drift.shift import shift_table
@@ -21,7 +21,7 @@ def orders():
     from sklearn.linear_model import LogisticRegression
     samples = make_samples("synthetic_orders", 400, 0.2, seed=1)
     rows, labels = samples.take("train")
-    pipeline = feature_pipeline("table", columns=samples.columns).fit(rows, labels)
+    pipeline = feature_pipeline(samples.columns).fit(rows, labels)
     model = LogisticRegression(max_iter=200).fit(pipeline.transform(rows), labels)
     about = {"input": input_description(samples), "threshold": 0.5}
     return Predictor("orders", "classical", samples.classes, (), lambda part: model.predict_proba(pipeline.transform(part)), about), samples.at(np.arange(60)), samples.columns

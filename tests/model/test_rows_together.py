@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from fashion_mlops.evaluation.calibration import conformal_threshold, coverage_report, prediction_sets, promised_range
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.drift.distances import MOST, TIMES, compare, false_alarms
 from fashion_mlops.evaluation.curves import by_class, hits_interval, rows_worth
 from fashion_mlops.monitoring import halves, in_words, score_change

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.data import make_samples
+from fashion_mlops.datasets.catalogue import make_samples
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def orders():
 
 @pytest.fixture(scope="module")
 def pipeline(orders):
-    from fashion_mlops.features import fit_features, pipeline_for
+    from fashion_mlops.tables.kind import fit_features, pipeline_for
     fitted = pipeline_for(orders)
     fit_features(fitted, orders)
     return fitted
@@ -43,7 +43,7 @@ def test_a_column_that_is_not_there_is_named(orders, pipeline):
 def test_encodings_of_training_rows_do_not_see_their_own_target():
     "A category that is another one in each row says nothing, in training as later: an encoding that saw the row's own target would say all."
     from dataclasses import replace
-    from fashion_mlops.features import fit_features, pipeline_for
+    from fashion_mlops.tables.kind import fit_features, pipeline_for
     orders = make_samples("synthetic_orders", 900, 0.2, seed=4)
     table = orders.table.assign(supplier=pd.Categorical([f"u{i}" for i in range(len(orders))]))
     alone = replace(orders, inputs=table[["supplier"]], columns=[c for c in orders.columns if c.name == "supplier"])

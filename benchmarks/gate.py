@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from fashion_mlops.evaluation.metrics import mean_interval
-from fashion_mlops.registry import gate, recall_losses
+from fashion_mlops.service.gate import gate, recall_losses
 
 DROP, TOLERANCE = 0.1, 0.01 # what the stage tolerates by default
 CASES = [ # classes, rows of each, recall, what the challenger gains everywhere, what it loses in one class

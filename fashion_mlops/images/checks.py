@@ -11,9 +11,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from ..samples.expectations import Promises, Suspicion, Tolerances, _tolerance
-from ..samples.expectations import class_expectations, copy_expectations, dataset_expectations, label_expectations
-from ..samples.expectations import class_frame, copies_of, dataset_frame, seen_labels, severity_for
+from ..samples.expectations import Promises, Suspicion, Tolerances, _tolerance, class_expectations, class_frame, copies_of, copy_expectations, dataset_expectations, dataset_frame, label_expectations, seen_labels, severity_for
 from ..samples.samples import SPLITS, Samples
 from ..workflow.markup import as_plot_text
 

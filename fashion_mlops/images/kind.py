@@ -4,7 +4,9 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
-           'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'Exploration']
+           'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'Exploration',
+           'mistake_pictures', 'mistake_tables', 'raw_columns', 'compress', 'doubtful', 'learning_picture',
+           'most_worse', 'train', 'where_it_looks', 'worse_shown']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -28,3 +30,15 @@ _all_ = ["FEATURE_TYPES", "feature_facts", "fit_features", "pipeline_for", "valu
 from .explore import Exploration # 03_eda
 
 _all_ = ["Exploration"]
+
+# %% ../../nbs/images/kind.ipynb #d2045b45
+from .mistakes import mistake_pictures, mistake_tables # for 08_registry
+from .raw_columns import raw_columns
+_all_ = ["mistake_pictures", "mistake_tables", "raw_columns"]
+
+# %% ../../nbs/images/kind.ipynb #5fa61fe8
+from .judged import doubtful, most_worse, worse_shown
+from .net_views import compress, where_it_looks
+from .training import learning_picture, train
+
+_all_ = ["compress", "doubtful", "learning_picture", "most_worse", "train", "where_it_looks", "worse_shown"] # 07_training

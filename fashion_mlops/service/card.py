@@ -64,7 +64,7 @@ def _loading(decision: dict, about: dict) -> str:
     "How to get an answer from this version."
     return f"""## Loading
 ```python
-from fashion_mlops.registry import load_version
+from fashion_mlops.service.champion import load_version
 predictor, version = load_version("{decision['dataset']}", {decision['version']})
 predictor.predict_proba(inputs)   # {_example(about)} -> (n, {len(about['classes'])})
 ```

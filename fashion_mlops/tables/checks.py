@@ -13,9 +13,7 @@ import numpy as np
 
 from ..samples.columns import NUMBERS, Column
 from ..core import WorkflowError, atomic_path, home, path_part, project_root
-from ..samples.expectations import Promises, Tolerances
-from ..samples.expectations import class_expectations, copy_expectations, dataset_expectations, label_expectations
-from ..samples.expectations import class_frame, copies_of, dataset_frame, seen_labels, severity_for
+from ..samples.expectations import Promises, Tolerances, class_expectations, class_frame, copies_of, copy_expectations, dataset_expectations, dataset_frame, label_expectations, seen_labels, severity_for
 from ..samples.samples import SPLITS, Samples, stratified
 
 # %% ../../nbs/tables/checks.ipynb #c9e369d1

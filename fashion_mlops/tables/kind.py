@@ -4,7 +4,9 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
-           'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'Exploration']
+           'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'Exploration',
+           'mistake_pictures', 'mistake_tables', 'raw_columns', 'compress', 'doubtful', 'learning_picture',
+           'most_worse', 'train', 'where_it_looks', 'worse_shown']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -29,3 +31,14 @@ _all_ = ["FEATURE_TYPES", "feature_facts", "fit_features", "pipeline_for", "valu
 from .explore import Exploration # 03_eda
 
 _all_ = ["Exploration"]
+
+# %% ../../nbs/tables/kind.ipynb #fb58ae76
+from .mistakes import mistake_pictures, mistake_tables # for 08_registry
+from .raw_columns import raw_columns
+_all_ = ["mistake_pictures", "mistake_tables", "raw_columns"]
+
+# %% ../../nbs/tables/kind.ipynb #dc30b69c
+from .judged import doubtful, most_worse, worse_shown
+from .training import compress, learning_picture, train, where_it_looks
+
+_all_ = ["compress", "doubtful", "learning_picture", "most_worse", "train", "where_it_looks", "worse_shown"] # 07_training

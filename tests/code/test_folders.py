@@ -237,7 +237,7 @@ def test_every_notebook_is_tested_once():
 def test_a_registered_model_carries_every_room(house, monkeypatch):
     import mlflow.pyfunc # at once: before its first use it is a stand-in
     from mlflow.utils.model_utils import _validate_and_copy_code_paths
-    from fashion_mlops import registry
+    from fashion_mlops.service import registered_model
     from fashion_mlops.workflow import tracking
     given = {}
     class Stop(Exception): pass
@@ -245,8 +245,8 @@ def test_a_registered_model_carries_every_room(house, monkeypatch):
     monkeypatch.setattr(mlflow.pyfunc, "log_model", log_model)
     monkeypatch.setattr(mlflow, "start_run", lambda **kwargs: nullcontext())
     monkeypatch.setattr(tracking, "translated", nullcontext)
-    for name in ("model_signature", "_plain_example"): monkeypatch.setattr(registry, name, lambda *args: None)
-    with pytest.raises(Stop): registry._log_model(house.root, SimpleNamespace(kind="net"), "run", None)
+    for name in ("model_signature", "plain_example"): monkeypatch.setattr(registered_model, name, lambda *args: None)
+    with pytest.raises(Stop): registered_model.log_model(house.root, SimpleNamespace(kind="net"), "run", None)
     (house.root/"model").mkdir()
     _validate_and_copy_code_paths(given["code_paths"], house.root/"model")
     assert (house.root/"model"/"code"/"fashion_mlops"/"attic"/"wood"/"twigs"/"bud.py").is_file()

@@ -1,4 +1,6 @@
 """The gate believes a challenger's classes until a loss shows that chance does not explain, whatever their number."""
+from inspect import getsource
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -6,7 +8,8 @@ from scipy.stats import binom
 from fashion_mlops.evaluation.calibration import at_temperature, cross_fitted, fit_temperature
 from fashion_mlops.core import project_root
 from fashion_mlops.evaluation.metrics import paired_interval, row_losses
-from fashion_mlops.registry import gate, recall_losses
+from fashion_mlops.service.duel import Duel
+from fashion_mlops.service.gate import gate, recall_losses
 
 ASKED = {"metric": "accuracy", "score": 0.9, "constant": 0.1, "lead": (0.8, 0.7, 0.9), "accuracy": 0.9, "ms_alone": 1.0}
 
@@ -112,4 +115,5 @@ def test_a_retrained_model_that_is_no_different_has_a_fair_chance():
         before.append(row_losses(labels, cross_fitted(labels, challenger)).mean() <= row_losses(labels, at_temperature(champion, fit_temperature(labels, champion))).mean())
     assert 0.25 < np.mean(gains) < 0.75 and np.mean(before) < 0.25
     source = (project_root()/"nbs"/"08_registry.ipynb").read_text()
-    assert "at_other_temperature(rival)" in source and "at_other_temperature(predictor)" in source and "rival.predict_proba" not in source
+    assert "duel.answers(predictor)" in source and "duel.against(rival, previous, answers)" in source and "rival.predict_proba" not in source
+    assert "self.answers(champion)" in getsource(Duel.against) and "cross_fitted" in getsource(Duel.answers)

@@ -9,7 +9,6 @@ __all__ = ['INK', 'IMAGE_STATISTICS', 'brightness', 'layout', 'symmetry', 'textu
 # %% ../../nbs/images/statistics.ipynb #218f881a
 import numpy as np
 
-from ..core import WorkflowError
 from ..samples.samples import Samples
 
 # %% ../../nbs/images/statistics.ipynb #1872c8d1
@@ -24,7 +23,8 @@ def brightness(
     ink = flat > INK
     area = ink.sum(1)
     with np.errstate(invalid="ignore"): inside = (flat*ink).sum(1)/area
-    return {"mean_brightness": flat.mean(1), "contrast": flat.std(1), "ink_area": area/flat.shape[1], "ink_brightness": inside}
+    return {"mean_brightness": flat.mean(1), "contrast": flat.std(1),
+            "ink_area": area/flat.shape[1], "ink_brightness": inside}
 
 # %% ../../nbs/images/statistics.ipynb #b6b70e0f
 def layout(
@@ -56,7 +56,8 @@ def texture(
     "How busy the surface is."
     count, size = len(pixels), pixels[0].size
     steps = (np.abs(np.diff(pixels, axis=1)).mean((1, 2)) + np.abs(np.diff(pixels, axis=2)).mean((1, 2)))/2
-    bins = np.minimum((pixels*32).astype(np.int32), 31).reshape(count, -1) + 32*np.arange(count, dtype=np.int32)[:, None]
+    bins = np.minimum((pixels*32).astype(np.int32), 31).reshape(count, -1)
+    bins += 32*np.arange(count, dtype=np.int32)[:, None] # each image has its own
     share = np.bincount(bins.ravel(), minlength=32*count).reshape(count, 32)/size
     return {"edge_density": steps, "entropy": -(share*np.log2(np.where(share > 0, share, 1))).sum(1)}
 
@@ -83,23 +84,29 @@ def image_statistics(
     block: int = 2000 # images at a time: memory stays at a few copies of one block
 ) -> dict[str, np.ndarray]: # float32 (n,) by name
     "The statistics of `IMAGE_STATISTICS` for each image; of images in colour their grey values are measured."
-    columns = {name: np.empty(len(images), np.float32) for name in IMAGE_STATISTICS if images.ndim == 4 or name != "colour_strength"}
+    coloured = images.ndim == 4
+    names = [name for name in IMAGE_STATISTICS if coloured or name != "colour_strength"]
+    columns = {name: np.empty(len(images), np.float32) for name in names}
     for start in range(0, len(images), block):
         pixels = images[start:start + block].astype(np.float32)/255
-        if images.ndim == 4: columns["colour_strength"][start:start + block], pixels = (pixels.max(3) - pixels.min(3)).mean((1, 2)), pixels.mean(3)
+        if coloured:
+            columns["colour_strength"][start:start + block] = (pixels.max(3) - pixels.min(3)).mean((1, 2))
+            pixels = pixels.mean(3)
         for family in (brightness, layout, symmetry, texture):
             for name, values in family(pixels).items(): columns[name][start:start + block] = values
     return columns
 
 # %% ../../nbs/images/statistics.ipynb #02abc86f
 def sample_statistics(
-    samples: Samples # images
+    samples: Samples # pictures
 ): # a pandas DataFrame: id, split, label, class, then float32 statistics
     "One row of plain numbers a sample."
     import pandas as pd
     labels = np.asarray(samples.labels)
-    return pd.DataFrame({"id": np.arange(len(labels)), "split": pd.Categorical.from_codes(samples.split, samples.splits),
-                         "label": labels.astype(np.int64), "class": pd.Categorical.from_codes(labels, samples.classes),
+    return pd.DataFrame({"id": np.arange(len(labels)),
+                         "split": pd.Categorical.from_codes(samples.split, samples.splits),
+                         "label": labels.astype(np.int64),
+                         "class": pd.Categorical.from_codes(labels, samples.classes),
                          **image_statistics(samples.images)})
 
 # %% ../../nbs/images/statistics.ipynb #fdc14a10
@@ -139,4 +146,5 @@ def statistics_summary(
                 "missing": int(table[name].isna().sum()),
                 "between classes": between_classes(train[name].to_numpy(), train.label.to_numpy()),
                 "train to test": float(gap)}
-    return pd.DataFrame([row(name) for name in names]).set_index("statistic").sort_values("between classes", ascending=False)
+    summary = pd.DataFrame([row(name) for name in names]).set_index("statistic")
+    return summary.sort_values("between classes", ascending=False)

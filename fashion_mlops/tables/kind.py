@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'draw_samples', 'identical', 'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for',
-           'values_by_fold', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns']
+           'values_by_fold', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns', 'shift_inputs',
+           'shift_pictures']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -31,3 +32,7 @@ _all_ = ["Exploration"]
 from .mistakes import mistake_pictures, mistake_tables # for 08_registry
 from .raw_columns import raw_columns
 _all_ = ["mistake_pictures", "mistake_tables", "raw_columns"]
+
+# %% ../../nbs/tables/kind.ipynb #3f01fc17
+from .shift import shift_inputs, shift_pictures
+_all_ = ["shift_inputs", "shift_pictures"] # 10_monitoring

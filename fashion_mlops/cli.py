@@ -56,7 +56,7 @@ def _choose(stages: list, args) -> tuple[list, set[str]]:
 def _missing_for(word: str, stages: list, dataset: str) -> list:
     "Stages that write what a stage needs, directly or through others, and what no stage has written yet."
     from fashion_mlops.workflow.pipeline import find_stage
-    from fashion_mlops.workflow.stage import find_artifact
+    from fashion_mlops.workflow.manifests import find_artifact
     writer, needed, declared = {n: s for s in stages for n in s.writes}, {}, {s.name: s.writes for s in stages}
     waiting = list(find_stage(stages, word).reads)
     while waiting:
@@ -69,7 +69,7 @@ def _missing_for(word: str, stages: list, dataset: str) -> list:
 # %% ../nbs/12_cli.ipynb #f448a193
 def _check_inputs(selected: list, stages: list, dataset: str):
     "Raise `WorkflowError` when a chosen stage reads what neither lies there nor is about to be written."
-    from fashion_mlops.workflow.stage import find_artifact
+    from fashion_mlops.workflow.manifests import find_artifact
     writer, coming, declared = {n: s.name for s in stages for n in s.writes}, set(), {s.name: s.writes for s in stages}
     for stage in selected:
         for name in stage.reads:
@@ -121,7 +121,7 @@ def _that_stay(before: list, settings: dict, dataset: str, package: Path | None)
     "Settings of the stages that nobody asked for and that are up to date, if need be with the minutes that they had."
     from fashion_mlops.workflow.fingerprint import pipeline_state
     from fashion_mlops.workflow.request import as_they_ran
-    from fashion_mlops.workflow.stage import read_manifest
+    from fashion_mlops.workflow.manifests import read_manifest
     kept = as_they_ran({s.name: settings[s.name] for s in before}, {s.name: read_manifest(dataset, s.name) for s in before})
     return {state.name: kept[state.name] for state in pipeline_state(before, kept, dataset, package) if not state.reasons}
 
@@ -185,7 +185,7 @@ def run(args) -> int: # exit code
 def _again(result) -> str:
     "How to ask for what the stages of a run chose; empty when nothing was chosen in it."
     from fashion_mlops.workflow.request import again_words
-    from fashion_mlops.workflow.stage import manifests
+    from fashion_mlops.workflow.manifests import manifests
     through = {r.name for r in result.results if r.state in ("done", "fresh")}
     if not result.recorded: return "" # such as one that found all up to date
     found = {name: m for name, m in manifests(result.dataset, result.declared).items() if name in through}

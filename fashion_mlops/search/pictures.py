@@ -185,7 +185,7 @@ def last_journal(
 ) -> tuple[Path, bool]: # the file, and whether tuning is not through with it
     "Where the studies of a dataset lie."
     from fashion_mlops.core import artifacts_folder
-    from fashion_mlops.workflow.stage import artifact
+    from fashion_mlops.workflow.manifests import artifact
     growing = sorted((artifacts_folder(dataset)/"06_tuning"/"scratch").glob("*/study.log"), key=lambda path: path.stat().st_mtime)
     return (growing[-1], True) if growing else (artifact(dataset, "study.log"), False)
 

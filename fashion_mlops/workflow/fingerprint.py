@@ -17,8 +17,9 @@ from ..core import artifacts_folder, digest_bytes, digest_files, digest_path, fi
 from .dependencies import code_digest, local_digests, lock_digest, module_digests, own_folders
 from .pipeline import Setting
 from .report import kept_notebook, missing_page
-from .stage import find_artifact, read_manifest, watched_place
+from .manifests import find_artifact, read_manifest
 from .tracking import TrackingError, alias_stamp
+from .watched import watched_place
 
 # %% ../../nbs/workflow/fingerprint.ipynb #61b89d38
 def cell_label(

@@ -14,7 +14,7 @@ from ..core import WorkflowError, atomic_path, home, human_seconds, numbered, re
 from .markup import as_html
 from .page import html_page
 from .report import tool_links
-from .stage import manifests
+from .manifests import manifests
 from .verdicts import (Outcome, against_words, drift_verdict, earlier_words, gaps, gate_verdict,
                                              lead, metric_words, outcome_of, run_verdict, stopped_at)
 

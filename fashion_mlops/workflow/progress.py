@@ -13,7 +13,7 @@ from pathlib import Path
 from ..core import human_bytes, human_seconds, now, reports_folder, run_records, runs_folder, seconds_of, write_json
 from .estimate import Remaining, Shape, rough_seconds
 from .markup import for_terminal
-from .stage import manifests
+from .manifests import manifests
 
 # %% ../../nbs/workflow/progress.ipynb #23b5e782
 @dataclass

@@ -27,7 +27,7 @@ from .markup import as_markdown
 from .pipeline import Setting
 from .progress import Display, Result, Run, record, summary
 from .secrets import uri_secrets
-from .stage import log_to_mlflow, manifests, read_manifest
+from .manifests import log_to_mlflow, manifests, read_manifest
 
 # %% ../../nbs/workflow/runner.ipynb #6283ef07
 def _told(what: str, error: BaseException) -> str:

@@ -49,7 +49,7 @@ def test_an_attempt_goes_on_with_the_choice_of_the_work_that_it_finds(tmp_path, 
     for name in ("FASHION_MLOPS_RUN", "MLFLOW_TRACKING_URI"): monkeypatch.delenv(name, raising=False)
     for name in ("FASHION_MLOPS_HOME", "FASHION_MLOPS_ROOT"): monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setattr("fashion_mlops.workflow.stage._check_package", lambda: None)
-    monkeypatch.setattr("fashion_mlops.workflow.stage._code_so_far", lambda names: [])
+    monkeypatch.setattr("fashion_mlops.workflow.half_done._code_so_far", lambda names: [])
 
     def attempt(seconds, trials=0, minutes=1):
         "Rows that an attempt takes, of which a second is enough for a hundred; it is broken off after some trials."

@@ -120,12 +120,12 @@ def test_light_stages_cost_what_they_took_on_quiet_cores(stage, params, quiet):
 
 
 def test_a_resumed_run_names_all_that_was_chosen_in_it(monkeypatch):
-    from fashion_mlops.workflow import stage
+    from fashion_mlops.workflow import manifests
     from fashion_mlops.cli import _again
     from fashion_mlops.workflow.pipeline import Setting
     from fashion_mlops.workflow.progress import Result, Run
     chosen = {"03_eda": {"chosen": {"map_rows": 70}}, "04_features": {"chosen": {"model_rows": 900}}, "05_automl": {"chosen": {"search_rows": 80}}}
-    monkeypatch.setattr(stage, "manifests", lambda *words: chosen)
+    monkeypatch.setattr(manifests, "manifests", lambda *words: chosen)
     settings = {name: {"seed": Setting(7, "command line"), "hush": Setting("word", "command line", True)} for name in chosen}
     run = Run("synthetic", settings=settings, results=[Result("03_eda", "fresh"), Result("04_features", "done"), Result("05_automl", "failed")], recorded=True)
     assert all(word in _again(run) for word in ("03_eda.map_rows=70", "04_features.model_rows=900", "03_eda.seed=7"))
@@ -260,7 +260,7 @@ def test_an_attempt_that_goes_on_with_kept_work_is_marked(home, monkeypatch):
     from fashion_mlops.workflow.stage import Stage
     monkeypatch.setenv("FASHION_MLOPS_ROOT", str(home))
     monkeypatch.delenv("FASHION_MLOPS_RUN", raising=False)
-    for name in ("_check_package", "_code_so_far"): monkeypatch.setattr(f"fashion_mlops.workflow.stage.{name}", lambda *words: None)
+    for name in ("stage._check_package", "half_done._code_so_far"): monkeypatch.setattr(f"fashion_mlops.workflow.{name}", lambda *words: None)
 
     def attempt(fails=False):
         stage = Stage("02_fit", writes=["fit.json"]).start({})

@@ -6,7 +6,8 @@ import pytest
 
 from fashion_mlops.workflow import tracking
 from fashion_mlops.core import artifacts_folder
-from fashion_mlops.workflow.stage import Stage, TooFew, log_to_mlflow
+from fashion_mlops.workflow.manifests import log_to_mlflow
+from fashion_mlops.workflow.stage import Stage, TooFew
 
 SECRET = "hunter2/hunter2"
 

@@ -10,7 +10,7 @@ import pytest
 
 from fashion_mlops.workflow.contract import read_stage
 from fashion_mlops.core import project_root
-from fashion_mlops.workflow.stage import declared_writes, find_artifact, manifests
+from fashion_mlops.workflow.manifests import declared_writes, find_artifact, manifests
 
 CELLS = ["text = ('%d'\n        % 3)", "assert (1\n        != 2)", "%%html\n<b>hello</b>", "%%bash\nls | head -1", "files = !ls", "len?", "for i in range(2):\n    !echo {i}",
          "%%time\nfrom fashion_mlops.core import home", "s = '''\n% latex\n! shell\n'''", "%%capture out\nprint(1)"]

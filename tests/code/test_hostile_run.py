@@ -15,7 +15,7 @@ from fashion_mlops import cli
 from fashion_mlops.workflow import screenshots
 from fashion_mlops.core import WorkflowError, read_json
 from fashion_mlops.workflow.markup import readable
-from fashion_mlops.workflow.stage import artifact
+from fashion_mlops.workflow.manifests import artifact
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)] # all stages, on a machine that may have other work
 

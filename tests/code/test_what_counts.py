@@ -13,7 +13,8 @@ from fashion_mlops.datasets.description import watched_paths
 from fashion_mlops.workflow.dependencies import compile_by_content, pinned
 from fashion_mlops.workflow.fingerprint import _altered, fingerprint
 from fashion_mlops.workflow.pipeline import write_stage_notebook
-from fashion_mlops.workflow.stage import Stage, watched_place
+from fashion_mlops.workflow.stage import Stage
+from fashion_mlops.workflow.watched import watched_place
 
 
 def of(path, *cells): return fingerprint(read_stage(write_stage_notebook(path, cells, writes=["x.json"])), {}, {})["digest"]

@@ -6,7 +6,7 @@
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
            'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'Exploration',
            'mistake_pictures', 'mistake_tables', 'raw_columns', 'compress', 'doubtful', 'learning_picture',
-           'most_worse', 'train', 'where_it_looks', 'worse_shown']
+           'most_worse', 'train', 'where_it_looks', 'worse_shown', 'shift_inputs', 'shift_pictures']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -42,3 +42,7 @@ from .judged import doubtful, most_worse, worse_shown
 from .training import compress, learning_picture, train, where_it_looks
 
 _all_ = ["compress", "doubtful", "learning_picture", "most_worse", "train", "where_it_looks", "worse_shown"] # 07_training
+
+# %% ../../nbs/tables/kind.ipynb #3f01fc17
+from .shift import shift_inputs, shift_pictures
+_all_ = ["shift_inputs", "shift_pictures"] # 10_monitoring

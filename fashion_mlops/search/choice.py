@@ -25,10 +25,12 @@ def choose(
     ours = board[~board.family.str.startswith("tpot")]
     able, excluded = ours[ours.full_fit_seconds <= budget], ours[ours.full_fit_seconds > budget]
     if able.empty:
-        raise WorkflowError(f"No family fits all training rows within {human_seconds(budget)}; the quickest needs about "
+        raise WorkflowError(f"No family fits all training rows within {human_seconds(budget)}; the quickest needs "
+                            "about "
                             f"{human_seconds(ours.full_fit_seconds.min())}. Raise fit_budget_seconds.")
     lines = [line for _, line in able.iterrows()]
-    tied = [line for line in lines if line is lines[0] or difference(gains[lines[0].family], gains[line.family], seed, clusters)[1] <= 0]
+    tied = [line for line in lines if line is lines[0]
+            or difference(gains[lines[0].family], gains[line.family], seed, clusters)[1] <= 0]
     finest, cheapest = min(tied, key=lambda line: line.log_loss), min(tied, key=lambda line: line.full_fit_seconds)
     saved = finest.full_fit_seconds - cheapest.full_fit_seconds
     chosen = cheapest if saved >= max(budget/2, 0.75*finest.full_fit_seconds) else finest
@@ -43,7 +45,8 @@ def choose(
 def _standing(line, metric: str) -> dict:
     "Where a line of the leaderboard stands, as `choice.json` says it."
     return {"entry": line.family, "family": line.family, "metric": metric, "score": line[metric],
-            "interval": [line[f"{metric}_low"], line[f"{metric}_high"]], "log_loss": line.log_loss, "full_fit_seconds": line.full_fit_seconds}
+            "interval": [line[f"{metric}_low"], line[f"{metric}_high"]], "log_loss": line.log_loss,
+            "full_fit_seconds": line.full_fit_seconds}
 
 # %% ../../nbs/search/choice.ipynb #0ed8aabd
 def _reason(chosen, tied, finest, runner_up, gap, excluded, budget: float, metric: str) -> str:
@@ -54,7 +57,8 @@ def _reason(chosen, tied, finest, runner_up, gap, excluded, budget: float, metri
     words = [f"{chosen.title} wins with a cross-validated {said} of {score} and {also}; "
              f"a fit on all training rows would take one core about {human_seconds(chosen.full_fit_seconds)}."]
     if gap is not None:
-        words.append(f"The runner-up is {runner_up.title}; the difference, paired row by row, is {verdict(gap, metric)}.")
+        words.append(f"The runner-up is {runner_up.title}; the difference, paired row by row, is "
+                     f"{verdict(gap, metric)}.")
     if len(tied) > 1:
         each = ", ".join(f"{line.title} (log loss {line.log_loss:.3f})" for line in tied)
         words.append(f"Tied in {said}: {each}; the lowest log loss decides.")
@@ -62,7 +66,8 @@ def _reason(chosen, tied, finest, runner_up, gap, excluded, budget: float, metri
         times = finest.full_fit_seconds/chosen.full_fit_seconds
         words.append(f"{finest.title} has it, but costs {times:.0f} times as much, so the cheaper one goes on.")
     for _, line in excluded.iterrows():
-        words.append(f"{line.title} is out: its fit would take about {human_seconds(line.full_fit_seconds)} of one core, "
+        words.append(f"{line.title} is out: its fit would take about {human_seconds(line.full_fit_seconds)} of one "
+                     "core, "
                      f"and the budget is {human_seconds(budget)}.")
     return " ".join(words)
 

@@ -73,7 +73,8 @@ def _without_judged(pipeline, inputs, labels: np.ndarray, key: Key, fit: np.ndar
     from sklearn.base import clone
     own = clone(pipeline)
     try: learnt = own.fit_transform(inputs.iloc[fit], labels[fit], families__key=key.at(fit))
-    except WorkflowError: return np.zeros((len(inputs), 1), np.float32) # in so few rows all columns are constant: they say nothing
+    # in so few rows all columns are constant: they say nothing
+    except WorkflowError: return np.zeros((len(inputs), 1), np.float32)
     values = np.zeros((len(inputs), learnt.shape[1]), np.float32)
     values[fit], values[judge] = learnt, own.transform(inputs.iloc[judge])
     return values

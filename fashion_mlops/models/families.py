@@ -120,6 +120,16 @@ def random_forest(
                 "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, leaf)}
     return Family("random_forest", "Random forest", make, dict(habits(kind).forest), space, most_classes=300)
 
+# %% ../../nbs/models/families.ipynb #e72cdcb0
+def _boosting_space(trees, rate, leaves, columns, rows, pull) -> Callable:
+    "Where to look for parameters of gradient boosting: low and high of each."
+    return lambda trial: {"n_estimators": trial.suggest_int("n_estimators", *trees),
+                          "learning_rate": trial.suggest_float("learning_rate", *rate, log=True),
+                          "num_leaves": trial.suggest_int("num_leaves", *leaves, log=True),
+                          "colsample_bytree": trial.suggest_float("colsample_bytree", *columns),
+                          "min_child_samples": trial.suggest_int("min_child_samples", *rows),
+                          "reg_lambda": trial.suggest_float("reg_lambda", *pull, log=True)}
+
 # %% ../../nbs/models/families.ipynb #3ae20e96
 def gradient_boosting(
     kind: str = "image" # of the data behind the features
@@ -132,16 +142,6 @@ def gradient_boosting(
                               deterministic=True, force_row_wise=True, verbose=-1)
     space = _boosting_space(*suits.boosting_space)
     return Family("gradient_boosting", "Gradient boosting", make, dict(suits.boosting), space, most_classes=100)
-
-# %% ../../nbs/models/families.ipynb #e72cdcb0
-def _boosting_space(trees, rate, leaves, columns, rows, pull) -> Callable:
-    "Where to look for parameters of gradient boosting: low and high of each."
-    return lambda trial: {"n_estimators": trial.suggest_int("n_estimators", *trees),
-                          "learning_rate": trial.suggest_float("learning_rate", *rate, log=True),
-                          "num_leaves": trial.suggest_int("num_leaves", *leaves, log=True),
-                          "colsample_bytree": trial.suggest_float("colsample_bytree", *columns),
-                          "min_child_samples": trial.suggest_int("min_child_samples", *rows),
-                          "reg_lambda": trial.suggest_float("reg_lambda", *pull, log=True)}
 
 # %% ../../nbs/models/families.ipynb #9a1f627f
 def support_vectors(

@@ -12,35 +12,6 @@ from ..core import WorkflowError, human_seconds
 from ..evaluation.metrics import shown
 from .leaderboard import difference, verdict
 
-# %% ../../nbs/search/choice.ipynb #5890afa1
-def choose(
-    board, # from `leaderboard`
-    gains: dict[str, np.ndarray], # by family, from `row_gains`
-    budget: float, # core seconds for a fit on all training rows
-    seed: int = 0, # of the bootstrap
-    metric: str = "accuracy", # that decides
-    clusters: np.ndarray | None = None # which of the judged rows belong together; none when None
-) -> dict: # family, score, interval, runner_up, difference, excluded, reason
-    "The family to go on with, and why."
-    ours = board[~board.family.str.startswith("tpot")]
-    able, excluded = ours[ours.full_fit_seconds <= budget], ours[ours.full_fit_seconds > budget]
-    if able.empty:
-        raise WorkflowError(f"No family fits all training rows within {human_seconds(budget)}; the quickest needs "
-                            "about "
-                            f"{human_seconds(ours.full_fit_seconds.min())}. Raise fit_budget_seconds.")
-    lines = [line for _, line in able.iterrows()]
-    tied = [line for line in lines if line is lines[0]
-            or difference(gains[lines[0].family], gains[line.family], seed, clusters)[1] <= 0]
-    finest, cheapest = min(tied, key=lambda line: line.log_loss), min(tied, key=lambda line: line.full_fit_seconds)
-    saved = finest.full_fit_seconds - cheapest.full_fit_seconds
-    chosen = cheapest if saved >= max(budget/2, 0.75*finest.full_fit_seconds) else finest
-    runner_up = next((line for line in lines if line is not chosen), None)
-    gap = None if runner_up is None else difference(gains[chosen.family], gains[runner_up.family], seed, clusters)
-    return {**_standing(chosen, metric), "runner_up": runner_up.family if gap else None,
-            "difference": dict(zip(("mean", "low", "high"), gap)) if gap else None,
-            "tied": [line.family for line in tied], "excluded": dict(zip(excluded.family, excluded.full_fit_seconds)),
-            "reason": _reason(chosen, tied, finest, runner_up, gap, excluded, budget, metric)}
-
 # %% ../../nbs/search/choice.ipynb #40ca8e5c
 def _standing(line, metric: str) -> dict:
     "Where a line of the leaderboard stands, as `choice.json` says it."
@@ -71,6 +42,46 @@ def _reason(chosen, tied, finest, runner_up, gap, excluded, budget: float, metri
                      f"and the budget is {human_seconds(budget)}.")
     return " ".join(words)
 
+# %% ../../nbs/search/choice.ipynb #5890afa1
+def choose(
+    board, # from `leaderboard`
+    gains: dict[str, np.ndarray], # by family, from `row_gains`
+    budget: float, # core seconds for a fit on all training rows
+    seed: int = 0, # of the bootstrap
+    metric: str = "accuracy", # that decides
+    clusters: np.ndarray | None = None # which of the judged rows belong together; none when None
+) -> dict: # family, score, interval, runner_up, difference, excluded, reason
+    "The family to go on with, and why."
+    ours = board[~board.family.str.startswith("tpot")]
+    able, excluded = ours[ours.full_fit_seconds <= budget], ours[ours.full_fit_seconds > budget]
+    if able.empty:
+        raise WorkflowError(f"No family fits all training rows within {human_seconds(budget)}; the quickest needs "
+                            "about "
+                            f"{human_seconds(ours.full_fit_seconds.min())}. Raise fit_budget_seconds.")
+    lines = [line for _, line in able.iterrows()]
+    tied = [line for line in lines if line is lines[0]
+            or difference(gains[lines[0].family], gains[line.family], seed, clusters)[1] <= 0]
+    finest, cheapest = min(tied, key=lambda line: line.log_loss), min(tied, key=lambda line: line.full_fit_seconds)
+    saved = finest.full_fit_seconds - cheapest.full_fit_seconds
+    chosen = cheapest if saved >= max(budget/2, 0.75*finest.full_fit_seconds) else finest
+    runner_up = next((line for line in lines if line is not chosen), None)
+    gap = None if runner_up is None else difference(gains[chosen.family], gains[runner_up.family], seed, clusters)
+    return {**_standing(chosen, metric), "runner_up": runner_up.family if gap else None,
+            "difference": dict(zip(("mean", "low", "high"), gap)) if gap else None,
+            "tied": [line.family for line in tied], "excluded": dict(zip(excluded.family, excluded.full_fit_seconds)),
+            "reason": _reason(chosen, tied, finest, runner_up, gap, excluded, budget, metric)}
+
+# %% ../../nbs/search/choice.ipynb #921ddb32
+def _pipeline_words(line, found: dict, gap, budget: float, metric: str) -> str:
+    "What is said of one pipeline of TPOT's: it is no better, it is too dear, or it wins."
+    score = shown(line[metric], (line[f"{metric}_low"], line[f"{metric}_high"]))
+    said = f"{line.title} scores {score}; its difference to the choice is {verdict(gap, metric)}, "
+    if gap[1] <= 0: return f"{said}so the choice stands."
+    if line.full_fit_seconds > budget:
+        return f"{said}but its fit would take about {human_seconds(line.full_fit_seconds)}, so the choice stands."
+    how = "by its parameters alone" if found["transformation"] == "nothing" else "and the transformation goes on with it"
+    return f"{said}{how}: it wins, and the former choice is the runner-up."
+
 # %% ../../nbs/search/choice.ipynb #b2d4308c
 def weigh_pipelines(
     choice: dict, # from `choose`, with the parameters of the chosen family
@@ -94,14 +105,3 @@ def weigh_pipelines(
                 "runner_up": choice["family"], "difference": dict(zip(("mean", "low", "high"), gap))}
         break
     return choice | {"reason": " ".join(words)}
-
-# %% ../../nbs/search/choice.ipynb #921ddb32
-def _pipeline_words(line, found: dict, gap, budget: float, metric: str) -> str:
-    "What is said of one pipeline of TPOT's: it is no better, it is too dear, or it wins."
-    score = shown(line[metric], (line[f"{metric}_low"], line[f"{metric}_high"]))
-    said = f"{line.title} scores {score}; its difference to the choice is {verdict(gap, metric)}, "
-    if gap[1] <= 0: return f"{said}so the choice stands."
-    if line.full_fit_seconds > budget:
-        return f"{said}but its fit would take about {human_seconds(line.full_fit_seconds)}, so the choice stands."
-    how = "by its parameters alone" if found["transformation"] == "nothing" else "and the transformation goes on with it"
-    return f"{said}{how}: it wins, and the former choice is the runner-up."

@@ -56,17 +56,6 @@ def feature_facts(
     lines = [[name, *known[name]] for name in feature_names(pipeline)]
     return pd.DataFrame(lines, columns=["feature", "family", "column", "words"])
 
-# %% ../../nbs/tables/feature_pipeline.ipynb #0e7bd429
-def values_by_fold(
-    pipeline, # fitted feature pipeline without selection
-    inputs, # of some training rows
-    labels: np.ndarray, # (n,) of these rows
-    key: Key, # which of them belong together
-    folds: Folds # of these rows
-) -> Iterator[np.ndarray]: # float32 (n, features) for each fold
-    "All features of these rows, for each fold without what the rows that it judges could teach."
-    for fit, judge in folds: yield _without_judged(pipeline, inputs, labels, key, fit, judge)
-
 # %% ../../nbs/tables/feature_pipeline.ipynb #227351f4
 def _without_judged(pipeline, inputs, labels: np.ndarray, key: Key, fit: np.ndarray, judge: np.ndarray) -> np.ndarray:
     "Features of a table by a new pipeline that only the rows to fit on have taught."
@@ -78,6 +67,17 @@ def _without_judged(pipeline, inputs, labels: np.ndarray, key: Key, fit: np.ndar
     values = np.zeros((len(inputs), learnt.shape[1]), np.float32)
     values[fit], values[judge] = learnt, own.transform(inputs.iloc[judge])
     return values
+
+# %% ../../nbs/tables/feature_pipeline.ipynb #0e7bd429
+def values_by_fold(
+    pipeline, # fitted feature pipeline without selection
+    inputs, # of some training rows
+    labels: np.ndarray, # (n,) of these rows
+    key: Key, # which of them belong together
+    folds: Folds # of these rows
+) -> Iterator[np.ndarray]: # float32 (n, features) for each fold
+    "All features of these rows, for each fold without what the rows that it judges could teach."
+    for fit, judge in folds: yield _without_judged(pipeline, inputs, labels, key, fit, judge)
 
 # %% ../../nbs/tables/feature_pipeline.ipynb #042eb348
 FEATURE_TYPES = TABLE_TYPES

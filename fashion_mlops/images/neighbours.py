@@ -80,7 +80,7 @@ def nearest_rows(
         squared += (projected[rows]**2).sum(1)[:, None]
         near[part] = references[squared.argmin(1)]
         apart[part] = grey_levels_apart(images[rows], images[near[part]])
-        for i in np.flatnonzero((squared.min(1) <= limit) & (apart[part] > 0)): # the projection may rank close ones wrongly
+        for i in np.flatnonzero((squared.min(1) <= limit) & (apart[part] > 0)): # the projection may rank them wrongly
             close = references[np.argsort(squared[i])[:min(1000, (squared[i] <= limit).sum())]]
             exact = grey_levels_apart(images[close], images[rows[i]])
             near[start + i], apart[start + i] = close[exact.argmin()], exact.min()
@@ -118,7 +118,8 @@ def duplicate_counts(
     "How many samples occur in two splits, exactly or nearly, and how many of those pairs disagree in label."
     close = neighbours[neighbours.apart < max(radius, 1e-6)]
     labels = np.asarray(labels)
-    disagreeing = (labels[close.id] != labels[close.neighbour]) & (labels[close.id] >= 0) # sealed ones contradict nobody
+    known = labels[close.id] >= 0 # sealed labels contradict nobody
+    disagreeing = known & (labels[close.id] != labels[close.neighbour])
     close = close.assign(exact=close.apart == 0, disagreeing=disagreeing)
     pairs = neighbours.groupby(["split", "neighbour_split"], sort=False).size().to_frame("samples")
     asked = {"exact": ("exact", "sum"), "near": ("id", "size"), "disagreeing": ("disagreeing", "sum")}

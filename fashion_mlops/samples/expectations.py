@@ -4,9 +4,12 @@
 
 # %% auto #0
 __all__ = ['seen_labels', 'copies_of', 'class_frame', 'dataset_frame', 'label_expectations', 'copy_expectations',
-           'class_expectations', 'dataset_expectations', 'severity_for']
+           'class_expectations', 'dataset_expectations', 'severity_for', 'Tolerances', 'Promises', 'Suspicion']
 
 # %% ../../nbs/samples/expectations.ipynb #78166e72
+from dataclasses import dataclass, field
+from pathlib import Path
+
 import numpy as np
 
 from .samples import SPLITS, Samples, content_digest
@@ -135,3 +138,38 @@ def severity_for(
 ) -> str: # critical or warning
     "What a broken tolerance is for these samples."
     return "critical" if samples.about.get("strict") else "warning"
+
+# %% ../../nbs/samples/expectations.ipynb #5c99e818
+@dataclass(frozen=True)
+class Tolerances:
+    "What may be broken, and how far."
+    copies: float = 0.001 # share of samples that may have an exact copy within their split
+    leaks: float = 0.0 # share of samples that may have an exact copy in another split
+    blank: float = 0.0 # share of images that may be of one colour
+    imbalance: float = 3.0 # times that a class may be larger or smaller than an even share
+    per_class: int = 1 # samples that every class has in every split
+    most_rows: int = 20_000 # rows of a table that the expectations about values look at, of each split
+
+# %% ../../nbs/samples/expectations.ipynb #82df4cb4
+@dataclass(frozen=True)
+class Promises:
+    "What is promised, and what it is about."
+    tables: dict # pandas.DataFrame by name, each with a column `id`
+    suite: dict[str, list] # expectations by the name of the table
+    files: list[Path] = field(default_factory=list) # that decide what is promised
+    notes: list[str] = field(default_factory=list) # sentences in Markdown
+    stricter: str = "" # how else than by the dataset file a warning can be made to stop the pipeline
+
+# %% ../../nbs/samples/expectations.ipynb #23afcfc6
+@dataclass(frozen=True)
+class Suspicion:
+    "What may give the target away, and what says nothing about it."
+    suspects: list[dict] = field(default_factory=list) # column, reason, evidence, score
+    pictures: list[tuple] = field(default_factory=list) # figure, caption, name
+    notes: list[str] = field(default_factory=list) # sentences in Markdown
+
+    @property
+    def tables(self) -> list: # of one pandas DataFrame, or of none
+        "The suspects, with their evidence."
+        import pandas as pd
+        return [pd.DataFrame(self.suspects).drop(columns="score").set_index("column")] if self.suspects else []

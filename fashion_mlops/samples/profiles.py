@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['report_workers', 'write_profile', 'write_comparison', 'reported_rows', 'Reported', 'reported', 'begin_reports',
-           'ToolPace', 'measure_tools', 'pace_of', 'least_columns', 'tools_words', 'end_workers', 'ready_workers',
-           'in_time', 'reports_words']
+           'ToolPace', 'measure_tools', 'begin_measuring', 'pace_of', 'least_columns', 'tools_words', 'end_workers',
+           'ready_workers', 'in_time', 'reports_words']
 
 # %% ../../nbs/samples/profiles.ipynb #5084a41c
 import math, os, sys, tempfile, time
@@ -50,7 +50,7 @@ def write_profile(
     full: bool = False # also correlations, and diagrams of missing values
 ) -> int: # rows that were profiled
     "Profile a table with ydata-profiling into one file that needs no network."
-    os.environ["YDATA_PROFILING_NO_ANALYTICS"] = "true" # else it reports each use to its maker, and waits for the answer
+    os.environ["YDATA_PROFILING_NO_ANALYTICS"] = "true" # else it reports each use to its maker, and waits for an answer
     from ydata_profiling import ProfileReport
     formulas_off()
     names = tool_names(list(table))
@@ -86,7 +86,7 @@ def write_comparison(
     sweetviz.config_parser.set("General", "default_verbosity", "off")
     both = pd.concat([first, second], ignore_index=True)
     both = table_for_tool(both.astype({name: object for name in both.select_dtypes("category")}))
-    with patch.object(np, "seterr", lambda **_: np.geterr()): # Sweetviz wants an exception for each number that is too small, too
+    with patch.object(np, "seterr", lambda **_: np.geterr()): # Sweetviz wants an exception for what is too small, too
         sides = [both.iloc[:len(first)], for_tool(names[0])], [both.iloc[len(first):], for_tool(names[1])]
         report = sweetviz.compare(*sides, feat_cfg=_sweetviz_types(both), pairwise_analysis="on")
         report.show_html(str(path), open_browser=False, layout="vertical", scale=1.0)
@@ -183,6 +183,17 @@ def measure_tools(
             times.append(time.monotonic() - started)
     return ToolPace(sum(starts), (times[0] + 2*times[1])/few.shape[1])
 
+# %% ../../nbs/samples/profiles.ipynb #0af43bb3
+def begin_measuring(
+    workers, # from `report_workers`
+    table, # a pandas DataFrame: split and class, then the columns that are asked for
+    full: bool = False, # as in `write_profile`
+    few: int = 8 # columns that are not worth it, of 5,000 rows at most
+): # a `Future`; None when there is nothing to measure
+    "Have the tools measured where they may have more to do than there is time for."
+    if len(table) <= 5000 and table.shape[1] - 2 <= few and not full: return None
+    return workers.submit(measure_tools, table, full)
+
 # %% ../../nbs/samples/profiles.ipynb #bd675c0f
 def pace_of(
     timing, # a `Future` of `measure_tools`
@@ -222,7 +233,7 @@ def end_workers(
     "End the processes, also those that are late."
     from threading import Thread
     processes, ending = workers._processes or {}, Thread(target=workers.shutdown, kwargs={"cancel_futures": True})
-    ending.start() # it waits for processes, and their manager may still begin one; who did not wait would have it stumble
+    ending.start() # it waits: the processes' manager may still begin one, and would stumble
     while ending.is_alive():
         for process in list(processes.values()): process.terminate()
         ending.join(0.1)

@@ -12,8 +12,8 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..samples.samples import SPLITS, Samples, stratified
-from .statistics import (column_statistics, draw_associations, draw_missing, draw_places, draw_targets,
-                                             draw_time)
+from .column_pictures import draw_associations, draw_missing, draw_places, draw_targets, draw_time
+from .statistics import column_statistics
 from ..workflow.markup import as_markdown
 
 # %% ../../nbs/tables/explore.ipynb #6fe7fa47
@@ -42,7 +42,8 @@ class Exploration:
 # %% ../../nbs/tables/explore.ipynb #d047964a
 CHANCE = {
     "group": " Chance means whole groups dealt at random.",
-    "time": " Chance means stretches of time dealt at random: what lasts longer than a stretch, a twelfth of the rows, counts as moved.",
+    "time": " Chance means stretches of time dealt at random: "
+            "what lasts longer than a stretch, a twelfth of the rows, counts as moved.",
 } # by what the split goes by
 
 # %% ../../nbs/tables/explore.ipynb #6223864d
@@ -131,18 +132,20 @@ def _missing(self: Exploration):
     if figure is None: return
     gaps = table.isna().mean()
     yield (figure, f"Missing values in train: {int((gaps > 0).sum())} of {len(gaps)} columns have some, "
-           f"most of all {gaps.idxmax()} ({gaps.max():.1%}). Where the classes differ, being missing says something.", "missing")
+           f"most of all {gaps.idxmax()} ({gaps.max():.1%}). "
+           "Where the classes differ, being missing says something.", "missing")
 
 # %% ../../nbs/tables/explore.ipynb #e92865fc
 @patch
 def _along_time(self: Exploration):
     "Rows along the first moment that the table holds."
     samples = self.samples
-    moments = [column.name for column in samples.columns if column.type == "datetime" and samples.table[column.name].notna().any()]
-    for name in moments[:1]:
+    moments = [column.name for column in samples.columns if column.type == "datetime"]
+    for name in [name for name in moments if samples.table[name].notna().any()][:1]:
         times = samples.table[name].to_numpy("datetime64[s]")
         yield (draw_time(times, samples.split, self.labels, samples.classes),
-               f"Rows along {name} by split, and the share of one class in each period with at least five rows.", "time")
+               f"Rows along {name} by split, and the share of one class in each period with at least five rows.",
+               "time")
 
 # %% ../../nbs/tables/explore.ipynb #72112ea5
 @patch
@@ -195,4 +198,5 @@ def facts(self: Exploration) -> dict:
 def headline(self: Exploration) -> str:
     "The one thing to know about this table."
     target = self.samples.about.get("target") or "the class"
-    return f"{self.telling[0]} tells most of {target}; {len(self.drifted)} of {len(self.summary)} columns moved from train to test"
+    return (f"{self.telling[0]} tells most of {target}; "
+            f"{len(self.drifted)} of {len(self.summary)} columns moved from train to test")

@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['ALONE', 'APART', 'EMPTY', 'PURE', 'CODE', 'ORDERED', 'FEW', 'MOST_CLASSES', 'examined', 'accused', 'suspects', 'idle',
-           'draw_alone']
+           'draw_alone', 'suspicions']
 
 # %% ../../nbs/tables/leakage.ipynb #218f881a
 import numpy as np
 
 from ..samples.columns import Column
 from ..samples.folds import fold_numbers
-from ..samples.samples import Key, stratified
+from ..samples.expectations import Suspicion
+from ..samples.samples import Key, Samples, stratified
+from ..workflow.markup import as_markdown
 
 # %% ../../nbs/tables/leakage.ipynb #8262bdb8
 ALONE = 0.98 # score of a column that predicts alone: ROC AUC of two classes, accuracy gain of more
@@ -232,3 +234,30 @@ def draw_alone(
     axis.set(xlim=(left, 1 + 0.14*(1 - left)), ylim=(-0.7, len(drawn) - 0.3), xlabel="ROC AUC of the column alone, cross-validated" if binary else "accuracy gained over the most frequent class by the column alone, cross-validated")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
+
+# %% ../../nbs/tables/leakage.ipynb #2f1f7498
+def _caption(dataset: str, columns: int, suspects: int) -> str:
+    "What the picture of columns alone shows."
+    shown = f"{columns} columns" if columns <= 25 else "25 most telling columns"
+    are = "is a suspect" if suspects == 1 else "are suspects"
+    return f"What each of the {shown} of {dataset} reaches alone; {suspects or 'none'} of {columns} {are}."
+
+# %% ../../nbs/tables/leakage.ipynb #09ad4c63
+def _idle_words(useless: list[dict]) -> str:
+    "Columns that say nothing, in a sentence."
+    told = [f"{as_markdown(each['column'])} ({as_markdown(each['reason'], 500)})" for each in useless[:30]]
+    return f"Of no use, though no leakage: {'; '.join(told)}."
+
+# %% ../../nbs/tables/leakage.ipynb #98811fe6
+def suspicions(
+    samples: Samples, # a table
+    seed: int = 0 # of the folds
+) -> Suspicion:
+    "What its columns say alone: suspects, a picture of all, and those that are idle."
+    rows = samples.rows("train")
+    train, labels = samples.at(rows), np.asarray(samples.labels)[rows]
+    alone = examined(train, samples.columns, labels, samples.classes, seed, key=samples.key.at(rows))
+    found, useless = accused(alone, samples.binary), idle(train, samples.columns)
+    caption = _caption(samples.dataset, len(alone), len(found))
+    pictures = [(draw_alone(alone, found, samples.binary), caption, "alone")] if alone else []
+    return Suspicion(found, pictures, [_idle_words(useless)] if useless else [])

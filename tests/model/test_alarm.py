@@ -118,7 +118,7 @@ def test_values_that_are_no_numbers_are_named():
 
 @pytest.mark.slow
 def test_the_report_counts_as_we_do(tmp_path):
-    from fashion_mlops.monitoring import drift_report
+    from fashion_mlops.drift.evidently_report import drift_report
     random = np.random.default_rng(9)
     def watched(rows, moved=0.0):
         table = pd.concat([window(kind, random, rows, 1).rename(columns={"c0": kind}) for kind in ("normal", "heavy", "rare flag", "mostly zero")], axis=1)

@@ -8,7 +8,9 @@ from fashion_mlops.evaluation.calibration import conformal_threshold, coverage_r
 from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.drift.distances import MOST, TIMES, compare, false_alarms
 from fashion_mlops.evaluation.curves import by_class, hits_interval, rows_worth
-from fashion_mlops.monitoring import halves, in_words, score_change
+from fashion_mlops.drift.alarm import in_words
+from fashion_mlops.drift.performance import score_change
+from fashion_mlops.drift.windows import dealt_in_two
 from fashion_mlops.samples.samples import rows_digest
 
 
@@ -71,9 +73,9 @@ def test_what_can_never_ring_does_not_ring():
 def test_halves_share_no_group():
     whose = np.random.default_rng(5).integers(0, 11, 200)
     for seed in range(5):
-        one, other = halves(np.arange(1000, 1200), seed, whose)
+        one, other = dealt_in_two(np.arange(1000, 1200), seed, whose)
         assert not set(whose[one - 1000]) & set(whose[other - 1000]) and len(one) + len(other) == 200
-    one, other = halves(np.arange(8), 0, np.zeros(8)) # a single group leaves nothing to deal
+    one, other = dealt_in_two(np.arange(8), 0, np.zeros(8)) # a single group leaves nothing to deal
     assert len(one) == len(other) == 4
 
 

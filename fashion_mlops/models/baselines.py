@@ -28,7 +28,8 @@ def baseline_answers(
 ) -> tuple[dict[str, dict[str, np.ndarray]], int]: # probabilities by baseline and by name of the rows; rows fitted on
     "What the baselines say."
     from threadpoolctl import threadpool_limits
-    from fashion_mlops.models.families import all_cores, predicted
+    from fashion_mlops.core import all_cores
+    from fashion_mlops.models.families import predicted
     labels, classes = np.asarray(samples.labels).astype(np.int64), len(samples.classes)
     train = samples.rows("train")
     shares = np.bincount(labels[train], minlength=classes)/len(train)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HABITS', 'Family', 'Habits', 'habits', 'logistic_regression', 'nearest_neighbours', 'random_forest',
-           'gradient_boosting', 'support_vectors', 'multilayer_perceptron', 'families', 'all_cores', 'quiet',
-           'for_rows', 'fit_extras', 'fitted', 'predicted']
+           'gradient_boosting', 'support_vectors', 'multilayer_perceptron', 'families', 'quiet', 'for_rows',
+           'fit_extras', 'fitted', 'predicted']
 
 # %% ../../nbs/models/families.ipynb #55f39e56
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core import WorkflowError, available_cores
+from ..core import WorkflowError
 from ..samples.samples import Key
 
 # %% ../../nbs/models/families.ipynb #56bbe029
@@ -190,13 +190,6 @@ def families(
     known = (logistic_regression(kind), nearest_neighbours(kind), random_forest(kind), gradient_boosting(kind),
              support_vectors(columns, kind), multilayer_perceptron(kind))
     return {family.name: family for family in known if classes <= family.most_classes}
-
-# %% ../../nbs/models/families.ipynb #0337c3f8
-def all_cores(
-    threads: int = 0 # wanted; 0 for all
-) -> int: # at least 1
-    "The number of threads to use: what was asked for, else every core that this process may run on."
-    return threads or available_cores()
 
 # %% ../../nbs/models/families.ipynb #50a90f60
 @contextmanager

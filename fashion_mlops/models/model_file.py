@@ -9,7 +9,8 @@ __all__ = ['skops_io', 'save_model_file', 'load_model_file']
 import io, re, sys, zipfile
 from pathlib import Path
 
-from ..core import WorkflowError, hidden
+from ..core import WorkflowError
+from ..workflow.randomness import hidden
 
 # %% ../../nbs/models/model_file.ipynb #10482902
 def skops_io(): # the module `skops.io`

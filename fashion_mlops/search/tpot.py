@@ -17,7 +17,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ..core import WorkflowError, hidden, human_seconds, read_memory, write_json
+from ..core import WorkflowError, human_seconds, read_memory, write_json
+from ..workflow.randomness import hidden
 from ..models.families import families, predicted, quiet
 from ..samples.folds import Folds, make_folds
 from ..evaluation.metrics import row_losses

@@ -29,7 +29,7 @@ def _dataset(args) -> tuple[str, str]:
 # %% ../nbs/12_cli.ipynb #d183f0a5
 def _last_run(dataset: str | None = None) -> dict:
     "The record of the run that came last, or an empty one."
-    from fashion_mlops.workflow.comparison import run_records
+    from fashion_mlops.workflow.records import run_records
     records = run_records(dataset)
     return records[-1] if records else {}
 
@@ -88,7 +88,7 @@ def _plan(args, stages: list, dataset: str) -> tuple[list, set[str]]:
 # %% ../nbs/12_cli.ipynb #11fbe9be
 def _run_to_repeat(word: str, dataset: str | None) -> dict:
     "The record of the run in --like; raise `WorkflowError` when there is none on the dataset that was named."
-    from fashion_mlops.workflow.comparison import find_run, run_records, two_runs
+    from fashion_mlops.workflow.records import find_run, run_records, two_runs
     records = run_records()
     of_it = [r for r in records if dataset in (None, r["dataset"])]
     if word in ("latest", "previous"):
@@ -129,7 +129,7 @@ def _that_stay(before: list, settings: dict, dataset: str, package: Path | None)
 def _spread(args, stages: list, dataset: str, settings: dict, idle: set[str]) -> tuple[dict, float]: # settings, and the least that --minutes may say
     "Spread --minutes over the stages that would be asked, without those that are `idle`."
     from fashion_mlops.datasets.size import shape_for
-    from fashion_mlops.workflow.estimate import seconds_beside
+    from fashion_mlops.workflow.costs import seconds_beside
     from fashion_mlops.workflow.request import least_minutes, spread_minutes
     chosen = _choose(stages, args)[0] if args.before is None else _missing_for(args.before, stages, dataset)
     asked = {s.name: settings[s.name] for s in chosen if s.name not in idle}
@@ -337,7 +337,8 @@ def graph(args) -> int: # 0
 def diff(args) -> int: # 0
     "Print two runs side by side."
     from fashion_mlops.evaluation.kept_rows import paired_differences
-    from fashion_mlops.workflow.comparison import compare_runs, comparison_text, run_records, two_runs
+    from fashion_mlops.workflow.comparison import compare_runs, comparison_text
+    from fashion_mlops.workflow.records import run_records, two_runs
     comparison = compare_runs(*two_runs((args.run_a, args.run_b), run_records(args.dataset)), paired_differences)
     _print_json(comparison) if args.json else print(comparison_text(comparison))
     return 0

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['fit_trees', 'shapley_values', 'with_shadows', 'judged', 'draw_importance', 'draw_by_class', 'draw_swarm',
-           'draw_dependence', 'draw_attention', 'spoken_place', 'interaction_values', 'strongest_pairs',
-           'draw_interactions', 'draw_selection']
+           'interaction_values', 'strongest_pairs', 'draw_interactions', 'draw_selection']
 
 # %% ../../nbs/evaluation/explanation.ipynb #7ba5b312
 import warnings
@@ -26,9 +25,11 @@ def fit_trees(
 ): # fitted LightGBM classifier
     "Gradient-boosted trees with the same result for the same seed."
     from lightgbm import LGBMClassifier
-    if len(present := np.unique(y)) < 2: raise WorkflowError(f"All {len(y)} labels are {present.tolist()}: expected at least two classes to tell apart.")
+    if len(present := np.unique(y)) < 2:
+        raise WorkflowError(f"All {len(y)} labels are {present.tolist()}: expected at least two classes to tell apart.")
     least = int(np.clip(len(y)//20, 3, 20)) # rows in a leaf: with twenty, fewer than forty rows would never be split
-    return LGBMClassifier(n_estimators=n_trees, num_leaves=15, learning_rate=0.2, max_bin=63, colsample_bytree=0.3, min_child_samples=least, random_state=seed,
+    return LGBMClassifier(n_estimators=n_trees, num_leaves=15, learning_rate=0.2, max_bin=63, colsample_bytree=0.3,
+                          min_child_samples=least, random_state=seed,
                           n_jobs=threads, deterministic=True, force_row_wise=True, verbose=-1).fit(X, y)
 
 # %% ../../nbs/evaluation/explanation.ipynb #16aa860f
@@ -67,11 +68,14 @@ def judged(
     threshold = float(np.quantile(noise, quantile))
     kept, beats = real > threshold, np.searchsorted(noise, real)/len(noise)
     reason = [f"explains more than {share:.0%} of {len(noise)} shuffled features" if keep else
-              "explains nothing" if value == 0 else f"explains no more than noise does: {value:.4f}, noise {threshold:.4f}"
+              "explains nothing" if value == 0 else f"explains no more than noise does: {value:.4f}, noise "
+                                                    f"{threshold:.4f}"
               for value, keep, share in zip(real, kept, beats)]
     if not kept.any(): # a model needs something: the strongest stay, and the verdict says that they are no better than noise
-        for place in np.argsort(-real, kind="stable")[:3]: kept[place], reason[place] = True, "kept, though nothing explains more than noise: one of the three strongest"
-    return pd.DataFrame({"feature": names, "mean_abs_shap": real.round(8), "beats": beats, "kept": kept, "reason": reason})
+        for place in np.argsort(-real, kind="stable")[:3]:
+            kept[place], reason[place] = True, "kept, though nothing explains more than noise: one of the three strongest"
+    return pd.DataFrame({"feature": names, "mean_abs_shap": real.round(8), "beats": beats, "kept": kept,
+                         "reason": reason})
 
 # %% ../../nbs/evaluation/explanation.ipynb #6eb059c5
 def draw_importance(
@@ -94,7 +98,8 @@ def draw_importance(
     axis.set_xlabel("mean |SHAP| over classes and samples (log-odds)", fontsize=9)
     axis.tick_params(labelsize=8)
     used = dict.fromkeys(groups[i] for i in order)
-    axis.legend([plt.Rectangle((0, 0), 1, 1, color=colours[g]) for g in used], used, fontsize=8, loc="lower right", frameon=False)
+    axis.legend([plt.Rectangle((0, 0), 1, 1, color=colours[g]) for g in used], used, fontsize=8, loc="lower right",
+                frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -108,14 +113,16 @@ def draw_by_class(
     "Heat map: each class's strongest features against all classes."
     import matplotlib.pyplot as plt
     from matplotlib.colors import PowerNorm
-    chosen = list(dict.fromkeys(int(i) for column in importance.T for i in np.argsort(-column, kind="stable")[:per_class]))
+    chosen = list(dict.fromkeys(int(i) for column in importance.T
+                                for i in np.argsort(-column, kind="stable")[:per_class]))
     part = importance[chosen]
     figure, axis = plt.subplots(figsize=(7.5, 1.3 + .22*len(chosen)))
     image = axis.imshow(part, cmap="YlOrRd", aspect="auto", norm=PowerNorm(.6, vmin=0))
     axis.set_yticks(range(len(chosen)), [names[i] for i in chosen], fontsize=8)
     axis.set_xticks(range(len(classes)), classes, rotation=35, ha="right", fontsize=9)
     for r, c in zip(*np.nonzero(part == part.max(1, keepdims=True))):
-        axis.text(c, r, f"{part[r, c]:.2f}", ha="center", va="center", fontsize=7, color="white" if part[r, c] > .4*part.max() else "black")
+        axis.text(c, r, f"{part[r, c]:.2f}", ha="center", va="center", fontsize=7,
+                  color="white" if part[r, c] > .4*part.max() else "black")
     figure.colorbar(image, ax=axis, pad=.02).set_label("mean |SHAP|", fontsize=9)
     return figure
 
@@ -131,68 +138,12 @@ def draw_swarm(
     import shap
     order = np.argsort(-np.abs(values).mean(0), kind="stable")[:top]
     figure, axis = plt.subplots(figsize=(7.5, .9 + .3*len(order)))
-    shap.plots.beeswarm(shap.Explanation(values[:, order], data=X[:, order], feature_names=[names[i] for i in order]), max_display=top, show=False,
+    shap.plots.beeswarm(shap.Explanation(values[:, order], data=X[:, order], feature_names=[names[i] for i in order]),
+                        max_display=top, show=False,
                         ax=axis, plot_size=None, s=9)
     axis.set_xlabel("SHAP value (log-odds)", fontsize=9)
     axis.tick_params(labelsize=8)
     return figure
-
-# %% ../../nbs/evaluation/explanation.ipynb #aa86e8de
-def draw_dependence(
-    values: np.ndarray, # (n, features): SHAP values for one class
-    X: np.ndarray, # (n, features)
-    facts, # pandas DataFrame: feature, column, words, one row a feature
-    raw, # pandas DataFrame of the same rows, as they came
-    top: int = 6 # features to show
-): # matplotlib figure
-    "SHAP value of the strongest features against what stands in their column."
-    import matplotlib.pyplot as plt
-    import pandas as pd
-    order = np.argsort(-np.abs(values).mean(0), kind="stable")[:top]
-    wide = min(3, len(order))
-    figure, axes = plt.subplots(-(-len(order)//wide), wide, figsize=(3.1*wide, 2.4*(-(-len(order)//wide))), squeeze=False, layout="constrained")
-    for axis in axes.flat[len(order):]: axis.axis("off")
-    for axis, i in zip(axes.flat, order):
-        feature, column = facts.feature[i], facts.column[i]
-        plain = feature.startswith("number_") and not feature.endswith("_missing") and pd.api.types.is_float_dtype(raw[column])
-        x = raw[column].to_numpy() if plain else X[:, i] + np.random.default_rng(0).normal(0, 0.02*(X[:, i].std() or 1), len(X))*(len(np.unique(X[:, i])) < 12)
-        if plain: x = np.clip(x, *np.nanquantile(x, [0.005, 0.995])) if np.isfinite(x).any() else x
-        axis.scatter(x, values[:, i], s=6, alpha=.5, color="#334155", linewidths=0)
-        axis.axhline(0, color="black", lw=.6)
-        axis.set_title(facts.words[i][:44], fontsize=8)
-        axis.tick_params(labelsize=7); axis.spines[["top", "right"]].set_visible(False)
-    return figure
-
-# %% ../../nbs/evaluation/explanation.ipynb #a77f9ca3
-def draw_attention(
-    importance: np.ndarray, # (features, classes): mean |SHAP|
-    footprints: np.ndarray, # (features, height, width): where each feature looks
-    images: np.ndarray, # (classes, height, width): mean image of each class, 0 to 1
-    classes: list[str] # class names
-): # matplotlib figure
-    "One map a class: where the features look that decide about it, with the outline of its mean image."
-    import matplotlib.pyplot as plt
-    maps = np.tensordot(importance.T, footprints, 1)
-    columns = min(5, len(classes))
-    rows = -(-len(classes)//columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.75*columns, 2*rows), squeeze=False)
-    for axis, seen, image, name in zip(axes.flat, maps, images, classes):
-        axis.imshow(seen, cmap="YlOrRd", vmin=0, vmax=seen.max() or 1)
-        axis.contour(image, levels=[.25*image.max(), .6*image.max()], colors="black", linewidths=(1.2, .6), alpha=.7)
-        axis.set_title(name, fontsize=9)
-    for axis in axes.flat: axis.set_axis_off()
-    figure.tight_layout(pad=.5)
-    return figure
-
-# %% ../../nbs/evaluation/explanation.ipynb #518ee82e
-def spoken_place(
-    seen: np.ndarray # (height, width), not negative
-) -> str: # such as `at the top, in the middle`
-    "Where most of a map lies, in words."
-    parts = np.array([[part.mean() for part in np.array_split(band, 3, axis=1)] for band in np.array_split(seen, 3)])
-    row, column = np.unravel_index(parts.argmax(), (3, 3))
-    if row == column == 1: return "in the middle"
-    return ", ".join(words for words in (("at the top", "half-way down", "at the bottom")[row], ("on the left", "in the middle", "on the right")[column]))
 
 # %% ../../nbs/evaluation/explanation.ipynb #cac2d42c
 def interaction_values(
@@ -202,7 +153,8 @@ def interaction_values(
     "SHAP interaction values; 0 throughout where the trees never split."
     import shap
     explainer = shap.TreeExplainer(trees)
-    if not trees.booster_.feature_importance("split").any(): return np.zeros((len(X), X.shape[1], X.shape[1]), np.float32)
+    if not trees.booster_.feature_importance("split").any():
+        return np.zeros((len(X), X.shape[1], X.shape[1]), np.float32)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="LightGBM binary classifier", category=UserWarning)
         return np.asarray(explainer.shap_interaction_values(X), np.float32)
@@ -219,7 +171,8 @@ def strongest_pairs(
     a, b = np.triu_indices(len(names), 1)
     together = 2*strength[a, b] # SHAP gives half of it to each of the two
     order = np.argsort(-together, kind="stable")[:top]
-    return pd.DataFrame({"first": [names[i] for i in a[order]], "second": [names[i] for i in b[order]], "mean_abs": together[order],
+    return pd.DataFrame({"first": [names[i] for i in a[order]], "second": [names[i] for i in b[order]],
+                         "mean_abs": together[order],
                          "share": together[order]/(strength.sum() or 1)})
 
 # %% ../../nbs/evaluation/explanation.ipynb #e28b0233
@@ -232,7 +185,8 @@ def draw_interactions(
     "All pairs as a map, and the strongest as clouds: the first feature across, what the pair adds upwards, coloured by the second."
     import matplotlib.pyplot as plt
     pairs = strongest_pairs(values, names, top)
-    figure, (axis, *others) = plt.subplots(1, 1 + len(pairs), figsize=(10, 3.6), width_ratios=[1.5, *[1]*len(pairs)], layout="constrained")
+    figure, (axis, *others) = plt.subplots(1, 1 + len(pairs), figsize=(10, 3.6), width_ratios=[1.5, *[1]*len(pairs)],
+                                           layout="constrained")
     strength = 2*np.abs(values).mean(0)
     np.fill_diagonal(strength, np.nan)
     image = axis.imshow(strength, cmap="YlOrRd", vmin=0)
@@ -257,12 +211,14 @@ def draw_selection(
 ): # matplotlib figure
     "Features against shadows, and beside them the share of features kept, by place."
     import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(1, 2 if footprints is not None else 1, figsize=(8, 3), width_ratios=(1.7, 1) if footprints is not None else None, squeeze=False)
+    figure, axes = plt.subplots(1, 2 if footprints is not None else 1, figsize=(8, 3),
+                                width_ratios=(1.7, 1) if footprints is not None else None, squeeze=False)
     left = axes[0, 0]
     real, noise = np.sort(importance[:len(kept)])[::-1], np.sort(importance[len(kept):])[::-1]
     tiny = max(threshold/50, 1e-6)
     left.semilogy(np.linspace(0, 100, len(real)), np.maximum(real, tiny), ".", ms=3, label=f"{len(real)} features")
-    left.semilogy(np.linspace(0, 100, len(noise)), np.maximum(noise, tiny), ".", ms=3, label=f"{len(noise)} shuffled features")
+    left.semilogy(np.linspace(0, 100, len(noise)), np.maximum(noise, tiny), ".", ms=3,
+                  label=f"{len(noise)} shuffled features")
     left.axhline(threshold, color="black", ls=":", lw=1.2)
     left.set(xlabel="share of features in order, %", ylabel="mean |SHAP|")
     left.legend(fontsize=8, frameon=False)

@@ -272,7 +272,8 @@ def _load_table_net(folder: Path, about: dict, threads: int) -> Callable:
 # %% ../../nbs/service/predictor.ipynb #58463de3
 def _load_classical(folder: Path, about: dict, threads: int) -> Callable:
     "What answers for a feature pipeline with a classifier."
-    from fashion_mlops.models.families import all_cores, predicted, quiet
+    from fashion_mlops.core import all_cores
+    from fashion_mlops.models.families import predicted, quiet
     from fashion_mlops.datasets.pipelines import load_feature_pipeline
     estimator, pipeline = load_model_file(folder/"estimator.skops", TRUSTED, "07_training"), load_feature_pipeline(folder/"feature_pipeline.skops")
     def answer(part): return reweighted(predicted(estimator, pipeline.transform(part), len(about["classes"])), about.get("class_weights"))

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..samples.columns import Column
 from ..samples.samples import Samples
-from ..samples.table_layout import TableFormat, format_words
+from ..samples.table_layout import format_words
 from .leakage import suspects
 from ..workflow.markup import readable
 

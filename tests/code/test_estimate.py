@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from fashion_mlops.workflow.estimate import Estimate, Expected, Remaining, Shape, estimate, estimate_words, expected_stage, past_stages, reference_seconds, seconds_left
+from fashion_mlops.workflow.costs import Shape, reference_seconds
+from fashion_mlops.workflow.estimate import Estimate, Expected, estimate, estimate_words, expected_stage, past_stages
+from fashion_mlops.workflow.remaining import Remaining, seconds_left
 
 TIMED = 'dataset: str = "toy"  # dataset name\nminutes: "float[0, 100000]" = 0  # time to keep to\nrows: "int[1, 1000]" = 100  # the most'
 CHOOSE = ["import time; time.sleep(0.5)", "rows = 7 if stage.budget.bounded else rows", "if stage.budget.bounded: stage.chose('that is what fits', rows=rows)",
@@ -244,7 +246,7 @@ def test_no_duration_is_read_from_a_clock_that_can_be_set():
 
 
 def test_products_are_measured_on_one_core_and_counted_for_all(monkeypatch):
-    from fashion_mlops.workflow import estimate as chapter
+    from fashion_mlops.workflow import machine_speed as chapter
     import threadpoolctl
     seen = []
     def rates(work, seconds):
@@ -313,7 +315,7 @@ def test_costs_of_tables_follow_what_the_stage_does(stage, most, deciding, idle)
 
 def test_costs_count_the_steps_that_a_net_for_tables_takes():
     import numpy as np
-    from fashion_mlops.workflow.estimate import _rows_seen
+    from fashion_mlops.workflow.costs import _rows_seen
     from fashion_mlops.nets.table_net import TableRecipe, TableTrainer
     for rows in (60, 5000, 40_000):
         trainer = TableTrainer(TableRecipe(epochs=100, width=4, members=1), np.zeros((rows, 2), np.float32), np.arange(rows) % 2, 2)

@@ -177,7 +177,7 @@ def read_window(
 # %% ../../nbs/drift/window.ipynb #202c4c09
 def _held_against(window: Window, samples, predictor) -> tuple[list[str], list[str]]:
     "What is wrong with a window, and what is unusual."
-    from fashion_mlops.service.predictor import check_rows
+    from fashion_mlops.tables.requests import check_rows
     if samples.kind == "table": return check_rows(predictor.columns, window.inputs)
     shape = samples.images.shape[1:]
     return [f"Its images have the shape {window.inputs.shape[1:]}, expected {shape}."]*(window.inputs.shape[1:] != shape), []

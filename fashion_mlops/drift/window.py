@@ -158,6 +158,9 @@ def _of_dataset(name: str, samples, seed: int) -> Window:
     loaded = entry.load(1000, seed)
     return Window(name, loaded.inputs, [loaded.classes[label] for label in loaded.labels], together=key_of(loaded.split_by, loaded.key).clusters)
 
+# %% ../../nbs/drift/window.ipynb #0c132689
+_READ = {"image": _images, "table": _rows} # by kind: what a file or folder becomes
+
 # %% ../../nbs/drift/window.ipynb #7531ee43
 def read_window(
     where: str, # a file or folder, or the name of a dataset
@@ -168,7 +171,7 @@ def read_window(
     "Read a window and hold it against what the model takes."
     from fashion_mlops.datasets.catalogue import dataset_names
     if where in dataset_names(): found = _of_dataset(where, samples, seed)
-    elif place := _place(where): found = (_images if samples.kind == "image" else _rows)(place, samples)
+    elif place := _place(where): found = _READ[samples.kind](place, samples)
     else: raise WorkflowError(f"The window {where!r} is neither a file or folder nor a dataset.{nearest(where, dataset_names())}")
     wrong, odd = _held_against(found, samples, predictor)
     if wrong: raise WorkflowError(f"The window {found.name} cannot be answered. {' '.join(wrong[:5])}" + f" And {len(wrong) - 5} more."*(len(wrong) > 5))
@@ -179,8 +182,9 @@ def read_window(
 # %% ../../nbs/drift/window.ipynb #202c4c09
 def _held_against(window: Window, samples, predictor) -> tuple[list[str], list[str]]:
     "What is wrong with a window, and what is unusual."
+    from fashion_mlops.samples.samples import framed
     from fashion_mlops.tables.requests import check_rows
-    if samples.kind == "table": return check_rows(predictor.columns, window.inputs)
+    if framed(samples.inputs): return check_rows(predictor.columns, window.inputs)
     shape = samples.images.shape[1:]
     return [f"Its images have the shape {window.inputs.shape[1:]}, expected {shape}."]*(window.inputs.shape[1:] != shape), []
 

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
-           'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'footprints',
-           'place_words', 'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places',
-           'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY', 'enough_for_a_net', 'net_search', 'Exploration', 'mistake_pictures',
-           'mistake_tables', 'raw_columns', 'compress', 'doubtful', 'input_description', 'learning_picture',
-           'most_worse', 'train', 'where_it_looks', 'worse_shown', 'shift_inputs', 'shift_pictures']
+           'claims', 'column_suspects', 'counted', 'found_lines', 'refused', 'source_doubts', 'FEATURE_TYPES',
+           'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'footprints', 'place_words',
+           'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET',
+           'ROWS_OF_A_STUDY', 'enough_for_a_net', 'net_search', 'Exploration', 'mistake_pictures', 'mistake_tables',
+           'raw_columns', 'compress', 'doubtful', 'input_description', 'learning_picture', 'most_worse', 'train',
+           'where_it_looks', 'worse_shown', 'shift_inputs', 'shift_pictures']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -23,6 +24,11 @@ from .checks import extremes, identical, promises
 from .leakage import suspicions
 
 _all_ = ["extremes", "identical", "promises", "suspicions"] # 02_quality
+
+# %% ../../nbs/tables/kind.ipynb #4f3aea5d
+from .sources import claims, column_suspects, counted, found_lines, refused, source_doubts
+
+_all_ = ["claims", "column_suspects", "counted", "found_lines", "refused", "source_doubts"] # datasets.commands
 
 # %% ../../nbs/tables/kind.ipynb #1b4472a0
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold

@@ -123,7 +123,7 @@ def test_light_stages_cost_what_they_took_on_quiet_cores(stage, params, quiet):
 
 def test_a_resumed_run_names_all_that_was_chosen_in_it(monkeypatch):
     from fashion_mlops.workflow import manifests
-    from fashion_mlops.cli import _again
+    from fashion_mlops.operations.running import _again
     from fashion_mlops.workflow.pipeline import Setting
     from fashion_mlops.workflow.progress import Result, Run
     chosen = {"03_eda": {"chosen": {"map_rows": 70}}, "04_features": {"chosen": {"model_rows": 900}}, "05_automl": {"chosen": {"search_rows": 80}}}

@@ -55,16 +55,6 @@ class Predictor:
         "The inputs as the model takes them; raise `WorkflowError` for what it cannot answer."
         return rows_in_form(self.columns, inputs) if self.columns else images_in_form(np.asarray(inputs), self.shape)
 
-    def answered(self,
-        ready # checked inputs
-    ) -> np.ndarray: # float32 (n, classes)
-        "The answer at the model's temperature; raise `WorkflowError` when it is not one for each row."
-        answers = np.asarray(self.answer(ready), np.float32)
-        if len(answers) != len(ready):
-            raise WorkflowError(f"The model {self.name!r} gave {len(answers):,} answers to {len(ready):,} rows; "
-                                f"expected one for each. Run 07_training again.")
-        return at_temperature(answers, self.temperature)
-
     def predict_proba(self,
         inputs # images, whole numbers from 0 to 255 in any numeric type; or a DataFrame or list of dictionaries
     ) -> np.ndarray: # float32 (n, classes); rows sum to 1
@@ -74,6 +64,18 @@ class Predictor:
         return self.answered(ready)
 
     __call__ = predict_proba
+
+# %% ../../nbs/service/predictor.ipynb #e50505a6
+@patch
+def answered(self: Predictor,
+    ready # checked inputs
+) -> np.ndarray: # float32 (n, classes)
+    "The answer at the model's temperature; raise `WorkflowError` when it is not one for each row."
+    answers = np.asarray(self.answer(ready), np.float32)
+    if len(answers) != len(ready):
+        raise WorkflowError(f"The model {self.name!r} gave {len(answers):,} answers to {len(ready):,} rows; "
+                            f"expected one for each. Run 07_training again.")
+    return at_temperature(answers, self.temperature)
 
 # %% ../../nbs/service/predictor.ipynb #a66eee0c
 @patch

@@ -17,8 +17,9 @@ from fastcore.basics import patch
 
 from ..samples.amounts import LARGEST
 from ..evaluation.calibration import at_temperature, prediction_sets
-from ..samples.columns import NUMBERS, Column, column_of, plain_column
+from ..samples.columns import NUMBERS, Column, column_of
 from ..samples.values import marks_of, typed
+from ..datasets.kinds import kind_of
 from ..workflow.contract import nearest
 from ..core import WorkflowError, path_part, read_json, write_json
 from ..models.model_file import load_model_file, save_model_file
@@ -29,17 +30,7 @@ def input_description(
     most_levels: int = 1000 # levels to list for a column
 ) -> dict: # for `model.json`
     "What the model is fitted on, for those who ask it later."
-    if samples.kind == "image": return {"kind": "image", "shape": list(samples.images.shape[1:]), "preparation": samples.about.get("preparation", {})}
-    table, columns = samples.at(samples.rows("train")), []
-    for column in samples.columns:
-        values = table[column.name]
-        there, about = values.dropna(), plain_column(column) | {"share_missing": float(values.isna().mean())}
-        if column.type in NUMBERS and len(there): about |= {"low": float(there.min()), "high": float(there.max()), "median": float(there.median())}
-        if column.type == "datetime" and len(there): about |= {"low": str(there.min()), "high": str(there.max())}
-        if column.type == "category": about |= {"levels": [str(v) for v in there.value_counts().index[:most_levels]]}
-        if len(there): about["example"] = float(there.iloc[0]) if column.type in NUMBERS else str(there.iloc[0])
-        columns.append(about)
-    return {"kind": "table", "columns": columns}
+    return kind_of(samples).describe_inputs(samples, most_levels)
 
 # %% ../../nbs/service/predictor.ipynb #d424e147
 def as_frame(

@@ -6,7 +6,8 @@
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
            'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'Exploration',
            'mistake_pictures', 'mistake_tables', 'raw_columns', 'compress', 'doubtful', 'learning_picture',
-           'most_worse', 'train', 'where_it_looks', 'worse_shown', 'shift_inputs', 'shift_pictures']
+           'most_worse', 'train', 'where_it_looks', 'worse_shown', 'read_window', 'shift_inputs', 'shift_pictures',
+           'describe_inputs', 'input_form', 'input_words']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -33,9 +34,9 @@ from .explore import Exploration # 03_eda
 _all_ = ["Exploration"]
 
 # %% ../../nbs/tables/kind.ipynb #fb58ae76
-from .mistakes import mistake_pictures, mistake_tables # for 08_registry
+from .mistakes import mistake_pictures, mistake_tables
 from .raw_columns import raw_columns
-_all_ = ["mistake_pictures", "mistake_tables", "raw_columns"]
+_all_ = ["mistake_pictures", "mistake_tables", "raw_columns"] # 08_registry
 
 # %% ../../nbs/tables/kind.ipynb #dc30b69c
 from .judged import doubtful, most_worse, worse_shown
@@ -45,4 +46,9 @@ _all_ = ["compress", "doubtful", "learning_picture", "most_worse", "train", "whe
 
 # %% ../../nbs/tables/kind.ipynb #3f01fc17
 from .shift import shift_inputs, shift_pictures
-_all_ = ["shift_inputs", "shift_pictures"] # 10_monitoring
+from .windows import read_window
+_all_ = ["read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
+
+# %% ../../nbs/tables/kind.ipynb #deb522e9
+from .requests import describe_inputs, input_form, input_words
+_all_ = ["describe_inputs", "input_form", "input_words"] # service

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['fit_trees', 'shapley_values', 'with_shadows', 'judged', 'draw_importance', 'draw_by_class', 'draw_swarm',
-           'draw_dependence', 'draw_attention', 'spoken_place', 'interaction_values', 'strongest_pairs',
-           'draw_interactions', 'draw_selection']
+           'interaction_values', 'strongest_pairs', 'draw_interactions', 'draw_selection']
 
 # %% ../../nbs/evaluation/explanation.ipynb #7ba5b312
 import warnings
@@ -136,63 +135,6 @@ def draw_swarm(
     axis.set_xlabel("SHAP value (log-odds)", fontsize=9)
     axis.tick_params(labelsize=8)
     return figure
-
-# %% ../../nbs/evaluation/explanation.ipynb #aa86e8de
-def draw_dependence(
-    values: np.ndarray, # (n, features): SHAP values for one class
-    X: np.ndarray, # (n, features)
-    facts, # pandas DataFrame: feature, column, words, one row a feature
-    raw, # pandas DataFrame of the same rows, as they came
-    top: int = 6 # features to show
-): # matplotlib figure
-    "SHAP value of the strongest features against what stands in their column."
-    import matplotlib.pyplot as plt
-    import pandas as pd
-    order = np.argsort(-np.abs(values).mean(0), kind="stable")[:top]
-    wide = min(3, len(order))
-    figure, axes = plt.subplots(-(-len(order)//wide), wide, figsize=(3.1*wide, 2.4*(-(-len(order)//wide))), squeeze=False, layout="constrained")
-    for axis in axes.flat[len(order):]: axis.axis("off")
-    for axis, i in zip(axes.flat, order):
-        feature, column = facts.feature[i], facts.column[i]
-        plain = feature.startswith("number_") and not feature.endswith("_missing") and pd.api.types.is_float_dtype(raw[column])
-        x = raw[column].to_numpy() if plain else X[:, i] + np.random.default_rng(0).normal(0, 0.02*(X[:, i].std() or 1), len(X))*(len(np.unique(X[:, i])) < 12)
-        if plain: x = np.clip(x, *np.nanquantile(x, [0.005, 0.995])) if np.isfinite(x).any() else x
-        axis.scatter(x, values[:, i], s=6, alpha=.5, color="#334155", linewidths=0)
-        axis.axhline(0, color="black", lw=.6)
-        axis.set_title(facts.words[i][:44], fontsize=8)
-        axis.tick_params(labelsize=7); axis.spines[["top", "right"]].set_visible(False)
-    return figure
-
-# %% ../../nbs/evaluation/explanation.ipynb #a77f9ca3
-def draw_attention(
-    importance: np.ndarray, # (features, classes): mean |SHAP|
-    footprints: np.ndarray, # (features, height, width): where each feature looks
-    images: np.ndarray, # (classes, height, width): mean image of each class, 0 to 1
-    classes: list[str] # class names
-): # matplotlib figure
-    "One map a class: where the features look that decide about it, with the outline of its mean image."
-    import matplotlib.pyplot as plt
-    maps = np.tensordot(importance.T, footprints, 1)
-    columns = min(5, len(classes))
-    rows = -(-len(classes)//columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(1.75*columns, 2*rows), squeeze=False)
-    for axis, seen, image, name in zip(axes.flat, maps, images, classes):
-        axis.imshow(seen, cmap="YlOrRd", vmin=0, vmax=seen.max() or 1)
-        axis.contour(image, levels=[.25*image.max(), .6*image.max()], colors="black", linewidths=(1.2, .6), alpha=.7)
-        axis.set_title(name, fontsize=9)
-    for axis in axes.flat: axis.set_axis_off()
-    figure.tight_layout(pad=.5)
-    return figure
-
-# %% ../../nbs/evaluation/explanation.ipynb #518ee82e
-def spoken_place(
-    seen: np.ndarray # (height, width), not negative
-) -> str: # such as `at the top, in the middle`
-    "Where most of a map lies, in words."
-    parts = np.array([[part.mean() for part in np.array_split(band, 3, axis=1)] for band in np.array_split(seen, 3)])
-    row, column = np.unravel_index(parts.argmax(), (3, 3))
-    if row == column == 1: return "in the middle"
-    return ", ".join(words for words in (("at the top", "half-way down", "at the bottom")[row], ("on the left", "in the middle", "on the right")[column]))
 
 # %% ../../nbs/evaluation/explanation.ipynb #cac2d42c
 def interaction_values(

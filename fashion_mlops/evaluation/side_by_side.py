@@ -11,7 +11,8 @@ import numpy as np
 from .metrics import is_better
 
 # %% ../../nbs/evaluation/side_by_side.ipynb #39fe554e
-SHOWN = {"two classes": ("log_loss", "roc_auc", "average_precision", "brier"), "more": ("accuracy", "macro_f1", "log_loss", "calibration_error")}
+SHOWN = {"two classes": ("log_loss", "roc_auc", "average_precision", "brier"),
+         "more": ("accuracy", "macro_f1", "log_loss", "calibration_error")}
 
 def draw_candidates(
     candidates: dict[str, dict] # entries of `candidates.json`
@@ -26,7 +27,8 @@ def draw_candidates(
             value, (low, high) = entry["metrics"][metric], entry["intervals"][metric]
             axis.plot([low, high], [place, place], color="#30638e", lw=3, alpha=.5, solid_capstyle="round")
             axis.plot(value, place, "o", color="#30638e")
-            axis.annotate(f"{value:.4f}", (value, place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8)
+            look = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": 8}
+            axis.annotate(f"{value:.4f}", (value, place), **look)
         better = "more" if is_better(metric, 1, 0) else "less"
         axis.set_title(f"{metric.replace('_', ' ')} ({better} is better)", fontsize=9)
         axis.set(yticks=range(len(candidates)), yticklabels=list(candidates), ylim=(len(candidates) - .4, -.8))

@@ -26,7 +26,8 @@ def worse_shown(
     origin: str = "" # `synthetic `, or nothing
 ):
     "Show one picture in all ways and degrees."
-    stage.picture(draw_corruptions(inputs[0], stage.seed), f"One {origin}validation image, worse from left to right.", "corruptions")
+    stage.picture(draw_corruptions(inputs[0], stage.seed), f"One {origin}validation image, worse from left to "
+                                                           f"right.", "corruptions")
 
 # %% ../../nbs/images/judged.ipynb #eb0f8e05
 def doubtful(

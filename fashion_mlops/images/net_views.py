@@ -15,7 +15,8 @@ from IPython.display import Markdown, display
 
 from ..evaluation.metrics import mean_interval, shown
 from ..nets.attribution import agreement_with_lime, attributions, deletion, draw_attributions, typical_rows
-from ..nets.compression import beyond_limits, compression_entries, compression_table, draw_compression, export_onnx, quantize
+from ..nets.compression import (beyond_limits, compression_entries, compression_table, draw_compression,
+                                            export_onnx, quantize)
 from ..nets.learning import Learnt
 
 # %% ../../nbs/images/net_views.ipynb #a0e6a2b0
@@ -26,8 +27,9 @@ def mirror_words(
 ) -> str: # a sentence
     "What averaging over mirror images does to the accuracy."
     from fashion_mlops.nets.net import probabilities
-    once, twice = (float((probabilities(net.net, images, mirror_average=both).argmax(1) == labels).mean()) for both in (False, True))
+    def accuracy(both): return float((probabilities(net.net, images, mirror_average=both).argmax(1) == labels).mean())
     moves = "moves" if net.about["mirror_average"] else "would move"
+    once, twice = accuracy(False), accuracy(True)
     return f"Averaging over mirror images {moves} the net's accuracy from {once:.4f} to {twice:.4f}."
 
 # %% ../../nbs/images/net_views.ipynb #2747a6de
@@ -43,9 +45,10 @@ def looked_at(
     certain = probabilities(net, images, mirror_average=False)
     rows = typical_rows(labels, certain, most)
     images, certain, two = images[rows], certain[rows], np.argsort(-certain[rows], 1, kind="stable")[:, :2]
-    maps = np.stack([attributions(net, images, two[:, place]) for place in range(two.shape[1])], 1) # adds up within 2 %, or raises
+    maps = np.stack([attributions(net, images, targets) for targets in two.T], 1) # adds up within 2 %, or raises
     def title(label, shares, pair): return [classes[label], *(f"{classes[c]} ({shares[c]:.0%})" for c in pair)]
-    return {"images": images, "two": two, "maps": maps, "titles": [title(*row) for row in zip(labels[rows], certain, two)]}
+    titles = [title(*row) for row in zip(labels[rows], certain, two)]
+    return {"images": images, "two": two, "maps": maps, "titles": titles}
 
 # %% ../../nbs/images/net_views.ipynb #a9cc824a
 def checked_words(
@@ -58,10 +61,14 @@ def checked_words(
     ask, images, first = partial(probabilities, net, mirror_average=False), seen["images"], seen["two"][:, 0]
     falls = deletion(ask, images, first, seen["maps"][:, 0], seed=seed)
     marked, by_chance = (shown(mean, ends) for mean, *ends in (mean_interval(fall, seed) for fall in falls))
-    lime = [agreement_with_lime(ask, image, target, maps[0], seed=seed)[0] for image, target, maps in zip(images[:3], first, seen["maps"])]
-    return (f"With the tenth of its pixels blurred that is marked most strongly, an image's class loses {marked} of its probability; "
-            f"with a random tenth {by_chance}. LIME, which switches squares off and knows no gradients, orders the squares of {len(lime)} "
-            f"of these images with a rank correlation of {', '.join(f'{rho:.2f}' for rho in lime)} to the attributions.")
+    some = zip(images[:3], first, seen["maps"])
+    lime = [agreement_with_lime(ask, image, target, maps[0], seed=seed)[0] for image, target, maps in some]
+    return (f"With the tenth of its pixels blurred that is marked most strongly, an image's class loses {marked} "
+            f"of its probability; "
+            f"with a random tenth {by_chance}. LIME, which switches squares off and knows no gradients, orders "
+            f"the squares of {len(lime)} "
+            f"of these images with a rank correlation of {', '.join(f'{rho:.2f}' for rho in lime)} to the "
+            f"attributions.")
 
 # %% ../../nbs/images/net_views.ipynb #e578b2cb
 def where_it_looks(
@@ -76,7 +83,8 @@ def where_it_looks(
     with stage.may_fail("where the net looks"):
         some = samples.take("valid", 2000, stage.seed)
         seen = looked_at(net.net, *some, samples.classes, stage.params["attributed_images"])
-        caption = (f"Where the net looks on {len(seen['images'])} {origin}validation images: beside each what speaks for (blue) "
+        caption = (f"Where the net looks on {len(seen['images'])} {origin}validation images: beside each what "
+                   f"speaks for (blue) "
                    "and against (red) its answer, then the same for the runner-up.")
         stage.picture(draw_attributions(seen["images"], seen["maps"], seen["titles"]), caption, "attributions")
         display(Markdown(checked_words(net.net, seen, stage.seed)))
@@ -101,9 +109,11 @@ def compression_words(
 ) -> str: # caption
     "What the picture of the three forms shows."
     mean, low, high = small["accuracy_difference"]
-    return (f"The net in three forms, on {rows:,} {origin}validation rows: the int8 file's accuracy differs from the float file's "
+    return (f"The net in three forms, on {rows:,} {origin}validation rows: the int8 file's accuracy differs from "
+            f"the float file's "
             f"by {mean:+.4f} ({low:+.4f} to {high:+.4f}), it has {small['bytes_ratio']:.2f} of the size, and takes "
-            f"{small['alone_ratio'][0]:.2f} of the time for one image and {small['batch_ratio'][0]:.2f} for 64. Dashed: the limits for int8.")
+            f"{small['alone_ratio'][0]:.2f} of the time for one image and {small['batch_ratio'][0]:.2f} for 64. "
+            f"Dashed: the limits for int8.")
 
 # %% ../../nbs/images/net_views.ipynb #19c6ad68
 def log_compression(
@@ -111,7 +121,8 @@ def log_compression(
     small: dict # the int8 entry of `compression_entries`
 ):
     "Remember what eight bits cost and bring."
-    named = {f"int8_{name}": small[name] for name in ("accuracy_difference", "bytes_ratio", "alone_ratio", "batch_ratio")}
+    names = ("accuracy_difference", "bytes_ratio", "alone_ratio", "batch_ratio")
+    named = {f"int8_{name}": small[name] for name in names}
     measured = {name: value for name, value in named.items() if isinstance(value, tuple)}
     stage.log({name: value[0] if name in measured else value for name, value in named.items()},
               {name: value[1:] for name, value in measured.items()})
@@ -129,12 +140,13 @@ def compress(
         spread = np.linspace(0, len(images) - 1, min(500, len(images))).astype(int)
         difference = export_onnx(net.net, place/"net.onnx", valid[:200])
         quantize(place/"net.onnx", place/"net_int8.onnx", images[spread])
-        entries = compression_entries(net.net, place/"net.onnx", place/"net_int8.onnx", valid, labels, net.about["mirror_average"],
-                                      params["timing_rounds"], params["threads"], stage.seed)
-        small = entries["ONNX int8"]
+        entries = compression_entries(net.net, place/"net.onnx", place/"net_int8.onnx", valid, labels,
+                                      net.about["mirror_average"], params["timing_rounds"], params["threads"],
+                                      stage.seed)
+        small, origin = entries["ONNX int8"], "synthetic "*samples.synthetic
         print(limit_words(difference, beyond_limits(small), len(images)))
         display(compression_table(entries))
-        stage.picture(draw_compression(entries), compression_words(small, len(labels), "synthetic "*samples.synthetic), "compression")
+        stage.picture(draw_compression(entries), compression_words(small, len(labels), origin), "compression")
         log_compression(stage, small)
     if "the net as ONNX and int8" in stage.failures:
         for left in place.glob("*.onnx"): left.unlink()

@@ -52,10 +52,11 @@ def fit_classical(
     threads: int = 0, # 0 for all cores
     weights: np.ndarray | None = None # how much a row of each class counts; all alike when None
 ): # a fitted classifier
-    "Fit a family on all training rows; linear algebra keeps to one thread, since several are slower than one on a busy machine."
+    "Fit a family on all training rows; linear algebra keeps to one thread: several are slower on a busy machine."
     _, values, labels, names = read_split(features)
     if names != expected:
-        raise WorkflowError(f"{Path(features).name} has {len(names)} features that are not those of the stored pipeline. "
+        raise WorkflowError(f"{Path(features).name} has {len(names)} features that are not those of the stored "
+                            f"pipeline. "
                             "Run 04_features again.")
     model = family(len(names)).build(parameters, seed, all_cores(threads))
     row_weights = None if weights is None else weights[labels]

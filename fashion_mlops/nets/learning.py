@@ -48,5 +48,6 @@ def draw_learning(
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=.3)
         above = 8 if "loss" in name else -14
-        axis.annotate(f"{history[-1][name]:.3f}", (epochs[-1], history[-1][name]), xytext=(-4, above), textcoords="offset points", ha="right")
+        last = history[-1][name]
+        axis.annotate(f"{last:.3f}", (epochs[-1], last), xytext=(-4, above), textcoords="offset points", ha="right")
     return figure

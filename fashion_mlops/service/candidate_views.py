@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..evaluation.calibration import LEAST_ROWS, compare_rules, coverage_report, cross_sets, draw_reliability, draw_sets, least_rows, sensible_coverage
+from ..evaluation.calibration import (compare_rules, coverage_report, cross_sets, draw_reliability,
+                                                  draw_sets, least_rows, sensible_coverage)
 from ..evaluation.curves import choose_threshold, draw_costs, draw_lift, draw_precision_recall, draw_roc
 from ..evaluation.robustness import draw_robustness, robustness, weakest
 from ..evaluation.side_by_side import confusion_caption, draw_candidates, draw_confusion
@@ -29,7 +30,8 @@ def candidates_picture(
 ) -> tuple: # figure, caption, name
     "Metrics of the candidates with their intervals."
     figure = draw_candidates({name: judgement.entry for name, judgement in found.items()})
-    return figure, f"Validation metrics of the candidates with 95 % intervals; {best} has the best {valid.said}.", "candidates"
+    caption = f"Validation metrics of the candidates with 95 % intervals; {best} has the best {valid.said}."
+    return figure, caption, "candidates"
 
 # %% ../../nbs/service/candidate_views.ipynb #8f9541f5
 def confusion_picture(
@@ -48,13 +50,17 @@ def reliability_picture(
     valid: ValidRows
 ) -> tuple: # figure, caption, name
     "How far probabilities can be taken at their word; raise `TooFew` where the rows are."
-    if valid.few: raise TooFew(f"{len(valid.labels)} validation rows are too few to see how far probabilities can be taken at their word.")
+    if valid.few: raise TooFew(f"{len(valid.labels)} validation rows are too few to see how far probabilities "
+                               f"can be taken at their word.")
     def error(entry): return f"{entry['metrics']['calibration_error']:.3f}"
-    errors = "; ".join(f"{name} {error(one.entry['before'])} before, {error(one.entry)} after" for name, one in found.items())
-    figure = draw_reliability({name: {"before": (valid.labels, one.before), "after": (valid.labels, one.fair)} for name, one in found.items()},
-                              valid.key.clusters)
-    return figure, (f"How far the candidates' probabilities can be taken at their word, on {valid.origin}validation rows: "
-                    f"calibration errors {errors}. Points below the dashed line promise too much, above it too little."), "calibration"
+    def both(name, one): return f"{name} {error(one.entry['before'])} before, {error(one.entry)} after"
+    def sides(one): return {"before": (valid.labels, one.before), "after": (valid.labels, one.fair)}
+    errors = "; ".join(both(*each) for each in found.items())
+    figure = draw_reliability({name: sides(one) for name, one in found.items()}, valid.key.clusters)
+    return figure, (f"How far the candidates' probabilities can be taken at their word, on "
+                    f"{valid.origin}validation rows: "
+                    f"calibration errors {errors}. Points below the dashed line promise too much, above it too "
+                    f"little."), "calibration"
 
 # %% ../../nbs/service/candidate_views.ipynb #042a197e
 def promised_by(
@@ -73,7 +79,8 @@ def compared_rules(
     promised = promised_by(judgement, valid)
     rules = compare_rules(valid.labels, judgement.fair, valid.classes, promised, valid.seed, valid.key)
     if len(rules): return rules
-    raise TooFew(f"{len(valid.labels)} validation rows, of {len(np.unique(valid.labels))} classes, are too few to compare rules: "
+    raise TooFew(f"{len(valid.labels)} validation rows, of {len(np.unique(valid.labels))} classes, are too few "
+                 f"to compare rules: "
                  f"expected {least_rows(promised)} in each half, of two classes at least.")
 
 # %% ../../nbs/service/candidate_views.ipynb #6760d0a9
@@ -97,9 +104,12 @@ def sets_picture(
     "What was promised, and what was kept."
     worst = min(kept["by_class"], key=lambda row: row["coverage"])
     return draw_sets(kept, promised), (
-        f"Prediction sets of {best} on {valid.origin}validation rows: promised {promised:.0%}, they hold the true class in "
-        f"{kept['coverage']:.1%} ({kept['low']:.1%} to {kept['high']:.1%}) of the rows, with {kept['mean_size']:.2f} classes on average; "
-        f"least often for {worst['class']}, {worst['coverage']:.1%}. The promise is about all rows, not about each class."), "sets"
+        f"Prediction sets of {best} on {valid.origin}validation rows: promised {promised:.0%}, they hold the "
+        f"true class in "
+        f"{kept['coverage']:.1%} ({kept['low']:.1%} to {kept['high']:.1%}) of the rows, with "
+        f"{kept['mean_size']:.2f} classes on average; "
+        f"least often for {worst['class']}, {worst['coverage']:.1%}. The promise is about all rows, not about "
+        f"each class."), "sets"
 
 # %% ../../nbs/service/candidate_views.ipynb #3e908d43
 def ranking_pictures(
@@ -113,7 +123,8 @@ def ranking_pictures(
     yield draw_roc(models, areas), f"ROC curves on {valid.origin}validation rows.", "roc"
     yield (draw_precision_recall(models), f"Precision against recall on {valid.origin}validation rows; "
            f"the dashed line is the share of {asked}.", "precision_recall")
-    yield draw_lift(models), f"How many of the {asked} rows are found by looking at the highest scores first, on {valid.origin}validation rows.", "lift"
+    yield (draw_lift(models), f"How many of the {asked} rows are found by looking at the highest scores first, "
+           f"on {valid.origin}validation rows.", "lift")
 
 # %% ../../nbs/service/candidate_views.ipynb #d555b279
 def costs_picture(
@@ -125,7 +136,8 @@ def costs_picture(
     scores, prices = judgement.answers[:, 1], valid.prices
     threshold, cost, _ = choose_threshold(valid.labels, scores, **prices)
     return draw_costs(valid.labels, scores, threshold, **prices), (
-        f"What a threshold costs, at {prices['false_positive']} for a false alarm and {prices['false_negative']} for a miss: "
+        f"What a threshold costs, at {prices['false_positive']} for a false alarm and {prices['false_negative']} "
+        f"for a miss: "
         f"least at {threshold:.3f}, {cost:.1f} for 1,000 {valid.origin}validation rows."), "costs"
 
 def costs_table(
@@ -174,7 +186,8 @@ def robustness_table(
     worse # from `made_worse`
 ): # pandas DataFrame: a row for each way, columns by model and severity
     "The same in numbers, at severities 0, 1, 3 and 5."
-    return worse[worse["severity"].isin([0, 1, 3, 5])].pivot(index="corruption", columns=["model", "severity"], values=worse.columns[3])
+    some = worse[worse["severity"].isin([0, 1, 3, 5])]
+    return some.pivot(index="corruption", columns=["model", "severity"], values=worse.columns[3])
 
 # %% ../../nbs/service/candidate_views.ipynb #32d9e022
 def log_robustness(
@@ -198,5 +211,6 @@ def doubt_words(
     "How many labels are more probably wrong than the model."
     rows, count = len(valid.labels), len(suspects)
     wrong = int((judgement.fair.argmax(1) != valid.labels).sum())
-    return (f"Of {rows:,} {valid.origin}validation rows, {best} has {wrong:,} wrong; for **{count:,}** rows, {count/rows:.1%}, "
+    return (f"Of {rows:,} {valid.origin}validation rows, {best} has {wrong:,} wrong; for **{count:,}** rows, "
+            f"{count/rows:.1%}, "
             "the label is more probably wrong than the model, as far as the model knows.")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.metrics import classification_metrics, enough, interval_seconds, is_better, metric_intervals
+from ..evaluation.metrics import (classification_metrics, enough, interval_seconds, is_better,
+                                              metric_intervals)
 from ..evaluation.timing import answer_times, seconds_a_row
 from .predictor import input_description, load_predictor
 
@@ -22,8 +23,9 @@ def about_all(
 ) -> dict: # for `model.json`
     "What the files of all candidates say."
     description = input_description(samples)
-    return {"classes": list(samples.classes), "shape": description.get("shape", []), "input": description, "target": samples.about.get("target", ""),
-            "dataset": samples.dataset, "dataset_digest": samples.digest, "synthetic": samples.synthetic, "seed": seed}
+    return {"classes": list(samples.classes), "shape": description.get("shape", []), "input": description,
+            "target": samples.about.get("target", ""), "dataset": samples.dataset, "dataset_digest": samples.digest,
+            "synthetic": samples.synthetic, "seed": seed}
 
 # %% ../../nbs/service/candidates.ipynb #59ee736b
 def about_classical(
@@ -32,8 +34,10 @@ def about_classical(
     weights: dict # from `said_of_weights`
 ) -> dict: # for `model.json`
     "What the file of the classical candidate says besides."
-    return {"name": "classical", **weights, "family": choice["family"], "transformation": choice.get("transformation", "nothing"),
-            "shape_of_transformation": choice.get("shape", {}), "parameters": choice["parameters"], "features": features}
+    return {"name": "classical", **weights, "family": choice["family"],
+            "transformation": choice.get("transformation", "nothing"),
+            "shape_of_transformation": choice.get("shape", {}),
+            "parameters": choice["parameters"], "features": features}
 
 # %% ../../nbs/service/candidates.ipynb #69135efc
 def bytes_of(
@@ -80,7 +84,8 @@ def evaluation_seconds(
     "How long it takes to measure all candidates."
     worse = min(worse, rows)
     share = worse*enough(worse)/(rows*enough(rows))/3 # one metric instead of all
-    return fixed + 1.3*a_row*(rows + 600 + ways*worse) + intervals*models*(3 + ways*share) # before and after calibration, and what is between
+    asked = 1.3*a_row*(rows + 600 + ways*worse)
+    return fixed + asked + intervals*models*(3 + ways*share) # before and after calibration, and what is between
 
 # %% ../../nbs/service/candidates.ipynb #2cb0e53f
 class Afterwards:
@@ -89,7 +94,9 @@ class Afterwards:
         stage, # that trains
         ask: Callable, # the classical candidate: inputs → probabilities
         valid # `ValidRows`, which candidates are judged on
-    ): self.stage, self.ask, self.valid, self.worse = stage, ask, valid, stage.params["robustness_rows"] # rows to make worse
+    ):
+        self.stage, self.ask, self.valid = stage, ask, valid
+        self.worse = stage.params["robustness_rows"] # rows to make worse
 
     def __call__(self,
         net: Callable | None, # inputs → probabilities; None for one that takes as long as the classical candidate

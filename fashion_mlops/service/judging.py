@@ -14,9 +14,11 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core import WorkflowError, digest_path, human_bytes, human_seconds
-from ..evaluation.calibration import LEAST_ROWS, at_temperature, conformal_threshold, cross_fitted, fit_temperature, halves, sensible_coverage
+from ..evaluation.calibration import (LEAST_ROWS, at_temperature, conformal_threshold, cross_fitted,
+                                                  fit_temperature, halves, sensible_coverage)
 from ..evaluation.curves import choose_threshold
-from ..evaluation.metrics import classification_metrics, deciding_metric, metric_intervals, paired_interval, shown
+from ..evaluation.metrics import (classification_metrics, deciding_metric, metric_intervals,
+                                              paired_interval, shown)
 from ..samples.samples import Key
 from .candidates import measured
 from .predictor import keep_about, load_predictor
@@ -69,7 +71,8 @@ def valid_rows(
 ) -> ValidRows:
     "The validation rows of samples."
     rows = samples.rows("valid")
-    return ValidRows(*samples.take("valid"), samples.classes, rows, samples.key.at(rows), seed, samples.about.get("costs"), "synthetic "*samples.synthetic)
+    costs, origin = samples.about.get("costs"), "synthetic "*samples.synthetic
+    return ValidRows(*samples.take("valid"), samples.classes, rows, samples.key.at(rows), seed, costs, origin)
 
 # %% ../../nbs/service/judging.ipynb #6a7f9a71
 def rows_words(
@@ -82,7 +85,8 @@ def rows_words(
     counted = (f"{dataset}: {len(train):,} {origin}training rows, {len(valid.labels):,} {origin}validation rows, "
                f"{len(valid.classes)} classes; {valid.said} decides")
     if not valid.binary: return counted
-    return (f"{counted}\n{np.mean(train):.1%} of the training rows and {valid.labels.mean():.1%} of the validation rows "
+    return (f"{counted}\n{np.mean(train):.1%} of the training rows and {valid.labels.mean():.1%} of the "
+            f"validation rows "
             f"are {valid.classes[1]}")
 
 # %% ../../nbs/service/judging.ipynb #f55f074d
@@ -133,7 +137,8 @@ def judged(
                         "intervals": metric_intervals(valid.labels, fair, valid.seed, clusters=valid.key.clusters),
                         **{name: value for name, value in facts.items() if name != "costs"}}
     was, now = (part["metrics"]["accuracy"] for part in (measures, entry))
-    if was != now: raise WorkflowError(f"The accuracy is {now} at another temperature and was {was}: expected the same. Report this as a fault.")
+    if was != now: raise WorkflowError(f"The accuracy is {now} at another temperature and was {was}: expected "
+                                       f"the same. Report this as a fault.")
     return Judgement(before, at_temperature(before, facts["temperature"]), fair, entry), facts
 
 # %% ../../nbs/service/judging.ipynb #ee11767b
@@ -157,7 +162,8 @@ def few_words(
 ) -> str: # two sentences; none where there are rows enough
     "That the rows are too few to fit anything by."
     if not valid.few: return ""
-    return (f"{len(valid.labels)} validation rows are too few to fit a temperature, to choose a threshold or to promise a coverage: "
+    return (f"{len(valid.labels)} validation rows are too few to fit a temperature, to choose a threshold or to "
+            f"promise a coverage: "
             f"each needs {LEAST_ROWS}. What is said of so few rows below is hardly more than chance.")
 
 # %% ../../nbs/service/judging.ipynb #918aff7e
@@ -167,9 +173,11 @@ def side_by_side(
     "Metrics with intervals, size and times of all candidates."
     import pandas as pd
     def column(entry):
-        metrics = {name.replace("_", " "): shown(value, entry["intervals"][name]) for name, value in entry["metrics"].items()}
+        known, ends = entry["metrics"], entry["intervals"]
+        metrics = {name.replace("_", " "): shown(value, ends[name]) for name, value in known.items()}
         return metrics | {"fitted in": human_seconds(entry["fit_seconds"]), "size": human_bytes(entry["bytes"]),
-                          "ms a sample, in a batch": f"{entry['ms_per_sample']:.3f}", "ms a sample, alone": f"{entry['ms_alone']:.2f}"}
+                          "ms a sample, in a batch": f"{entry['ms_per_sample']:.3f}",
+                          "ms a sample, alone": f"{entry['ms_alone']:.2f}"}
     return pd.DataFrame({name: column(judgement.entry) for name, judgement in found.items()})
 
 # %% ../../nbs/service/judging.ipynb #5b7777a3
@@ -191,8 +199,10 @@ def lead_words(
 ) -> str: # one or two sentences
     "Which candidate is best, and whether its lead is more than luck."
     verdict = "more than chance" if ahead["low"]*ahead["high"] > 0 else "within chance"
-    return (f"The best candidate is **{ahead['first']}**: on the same {len(valid.labels):,} {valid.origin}validation rows its {valid.said} "
-            f"differs from that of {ahead['second']}, the second, by {ahead['mean']:+.4f} ({ahead['low']:+.4f} to {ahead['high']:+.4f}), "
+    return (f"The best candidate is **{ahead['first']}**: on the same {len(valid.labels):,} "
+            f"{valid.origin}validation rows its {valid.said} "
+            f"differs from that of {ahead['second']}, the second, by {ahead['mean']:+.4f} ({ahead['low']:+.4f} "
+            f"to {ahead['high']:+.4f}), "
             f"which is {verdict}. {valid.key.caution}")
 
 # %% ../../nbs/service/judging.ipynb #af674083
@@ -204,10 +214,14 @@ def calibration_table(
     import pandas as pd
     def column(judgement):
         sides = {"before": judgement.entry["before"], "after": judgement.entry}
-        def both(metric): return {f"{metric.replace('_', ' ')}, {when}": shown(side["metrics"][metric], side["intervals"][metric]) for when, side in sides.items()}
-        gain = paired_interval("log_loss", valid.labels, judgement.fair, judgement.before, valid.seed, clusters=valid.key.clusters)
-        return {"temperature": f"{judgement.entry['temperature']:.3f}", **both("log_loss"),
-                "log loss, after minus before": "{:+.4f} ({:+.4f} to {:+.4f})".format(*gain), **both("calibration_error")}
+        def both(metric, words):
+            def value(side): return shown(side["metrics"][metric], side["intervals"][metric])
+            return {f"{words}, {when}": value(side) for when, side in sides.items()}
+        answers = judgement.fair, judgement.before
+        gain = paired_interval("log_loss", valid.labels, *answers, valid.seed, clusters=valid.key.clusters)
+        return {"temperature": f"{judgement.entry['temperature']:.3f}", **both("log_loss", "log loss"),
+                "log loss, after minus before": "{:+.4f} ({:+.4f} to {:+.4f})".format(*gain),
+                **both("calibration_error", "calibration error")}
     return pd.DataFrame({name: column(judgement) for name, judgement in found.items()})
 
 # %% ../../nbs/service/judging.ipynb #710a7a85
@@ -233,4 +247,5 @@ def headline(
 ) -> str: # such as `validation accuracy 0.931 (0.926 to 0.936) by blend`
     "The one thing to know about a training."
     entry, metric = judgement.entry, valid.metric
-    return f"{valid.origin}validation {valid.said} {shown(entry['metrics'][metric], entry['intervals'][metric])} by {best}"
+    value = shown(entry["metrics"][metric], entry["intervals"][metric])
+    return f"{valid.origin}validation {valid.said} {value} by {best}"

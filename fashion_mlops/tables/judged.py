@@ -23,8 +23,8 @@ def most_worse(
 def severity_words() -> str: # a sentence
     "What the degrees mean."
     units = {"noise": "standard deviations of each column of numbers", "missing": "of the cells"}
-    ways = (f"{name}, {', '.join(f'{step:g}' for step in steps)} {units[name]}" for name, steps in TABLE_SEVERITIES.items())
-    return f"Severity 1 to 5: {'; '.join(ways)}."
+    def way(name, steps): return f"{name}, {', '.join(f'{step:g}' for step in steps)} {units[name]}"
+    return f"Severity 1 to 5: {'; '.join(way(*each) for each in TABLE_SEVERITIES.items())}."
 
 # %% ../../nbs/tables/judged.ipynb #1a125cbf
 def worse_shown(stage, inputs, origin: str = ""):

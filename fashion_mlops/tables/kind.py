@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
-           'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'Exploration',
-           'mistake_pictures', 'mistake_tables', 'raw_columns', 'compress', 'doubtful', 'learning_picture',
-           'most_worse', 'train', 'where_it_looks', 'worse_shown', 'read_window', 'shift_inputs', 'shift_pictures',
-           'describe_inputs', 'input_form', 'input_words']
+           'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'footprints',
+           'place_words', 'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places',
+           'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY', 'enough_for_a_net', 'net_search', 'Exploration', 'mistake_pictures',
+           'mistake_tables', 'raw_columns', 'compress', 'doubtful', 'learning_picture', 'most_worse', 'train',
+           'where_it_looks', 'worse_shown', 'read_window', 'shift_inputs', 'shift_pictures', 'describe_inputs',
+           'input_form', 'input_words']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -27,6 +29,16 @@ _all_ = ["extremes", "identical", "promises", "suspicions"] # 02_quality
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold
 
 _all_ = ["FEATURE_TYPES", "feature_facts", "fit_features", "pipeline_for", "values_by_fold"] # 04_features, 05_automl
+
+# %% ../../nbs/tables/kind.ipynb #4fb604e1
+from .explained import footprints, place_words, rows_to_read, show_decisions, show_families, show_reasons, with_places
+
+_all_ = ["footprints", "place_words", "rows_to_read", "show_decisions", "show_families", "show_reasons", "with_places"] # 04_features
+
+# %% ../../nbs/tables/kind.ipynb #19c4f2c2
+from .net_search import EXTENT_OF_A_NET, ROWS_OF_A_STUDY, enough_for_a_net, net_search
+
+_all_ = ["EXTENT_OF_A_NET", "ROWS_OF_A_STUDY", "enough_for_a_net", "net_search"] # 06_tuning
 
 # %% ../../nbs/tables/kind.ipynb #ce83d33a
 from .explore import Exploration # 03_eda

@@ -27,7 +27,8 @@ def asked_recipe(
 ) -> "TableRecipe":
     "The recipe that parameters ask for."
     from fashion_mlops.nets.table_net import TableRecipe
-    names = {f"table_{field.name}": field.name for field in fields(TableRecipe)} | {"seed": "seed", "replanned": "replanned"}
+    names = {f"table_{field.name}": field.name for field in fields(TableRecipe)}
+    names |= {"seed": "seed", "replanned": "replanned"}
     return TableRecipe(**{field: params[name] for name, field in names.items() if name in params})
 
 # %% ../../nbs/tables/training.ipynb #3a95e6fd
@@ -44,7 +45,8 @@ class TableTraining:
         _, self.values, self.labels, _ = read_split(features)
         self.key, self.deadline, self.passes = read_key(features), None, []
         self.recipe = tuned(asked_recipe(self.params), choice.get("net"))
-        self.folder = stage.scratch("table_net", asdict(self.recipe), self.params["class_weights"], self.params["minutes"])
+        asked = self.params["class_weights"], self.params["minutes"]
+        self.folder = stage.scratch("table_net", asdict(self.recipe), *asked)
         self.trainer = self.new_trainer()
 
     def new_trainer(self):
@@ -69,7 +71,8 @@ def what_fits(self: TableTraining,
     found = fitting_recipe(self.recipe, self.trainer.epochs, self.cost, 0.8*seconds)
     taken = {"table_epochs": found.epochs, "table_members": found.members}
     passes = numbered(min(found.epochs, self.trainer.epochs), "pass")
-    self.stage.chose(f"{passes} of {numbered(found.members, 'member')} fit into the {human_seconds(seconds)} for the net.", **taken)
+    self.stage.chose(f"{passes} of {numbered(found.members, 'member')} fit into the {human_seconds(seconds)} for "
+                     f"the net.", **taken)
     return taken
 
 # %% ../../nbs/tables/training.ipynb #3feea085
@@ -124,8 +127,10 @@ def learning_words(
 ) -> str: # a sentence
     "What the curves of a training show."
     best = min(history, key=lambda row: row["held_out_loss"])
-    return (f"The net's training loss falls from {history[0]['loss']:.3f} to {history[-1]['loss']:.3f} in {numbered(len(history), 'epoch')}; "
-            f"the weights kept are those of epoch {best['epoch']}, with {best['held_out_loss']:.3f} on the rows held out.")
+    return (f"The net's training loss falls from {history[0]['loss']:.3f} to {history[-1]['loss']:.3f} in "
+            f"{numbered(len(history), 'epoch')}; "
+            f"the weights kept are those of epoch {best['epoch']}, with {best['held_out_loss']:.3f} on the rows "
+            f"held out.")
 
 # %% ../../nbs/tables/training.ipynb #172db23d
 def learning_picture(

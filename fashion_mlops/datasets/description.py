@@ -45,7 +45,7 @@ class DatasetFile(Part):
 
     @model_validator(mode="after")
     def _fits(self):
-        wrong = [*_source_mistakes(self), *(_table_mistakes(self) if self.kind == "table" else _image_mistakes(self))]
+        wrong = [*_source_mistakes(self), *_MISTAKES[self.kind](self)]
         if wrong: raise ValueError("\n".join(wrong))
         return self
 
@@ -83,6 +83,9 @@ def _image_mistakes(about: DatasetFile) -> list[str]:
     if about.split.by != "class": wrong.append(f"a split by {about.split.by} is for kind: table; for pictures, put them into train, valid and test folders, or name a column with the split.")
     if about.target.column or about.target.classes: wrong.append("the classes of pictures are those of their folders or labels; expected target: {name: what is asked}.")
     return wrong
+
+# %% ../../nbs/datasets/description.ipynb #a76bcb17
+_MISTAKES = {"image": _image_mistakes, "table": _table_mistakes} # by kind, for reading a file must not import a wing
 
 # %% ../../nbs/datasets/description.ipynb #5a18c658
 def dataset_files() -> dict[str, Path]: # by dataset name
@@ -136,7 +139,7 @@ def write_dataset_file(
     for key, field in DatasetFile.model_fields.items():
         value = getattr(about, key)
         if key not in ("name", "kind", "format", "columns") and value != field.default: said[key] = _plain(value)
-    if about.kind == "table": said["split"] = _plain(about.split) or {"by": "class"}
+    if about.columns: said["split"] = _plain(about.split) or {"by": "class"}
     if changed := {key: value for key, value in vars(about.format).items() if value != getattr(TableFormat(), key)}: said["format"] = _plain(changed)
     class Line(dict): pass # a column, which stands in one line
     if about.columns: said["columns"] = {column.name: line if isinstance(line := _line(column), str) else Line(line) for column in about.columns}
@@ -251,14 +254,9 @@ def load_dataset(
     about: DatasetFile # content of a dataset file
 ) -> Loaded:
     "Load what a dataset file describes."
-    path = source_paths(about)[0]
     common = {key: value for key in ("caveat", "floor", "strict", "notes") if (value := getattr(about, key))}
     if about.costs: common["costs"] = about.costs.model_dump()
-    if about.kind == "table": return _load_table(about, path, common)
-    from fashion_mlops.images.files import load_images
-    loaded = load_images(about.images.model_dump(), path)
-    if about.costs and len(loaded["classes"]) != 2: raise WorkflowError(f"costs are for two classes, and {about.name} has {len(loaded['classes'])}. Remove costs from data/datasets/{about.name}.yaml.")
-    return Loaded(**{**loaded, "about": {**common, "target": about.target.name or "class", **loaded.get("about", {})}})
+    return _LOAD[about.kind](about, source_paths(about)[0], common)
 
 # %% ../../nbs/datasets/description.ipynb #5f0c1a01
 def _described(about: DatasetFile, name: str) -> Column:
@@ -322,6 +320,19 @@ def _load_table(about: DatasetFile, path: Path, common: dict):
     frame = _frame({c.name: converted(table.column(c.name).combine_chunks(), c, format.decimal) for c in used})
     said = {"target": target.name or target.column, "left_out": {c.name: c.reason for c in about.columns if not c.use}, "removed": [r for r in removed if r["rows"]], "split_rule": _split_words(about)}
     return Loaded(frame, labels, list(target.classes), split_by=by.by, key=key, columns=[_as_read(about, c) for c in used], about={**common, **said})
+
+# %% ../../nbs/datasets/description.ipynb #1de23efe
+def _load_images(about: DatasetFile, path: Path, common: dict) -> Loaded:
+    "Pictures, each with its class."
+    from fashion_mlops.images.files import load_images
+    loaded = load_images(about.images.model_dump(), path)
+    if about.costs and len(loaded["classes"]) != 2:
+        raise WorkflowError(f"costs are for two classes, and {about.name} has {len(loaded['classes'])}. "
+                            f"Remove costs from data/datasets/{about.name}.yaml.")
+    return Loaded(**{**loaded, "about": {**common, "target": about.target.name or "class", **loaded.get("about", {})}})
+
+# %% ../../nbs/datasets/description.ipynb #6e356eca
+_LOAD = {"image": _load_images, "table": _load_table} # by kind
 
 # %% ../../nbs/datasets/description.ipynb #84faef85
 def _frame(series: dict):

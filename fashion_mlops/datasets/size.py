@@ -9,7 +9,7 @@ __all__ = ['shape_of', 'shape_for']
 import os
 from pathlib import Path
 
-from ..workflow.estimate import Shape
+from ..workflow.costs import Shape
 
 # %% ../../nbs/datasets/size.ipynb #b8cbd413
 def _text_shape(path: Path) -> tuple[float, float]:

@@ -54,7 +54,8 @@ def lime_importance(
     with threadpool_limits(1): # many small regressions
         explainer, found = LimeTabularExplainer(X, random_state=seed, discretize_continuous=True), np.zeros(X.shape[1])
         for row, label in zip(rows, predict(rows).argmax(1)):
-            answer = explainer.explain_instance(row, predict, labels=(int(label),), num_features=X.shape[1], num_samples=n_samples)
+            answer = explainer.explain_instance(row, predict, labels=(int(label),), num_features=X.shape[1],
+                                                num_samples=n_samples)
             for column, weight in answer.as_map()[int(label)]: found[column] += abs(weight)/len(rows)
     return found
 
@@ -72,7 +73,8 @@ def importances(
     "Five answers to what matters to one model."
     k = len(strength)
     moved, lost = permutation_importance(trees, X, codes, k, seed)
-    return {"SHAP": strength, "split gain": trees.booster_.feature_importance("gain")[:k].astype(float), "shuffled: moved": moved, "shuffled: lost": lost,
+    return {"SHAP": strength, "split gain": trees.booster_.feature_importance("gain")[:k].astype(float),
+            "shuffled: moved": moved, "shuffled: lost": lost,
             "LIME": lime_importance(trees.predict_proba, usual, X[:lime_rows], lime_samples, seed)[:k]}
 
 # %% ../../nbs/evaluation/agreement.ipynb #749b6cf4
@@ -99,7 +101,8 @@ def agreement(
 ): # pandas DataFrame: first, second, spearman, low, high
     "Rank correlation of each pair of methods."
     import pandas as pd
-    if len(found) < 2: raise WorkflowError(f"{len(found)} method to compare: expected at least two importances of the same features.")
+    if len(found) < 2:
+        raise WorkflowError(f"{len(found)} method to compare: expected at least two importances of the same features.")
     return pd.DataFrame([(a, b, *rank_correlation(found[a], found[b], seed)) for a, b in combinations(found, 2)],
                         columns=["first", "second", "spearman", "low", "high"])
 
@@ -116,9 +119,12 @@ def draw_agreement(
         a, b = methods.index(pair.first), methods.index(pair.second)
         values[a, b] = values[b, a] = pair.spearman
         said = f"{pair.spearman:.2f}\n{pair.low:.2f} to {pair.high:.2f}" if np.isfinite(pair.spearman) else "no order"
-        for r, c in ((a, b), (b, a)): axis.text(c, r, said, ha="center", va="center", fontsize=7, color="white" if abs(pair.spearman) > .7 else "black")
+        for r, c in ((a, b), (b, a)):
+            axis.text(c, r, said, ha="center", va="center", fontsize=7,
+                      color="white" if abs(pair.spearman) > .7 else "black")
     image = axis.imshow(np.where(np.eye(len(methods)), np.nan, values), cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
-    axis.set_xticks(range(len(methods)), methods, fontsize=7, rotation=20); axis.set_yticks(range(len(methods)), methods, fontsize=8)
+    axis.set_xticks(range(len(methods)), methods, fontsize=7, rotation=20); axis.set_yticks(range(len(methods)),
+        methods, fontsize=8)
     figure.colorbar(image, ax=axis, pad=.02).set_label("Spearman's rank correlation", fontsize=8)
     figure.tight_layout()
     return figure
@@ -143,7 +149,8 @@ def asked_again(
         mine = np.isin(both, model_part)
         strength = np.abs(shapley_values(fit_trees(wide[mine], y[both[mine]], n_trees, seed), wide[~mine])).mean((0, 2))
         return strength[:len(names)], judged(strength, names, quantile).kept.to_numpy()
-    with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool: # filters belong to all threads: the one that each sets for itself is not enough
+    # filters belong to all threads: the one that each sets for itself is not enough
+    with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
         warnings.filterwarnings("ignore", message="LightGBM binary classifier", category=UserWarning)
         strengths, kept = zip(*pool.map(once, seeds))
     return np.stack(strengths), np.stack(kept)
@@ -171,9 +178,12 @@ def draw_stability(
     tiny = max(strengths.max()*1e-4, 1e-12)
     low, high = (np.maximum(end(strengths, axis=0)[order], tiny) for end in (np.min, np.max))
     figure, axis = plt.subplots(figsize=(8, 2.6))
-    for label, colour, chosen in (("kept always", "#1b7837", times == len(kept)), ("sometimes", "#f59e0b", (times > 0) & (times < len(kept))), ("never", "#9ca3af", times == 0)):
+    for label, colour, chosen in (("kept always", "#1b7837", times == len(kept)),
+                                  ("sometimes", "#f59e0b", (times > 0) & (times < len(kept))),
+                                  ("never", "#9ca3af", times == 0)):
         there = np.flatnonzero(chosen[order])
-        axis.vlines(there, low[there], high[there], color=colour, lw=max(.8, 300/max(len(order), 1)**1.1), label=f"{label}: {len(there)}")
+        axis.vlines(there, low[there], high[there], color=colour, lw=max(.8, 300/max(len(order), 1)**1.1),
+                    label=f"{label}: {len(there)}")
     axis.set_yscale("log"); axis.set(xlabel="features, strongest first", ylabel="mean |SHAP|"); axis.margins(x=.01)
     axis.legend(fontsize=8, frameon=False); axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()

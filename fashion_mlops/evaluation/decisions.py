@@ -43,16 +43,19 @@ def draw_mistakes(
     "One row a mistake: the image, the reasons added back to where their features look (one scale for all), and the strongest as bars."
     import matplotlib.pyplot as plt
     wide = images is not None
-    figure, axes = plt.subplots(len(spoke), 3 if wide else 1, figsize=(8.6, (1.75 if wide else 1.9)*len(spoke)), width_ratios=[1, 1, 2] if wide else None,
+    figure, axes = plt.subplots(len(spoke), 3 if wide else 1, figsize=(8.6, (1.75 if wide else 1.9)*len(spoke)),
+                                width_ratios=[1, 1, 2] if wide else None,
                                 squeeze=False, layout="constrained")
     maps = np.tensordot(spoke, footprints, 1) if wide else np.zeros(1)
     limit = np.abs(maps).max() or 1
     for i, row in enumerate(axes):
         order = np.argsort(-np.abs(spoke[i]), kind="stable")[:top]
-        row[-1].barh([names[j] for j in order], spoke[i, order], color=["#b2182b" if v > 0 else "#2166ac" for v in spoke[i, order]])
+        row[-1].barh([names[j] for j in order], spoke[i, order],
+                     color=["#b2182b" if v > 0 else "#2166ac" for v in spoke[i, order]])
         row[-1].invert_yaxis(); row[-1].axvline(0, color="black", lw=.8)
         row[-1].tick_params(labelsize=7); row[-1].spines[["top", "right"]].set_visible(False)
-        row[-1].set_title(f"{titles[i]}: {spoke[i].clip(0).sum():.1f} against {-spoke[i].clip(max=0).sum():.1f}", fontsize=8)
+        row[-1].set_title(f"{titles[i]}: {spoke[i].clip(0).sum():.1f} against {-spoke[i].clip(max=0).sum():.1f}",
+                          fontsize=8)
         if not wide: continue
         row[0].imshow(images[i], cmap="gray_r", vmin=0, vmax=255)
         row[1].imshow(images[i] if images[i].ndim == 2 else images[i].mean(2), cmap="gray_r", vmin=0, vmax=510)
@@ -133,12 +136,16 @@ def lime_regions(
     "What each superpixel of one image does for some classes."
     from lime import lime_image
     lime_image.tqdm = iter # this version has no other way to leave its progress bar out
-    plain = lambda batch: predict((np.asarray(batch) if image.ndim == 3 else np.asarray(batch)[..., 0]).astype(np.uint8))
+    plain = lambda batch: predict((np.asarray(batch)
+                                   if image.ndim == 3 else np.asarray(batch)[..., 0]).astype(np.uint8))
     answer = lime_image.LimeImageExplainer(random_state=seed).explain_instance(
-        image if image.ndim == 3 else np.stack([image]*3, -1), plain, labels=tuple(labels), top_labels=None, hide_color=0, num_samples=n_samples, batch_size=256,
-        segmentation_fn=lambda coloured: grid_segments(coloured.shape[:2], cell or -(-max(image.shape[:2])//7)), random_seed=seed)
+        image if image.ndim == 3 else np.stack([image]*3, -1), plain, labels=tuple(labels), top_labels=None,
+        hide_color=0, num_samples=n_samples, batch_size=256,
+        segmentation_fn=lambda coloured: grid_segments(coloured.shape[:2], cell or -(-max(image.shape[:2])//7)),
+        random_seed=seed)
     segments = answer.segments
-    return {label: np.array([dict(answer.local_exp[label]).get(s, 0) for s in range(segments.max() + 1)])[segments] for label in labels}
+    return {label: np.array([dict(answer.local_exp[label]).get(s, 0) for s in range(segments.max() + 1)])[segments]
+            for label in labels}
 
 # %% ../../nbs/evaluation/decisions.ipynb #f8415326
 def draw_regions(
@@ -172,7 +179,8 @@ def draw_rules(
     import matplotlib.pyplot as plt
     figure, axes = plt.subplots(1, len(rules), figsize=(9.5, .9 + .24*max(map(len, rules))), squeeze=False)
     for axis, some, title in zip(axes[0], rules, titles):
-        axis.barh([rule for rule, _ in some], [weight for _, weight in some], color=["#2166ac" if weight > 0 else "#b2182b" for _, weight in some])
+        axis.barh([rule for rule, _ in some], [weight for _, weight in some],
+                  color=["#2166ac" if weight > 0 else "#b2182b" for _, weight in some])
         axis.invert_yaxis()
         axis.axvline(0, color="black", lw=.8)
         axis.set_title(title, fontsize=9)

@@ -45,7 +45,9 @@ def need_answers(
     things: str = "rows" # what they are
 ):
     "What explains nothing cannot be looked at more closely: raise `TooFew`."
-    if not np.any(said): raise TooFew(f"The trees found nothing to tell rows apart by in {rows:,} training {things}, so there is nothing to explain.")
+    if not np.any(said):
+        raise TooFew(f"The trees found nothing to tell rows apart by in {rows:,} training {things}, so there is "
+                     "nothing to explain.")
 
 # %% ../../nbs/evaluation/explained.ipynb #d4717b31
 def weakest_class(
@@ -54,7 +56,8 @@ def weakest_class(
     "The class to look at more closely."
     if len(about.present) <= 2: return len(about.present) - 1, "the class that is asked about"
     there = [about.labels == label for label in about.trees.classes_]
-    recalls = [(about.guesses[rows] == label).mean() if rows.any() else 1.0 for rows, label in zip(there, about.trees.classes_)]
+    recalls = [(about.guesses[rows] == label).mean() if rows.any() else 1.0
+               for rows, label in zip(there, about.trees.classes_)]
     weakest = int(np.argmin(recalls))
     return weakest, f"the class that is recognised least often ({recalls[weakest]:.0%})"
 
@@ -69,7 +72,8 @@ def pair_words(
     strength = np.abs(together).mean(0)
     alone = strength.trace()/(strength.sum() or 1) if strength.any() else 1
     return (f"Alone, these {together.shape[1]} features do {alone:.0%} of what they do, in pairs {1 - alone:.0%}. "
-            f"The strongest pair for {as_markdown(name)} is {said(pairs['first'][0])} with {said(pairs['second'][0])}: {pairs.share[0]:.1%} of all.")
+            f"The strongest pair for {as_markdown(name)} is {said(pairs['first'][0])} with "
+            f"{said(pairs['second'][0])}: {pairs.share[0]:.1%} of all.")
 
 # %% ../../nbs/evaluation/explained.ipynb #da100ae2
 def selection_words(
@@ -106,7 +110,8 @@ def price_words(
     kept: int # after
 ) -> str: # Markdown
     "What dropping features costs."
-    return (f"Without the {features - kept} dropped features, the {metric.replace('_', ' ')} on {rows:,} validation {things} changes by **{change[0]:+.4f}** "
+    return (f"Without the {features - kept} dropped features, the {metric.replace('_', ' ')} on {rows:,} validation "
+            f"{things} changes by **{change[0]:+.4f}** "
             f"({change[1]:+.4f} to {change[2]:+.4f}, paired): {meaning_of_change(change, differ, rows, metric)}. "
             f"What is saved is width: every later model reads {kept} columns instead of {features}.")
 
@@ -118,7 +123,8 @@ def agreement_caption(
     "Which methods agree most and least."
     most, least = alike.loc[alike.spearman.fillna(-1).idxmax()], alike.loc[alike.spearman.fillna(2).idxmin()]
     return (f"Rank correlation of {features} importances between five answers, with 95 % intervals over features: "
-            f"{most['first']} and {most.second} agree most ({most.spearman:.2f}), {least['first']} and {least.second} least ({least.spearman:.2f}).")
+            f"{most['first']} and {most.second} agree most ({most.spearman:.2f}), {least['first']} and "
+            f"{least.second} least ({least.spearman:.2f}).")
 
 # %% ../../nbs/evaluation/explained.ipynb #d0933d33
 def agreement_words(
@@ -133,9 +139,11 @@ def agreement_words(
     with_shap = alike[alike["first"] == "SHAP"].set_index("second").spearman
     missed = "what moves the answers is also what is missed."
     if with_shap["shuffled: lost"] < with_shap["shuffled: moved"] - .2:
-        missed = (f"what moves the answers is not what is missed. Other features stand in for most of it, and {rows:,} rows are few to see so small a loss.")
+        missed = ("what moves the answers is not what is missed. Other features stand in for most of it, and "
+                  f"{rows:,} rows are few to see so small a loss.")
     return (f"Of the {len(ours)} features that SHAP finds strongest, {shared}. Without one feature the answers move by "
-            f"{100*found['shuffled: moved'].max():.1f} percentage points at most, and the squared error rises by {found['shuffled: lost'].max():.4f}: {missed}")
+            f"{100*found['shuffled: moved'].max():.1f} percentage points at most, and the squared error rises by "
+            f"{found['shuffled: lost'].max():.4f}: {missed}")
 
 # %% ../../nbs/evaluation/explained.ipynb #53348dbc
 def trust_words(
@@ -164,9 +172,12 @@ def stability_words(
     first = np.argsort(-strength, kind="stable")[:20]
     steadfast = int(always[first].sum())
     return (f"Between repetitions the strengths have a rank correlation of {steady.spearman.mean():.2f} "
-            f"({steady.spearman.min():.2f} to {steady.spearman.max():.2f} over {len(steady)} pairs), and the kept features overlap by "
-            f"{steady.jaccard.mean():.2f} ({steady.jaccard.min():.2f} to {steady.jaccard.max():.2f}; random choices of that size: {steady.by_chance[0]:.2f}). "
-            f"{int(always.sum())} of {len(strength)} features are kept every time, {int((kept & always).sum())} of these are in the selection above; "
+            f"({steady.spearman.min():.2f} to {steady.spearman.max():.2f} over {len(steady)} pairs), and the kept "
+            "features overlap by "
+            f"{steady.jaccard.mean():.2f} ({steady.jaccard.min():.2f} to {steady.jaccard.max():.2f}; random choices "
+            f"of that size: {steady.by_chance[0]:.2f}). "
+            f"{int(always.sum())} of {len(strength)} features are kept every time, {int((kept & always).sum())} of "
+            "these are in the selection above; "
             f"{int((kept & never).sum())} of its {int(kept.sum())} were never kept with fewer rows. "
             f"Of the {len(first)} strongest features above, {steadfast} are kept every time: "
             + trust_words(steadfast, len(first), rows, strength.max() > noise))
@@ -183,7 +194,8 @@ def mistake_words(
     def strongest(side, most): return [said(int(i)) for i in np.argsort(-side, kind="stable")[:most] if side[i] > 0]
     pro = " and ".join(strongest(spoke, 2)) or "nothing but how frequent the class is"
     contra = "".join(strongest(-spoke, 1)) or "nothing"
-    return (f"The worst was {sure:.1%} sure of {as_markdown(answer)}; the label says {as_markdown(label)}. For the answer spoke mostly {pro}, "
+    return (f"The worst was {sure:.1%} sure of {as_markdown(answer)}; the label says {as_markdown(label)}. For the "
+            f"answer spoke mostly {pro}, "
             f"against it {contra}. Where a sample looks like what the model says, the label deserves a second look.")
 
 # %% ../../nbs/evaluation/explained.ipynb #7694678c
@@ -204,6 +216,8 @@ def rules_words(
 ) -> str:
     "How far rules near a decision can be believed."
     (first, quality), (second, other) = found
-    return (f"The imitation accounts for {quality:.0%} and {other:.0%} of the model's answers near these samples: with {features} features that all "
-            f"say something, eight rules are a hint and no more. SHAP, which is exact, agrees with {shared[0]} of the {len(first)} and "
+    return (f"The imitation accounts for {quality:.0%} and {other:.0%} of the model's answers near these samples: "
+            f"with {features} features that all "
+            f"say something, eight rules are a hint and no more. SHAP, which is exact, agrees with {shared[0]} of "
+            f"the {len(first)} and "
             f"{shared[1]} of the {len(second)} rules (it has them among its strongest 20 for the same decision).")

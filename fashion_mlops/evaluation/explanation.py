@@ -25,9 +25,11 @@ def fit_trees(
 ): # fitted LightGBM classifier
     "Gradient-boosted trees with the same result for the same seed."
     from lightgbm import LGBMClassifier
-    if len(present := np.unique(y)) < 2: raise WorkflowError(f"All {len(y)} labels are {present.tolist()}: expected at least two classes to tell apart.")
+    if len(present := np.unique(y)) < 2:
+        raise WorkflowError(f"All {len(y)} labels are {present.tolist()}: expected at least two classes to tell apart.")
     least = int(np.clip(len(y)//20, 3, 20)) # rows in a leaf: with twenty, fewer than forty rows would never be split
-    return LGBMClassifier(n_estimators=n_trees, num_leaves=15, learning_rate=0.2, max_bin=63, colsample_bytree=0.3, min_child_samples=least, random_state=seed,
+    return LGBMClassifier(n_estimators=n_trees, num_leaves=15, learning_rate=0.2, max_bin=63, colsample_bytree=0.3,
+                          min_child_samples=least, random_state=seed,
                           n_jobs=threads, deterministic=True, force_row_wise=True, verbose=-1).fit(X, y)
 
 # %% ../../nbs/evaluation/explanation.ipynb #16aa860f
@@ -66,11 +68,14 @@ def judged(
     threshold = float(np.quantile(noise, quantile))
     kept, beats = real > threshold, np.searchsorted(noise, real)/len(noise)
     reason = [f"explains more than {share:.0%} of {len(noise)} shuffled features" if keep else
-              "explains nothing" if value == 0 else f"explains no more than noise does: {value:.4f}, noise {threshold:.4f}"
+              "explains nothing" if value == 0 else f"explains no more than noise does: {value:.4f}, noise "
+                                                    f"{threshold:.4f}"
               for value, keep, share in zip(real, kept, beats)]
     if not kept.any(): # a model needs something: the strongest stay, and the verdict says that they are no better than noise
-        for place in np.argsort(-real, kind="stable")[:3]: kept[place], reason[place] = True, "kept, though nothing explains more than noise: one of the three strongest"
-    return pd.DataFrame({"feature": names, "mean_abs_shap": real.round(8), "beats": beats, "kept": kept, "reason": reason})
+        for place in np.argsort(-real, kind="stable")[:3]:
+            kept[place], reason[place] = True, "kept, though nothing explains more than noise: one of the three strongest"
+    return pd.DataFrame({"feature": names, "mean_abs_shap": real.round(8), "beats": beats, "kept": kept,
+                         "reason": reason})
 
 # %% ../../nbs/evaluation/explanation.ipynb #6eb059c5
 def draw_importance(
@@ -93,7 +98,8 @@ def draw_importance(
     axis.set_xlabel("mean |SHAP| over classes and samples (log-odds)", fontsize=9)
     axis.tick_params(labelsize=8)
     used = dict.fromkeys(groups[i] for i in order)
-    axis.legend([plt.Rectangle((0, 0), 1, 1, color=colours[g]) for g in used], used, fontsize=8, loc="lower right", frameon=False)
+    axis.legend([plt.Rectangle((0, 0), 1, 1, color=colours[g]) for g in used], used, fontsize=8, loc="lower right",
+                frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -107,14 +113,16 @@ def draw_by_class(
     "Heat map: each class's strongest features against all classes."
     import matplotlib.pyplot as plt
     from matplotlib.colors import PowerNorm
-    chosen = list(dict.fromkeys(int(i) for column in importance.T for i in np.argsort(-column, kind="stable")[:per_class]))
+    chosen = list(dict.fromkeys(int(i) for column in importance.T
+                                for i in np.argsort(-column, kind="stable")[:per_class]))
     part = importance[chosen]
     figure, axis = plt.subplots(figsize=(7.5, 1.3 + .22*len(chosen)))
     image = axis.imshow(part, cmap="YlOrRd", aspect="auto", norm=PowerNorm(.6, vmin=0))
     axis.set_yticks(range(len(chosen)), [names[i] for i in chosen], fontsize=8)
     axis.set_xticks(range(len(classes)), classes, rotation=35, ha="right", fontsize=9)
     for r, c in zip(*np.nonzero(part == part.max(1, keepdims=True))):
-        axis.text(c, r, f"{part[r, c]:.2f}", ha="center", va="center", fontsize=7, color="white" if part[r, c] > .4*part.max() else "black")
+        axis.text(c, r, f"{part[r, c]:.2f}", ha="center", va="center", fontsize=7,
+                  color="white" if part[r, c] > .4*part.max() else "black")
     figure.colorbar(image, ax=axis, pad=.02).set_label("mean |SHAP|", fontsize=9)
     return figure
 
@@ -130,7 +138,8 @@ def draw_swarm(
     import shap
     order = np.argsort(-np.abs(values).mean(0), kind="stable")[:top]
     figure, axis = plt.subplots(figsize=(7.5, .9 + .3*len(order)))
-    shap.plots.beeswarm(shap.Explanation(values[:, order], data=X[:, order], feature_names=[names[i] for i in order]), max_display=top, show=False,
+    shap.plots.beeswarm(shap.Explanation(values[:, order], data=X[:, order], feature_names=[names[i] for i in order]),
+                        max_display=top, show=False,
                         ax=axis, plot_size=None, s=9)
     axis.set_xlabel("SHAP value (log-odds)", fontsize=9)
     axis.tick_params(labelsize=8)
@@ -144,7 +153,8 @@ def interaction_values(
     "SHAP interaction values; 0 throughout where the trees never split."
     import shap
     explainer = shap.TreeExplainer(trees)
-    if not trees.booster_.feature_importance("split").any(): return np.zeros((len(X), X.shape[1], X.shape[1]), np.float32)
+    if not trees.booster_.feature_importance("split").any():
+        return np.zeros((len(X), X.shape[1], X.shape[1]), np.float32)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="LightGBM binary classifier", category=UserWarning)
         return np.asarray(explainer.shap_interaction_values(X), np.float32)
@@ -161,7 +171,8 @@ def strongest_pairs(
     a, b = np.triu_indices(len(names), 1)
     together = 2*strength[a, b] # SHAP gives half of it to each of the two
     order = np.argsort(-together, kind="stable")[:top]
-    return pd.DataFrame({"first": [names[i] for i in a[order]], "second": [names[i] for i in b[order]], "mean_abs": together[order],
+    return pd.DataFrame({"first": [names[i] for i in a[order]], "second": [names[i] for i in b[order]],
+                         "mean_abs": together[order],
                          "share": together[order]/(strength.sum() or 1)})
 
 # %% ../../nbs/evaluation/explanation.ipynb #e28b0233
@@ -174,7 +185,8 @@ def draw_interactions(
     "All pairs as a map, and the strongest as clouds: the first feature across, what the pair adds upwards, coloured by the second."
     import matplotlib.pyplot as plt
     pairs = strongest_pairs(values, names, top)
-    figure, (axis, *others) = plt.subplots(1, 1 + len(pairs), figsize=(10, 3.6), width_ratios=[1.5, *[1]*len(pairs)], layout="constrained")
+    figure, (axis, *others) = plt.subplots(1, 1 + len(pairs), figsize=(10, 3.6), width_ratios=[1.5, *[1]*len(pairs)],
+                                           layout="constrained")
     strength = 2*np.abs(values).mean(0)
     np.fill_diagonal(strength, np.nan)
     image = axis.imshow(strength, cmap="YlOrRd", vmin=0)
@@ -199,12 +211,14 @@ def draw_selection(
 ): # matplotlib figure
     "Features against shadows, and beside them the share of features kept, by place."
     import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(1, 2 if footprints is not None else 1, figsize=(8, 3), width_ratios=(1.7, 1) if footprints is not None else None, squeeze=False)
+    figure, axes = plt.subplots(1, 2 if footprints is not None else 1, figsize=(8, 3),
+                                width_ratios=(1.7, 1) if footprints is not None else None, squeeze=False)
     left = axes[0, 0]
     real, noise = np.sort(importance[:len(kept)])[::-1], np.sort(importance[len(kept):])[::-1]
     tiny = max(threshold/50, 1e-6)
     left.semilogy(np.linspace(0, 100, len(real)), np.maximum(real, tiny), ".", ms=3, label=f"{len(real)} features")
-    left.semilogy(np.linspace(0, 100, len(noise)), np.maximum(noise, tiny), ".", ms=3, label=f"{len(noise)} shuffled features")
+    left.semilogy(np.linspace(0, 100, len(noise)), np.maximum(noise, tiny), ".", ms=3,
+                  label=f"{len(noise)} shuffled features")
     left.axhline(threshold, color="black", ls=":", lw=1.2)
     left.set(xlabel="share of features in order, %", ylabel="mean |SHAP|")
     left.legend(fontsize=8, frameon=False)

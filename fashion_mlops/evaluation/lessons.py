@@ -32,17 +32,21 @@ def verdict_parts(
     "Both ends of the list, and both sides of the line."
     import pandas as pd
     words = dict(zip(facts.feature, facts.words))
-    ordered = verdict.assign(words=verdict.feature.map(words)).sort_values("mean_abs_shap", ascending=False, kind="stable")
+    ordered = verdict.assign(words=verdict.feature.map(words)).sort_values("mean_abs_shap", ascending=False,
+                                                                           kind="stable")
     kept, dropped = ordered[ordered.kept], ordered[~ordered.kept]
-    parts = {"the strongest": kept.head(6), "kept narrowly": kept.tail(4), "dropped narrowly": dropped.head(4), "the weakest": dropped.tail(4)}
-    return pd.concat(parts).reset_index(level=0, names="").set_index(["", "feature"])[["words", "mean_abs_shap", "reason"]]
+    parts = {"the strongest": kept.head(6), "kept narrowly": kept.tail(4), "dropped narrowly": dropped.head(4),
+             "the weakest": dropped.tail(4)}
+    return pd.concat(parts).reset_index(level=0, names="").set_index(["", "feature"])[["words", "mean_abs_shap",
+        "reason"]]
 
 # %% ../../nbs/evaluation/lessons.ipynb #9b3cddee
 def dropped_words(
     summary # from `verdict_summary`
 ) -> str: # Markdown
     "How many features of which family are gone."
-    gone = [f"{int(n - k)} of {int(n)} {as_markdown(family)}" for family, n, k in summary[["features", "kept"]].itertuples() if n > k]
+    gone = [f"{int(n - k)} of {int(n)} {as_markdown(family)}"
+            for family, n, k in summary[["features", "kept"]].itertuples() if n > k]
     return f"Because of all this, {int((summary.features - summary.kept).sum())} features are gone from the table: {', '.join(gone) or 'none'}."
 
 # %% ../../nbs/evaluation/lessons.ipynb #684e92e5
@@ -69,7 +73,8 @@ def confused_pair(
     a, b = (int(place) for place in np.unravel_index(mixed.argmax(), mixed.shape))
     logs = np.log(probabilities + 1e-9)
     pairs = [(i, j) for i in range(len(counts)) for j in range(i + 1, len(counts)) if np.isin(codes, (i, j)).any()]
-    margins = {(i, j): np.median(np.abs(logs[np.isin(codes, (i, j))][:, i] - logs[np.isin(codes, (i, j))][:, j])) for i, j in pairs}
+    margins = {(i, j): np.median(np.abs(logs[np.isin(codes, (i, j))][:, i] - logs[np.isin(codes, (i, j))][:, j]))
+               for i, j in pairs}
     distance, others = margins.get((a, b)), [margin for pair, margin in margins.items() if pair != (a, b)]
     if distance is None or not others: return ConfusedPair(a, b, int(mixed[a, b]), counts, None, None)
     return ConfusedPair(a, b, int(mixed[a, b]), counts, float(distance), float(np.median(others)))
@@ -82,7 +87,8 @@ def lessons_table(
     "Each class's strongest feature, and how often it is recognised."
     import pandas as pd
     strongest = about.by_class.argmax(0)
-    return pd.DataFrame({"strongest": about.facts.feature.to_numpy()[strongest], "in words": about.facts.words.to_numpy()[strongest],
+    return pd.DataFrame({"strongest": about.facts.feature.to_numpy()[strongest],
+                         "in words": about.facts.words.to_numpy()[strongest],
                          "recall": (np.diag(counts)/np.maximum(counts.sum(1), 1)).round(3)}, index=about.present)
 
 # %% ../../nbs/evaluation/lessons.ipynb #ac4bf3be
@@ -100,9 +106,11 @@ def lessons_words(
     shares, names = summary["share"].sort_values(ascending=False), [as_markdown(name) for name in about.present]
     carried = f"On {rows}, **{as_markdown(shares.index[0])}** carry {shares.iloc[0]:.0%} of what the trees explain"
     if len(shares) > 1: carried += f", {as_markdown(shares.index[1])} {shares.iloc[1]:.0%}"
-    confused = (f"The pair that is confused most is **{names[pair.a]} and {names[pair.b]}**: {pair.count} of {judged} are taken for the other")
+    confused = (f"The pair that is confused most is **{names[pair.a]} and {names[pair.b]}**: {pair.count} of "
+                f"{judged} are taken for the other")
     if pair.distance is not None:
-        confused += (f". They lie close together: the middle distance between the two is {pair.distance:.1f} (log-odds), "
+        confused += (f". They lie close together: the middle distance between the two is {pair.distance:.1f} "
+                     "(log-odds), "
                      f"between other pairs of classes {pair.others:.1f}")
     either = np.isin(about.labels, about.trees.classes_[[pair.a, pair.b]])
     apart = np.abs(about.values[either][:, :, pair.a] - about.values[either][:, :, pair.b]).mean(0)

@@ -15,7 +15,9 @@ class Colours(ImageFamily):
     "Hue, strength and variety of the colours of a place: `colour_r1c2_red`."
     def __init__(self, cells: int = 3): self.cells = cells
 
-    def names(self): return [f"colour_r{r}c{c}_{what}" for what in ("red", "blue", "strength", "variety") for r in range(self.cells) for c in range(self.cells)]
+    def names(self):
+        return [f"colour_r{r}c{c}_{what}" for what in ("red", "blue", "strength", "variety")
+                for r in range(self.cells) for c in range(self.cells)]
 
     def measure(self, images):
         x = images.astype(np.float32)/255
@@ -23,7 +25,8 @@ class Colours(ImageFamily):
         mean = lambda values: rows @ values @ columns.T
         red, blue = mean(x[..., 0] - grey), mean(x[..., 2] - grey)
         variety = [np.sqrt(np.maximum(mean((x[..., c] - grey)**2) - m**2, 0)) for c, m in ((0, red), (2, blue))]
-        return np.stack([red, blue, mean(x.max(3) - x.min(3)), variety[0] + variety[1]], 1).reshape(len(x), -1).astype(np.float32)
+        return np.stack([red, blue, mean(x.max(3) - x.min(3)), variety[0] + variety[1]], 1).reshape(len(x),
+            -1).astype(np.float32)
 
     def footprint(self):
         rows, columns = (cell_weights(size, self.cells) for size in self.shape_)

@@ -28,8 +28,10 @@ def show_families(
     "One image of each of seven classes as the families of features see it."
     images, labels = samples.take("train", 600, seed)
     firsts = [int(np.flatnonzero(labels == label)[0]) for label in np.unique(labels)[:7]]
-    figure = draw_families(dict(pipeline["families"].transformer_list), images[firsts], [samples.classes[labels[i]] for i in firsts])
-    yield figure, (f"{len(firsts)} {things} as the families of features see them: edges by direction, zones, bands with their width and gaps, "
+    figure = draw_families(dict(pipeline["families"].transformer_list), images[firsts],
+                           [samples.classes[labels[i]] for i in firsts])
+    yield figure, (f"{len(firsts)} {things} as the families of features see them: edges by direction, zones, bands "
+                   "with their width and gaps, "
                    "and what principal components keep.")
 
 # %% ../../nbs/images/explained.ipynb #a77f9ca3
@@ -67,8 +69,10 @@ def show_reasons(
     some = [label for label in about.trees.classes_ if (labels == label).any()][:15]
     means = np.stack([tone(images[labels == label]).mean(0) for label in some])
     columns = np.searchsorted(about.trees.classes_, some)
-    figure = draw_attention(about.by_class[:, columns], feature_footprints(pipeline), means, [samples.classes[label] for label in some])
-    yield figure, ("Where the features look that decide about each class: mean |SHAP| spread over the pixels that each feature weighs, "
+    figure = draw_attention(about.by_class[:, columns], feature_footprints(pipeline), means,
+                            [samples.classes[label] for label in some])
+    yield figure, ("Where the features look that decide about each class: mean |SHAP| spread over the pixels that "
+                   "each feature weighs, "
                    "with the outline of the class's mean image.")
 
 # %% ../../nbs/images/explained.ipynb #518ee82e
@@ -79,7 +83,8 @@ def spoken_place(
     parts = np.array([[part.mean() for part in np.array_split(band, 3, axis=1)] for band in np.array_split(seen, 3)])
     row, column = np.unravel_index(parts.argmax(), (3, 3))
     if row == column == 1: return "in the middle"
-    return ", ".join(words for words in (("at the top", "half-way down", "at the bottom")[row], ("on the left", "in the middle", "on the right")[column]))
+    return ", ".join(words for words in (("at the top", "half-way down", "at the bottom")[row],
+                                         ("on the left", "in the middle", "on the right")[column]))
 
 # %% ../../nbs/images/explained.ipynb #2538c820
 def place_words(
@@ -125,7 +130,8 @@ def show_decisions(
                for image, answer, other in zip(images, order[:, 0], others)]
     yield draw_regions(images, regions, titles, classes), (
         "LIME on three validation images: what in the image speaks for a class (blue) or against it (red). "
-        "Beside the image first the class that the model chose, then the true class or, where it was right, the runner-up; each map has its own scale.")
+        "Beside the image first the class that the model chose, then the true class or, where it was right, the "
+        "runner-up; each map has its own scale.")
 
 # %% ../../nbs/images/explained.ipynb #00458829
 def rows_to_read(samples: Samples, rows: np.ndarray, titles: list[str]) -> list:

@@ -9,11 +9,13 @@ __all__ = ['FAMILIES', 'IMAGE_TYPES', 'image_families', 'feature_family', 'spoke
 import numpy as np
 
 from .colours import Colours
-from .features import CompressedPixels, ImageFamily, OrientedGradients, Profiles, Silhouette, ZoneIntensities, draw_orientations, draw_profile
+from .features import (CompressedPixels, ImageFamily, OrientedGradients, Profiles, Silhouette,
+                                           ZoneIntensities, draw_orientations, draw_profile)
 from .texture import Texture
 
 # %% ../../nbs/images/families.ipynb #2b66b726
-FAMILIES = {"hog": "oriented gradients", "zone": "zone intensities", "profile": "profiles", "shape": "shape", "pca": "compressed pixels", "texture": "texture",
+FAMILIES = {"hog": "oriented gradients", "zone": "zone intensities", "profile": "profiles", "shape": "shape",
+            "pca": "compressed pixels", "texture": "texture",
             "colour": "colours"}
 
 # %% ../../nbs/images/families.ipynb #da1d1dc0
@@ -26,7 +28,8 @@ def image_families(
     return list(zip(FAMILIES, [*grey, *([Colours()] if channels == 3 else [])]))
 
 # %% ../../nbs/images/families.ipynb #f77ec689
-IMAGE_TYPES = [f"{type(family).__module__}.{type(family).__name__}" for _, family in image_families(channels=3)] # what a model file may hold of ours
+# what a model file may hold of ours
+IMAGE_TYPES = [f"{type(family).__module__}.{type(family).__name__}" for _, family in image_families(channels=3)]
 
 # %% ../../nbs/images/families.ipynb #99641cbb
 def feature_family(
@@ -42,10 +45,13 @@ def spoken(
     "A feature's name in words; rows and columns count from 0 at the top left."
     family, place, *what = name.split("_")
     side = {"r": "row", "c": "column"}.get(place[0], "")
-    cell = f"row {place[1]}, column {place[3:]}" if family in ("hog", "zone", "texture", "colour") else f"{side} band {place[1:]}"
+    cell = f"row {place[1]}, column {place[3:]}" if family in ("hog", "zone", "texture",
+                                                               "colour") else f"{side} band {place[1:]}"
     return {"hog": lambda: f"{36*int(what[0][1:])}° gradients in {cell}", "zone": lambda: f"brightness in {cell}",
             "profile": lambda: f"{what[0]} of {cell}", "shape": lambda: " ".join([place, *what]),
-            "pca": lambda: f"pixel pattern {int(place)}", "texture": lambda: f"{what[0].replace('rough', 'roughness')} of tone in {cell}", "colour": lambda: f"{what[0]} in {cell}"}[family]()
+            "pca": lambda: f"pixel pattern {int(place)}",
+            "texture": lambda: f"{what[0].replace('rough', 'roughness')} of tone in {cell}",
+            "colour": lambda: f"{what[0]} in {cell}"}[family]()
 
 # %% ../../nbs/images/families.ipynb #29e02803
 def draw_families(
@@ -59,7 +65,8 @@ def draw_families(
     figure, axes = plt.subplots(5, len(images), figsize=(1.35*len(images), 6.9), squeeze=False)
     for i, column in enumerate(axes.T):
         one = images[i:i + 1]
-        seen = {prefix: family.transform(one)[0] for prefix, family in families.items() if prefix in ("hog", "zone", "profile", "pca")}
+        seen = {prefix: family.transform(one)[0] for prefix, family in families.items()
+                if prefix in ("hog", "zone", "profile", "pca")}
         column[0].imshow(one[0], cmap="gray_r", vmin=0, vmax=255)
         column[0].set_title(titles[i], fontsize=9)
         cells = families["hog"].cells
@@ -68,7 +75,8 @@ def draw_families(
         draw_profile(column[3], seen["profile"], families["profile"].bands)
         back = seen["pca"] @ families["pca"].components_ + families["pca"].mean_
         column[4].imshow(families["pca"].painted(back[None])[0], cmap="gray_r", vmin=0, vmax=1)
-    for axis, label in zip(axes[:, 0], ("image", "gradients", "zones", "profiles", "components")): axis.set_ylabel(label, fontsize=9)
+    for axis, label in zip(axes[:, 0], ("image", "gradients", "zones", "profiles", "components")):
+        axis.set_ylabel(label, fontsize=9)
     for axis in axes.flat: axis.set(xticks=[], yticks=[])
     figure.tight_layout(pad=.4)
     return figure

@@ -46,11 +46,13 @@ def checked_images(
     "The images, or a `WorkflowError` that says what is wrong with them."
     images = np.asarray(images)
     if images.dtype != np.uint8 or not (images.ndim == 3 or images.ndim == 4 and images.shape[3] == 3):
-        raise WorkflowError(f"Images of shape {images.shape} and type {images.dtype}: expected uint8 (n, height, width), grey, or (n, height, width, 3), colour. "
+        raise WorkflowError(f"Images of shape {images.shape} and type {images.dtype}: expected uint8 (n, height, "
+                            "width), grey, or (n, height, width, 3), colour. "
                             "One image alone goes in as images[None].")
     if shape and images.shape[1:] != tuple(shape):
         said = [f"{s[0]} × {s[1]} pixels, {'colour' if len(s) == 3 else 'grey'}" for s in (images.shape[1:], shape)]
-        raise WorkflowError(f"Images of {said[0]}: the features were fitted on {said[1]}. Resize or convert the images, or fit again.")
+        raise WorkflowError(f"Images of {said[0]}: the features were fitted on {said[1]}. Resize or convert the "
+                            "images, or fit again.")
     return images
 
 # %% ../../nbs/images/features.ipynb #62126003
@@ -63,7 +65,8 @@ def by_blocks(
     blocks = [images[i:i + size] for i in range(0, len(images), size)]
     if len(blocks) == 1: return [function(blocks[0])]
     from threadpoolctl import threadpool_limits
-    with threadpool_limits(1), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool: return list(pool.map(function, blocks))
+    with threadpool_limits(1), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool: return list(pool.map(function,
+        blocks))
 
 # %% ../../nbs/images/features.ipynb #183f2b34
 class ImageFamily(TransformerMixin, BaseEstimator):
@@ -71,14 +74,17 @@ class ImageFamily(TransformerMixin, BaseEstimator):
     def fit(self, X, y=None):
         "Remember the shape of the images."
         self.images_, self.shape_ = checked_images(X).shape[1:], checked_images(X).shape[1:3]
-        if len(X) == 0: raise WorkflowError("No images to fit the features on: expected at least one training image. Look at the splits in 01_data.")
+        if len(X) == 0:
+            raise WorkflowError("No images to fit the features on: expected at least one training image. Look at the "
+                                "splits in 01_data.")
         return self
 
     def transform(self, X):
         "One float32 row of features for each image."
         check_is_fitted(self, "images_")
         images = checked_images(X, self.images_)
-        return np.concatenate(by_blocks(self.measure, images)) if len(images) else np.empty((0, len(self.names())), np.float32)
+        return np.concatenate(by_blocks(self.measure, images)) if len(images) else np.empty((0, len(self.names())),
+            np.float32)
 
     def get_feature_names_out(self, input_features=None):
         "Names of the columns, in order."
@@ -117,7 +123,8 @@ class OrientedGradients(ImageFamily):
         cells = np.empty((len(x), self.cells, self.cells, turns), np.float32)
         for o in range(turns):
             away = np.abs(angle - o)
-            share = np.clip(1 - np.minimum(away, turns - away), 0, None) # an edge between two directions counts for both
+            # an edge between two directions counts for both
+            share = np.clip(1 - np.minimum(away, turns - away), 0, None)
             cells[..., o] = rows @ (share*strength) @ columns.T
         return block_normalised(cells).reshape(len(x), -1)
 
@@ -136,10 +143,12 @@ def draw_orientations(
     from matplotlib.collections import LineCollection
     rows, columns, turns = values.shape
     r, c, o = np.indices(values.shape).reshape(3, -1)
-    y, x, along = (r + .5)*size/rows - .5, (c + .5)*size/columns - .5, np.pi*o/turns + np.pi/2 # an edge runs across its gradient
+    # an edge runs across its gradient
+    y, x, along = (r + .5)*size/rows - .5, (c + .5)*size/columns - .5, np.pi*o/turns + np.pi/2
     half = np.stack([np.cos(along)*.48*size/columns, np.sin(along)*.48*size/rows], 1)
     middle, lit = np.stack([x, y], 1), values.ravel()/max(values.max(), 1e-9)
-    axis.add_collection(LineCollection(np.stack([middle - half, middle + half], 1), colors=[(0, 0, 0, light**1.5) for light in lit], linewidths=1.6))
+    axis.add_collection(LineCollection(np.stack([middle - half, middle + half], 1),
+                                       colors=[(0, 0, 0, light**1.5) for light in lit], linewidths=1.6))
     axis.set(xlim=(-.5, size - .5), ylim=(size - .5, -.5), aspect="equal", xticks=[], yticks=[])
 
 # %% ../../nbs/images/features.ipynb #85e1c0c5
@@ -174,7 +183,8 @@ class Profiles(ImageFamily):
     def __init__(self, bands: int = 7): self.bands = bands
 
     def names(self):
-        return [f"profile_{side}{band}_{what}" for side in "rc" for what in ("ink", "width", "gap") for band in range(self.bands)]
+        return [f"profile_{side}{band}_{what}" for side in "rc" for what in ("ink", "width", "gap")
+                for band in range(self.bands)]
 
     def measure(self, images):
         x, parts = tone(images), []
@@ -185,7 +195,8 @@ class Profiles(ImageFamily):
 
     def footprint(self):
         rows, columns = (cell_weights(size, self.bands) for size in self.shape_)
-        bands = [rows[:, :, None].repeat(self.shape_[1], 2)/self.shape_[1]]*3 + [columns[:, None].repeat(self.shape_[0], 1)/self.shape_[0]]*3
+        bands = [rows[:, :, None].repeat(self.shape_[1], 2)/self.shape_[1]]*3 + [columns[:,
+            None].repeat(self.shape_[0], 1)/self.shape_[0]]*3
         return np.concatenate(bands)
 
 # %% ../../nbs/images/features.ipynb #cb3fe7a8
@@ -197,7 +208,9 @@ def draw_profile(
     "Draw a bar for each band down: as long as the garment is wide, as dark as its ink, with the gap left open in the middle."
     ink, width, gap = values[:bands*3].reshape(3, bands)
     for band in range(bands):
-        for side in (-1, 1): axis.barh(band, side*(width[band] - gap[band])/2, left=side*gap[band]/2, height=.85, color=str(1 - .2 - .8*min(ink[band], 1)))
+        for side in (-1, 1):
+            axis.barh(band, side*(width[band] - gap[band])/2, left=side*gap[band]/2, height=.85,
+                      color=str(1 - .2 - .8*min(ink[band], 1)))
     axis.set(xlim=(-.55, .55), ylim=(bands - .5, -.5))
 
 # %% ../../nbs/images/features.ipynb #b67e306e
@@ -218,7 +231,8 @@ def moments(
     rows, columns = light.sum(2), light.sum(1)
     total = np.maximum(rows.sum(1), 1e-6)
     row, column = rows @ y/total, columns @ x/total
-    down, across = np.sqrt(np.maximum(rows @ y**2/total - row**2, 0)), np.sqrt(np.maximum(columns @ x**2/total - column**2, 0))
+    down, across = np.sqrt(np.maximum(rows @ y**2/total - row**2,
+                                      0)), np.sqrt(np.maximum(columns @ x**2/total - column**2, 0))
     together = np.einsum("nhw,h,w->n", light, y, x, optimize=True)/total - row*column
     return [row, column, down, across, together/np.maximum(down*across, 1e-6)]
 
@@ -226,20 +240,25 @@ def moments(
 class Silhouette(ImageFamily):
     "Extent, aspect, fill, symmetry, moments, holes and texture of the whole garment: `shape_aspect`."
     def names(self):
-        return [f"shape_{what}" for what in ("top", "bottom", "left", "right", "aspect", "area", "fill", "centre_row", "centre_column", "spread_row",
-                                             "spread_column", "tilt", "mirror", "flip", "holes", "edges", "contrast", "peak")]
+        return [f"shape_{what}" for what in ("top", "bottom", "left", "right", "aspect", "area", "fill", "centre_row",
+                                             "centre_column", "spread_row",
+                                             "spread_column", "tilt", "mirror", "flip", "holes", "edges", "contrast",
+                                             "peak")]
 
     def measure(self, images):
         x, (height, width) = tone(images), self.shape_
         inked, pixels = x > INK, np.float32(height*width)
         rows, columns, total = inked.any(2), inked.any(1), np.maximum(x.sum((1, 2)), 1e-6)
-        top, bottom, left, right = rows.argmax(1), rows[:, ::-1].argmax(1), columns.argmax(1), columns[:, ::-1].argmax(1)
+        top, bottom, left, right = rows.argmax(1), rows[:, ::-1].argmax(1), columns.argmax(1), columns[:,
+            ::-1].argmax(1)
         tall, wide, area = height - top - bottom, width - left - right, inked.sum((1, 2))
         unlike = [np.abs(x - turned).sum((1, 2))/total for turned in (x[:, :, ::-1], x[:, ::-1])]
         edges = (np.abs(np.diff(x, axis=1)).sum((1, 2)) + np.abs(np.diff(x, axis=2)).sum((1, 2)))/total
         contrast = np.sqrt(np.maximum((x*x).sum((1, 2))/pixels - (total/pixels)**2, 0))
-        return np.stack([top/height, bottom/height, left/width, right/width, np.log(tall/wide), area/pixels, area/(tall*wide), *moments(x),
-                         *unlike, np.clip(1 - euler_number(inked), -3, 3), edges, contrast, x.max((1, 2))], 1).astype(np.float32)
+        return np.stack([top/height, bottom/height, left/width, right/width, np.log(tall/wide), area/pixels,
+                         area/(tall*wide), *moments(x),
+                         *unlike, np.clip(1 - euler_number(inked), -3, 3), edges, contrast, x.max((1, 2))],
+                        1).astype(np.float32)
 
     def footprint(self): return np.zeros((len(self.names()), *self.shape_), np.float32) # of no place
 
@@ -259,7 +278,8 @@ class CompressedPixels(ImageFamily):
         images, pixels = checked_images(X), math.prod(side//self.step_ for side in self.shape_)
         images = images[::max(1, math.ceil(len(images)/60_000))] # enough to find directions
         if self.n_components > min(pixels, len(images)):
-            raise WorkflowError(f"n_components = {self.n_components}: {len(images)} images of {pixels} pixels give at most {min(pixels, len(images))}. Ask for fewer.")
+            raise WorkflowError(f"n_components = {self.n_components}: {len(images)} images of {pixels} pixels give "
+                                f"at most {min(pixels, len(images))}. Ask for fewer.")
         sums = by_blocks(lambda block: ((x := self.pooled(block)).sum(0, dtype=float), x.T @ x), images)
         self.mean_ = sum(total for total, _ in sums)/len(images)
         covariance = sum(products.astype(float) for _, products in sums)/len(images) - np.outer(self.mean_, self.mean_)

@@ -176,7 +176,7 @@ def read_images(
 ) -> tuple[np.ndarray, np.ndarray, list[dict]]: # uint8 (n, *shape), positions of the paths that were read, and those set aside: file, reason
     "Read pictures into one array."
     from concurrent.futures import ThreadPoolExecutor
-    from fashion_mlops.models.families import all_cores
+    from fashion_mlops.core import all_cores
     images, broken = _room((len(paths), *shape)), {}
     def read(start):
         for i in range(start, min(start + 250, len(paths))):

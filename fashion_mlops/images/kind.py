@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
-           'FEATURE_TYPES', 'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'footprints',
-           'place_words', 'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places',
-           'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY', 'enough_for_a_net', 'net_search', 'Exploration', 'mistake_pictures',
-           'mistake_tables', 'raw_columns', 'compress', 'doubtful', 'learning_picture', 'most_worse', 'train',
-           'where_it_looks', 'worse_shown', 'read_window', 'shift_inputs', 'shift_pictures', 'describe_inputs',
-           'input_form', 'input_words']
+           'claims', 'column_suspects', 'counted', 'found_lines', 'refused', 'source_doubts', 'FEATURE_TYPES',
+           'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'footprints', 'place_words',
+           'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET',
+           'ROWS_OF_A_STUDY', 'enough_for_a_net', 'net_search', 'Exploration', 'mistake_pictures', 'mistake_tables',
+           'raw_columns', 'compress', 'doubtful', 'input_description', 'learning_picture', 'most_worse', 'train',
+           'where_it_looks', 'worse_shown', 'shift_inputs', 'shift_pictures']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -23,6 +23,11 @@ _all_ = ["column_tables", "draw_samples", "extent", "remarks"] # 01_data
 from .checks import extremes, identical, promises, suspicions
 
 _all_ = ["extremes", "identical", "promises", "suspicions"] # 02_quality
+
+# %% ../../nbs/images/kind.ipynb #a1488338
+from .sources import claims, column_suspects, counted, found_lines, refused, source_doubts
+
+_all_ = ["claims", "column_suspects", "counted", "found_lines", "refused", "source_doubts"] # datasets.commands
 
 # %% ../../nbs/images/kind.ipynb #0fb8cffc
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold
@@ -45,22 +50,18 @@ from .explore import Exploration # 03_eda
 _all_ = ["Exploration"]
 
 # %% ../../nbs/images/kind.ipynb #d2045b45
-from .mistakes import mistake_pictures, mistake_tables
-from .requests import raw_columns
-_all_ = ["mistake_pictures", "mistake_tables", "raw_columns"] # 08_registry
+from .mistakes import mistake_pictures, mistake_tables # for 08_registry
+from .raw_columns import raw_columns
+_all_ = ["mistake_pictures", "mistake_tables", "raw_columns"]
 
 # %% ../../nbs/images/kind.ipynb #5fa61fe8
 from .judged import doubtful, most_worse, worse_shown
 from .net_views import compress, where_it_looks
+from .requests import input_description
 from .training import learning_picture, train
 
-_all_ = ["compress", "doubtful", "learning_picture", "most_worse", "train", "where_it_looks", "worse_shown"] # 07_training
+_all_ = ["compress", "doubtful", "input_description", "learning_picture", "most_worse", "train", "where_it_looks", "worse_shown"] # 07_training
 
 # %% ../../nbs/images/kind.ipynb #3a69027d
 from .shift import shift_inputs, shift_pictures
-from .windows import read_window
-_all_ = ["read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
-
-# %% ../../nbs/images/kind.ipynb #f51b5bfb
-from .requests import describe_inputs, input_form, input_words
-_all_ = ["describe_inputs", "input_form", "input_words"] # service
+_all_ = ["shift_inputs", "shift_pictures"] # 10_monitoring

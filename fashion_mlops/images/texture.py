@@ -15,7 +15,9 @@ class Texture(ImageFamily):
     "Spread and roughness of the tone of a place: `texture_r2c2_rough`."
     def __init__(self, cells: int = 5): self.cells = cells
 
-    def names(self): return [f"texture_r{r}c{c}_{what}" for what in ("spread", "rough") for r in range(self.cells) for c in range(self.cells)]
+    def names(self):
+        return [f"texture_r{r}c{c}_{what}" for what in ("spread", "rough") for r in range(self.cells)
+                for c in range(self.cells)]
 
     def measure(self, images):
         x, rows, columns = tone(images), *(cell_weights(size, self.cells) for size in self.shape_)

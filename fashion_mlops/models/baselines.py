@@ -24,11 +24,13 @@ def baseline_answers(
     seed: int = 0, # of rows and models
     most_rows: int = 200_000, # training rows to fit on, at most
     threads: int = 0, # 0 for all cores
-    raw: tuple[np.ndarray, np.ndarray] | None = None # the wing's raw columns, and which of them hold names; None for the constant only
+    # the wing's raw columns, and which of them hold names; None for the constant only
+    raw: tuple[np.ndarray, np.ndarray] | None = None
 ) -> tuple[dict[str, dict[str, np.ndarray]], int]: # probabilities by baseline and by name of the rows; rows fitted on
     "What the baselines say."
     from threadpoolctl import threadpool_limits
-    from fashion_mlops.models.families import all_cores, predicted
+    from fashion_mlops.core import all_cores
+    from fashion_mlops.models.families import predicted
     labels, classes = np.asarray(samples.labels).astype(np.int64), len(samples.classes)
     train = samples.rows("train")
     shares = np.bincount(labels[train], minlength=classes)/len(train)
@@ -36,7 +38,8 @@ def baseline_answers(
     if raw is None: return answers, len(train)
     if len(train) > most_rows: train = train[stratified(labels[train], most_rows, seed)]
     values, names = raw
-    threads = all_cores(threads) if len(train) > 20_000 else 1 # threads that meet after each of a thousand small sums wait for a busy machine
+    # threads that meet after each of a thousand small sums wait for a busy machine
+    threads = all_cores(threads) if len(train) > 20_000 else 1
     few_levels = np.nanmax(np.nan_to_num(values), 0) < 255
     for title, model in _models(names & few_levels, classes, seed, threads).items():
         with threadpool_limits(threads): model.fit(values[train], labels[train])
@@ -77,7 +80,9 @@ def baseline_table(
     import pandas as pd
     judged_by = next(iter(baselines.values()))["metrics"]
     def spoken(values): return {name.replace("_", " "): f"{values[name]:.4f}" for name in judged_by}
-    def ahead(lead): return {f"{name.replace('_', ' ')}, model minus baseline": shown_difference(*lead[name]) for name in judged_by}
+    def ahead(lead):
+        return {f"{name.replace('_', ' ')}, model minus baseline": shown_difference(*lead[name]) for name in judged_by}
     own = {"model": title, **spoken({name: metrics[f"test_{name}"] for name in judged_by})}
-    rows = [{"model": name, "what": BASELINES[name], **spoken(each["metrics"]), **ahead(each["lead"])} for name, each in baselines.items()]
+    rows = [{"model": name, "what": BASELINES[name], **spoken(each["metrics"]), **ahead(each["lead"])}
+            for name, each in baselines.items()]
     return pd.DataFrame([own, *rows]).fillna("").set_index("model")

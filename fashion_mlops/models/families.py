@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HABITS', 'Family', 'Habits', 'habits', 'logistic_regression', 'nearest_neighbours', 'random_forest',
-           'gradient_boosting', 'support_vectors', 'multilayer_perceptron', 'families', 'all_cores', 'quiet',
-           'for_rows', 'fit_extras', 'fitted', 'predicted']
+           'gradient_boosting', 'support_vectors', 'multilayer_perceptron', 'families', 'quiet', 'for_rows',
+           'fit_extras', 'fitted', 'predicted']
 
 # %% ../../nbs/models/families.ipynb #55f39e56
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core import WorkflowError, available_cores
+from ..core import WorkflowError
 from ..samples.samples import Key
 
 # %% ../../nbs/models/families.ipynb #56bbe029
@@ -54,7 +54,8 @@ class Habits:
     hidden: int # units of the perceptron
 
 # %% ../../nbs/models/families.ipynb #72f8c882
-_BOOSTING = {"n_estimators": 100, "learning_rate": 0.1, "num_leaves": 31, "colsample_bytree": 0.2, "min_child_samples": 20, "reg_lambda": 0.1}
+_BOOSTING = {"n_estimators": 100, "learning_rate": 0.1, "num_leaves": 31, "colsample_bytree": 0.2,
+             "min_child_samples": 20, "reg_lambda": 0.1}
 HABITS = {
     "image": Habits(
         promising=("svm", "logistic_regression", "mlp", "gradient_boosting", "nearest_neighbours", "random_forest"),
@@ -119,6 +120,16 @@ def random_forest(
                 "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, leaf)}
     return Family("random_forest", "Random forest", make, dict(habits(kind).forest), space, most_classes=300)
 
+# %% ../../nbs/models/families.ipynb #e72cdcb0
+def _boosting_space(trees, rate, leaves, columns, rows, pull) -> Callable:
+    "Where to look for parameters of gradient boosting: low and high of each."
+    return lambda trial: {"n_estimators": trial.suggest_int("n_estimators", *trees),
+                          "learning_rate": trial.suggest_float("learning_rate", *rate, log=True),
+                          "num_leaves": trial.suggest_int("num_leaves", *leaves, log=True),
+                          "colsample_bytree": trial.suggest_float("colsample_bytree", *columns),
+                          "min_child_samples": trial.suggest_int("min_child_samples", *rows),
+                          "reg_lambda": trial.suggest_float("reg_lambda", *pull, log=True)}
+
 # %% ../../nbs/models/families.ipynb #3ae20e96
 def gradient_boosting(
     kind: str = "image" # of the data behind the features
@@ -131,16 +142,6 @@ def gradient_boosting(
                               deterministic=True, force_row_wise=True, verbose=-1)
     space = _boosting_space(*suits.boosting_space)
     return Family("gradient_boosting", "Gradient boosting", make, dict(suits.boosting), space, most_classes=100)
-
-# %% ../../nbs/models/families.ipynb #e72cdcb0
-def _boosting_space(trees, rate, leaves, columns, rows, pull) -> Callable:
-    "Where to look for parameters of gradient boosting: low and high of each."
-    return lambda trial: {"n_estimators": trial.suggest_int("n_estimators", *trees),
-                          "learning_rate": trial.suggest_float("learning_rate", *rate, log=True),
-                          "num_leaves": trial.suggest_int("num_leaves", *leaves, log=True),
-                          "colsample_bytree": trial.suggest_float("colsample_bytree", *columns),
-                          "min_child_samples": trial.suggest_int("min_child_samples", *rows),
-                          "reg_lambda": trial.suggest_float("reg_lambda", *pull, log=True)}
 
 # %% ../../nbs/models/families.ipynb #9a1f627f
 def support_vectors(
@@ -162,7 +163,8 @@ def support_vectors(
                 "gamma": trial.suggest_float("gamma", 0.05/columns, 5/columns, log=True)}
     if not habits(kind).exact_kernel:
         return Family("svm", "SVM (RBF)", landmarks, {"C": 10.0, "gamma": 0.5/columns, "landmarks": 1000}, space)
-    return Family("svm", "SVM (RBF)", exact, {"C": 10.0, "gamma": 1.4/columns, "variance": 0.985}, space, most_classes=50)
+    return Family("svm", "SVM (RBF)", exact, {"C": 10.0, "gamma": 1.4/columns, "variance": 0.985}, space,
+                  most_classes=50)
 
 # %% ../../nbs/models/families.ipynb #63e115f4
 def multilayer_perceptron(
@@ -191,13 +193,6 @@ def families(
              support_vectors(columns, kind), multilayer_perceptron(kind))
     return {family.name: family for family in known if classes <= family.most_classes}
 
-# %% ../../nbs/models/families.ipynb #0337c3f8
-def all_cores(
-    threads: int = 0 # wanted; 0 for all
-) -> int: # at least 1
-    "The number of threads to use: what was asked for, else every core that this process may run on."
-    return threads or available_cores()
-
 # %% ../../nbs/models/families.ipynb #50a90f60
 @contextmanager
 def quiet(
@@ -209,7 +204,8 @@ def quiet(
     from threadpoolctl import threadpool_limits
     with warnings.catch_warnings(), threadpool_limits(threads):
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for message in ("n_components > n_samples", "X does not have valid feature names", "Got `batch_size`"): warnings.filterwarnings("ignore", message)
+        for message in ("n_components > n_samples", "X does not have valid feature names", "Got `batch_size`"):
+            warnings.filterwarnings("ignore", message)
         yield
 
 # %% ../../nbs/models/families.ipynb #8ec0fddc
@@ -218,7 +214,8 @@ def for_rows(
     rows: int # that it will be fitted on
 ): # the same model
     "The model, with no more neighbours or principal components than there are rows."
-    asked = {name: value for name, value in model.get_params().items() if name == "n_neighbors" or name.endswith(("__n_neighbors", "pca__n_components"))}
+    asked = {name: value for name, value in model.get_params().items() if name == "n_neighbors"
+             or name.endswith(("__n_neighbors", "pca__n_components"))}
     few = {name: rows for name, value in asked.items() if isinstance(value, (int, np.integer)) and value > rows}
     return model.set_params(**few) if few else model
 
@@ -232,8 +229,10 @@ def fit_extras(
     from sklearn.utils.validation import has_fit_parameter
     last, before = (model.steps[-1][1], f"{model.steps[-1][0]}__") if hasattr(model, "steps") else (model, "")
     if weights is not None and not has_fit_parameter(last, "sample_weight"):
-        raise WorkflowError(f"{type(last).__name__} cannot be fitted with weights for rows. Use class_weights = none, or another family.")
-    return ({} if weights is None else {f"{before}sample_weight": weights}) | ({f"{before}key": key} if key and has_fit_parameter(last, "key") else {})
+        raise WorkflowError(f"{type(last).__name__} cannot be fitted with weights for rows. Use class_weights = "
+                            "none, or another family.")
+    return ({} if weights is None else {f"{before}sample_weight": weights}) | ({f"{before}key": key} if key
+        and has_fit_parameter(last, "key") else {})
 
 # %% ../../nbs/models/families.ipynb #fb0485a5
 def fitted(

@@ -32,7 +32,8 @@ class KeepColumns(SelectorMixin, BaseEstimator):
         "Check that there is one mark for each column."
         self.n_features_in_ = np.shape(X)[1]
         if len(self.keep) != self.n_features_in_ or not any(self.keep):
-            raise WorkflowError(f"{len(self.keep)} marks, {int(np.sum(self.keep))} of them set, for {self.n_features_in_} columns: expected one mark a column and at least one set.")
+            raise WorkflowError(f"{len(self.keep)} marks, {int(np.sum(self.keep))} of them set, for "
+                                f"{self.n_features_in_} columns: expected one mark a column and at least one set.")
         return self
 
     def _get_support_mask(self): return np.asarray(self.keep, bool)
@@ -48,7 +49,9 @@ def with_selection(
     "The same fitted pipeline, followed by a selection."
     from sklearn.pipeline import Pipeline
     names = feature_names(pipeline)
-    if unknown := sorted(set(kept) - set(names)): raise WorkflowError(f"{unknown[0]!r} is not a feature of this pipeline; expected names from feature_names(pipeline).")
+    if unknown := sorted(set(kept) - set(names)):
+        raise WorkflowError(f"{unknown[0]!r} is not a feature of this pipeline; expected names from "
+                            "feature_names(pipeline).")
     selection = KeepColumns(np.isin(names, kept)).fit(np.empty((0, len(names))))
     return Pipeline([*pipeline.steps, ("selection", selection)])
 
@@ -75,9 +78,11 @@ def split_table(
     "Features, labels and feature names of one split, ready for a model."
     names = [name for name in table.columns if name not in NOT_FEATURES]
     rows = (table["split"] == split).to_numpy()
-    if not rows.any(): raise WorkflowError(f"The feature table has no rows of the split {split!r}; its splits are made in 01_data.")
+    if not rows.any():
+        raise WorkflowError(f"The feature table has no rows of the split {split!r}; its splits are made in 01_data.")
     if (table.loc[rows, "label"] < 0).any(): raise WorkflowError(SEALED)
-    return np.ascontiguousarray(table.loc[rows, names].to_numpy(np.float32)), table.loc[rows, "label"].to_numpy(np.int64), names
+    return np.ascontiguousarray(table.loc[rows, names].to_numpy(np.float32)), table.loc[rows,
+        "label"].to_numpy(np.int64), names
 
 # %% ../../nbs/models/feature_table.ipynb #b52b967d
 def read_split(
@@ -88,7 +93,8 @@ def read_split(
     import pandas as pd
     table = pd.read_parquet(path, filters=[("split", "==", split)])
     features, labels, names = split_table(table, split)
-    return table["id"].to_numpy(), np.asfortranarray(features), labels, names # by columns: sums over rows come out to the last digit as they always did
+    # by columns: sums over rows come out to the last digit as they always did
+    return table["id"].to_numpy(), np.asfortranarray(features), labels, names
 
 # %% ../../nbs/models/feature_table.ipynb #6b93bd32
 def families_at_a_glance(
@@ -96,5 +102,6 @@ def families_at_a_glance(
 ): # pandas DataFrame by family: features, columns (of a table), such_as
     "How many features each family has, of how many columns, and three of them in words."
     def some(words): return "; ".join(list(words)[:3])
-    found = facts.groupby("family", sort=False).agg(features=("feature", "size"), columns=("column", "nunique"), such_as=("words", some))
+    found = facts.groupby("family", sort=False).agg(features=("feature", "size"), columns=("column", "nunique"),
+                                                    such_as=("words", some))
     return found if facts.column.any() else found.drop(columns="columns")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import WorkflowError
-from .families import Family, all_cores, fitted
+from ..core import WorkflowError, all_cores
+from .families import Family, fitted
 from .feature_table import read_split
 from ..samples.folds import read_key
 

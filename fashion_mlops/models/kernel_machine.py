@@ -37,7 +37,8 @@ def pair_decisions(
     for at in range(0, max(1, len(points)), block):
         x = np.asarray(points[at:at + block], np.float32)
         near = np.exp(-gamma*np.maximum(np.einsum("ij,ij->i", x, x)[:, None] + lengths - 2*x @ support.T, 0))
-        sums = np.stack([near[:, a:b] @ weights[:, a:b].T for a, b in zip(starts, starts[1:])], 1) # row, class, other class
+        # row, class, other class
+        sums = np.stack([near[:, a:b] @ weights[:, a:b].T for a, b in zip(starts, starts[1:])], 1)
         answers.append(sums[:, first, second - 1] + sums[:, second, first] + parts["intercepts"])
     return np.concatenate(answers)
 
@@ -58,7 +59,8 @@ def pair_machine(
     gamma: float, # width of the kernel
     likely: np.ndarray | None = None, # rows that probably decide
     at_once: int = 6000 # rows that are fitted together without further ado
-) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]: # support rows, their weights, the intercept; and the rows near the border
+# support rows, their weights, the intercept; and the rows near the border
+) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
     "The machine of all rows, fitted on those that decide."
     from sklearn.svm import SVC
     if len(first) <= at_once: rows = np.arange(len(first))
@@ -87,7 +89,8 @@ def joined_parts(
     for first, second, (rows, its_weights, _) in zip(*np.triu_indices(classes, 1), machines):
         weights[np.where(labels[rows] == first, second - 1, first), place[rows]] = its_weights
     return {"support": points[support].astype(np.float32), "weights": weights.astype(np.float32),
-            "starts": np.cumsum([0, *np.bincount(labels[support], minlength=classes)]), "intercepts": np.array([intercept for *_, intercept in machines], np.float32)}
+            "starts": np.cumsum([0, *np.bincount(labels[support], minlength=classes)]),
+            "intercepts": np.array([intercept for *_, intercept in machines], np.float32)}
 
 # %% ../../nbs/models/kernel_machine.ipynb #b5b874fc
 def coupled(
@@ -97,7 +100,8 @@ def coupled(
     rows, pairs = firsts.shape
     classes = (1 + round((1 + 8*pairs)**.5))//2
     first, second, each = *np.triu_indices(classes, 1), np.arange(classes)
-    ratio, system, right = np.zeros((rows, classes, classes)), np.zeros((rows, classes + 1, classes + 1)), np.zeros((rows, classes + 1, 1))
+    ratio, system, right = np.zeros((rows, classes, classes)), np.zeros((rows, classes + 1,
+                                                                         classes + 1)), np.zeros((rows, classes + 1, 1))
     ratio[:, first, second], ratio[:, second, first] = firsts, 1 - firsts
     system[:, :classes, :classes] = -ratio*ratio.transpose(0, 2, 1)
     system[:, each, each] = (ratio**2).sum(1)
@@ -147,7 +151,8 @@ def _folds(labels: np.ndarray, folds: int, seed: int, key: Key) -> list[tuple[np
     "Folds over the classes that have enough rows; the others are always fitted and never judged."
     from sklearn.model_selection import StratifiedKFold
     if key: # of a time stretches, for every row needs a machine that has not seen it
-        whole = [pair for pair in make_folds(labels, folds, seed, Key("group", key.clusters)) if len(np.unique(labels[pair[0]])) == labels.max() + 1]
+        whole = [pair for pair in make_folds(labels, folds, seed, Key("group", key.clusters))
+                 if len(np.unique(labels[pair[0]])) == labels.max() + 1]
         if whole: return whole
     often = np.flatnonzero(np.bincount(labels)[labels] >= folds)
     if not len(often): return []
@@ -161,7 +166,8 @@ def _each(threads: int, work, things: list) -> list:
     with ThreadPoolExecutor(threads) as pool: return list(pool.map(work, things))
 
 # %% ../../nbs/models/kernel_machine.ipynb #e5f0da97
-def _of_pair(settings, points: np.ndarray, first: np.ndarray, weights: np.ndarray, rows: np.ndarray, likely: np.ndarray | None = None) -> tuple:
+def _of_pair(settings, points: np.ndarray, first: np.ndarray, weights: np.ndarray, rows: np.ndarray,
+             likely: np.ndarray | None = None) -> tuple:
     "The machine of some rows of two classes; rows are said, and answered, by their place in the whole."
     likely = None if likely is None else np.searchsorted(rows, likely)
     support, *rest, near = pair_machine(points[rows], first[rows], weights[rows], settings.C, settings.gamma, likely)
@@ -169,13 +175,16 @@ def _of_pair(settings, points: np.ndarray, first: np.ndarray, weights: np.ndarra
 
 # %% ../../nbs/models/kernel_machine.ipynb #bb0aee2c
 @patch
-def _machines(self: KernelMachine, points: np.ndarray, labels: np.ndarray, weights: np.ndarray, fitted: list[np.ndarray]) -> list[dict]:
+def _machines(self: KernelMachine, points: np.ndarray, labels: np.ndarray, weights: np.ndarray,
+              fitted: list[np.ndarray]) -> list[dict]:
     "The machine of all rows, and of each selection of rows, which begins with what decided all."
     chosen = [np.isin(np.arange(len(labels)), rows) for rows in fitted]
     def machines(pair):
-        rows = np.flatnonzero(((labels == pair[0]) | (labels == pair[1])) & (weights > 0)) # where weights are 0, libsvm counts without these rows
+        # where weights are 0, libsvm counts without these rows
+        rows = np.flatnonzero(((labels == pair[0]) | (labels == pair[1])) & (weights > 0))
         *whole, near = _of_pair(self, points, labels == pair[0], weights, rows)
-        return [whole, *(_of_pair(self, points, labels == pair[0], weights, rows[part[rows]], near[part[near]])[:3] for part in chosen)]
+        return [whole, *(_of_pair(self, points, labels == pair[0], weights, rows[part[rows]], near[part[near]])[:3]
+                         for part in chosen)]
     pairs = list(zip(*np.triu_indices(len(self.classes_), 1)))
     return [joined_parts(each, points, labels) for each in zip(*_each(self.threads, machines, pairs))]
 
@@ -191,16 +200,21 @@ def fit(self: KernelMachine,
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     self.classes_, labels = np.unique(y, return_inverse=True)
-    if len(self.classes_) < 2: raise ValueError(f"All rows are of class {self.classes_[0]}: a machine needs two classes at least.")
+    if len(self.classes_) < 2:
+        raise ValueError(f"All rows are of class {self.classes_[0]}: a machine needs two classes at least.")
     weights = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, float)
-    self.components_ = PCA(self.variance if self.variance < 1 else None, svd_solver="covariance_eigh").fit(np.asarray(X, np.float32))
+    self.components_ = PCA(self.variance if self.variance < 1 else None,
+                           svd_solver="covariance_eigh").fit(np.asarray(X, np.float32))
     points, folds = self.components_.transform(np.asarray(X, np.float32)), _folds(labels, self.folds, self.seed, key)
     self.parts_, *others = self._machines(points, labels, weights, [fitted for fitted, _ in folds])
     judged = [judge for _, judge in folds]
     rare = np.setdiff1d(np.arange(len(labels)), np.concatenate([np.zeros(0, int), *judged]))
     asked = [*zip(others, judged), *([(self.parts_, rare)] if len(rare) else [])]
     unseen = np.empty((len(labels), len(self.parts_["intercepts"])), np.float32)
-    for (_, rows), said in zip(asked, _each(self.threads, lambda pair: pair_decisions(pair[0], points[pair[1]], self.gamma), asked)): unseen[rows] = said
+    for (_, rows), said in zip(asked, _each(self.threads, lambda pair: pair_decisions(pair[0], points[pair[1]],
+        self.gamma), asked)):
+        unseen[rows] = said
     self._fit_sigmoids(unseen, labels, weights)
-    self.calibration_ = LogisticRegression(C=0.1, max_iter=300).fit(self._evidence(unseen), self.classes_[labels], weights)
+    self.calibration_ = LogisticRegression(C=0.1, max_iter=300).fit(self._evidence(unseen), self.classes_[labels],
+                                                                    weights)
     return self

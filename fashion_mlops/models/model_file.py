@@ -9,7 +9,8 @@ __all__ = ['skops_io', 'save_model_file', 'load_model_file']
 import io, re, sys, zipfile
 from pathlib import Path
 
-from ..core import WorkflowError, hidden
+from ..core import WorkflowError
+from ..workflow.randomness import hidden
 
 # %% ../../nbs/models/model_file.ipynb #10482902
 def skops_io(): # the module `skops.io`
@@ -45,6 +46,8 @@ def load_model_file(
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise WorkflowError(f"{path} is not a stored model ({error}). Run {made_by} again.") from None
     if strange and strange[0].startswith("fashion_mlops."):
-        raise WorkflowError(f"{path} holds {strange[0]}, which is not trusted: only another version of this library has it there. Run {made_by} again, and register what comes of it.")
-    if strange: raise WorkflowError(f"{path} holds {strange[0]}, which is not trusted. Do not open it; run {made_by} again.")
+        raise WorkflowError(f"{path} holds {strange[0]}, which is not trusted: only another version of this library "
+                            f"has it there. Run {made_by} again, and register what comes of it.")
+    if strange:
+        raise WorkflowError(f"{path} holds {strange[0]}, which is not trusted. Do not open it; run {made_by} again.")
     return skops.load(path, trusted=trusted)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['report_workers', 'write_profile', 'write_comparison', 'reported_rows', 'Reported', 'reported', 'begin_reports',
-           'ToolPace', 'measure_tools', 'begin_measuring', 'pace_of', 'least_columns', 'tools_words', 'end_workers',
-           'ready_workers', 'in_time', 'reports_words']
+           'ToolPace', 'usual_pace', 'measure_tools', 'begin_measuring', 'pace_of', 'least_columns', 'tools_words',
+           'end_workers', 'ready_workers', 'in_time', 'reports_words']
 
 # %% ../../nbs/samples/profiles.ipynb #5084a41c
 import math, os, sys, tempfile, time
@@ -148,11 +148,9 @@ def begin_reports(
 @dataclass(frozen=True)
 class ToolPace:
     "What the three reports cost together, in seconds of one core."
-    starting: float = 0.0 # before the first column: processes and imports
-    a_column: float = math.inf # infinity when nobody knows
-
-    @property
-    def known(self) -> bool: return self.a_column < math.inf
+    starting: float # before the first column: processes and imports
+    a_column: float
+    measured: bool = True # here and now
 
     def seconds(self,
         columns: int, # of the reports
@@ -160,6 +158,13 @@ class ToolPace:
     ) -> float:
         "How long it takes until all three are there, while the notebook goes on."
         return (self.starting + columns*self.a_column)/(cores or min(max(available_cores() - 1, 1), 2))
+
+# %% ../../nbs/samples/profiles.ipynb #42ca2826
+def usual_pace(
+    rows: int # of the reports
+) -> ToolPace:
+    "What the tools cost on two plain cores; more rows than 5,000 at most in proportion."
+    return ToolPace(8, 1.5*max(1, rows/5000), measured=False)
 
 # %% ../../nbs/samples/profiles.ipynb #751e470c
 def measure_tools(
@@ -187,33 +192,31 @@ def measure_tools(
 def begin_measuring(
     workers, # from `report_workers`
     table, # a pandas DataFrame: split and class, then the columns that are asked for
-    full: bool = False, # as in `write_profile`
-    few: int = 8 # columns that are not worth it, of 5,000 rows at most
-): # a `Future`; None when there is nothing to measure
-    "Have the tools measured where they may have more to do than there is time for."
-    if len(table) <= 5000 and table.shape[1] - 2 <= few and not full: return None
-    return workers.submit(measure_tools, table, full)
+    seconds: float, # that are left; infinity where there is no time to keep to
+    full: bool = False # as in `write_profile`
+): # a `Future`; None where nothing depends on it, or there is no time for it
+    "Have it measured what the tools cost."
+    return workers.submit(measure_tools, table, full) if 30 <= seconds < math.inf else None
 
 # %% ../../nbs/samples/profiles.ipynb #bd675c0f
 def pace_of(
-    timing, # a `Future` of `measure_tools`
-    seconds: float # to wait at most
+    timing, # a `Future` of `measure_tools`; None when it was not asked for
+    seconds: float, # to wait at most
+    rows: int # of the reports
 ) -> ToolPace:
-    "What the tools cost. Where they are late or fail, nobody knows: what fails is told where the reports belong."
-    try: return timing.result(seconds)
-    except Exception: return ToolPace()
+    "What the tools cost; the usual where measuring was late or failed. What fails is told where the reports belong."
+    try: return timing.result(seconds) if timing else usual_pace(rows)
+    except Exception: return usual_pace(rows)
 
 # %% ../../nbs/samples/profiles.ipynb #9f7b4099
 def least_columns(
     pace: ToolPace, # of the tools
     seconds: float, # that are left
-    rows: int, # of the reports
     few: int = 8, # columns that are shown when there is any time for them
     cores: int | None = None # as in `ToolPace.seconds`
 ) -> int: # columns
     "How many columns the tools are given in any case."
-    cheap = pace.seconds(few, cores) <= seconds if pace.known else rows <= 5000
-    return few if cheap else 2
+    return few if pace.seconds(few, cores) <= 0.8*seconds else 2
 
 # %% ../../nbs/samples/profiles.ipynb #ad2acb1f
 def tools_words(
@@ -221,10 +224,9 @@ def tools_words(
     columns: int # that were asked for
 ) -> str: # sentence for `stage.affordable`
     "Why the tools are given so many columns."
-    of = f"{{size}} of {numbered(columns, 'column')}"
-    if not pace.known: return f"{of}: what one costs the tools was not known in time."
-    return (f"{of}: to start costs the tools {pace.starting:.0f} seconds, a column {pace.a_column:.1f}, "
-            "and all that are shown take {time}.")
+    where = "to start takes the tools" if pace.measured else "it was not measured here, but usually to start takes the tools"
+    return (f"{{size}} of {numbered(columns, 'column')}: {where} {pace.starting:.0f} seconds, a column {pace.a_column:.1f}, "
+            "and all that are shown {time}.")
 
 # %% ../../nbs/samples/profiles.ipynb #122760e6
 def end_workers(
@@ -240,11 +242,11 @@ def end_workers(
 
 # %% ../../nbs/samples/profiles.ipynb #cbb2a1ad
 def ready_workers(
-    workers, # from `report_workers`, one of them measuring perhaps
-    pace: ToolPace # what came of it
+    workers, # from `report_workers`
+    timing # what `begin_measuring` returned
 ): # workers that have nothing to do
-    "The same workers; new ones where the measuring goes on, or broke them."
-    if pace.known: return workers
+    "The same workers; new ones where measuring goes on, or broke them."
+    if timing is None or (timing.done() and not timing.exception()): return workers
     end_workers(workers)
     return report_workers(2)
 

@@ -12,6 +12,36 @@ from ..core import WorkflowError, human_seconds
 from ..evaluation.metrics import shown
 from .leaderboard import difference, verdict
 
+# %% ../../nbs/search/choice.ipynb #40ca8e5c
+def _standing(line, metric: str) -> dict:
+    "Where a line of the leaderboard stands, as `choice.json` says it."
+    return {"entry": line.family, "family": line.family, "metric": metric, "score": line[metric],
+            "interval": [line[f"{metric}_low"], line[f"{metric}_high"]], "log_loss": line.log_loss,
+            "full_fit_seconds": line.full_fit_seconds}
+
+# %% ../../nbs/search/choice.ipynb #0ed8aabd
+def _reason(chosen, tied, finest, runner_up, gap, excluded, budget: float, metric: str) -> str:
+    "The choice in words and numbers."
+    said, also = metric.replace("_", " "), f"a log loss of {chosen.log_loss:.3f}"
+    if metric == "log_loss": also = f"an accuracy of {chosen.accuracy:.3f}"
+    score = shown(chosen[metric], (chosen[f"{metric}_low"], chosen[f"{metric}_high"]))
+    words = [f"{chosen.title} wins with a cross-validated {said} of {score} and {also}; "
+             f"a fit on all training rows would take one core about {human_seconds(chosen.full_fit_seconds)}."]
+    if gap is not None:
+        words.append(f"The runner-up is {runner_up.title}; the difference, paired row by row, is "
+                     f"{verdict(gap, metric)}.")
+    if len(tied) > 1:
+        each = ", ".join(f"{line.title} (log loss {line.log_loss:.3f})" for line in tied)
+        words.append(f"Tied in {said}: {each}; the lowest log loss decides.")
+    if chosen is not finest:
+        times = finest.full_fit_seconds/chosen.full_fit_seconds
+        words.append(f"{finest.title} has it, but costs {times:.0f} times as much, so the cheaper one goes on.")
+    for _, line in excluded.iterrows():
+        words.append(f"{line.title} is out: its fit would take about {human_seconds(line.full_fit_seconds)} of one "
+                     "core, "
+                     f"and the budget is {human_seconds(budget)}.")
+    return " ".join(words)
+
 # %% ../../nbs/search/choice.ipynb #5890afa1
 def choose(
     board, # from `leaderboard`
@@ -25,10 +55,12 @@ def choose(
     ours = board[~board.family.str.startswith("tpot")]
     able, excluded = ours[ours.full_fit_seconds <= budget], ours[ours.full_fit_seconds > budget]
     if able.empty:
-        raise WorkflowError(f"No family fits all training rows within {human_seconds(budget)}; the quickest needs about "
+        raise WorkflowError(f"No family fits all training rows within {human_seconds(budget)}; the quickest needs "
+                            "about "
                             f"{human_seconds(ours.full_fit_seconds.min())}. Raise fit_budget_seconds.")
     lines = [line for _, line in able.iterrows()]
-    tied = [line for line in lines if line is lines[0] or difference(gains[lines[0].family], gains[line.family], seed, clusters)[1] <= 0]
+    tied = [line for line in lines if line is lines[0]
+            or difference(gains[lines[0].family], gains[line.family], seed, clusters)[1] <= 0]
     finest, cheapest = min(tied, key=lambda line: line.log_loss), min(tied, key=lambda line: line.full_fit_seconds)
     saved = finest.full_fit_seconds - cheapest.full_fit_seconds
     chosen = cheapest if saved >= max(budget/2, 0.75*finest.full_fit_seconds) else finest
@@ -39,32 +71,16 @@ def choose(
             "tied": [line.family for line in tied], "excluded": dict(zip(excluded.family, excluded.full_fit_seconds)),
             "reason": _reason(chosen, tied, finest, runner_up, gap, excluded, budget, metric)}
 
-# %% ../../nbs/search/choice.ipynb #40ca8e5c
-def _standing(line, metric: str) -> dict:
-    "Where a line of the leaderboard stands, as `choice.json` says it."
-    return {"entry": line.family, "family": line.family, "metric": metric, "score": line[metric],
-            "interval": [line[f"{metric}_low"], line[f"{metric}_high"]], "log_loss": line.log_loss, "full_fit_seconds": line.full_fit_seconds}
-
-# %% ../../nbs/search/choice.ipynb #0ed8aabd
-def _reason(chosen, tied, finest, runner_up, gap, excluded, budget: float, metric: str) -> str:
-    "The choice in words and numbers."
-    said, also = metric.replace("_", " "), f"a log loss of {chosen.log_loss:.3f}"
-    if metric == "log_loss": also = f"an accuracy of {chosen.accuracy:.3f}"
-    score = shown(chosen[metric], (chosen[f"{metric}_low"], chosen[f"{metric}_high"]))
-    words = [f"{chosen.title} wins with a cross-validated {said} of {score} and {also}; "
-             f"a fit on all training rows would take one core about {human_seconds(chosen.full_fit_seconds)}."]
-    if gap is not None:
-        words.append(f"The runner-up is {runner_up.title}; the difference, paired row by row, is {verdict(gap, metric)}.")
-    if len(tied) > 1:
-        each = ", ".join(f"{line.title} (log loss {line.log_loss:.3f})" for line in tied)
-        words.append(f"Tied in {said}: {each}; the lowest log loss decides.")
-    if chosen is not finest:
-        times = finest.full_fit_seconds/chosen.full_fit_seconds
-        words.append(f"{finest.title} has it, but costs {times:.0f} times as much, so the cheaper one goes on.")
-    for _, line in excluded.iterrows():
-        words.append(f"{line.title} is out: its fit would take about {human_seconds(line.full_fit_seconds)} of one core, "
-                     f"and the budget is {human_seconds(budget)}.")
-    return " ".join(words)
+# %% ../../nbs/search/choice.ipynb #921ddb32
+def _pipeline_words(line, found: dict, gap, budget: float, metric: str) -> str:
+    "What is said of one pipeline of TPOT's: it is no better, it is too dear, or it wins."
+    score = shown(line[metric], (line[f"{metric}_low"], line[f"{metric}_high"]))
+    said = f"{line.title} scores {score}; its difference to the choice is {verdict(gap, metric)}, "
+    if gap[1] <= 0: return f"{said}so the choice stands."
+    if line.full_fit_seconds > budget:
+        return f"{said}but its fit would take about {human_seconds(line.full_fit_seconds)}, so the choice stands."
+    how = "by its parameters alone" if found["transformation"] == "nothing" else "and the transformation goes on with it"
+    return f"{said}{how}: it wins, and the former choice is the runner-up."
 
 # %% ../../nbs/search/choice.ipynb #b2d4308c
 def weigh_pipelines(
@@ -89,14 +105,3 @@ def weigh_pipelines(
                 "runner_up": choice["family"], "difference": dict(zip(("mean", "low", "high"), gap))}
         break
     return choice | {"reason": " ".join(words)}
-
-# %% ../../nbs/search/choice.ipynb #921ddb32
-def _pipeline_words(line, found: dict, gap, budget: float, metric: str) -> str:
-    "What is said of one pipeline of TPOT's: it is no better, it is too dear, or it wins."
-    score = shown(line[metric], (line[f"{metric}_low"], line[f"{metric}_high"]))
-    said = f"{line.title} scores {score}; its difference to the choice is {verdict(gap, metric)}, "
-    if gap[1] <= 0: return f"{said}so the choice stands."
-    if line.full_fit_seconds > budget:
-        return f"{said}but its fit would take about {human_seconds(line.full_fit_seconds)}, so the choice stands."
-    how = "by its parameters alone" if found["transformation"] == "nothing" else "and the transformation goes on with it"
-    return f"{said}{how}: it wins, and the former choice is the runner-up."

@@ -36,10 +36,12 @@ def _some(items: list) -> str:
 def _comparable(labels: np.ndarray, n_folds: int):
     "Raise `WorkflowError` when there is nothing to compare."
     if len(np.unique(labels)) < 2:
-        raise WorkflowError(f"All {len(labels)} training rows are of class {labels.max()}: expected two classes at least. "
+        raise WorkflowError(f"All {len(labels)} training rows are of class {labels.max()}: expected two classes at "
+                            "least. "
                             "Look at the splits and the target in 01_data.")
     if len(labels) < n_folds:
-        raise WorkflowError(f"There are {len(labels)} training rows for {n_folds} folds: expected a row for each fold at least. "
+        raise WorkflowError(f"There are {len(labels)} training rows for {n_folds} folds: expected a row for each "
+                            "fold at least. "
                             "Lower n_folds or add rows.")
 
 # %% ../../nbs/search/contest.ipynb #b9f9b6ec
@@ -51,15 +53,18 @@ def _without_gaps(features: np.ndarray, names: list[str]) -> tuple[np.ndarray, l
     for column in gappy:
         known = features[finite[:, column], column]
         features[~finite[:, column], column] = np.median(known) if len(known) else 0
-    return features, [f"{len(gappy)} of {len(names)} features have gaps or infinite values ({_some([names[column] for column in gappy])}): "
-                      "each gets its column's median here. Later stages read the table as it is, so mend it in 04_features."]
+    return features, [f"{len(gappy)} of {len(names)} features have gaps or infinite values "
+                      f"({_some([names[column] for column in gappy])}): "
+                      "each gets its column's median here. Later stages read the table as it is, so mend it in "
+                      "04_features."]
 
 # %% ../../nbs/search/contest.ipynb #d1ec59f6
 def _without_constants(features: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str], list[str]]:
     "The columns in which something happens, their names, and a sentence about the others."
     still = features.max(0) == features.min(0)
     if still.all():
-        return features, names, [f"All {len(names)} features are constant: no model can do better than to say how frequent each class is."]
+        return features, names, [f"All {len(names)} features are constant: no model can do better than to say how "
+                                 "frequent each class is."]
     if not still.any(): return features, names, []
     said = f"{still.sum()} of {len(names)} features are constant and left out here: {_some([name for name, one in zip(names, still) if one])}."
     return features[:, ~still], [name for name, one in zip(names, still) if not one], [said]
@@ -78,7 +83,8 @@ def usable(
     features, names, more = _without_constants(features, names)
     single = np.flatnonzero(np.bincount(labels) == 1)
     if len(single):
-        more.append(f"Class {_some(list(single))} has a single training row: no model that is judged on it has seen its class, "
+        more.append(f"Class {_some(list(single))} has a single training row: no model that is judged on it has seen "
+                    "its class, "
                     "so it counts as wrong for all.")
     fit_rows = int(min(judged_rows or len(labels), len(labels))*(1 - 1/n_folds))
     if fit_rows < len(names):
@@ -95,7 +101,8 @@ def timed_fold(
     judge: np.ndarray, # rows to predict
     classes: int, # number of classes
     key: Key = Key() # which rows belong together, for models that divide them
-) -> tuple[np.ndarray, float, float, int]: # probabilities, processor seconds of the fit and of 1000 predictions, bytes of the fitted model
+# probabilities, processor seconds of the fit and of 1000 predictions, bytes of the fitted model
+) -> tuple[np.ndarray, float, float, int]:
     "Fit a copy of `model` on some rows and predict others, on this thread alone."
     from sklearn.base import clone
     began = time.thread_time()
@@ -132,7 +139,8 @@ def cross_validated(
         *answers, (_, quarter_seconds, _, _) = [job.result() for job in jobs]
     probabilities = np.zeros((len(labels), classes))
     for (_, judge), (answer, *_) in zip(folds, answers): probabilities[judge] = answer
-    as_large = [answer for (fit, _), answer in zip(folds, answers) if len(fit) >= 0.9*len(first)] # forward in time the folds grow
+    # forward in time the folds grow
+    as_large = [answer for (fit, _), answer in zip(folds, answers) if len(fit) >= 0.9*len(first)]
     return {"probabilities": probabilities[judged_in(folds)], "sizes": (len(quarter), len(first)),
             "seconds": (quarter_seconds, min(seconds for _, seconds, _, _ in as_large)),
             "predict_seconds": min(seconds for _, _, seconds, _ in answers), "bytes": answers[0][3]}
@@ -158,7 +166,8 @@ def contest(
             misfits[name] = f"{name} cannot be fitted to these rows and is left out ({str(error).splitlines()[0].rstrip('.')})."
         else: tell(name, results[name])
     if models and not results:
-        raise WorkflowError(f"No model can be fitted to these {len(labels)} rows: {next(iter(misfits.values()))} Look at the features and classes.")
+        raise WorkflowError(f"No model can be fitted to these {len(labels)} rows: {next(iter(misfits.values()))} "
+                            "Look at the features and classes.")
     return results, misfits
 
 # %% ../../nbs/search/contest.ipynb #8415f2a6
@@ -173,15 +182,19 @@ def try_out(
     key: Key = Key(), # which rows belong together
     seconds: float = 10.0, # after which no further model begins
     rows: int = 600 # of the trial
-) -> tuple[dict, float, dict[str, str]]: # results of `cross_validated` by name; seconds that go by while one of the processor is used; a sentence for each that cannot be fitted
+# results of `cross_validated` by name; seconds that go by while one of the processor is used; a sentence for each that cannot be fitted
+) -> tuple[dict, float, dict[str, str]]:
     "What the models take on a few rows."
-    some, began = stratified_rows(labels, [enough_rows(rows, labels.max() + 1, len(labels))], seed, key)[0], time.monotonic()
+    some, began = stratified_rows(labels, [enough_rows(rows, labels.max() + 1, len(labels))], seed,
+                                  key)[0], time.monotonic()
     folds = make_folds(labels[some], n_folds, seed, key.at(some))
     def asked(names, fits):
-        return contest({name: models[name] for name in names}, features[some], labels[some], folds, threads, classes, key=key.at(some), fits=fits)
+        return contest({name: models[name] for name in names}, features[some], labels[some], folds, threads, classes,
+                       key=key.at(some), fits=fits)
     trials, misfits = asked(models, lambda name: time.monotonic() - began < seconds)
     def cost(name): return contest_seconds(trials[name], len(some), n_folds, threads)
     dearest, again = max(trials, key=cost), time.monotonic()
     asked([dearest], bool)
     passed = time.monotonic() - again
-    return trials, max(1.0, (passed + 0.2)/(cost(dearest) + 0.2)), misfits # some tenths go by in any case, and say nothing about the machine
+    # some tenths go by in any case, and say nothing about the machine
+    return trials, max(1.0, (passed + 0.2)/(cost(dearest) + 0.2)), misfits

@@ -32,9 +32,12 @@ def taking_part(
 ) -> dict: # the others, in order
     "Who takes part; raise `WorkflowError` for a name that nobody has, and when nobody is left."
     absent = without.split()
-    if unknown := set(absent) - set(families()): raise WorkflowError(f"without = {without!r} names {min(unknown)!r}: expected some of {', '.join(families())}.")
+    if unknown := set(absent) - set(families()):
+        raise WorkflowError(f"without = {without!r} names {min(unknown)!r}: expected some of {', '.join(families())}.")
     kept = {name: family for name, family in contenders.items() if name not in absent}
-    if contenders and not kept: raise WorkflowError(f"without = {without!r} leaves no family: expected at least one of {', '.join(contenders)} to take part.")
+    if contenders and not kept:
+        raise WorkflowError(f"without = {without!r} leaves no family: expected at least one of "
+                            f"{', '.join(contenders)} to take part.")
     return kept
 
 # %% ../../nbs/search/contest_plan.ipynb #c3cbd885
@@ -63,7 +66,8 @@ def plan_contest(
 ) -> tuple[int, list[str], float]: # rows, the families that there is time for, and the seconds that they will take
     "How many rows, and which families, fit into the time."
     kept, least = list(trials), min(least, most)
-    def cost(rows): return a_row*rows + slowness*sum(contest_seconds(trials[name], rows, n_folds, threads) for name in kept)
+    def cost(rows):
+        return a_row*rows + slowness*sum(contest_seconds(trials[name], rows, n_folds, threads) for name in kept)
     while len(kept) > 1 and cost(least) > seconds: kept.pop()
     rows = largest(cost, seconds, most, least)
     return rows, kept, cost(rows)
@@ -118,7 +122,8 @@ def search_size(
     workers: int = 1 # pipelines at a time
 ) -> int: # rows
     "Rows that let two generations of pipelines be scored in this time."
-    def cost(rows): return 24*slowness/max(workers, 1)*np.mean([contest_seconds(trial, rows, 3) for trial in trials.values()])
+    def cost(rows):
+        return 24*slowness/max(workers, 1)*np.mean([contest_seconds(trial, rows, 3) for trial in trials.values()])
     return largest(cost, seconds, most, min(least, most))
 
 # %% ../../nbs/search/contest_plan.ipynb #6123fa72

@@ -34,8 +34,10 @@ def rows_words(
     "What is compared on which rows."
     second = ""
     if classes == 2: second = f" ({(np.asarray(labels) == 1).mean():.1%} of the rows are of the second)"
-    return (f"{len(labels):,} training rows × {features} features, {classes:,} classes{second}; {metric.replace('_', ' ')} decides. "
-            f"Models are judged on {judged:,} rows, in {folds}; {searched:,} other rows are for TPOT's search. {threads} threads.")
+    return (f"{len(labels):,} training rows × {features} features, {classes:,} classes{second}; "
+            f"{metric.replace('_', ' ')} decides. "
+            f"Models are judged on {judged:,} rows, in {folds}; {searched:,} other rows are for TPOT's search. "
+            f"{threads} threads.")
 
 # %% ../../nbs/search/contest_words.ipynb #2f300240
 def absent_words(
@@ -60,7 +62,8 @@ def too_many_classes(
     classes: int # how many
 ) -> list[str]: # a sentence for each
     "The families that so many classes keep out."
-    return [f"{known[name].title} is left out: with {classes} classes it takes too long (at most {known[name].most_classes})."
+    return [f"{known[name].title} is left out: with {classes} classes it takes too long (at most "
+            f"{known[name].most_classes})."
             for name in sorted(known) if classes > known[name].most_classes]
 
 # %% ../../nbs/search/contest_words.ipynb #82db8c59
@@ -79,9 +82,11 @@ def board_table(
     board # from `leaderboard`
 ): # pandas DataFrame, to be read
     "The leaderboard with intervals, sizes and plain words."
-    def with_interval(name): return [shown(line[name], (line[f"{name}_low"], line[f"{name}_high"])) for _, line in board.iterrows()]
+    def with_interval(name):
+        return [shown(line[name], (line[f"{name}_low"], line[f"{name}_high"])) for _, line in board.iterrows()]
     columns = {"title": "model", "accuracy": "accuracy", "log_loss": "log loss", "fit_seconds": "fit (s)",
-               "predict_seconds_per_1000": "1,000 predictions (s)", "bytes": "size", "full_fit_seconds": "fit on all rows, estimated (s)", "front": "front"}
+               "predict_seconds_per_1000": "1,000 predictions (s)", "bytes": "size",
+               "full_fit_seconds": "fit on all rows, estimated (s)", "front": "front"}
     table = board.assign(accuracy=with_interval("accuracy"), log_loss=with_interval("log_loss"),
                          bytes=board.bytes.map(human_bytes), front=board.front.map({True: "yes", False: ""}))
     return table[list(columns)].rename(columns=columns).round(3)
@@ -93,7 +98,9 @@ def search_note(
     "Where TPOT looked, and what there is to say about it."
     said = [f"It looked among {search.space}."] if search.space else []
     if search.note: said.append(search.note)
-    if search.earlier: said.append(f"An interrupted attempt had scored {search.earlier} of these pipelines; the search went on from there.")
+    if search.earlier:
+        said.append(f"An interrupted attempt had scored {search.earlier} of these pipelines; the search went on from "
+                    "there.")
     return " ".join(said)
 
 # %% ../../nbs/search/contest_words.ipynb #d626411d
@@ -105,8 +112,10 @@ def front_caption(
     best = history[history.front].sort_values("bytes")
     small, large = best.iloc[0], best.iloc[-1]
     score = "Minus the log loss" if metric == "log_loss" else metric.capitalize()
-    return (f"{score} on TPOT's rows against the size of the model, {len(history)} pipelines; no pipeline beats the {len(best)} of the front in both, "
-            f"from {small.title} ({human_bytes(small.bytes)}, {small.score:.3f}) to {large.title} ({human_bytes(large.bytes)}, {large.score:.3f}).")
+    return (f"{score} on TPOT's rows against the size of the model, {len(history)} pipelines; no pipeline beats the "
+            f"{len(best)} of the front in both, "
+            f"from {small.title} ({human_bytes(small.bytes)}, {small.score:.3f}) to {large.title} "
+            f"({human_bytes(large.bytes)}, {large.score:.3f}).")
 
 # %% ../../nbs/search/contest_words.ipynb #b15e660c
 def families_words(

@@ -51,8 +51,10 @@ def scored(
     loss, loss_low, loss_high = vouched(row_losses(labels, probabilities), seed, clusters)
     return {"family": name, "title": title, "accuracy": accuracy, "accuracy_low": low, "accuracy_high": high,
             "log_loss": loss, "log_loss_low": loss_low, "log_loss_high": loss_high,
-            "fit_rows": result["sizes"][1], "fit_seconds": result["seconds"][1], "quarter_fit_seconds": result["seconds"][0],
-            "predict_seconds_per_1000": result["predict_seconds"], "bytes": result["bytes"], "full_fit_seconds": extrapolated_seconds(result["sizes"], result["seconds"], rows)}
+            "fit_rows": result["sizes"][1], "fit_seconds": result["seconds"][1],
+            "quarter_fit_seconds": result["seconds"][0],
+            "predict_seconds_per_1000": result["predict_seconds"], "bytes": result["bytes"],
+            "full_fit_seconds": extrapolated_seconds(result["sizes"], result["seconds"], rows)}
 
 # %% ../../nbs/search/leaderboard.ipynb #d546351c
 def leaderboard(
@@ -62,7 +64,8 @@ def leaderboard(
     "All models, the best by the deciding metric first; equals by log loss."
     import pandas as pd
     order = dict.fromkeys([metric, "log_loss", "family"])
-    board = pd.DataFrame(lines).sort_values(list(order), ascending=[name == "family" or is_better(name, 0, 1) for name in order], ignore_index=True)
+    board = pd.DataFrame(lines).sort_values(list(order), ascending=[name == "family" or is_better(name, 0, 1)
+                                                                    for name in order], ignore_index=True)
     return board.assign(front=pareto_front(board[metric] if is_better(metric, 1, 0) else -board[metric], board.bytes))
 
 # %% ../../nbs/search/leaderboard.ipynb #655d9463
@@ -101,20 +104,26 @@ def draw_leaderboard(
 ): # a figure
     "Accuracy and log loss of each model with intervals, and its size."
     import matplotlib.pyplot as plt
-    figure, panels = plt.subplots(1, 3, figsize=(10.5, 0.9 + 0.42*len(board)), sharey=True, constrained_layout=True, width_ratios=[3, 3, 2])
+    figure, panels = plt.subplots(1, 3, figsize=(10.5, 0.9 + 0.42*len(board)), sharey=True, constrained_layout=True,
+                                  width_ratios=[3, 3, 2])
     for panel, measure, better in zip(panels, ("accuracy", "log_loss"), ("more is better", "less is better")):
         for place, line in board[::-1].reset_index(drop=True).iterrows():
             value, color = line[measure], "#c2410c" if line.family == chosen else "#475569"
-            panel.plot([line[f"{measure}_low"], line[f"{measure}_high"]], [place, place], color=color, linewidth=2.5, alpha=0.6)
-            panel.plot(value, place, "o", color=color, markersize=8, markerfacecolor=color if line.family == chosen else "white", markeredgewidth=1.8)
-            panel.annotate(f"{value:.3f}", (value, place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8, color=color)
+            panel.plot([line[f"{measure}_low"], line[f"{measure}_high"]], [place, place], color=color, linewidth=2.5,
+                       alpha=0.6)
+            panel.plot(value, place, "o", color=color, markersize=8,
+                       markerfacecolor=color if line.family == chosen else "white", markeredgewidth=1.8)
+            panel.annotate(f"{value:.3f}", (value, place), xytext=(0, 7), textcoords="offset points", ha="center",
+                           fontsize=8, color=color)
         panel.set_xlabel(f"{measure.replace('_', ' ')} ({better})")
         panel.grid(axis="x", alpha=0.25)
         panel.set_ylim(-0.6, len(board) - 0.3)
     for place, line in board[::-1].reset_index(drop=True).iterrows():
         color = "#c2410c" if line.family == chosen else "#475569"
-        panels[2].plot(line.bytes, place, "s" if line.front else "o", color=color, markersize=7, markerfacecolor=color if line.family == chosen else "white", markeredgewidth=1.8)
-        panels[2].annotate(human_bytes(line.bytes), (line.bytes, place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8, color=color)
+        panels[2].plot(line.bytes, place, "s" if line.front else "o", color=color, markersize=7,
+                       markerfacecolor=color if line.family == chosen else "white", markeredgewidth=1.8)
+        panels[2].annotate(human_bytes(line.bytes), (line.bytes, place), xytext=(0, 7), textcoords="offset points",
+                           ha="center", fontsize=8, color=color)
     panels[2].set(xscale="log", xlabel="size (square: front)", xlim=(board.bytes.min()/5, board.bytes.max()*5))
     panels[2].grid(axis="x", alpha=0.25)
     panels[0].set_yticks(range(len(board)), board.title[::-1])
@@ -126,8 +135,10 @@ def _name_apart(panel, x: float, y: float, text: str, color: str, taken: list):
     from matplotlib.text import Text
     places = [(side * 9, up) for up in (4, -12, 16, -24, 30, -38, 44, -52) for side in (1, -1)]
     for right, up in places:
-        name = panel.annotate(text, (x, y), xytext=(right, up), textcoords="offset points", ha="left" if right > 0 else "right", fontsize=9, color=color,
-                              arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6} if abs(up) > 12 else None, zorder=4)
+        name = panel.annotate(text, (x, y), xytext=(right, up), textcoords="offset points",
+                              ha="left" if right > 0 else "right", fontsize=9, color=color,
+                              arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6}
+                              if abs(up) > 12 else None, zorder=4)
         name.get_window_extent() # puts the name in its place; the box wanted is that of the text without its line
         box = Text.get_window_extent(name)
         inside = panel.bbox.x0 <= box.x0 and box.x1 <= panel.bbox.x1
@@ -148,16 +159,22 @@ def draw_cost(
     figure, panel = plt.subplots(figsize=(8.5, 4.2))
     shortest, longest = board.full_fit_seconds.min(), max(board.full_fit_seconds.max(), budget)
     panel.axvspan(budget, longest * 4, color="#fee2e2", zorder=0)
-    panel.annotate(f"over the budget of {human_seconds(budget)}", (budget, 1), xycoords=("data", "axes fraction"), xytext=(4, -6), textcoords="offset points",
+    panel.annotate(f"over the budget of {human_seconds(budget)}", (budget, 1), xycoords=("data", "axes fraction"),
+                   xytext=(4, -6), textcoords="offset points",
                    rotation=90, ha="left", va="top", fontsize=8, color="#b91c1c")
-    panel.set(xscale="log", xlim=(shortest / 3, longest * 4), xlabel="estimated seconds of one core for a fit on all training rows (logarithmic)", ylabel=f"{metric.replace('_', ' ')}, cross-validated")
+    panel.set(xscale="log", xlim=(shortest / 3, longest * 4),
+              xlabel="estimated seconds of one core for a fit on all training rows (logarithmic)",
+              ylabel=f"{metric.replace('_', ' ')}, cross-validated")
     colors = ["#c2410c" if family == chosen else "#475569" for family in board.family]
     for line, color in zip(board.itertuples(), colors):
         value, low, high = (getattr(line, f"{metric}{end}") for end in ("", "_low", "_high"))
-        panel.errorbar(line.full_fit_seconds, value, [[value - low], [high - value]], fmt="o", color=color, markerfacecolor=color if line.family == chosen else "white", markersize=7)
+        panel.errorbar(line.full_fit_seconds, value, [[value - low], [high - value]], fmt="o", color=color,
+                       markerfacecolor=color if line.family == chosen else "white", markersize=7)
     figure.canvas.draw() # fixes the axes, so that places can be compared
-    taken = [Bbox.from_bounds(x - 8, y - 8, 16, 16) for x, y in panel.transData.transform(board[["full_fit_seconds", metric]].to_numpy())]
-    for line, color in zip(board.itertuples(), colors): _name_apart(panel, line.full_fit_seconds, getattr(line, metric), line.title, color, taken)
+    taken = [Bbox.from_bounds(x - 8, y - 8, 16, 16)
+             for x, y in panel.transData.transform(board[["full_fit_seconds", metric]].to_numpy())]
+    for line, color in zip(board.itertuples(), colors):
+        _name_apart(panel, line.full_fit_seconds, getattr(line, metric), line.title, color, taken)
     panel.grid(alpha=0.25)
     return figure
 
@@ -174,13 +191,18 @@ def draw_front(
     panel.plot(table.bytes, table.score, "o", color="#94a3b8", markersize=5, alpha=0.7, markeredgewidth=0)
     panel.step(best.bytes, best.score, where="post", color="#c2410c", linewidth=1.2)
     panel.plot(best.bytes, best.score, "o", color="#c2410c", markersize=7)
-    low, high = table.score.quantile(0.1), table.score.max() # a pipeline that failed to learn must not squeeze the others
+    # a pipeline that failed to learn must not squeeze the others
+    low, high = table.score.quantile(0.1), table.score.max()
     bottom = min(low, best.score.min()) - 0.08*(high - low + 1e-9)
-    panel.set(xscale="log", xlabel="size of the fitted model in bytes (logarithmic)", ylabel="minus the log loss" if metric == "log_loss" else metric.replace("_", " "), ylim=(bottom, high + 0.25*(high - bottom)))
+    panel.set(xscale="log", xlabel="size of the fitted model in bytes (logarithmic)",
+              ylabel="minus the log loss" if metric == "log_loss" else metric.replace("_", " "),
+              ylim=(bottom, high + 0.25*(high - bottom)))
     panel.margins(x=0.15)
     figure.canvas.draw() # fixes the axes, so that places can be compared
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in panel.transData.transform(best[["bytes", "score"]].to_numpy(float))]
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12)
+             for x, y in panel.transData.transform(best[["bytes", "score"]].to_numpy(float))]
     for line in best.itertuples(): _name_apart(panel, line.bytes, line.score, line.title, "#9a3412", taken)
-    if below := int((table.score < bottom).sum()): panel.annotate(f"{below} more below", (0.01, 0.02), xycoords="axes fraction", fontsize=8, color="#475569")
+    if below := int((table.score < bottom).sum()):
+        panel.annotate(f"{below} more below", (0.01, 0.02), xycoords="axes fraction", fontsize=8, color="#475569")
     panel.grid(alpha=0.25)
     return figure

@@ -15,9 +15,12 @@ from .study import fits, is_journal, open_journal, trials_done
 def _entries(path: Path) -> list[dict]:
     "What earlier studies found, oldest first; nothing, and a sentence, when the file is damaged."
     if not path.is_file(): return []
-    try: return [entry for entry in read_json(path) if entry["dataset"] and entry["digest"] and isinstance(entry["parameters"], dict)]
+    try:
+        return [entry for entry in read_json(path) if entry["dataset"] and entry["digest"]
+                and isinstance(entry["parameters"], dict)]
     except (WorkflowError, KeyError, TypeError):
-        print(f"{path} is damaged, so nothing is known from earlier studies. It is written anew when this one has ended.", flush=True)
+        print(f"{path} is damaged, so nothing is known from earlier studies. It is written anew when this one has "
+              "ended.", flush=True)
         return []
 
 # %% ../../nbs/search/memory.ipynb #d8579e05
@@ -55,7 +58,8 @@ def best_of_file(
     else:
         storage = open_journal(path)
         studies = [optuna.load_study(storage=storage, study_name=name) for name in optuna.get_all_study_names(storage)]
-        trials = sorted((trial for study in studies for trial in study.trials if trial.state.name == "COMPLETE"), key=lambda trial: trial.value)
+        trials = sorted((trial for study in studies for trial in study.trials if trial.state.name == "COMPLETE"),
+                        key=lambda trial: trial.value)
         if settings := [trial.params for trial in trials if fits(trial.params, distributions)]: return settings[:1]
         why = f"holds no whole trial of this search space ({', '.join(distributions)})"
     print(f"study_file = {path} {why}; the study starts without it.", flush=True)
@@ -76,10 +80,12 @@ def log_trials(
         begun, ended = (int(moment.timestamp() * 1000) for moment in (trial.datetime_start, trial.datetime_complete))
         tags = {"mlflow.parentRunId": parent, "mlflow.source.name": stage, "stage": stage,
                 "state": trial.state.name.lower(), "trial": str(trial.number), "study": study.study_name}
-        run = send.create_run(experiment, start_time=begun, run_name=f"{study.study_name} trial {trial.number}", tags=tags)
+        run = send.create_run(experiment, start_time=begun, run_name=f"{study.study_name} trial {trial.number}",
+                              tags=tags)
         metrics = [Metric("log_loss_by_rung", value, ended, step) for step, value in trial.intermediate_values.items()]
         if trial.state.name == "COMPLETE": metrics.append(Metric("log_loss", trial.value, ended, 0))
-        send.log_batch(run.info.run_id, metrics=metrics, params=[Param(name, str(value)) for name, value in trial.params.items()])
+        send.log_batch(run.info.run_id, metrics=metrics,
+                       params=[Param(name, str(value)) for name, value in trial.params.items()])
         send.set_terminated(run.info.run_id, "FINISHED", ended)
         run_ids.append(run.info.run_id)
     return run_ids

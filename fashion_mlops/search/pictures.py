@@ -23,8 +23,10 @@ def trials_table(
 ): # a data frame: trial, state, rung, loss (whole trials only), estimate, seconds, then the parameters
     "Every trial that counts, in order."
     import pandas as pd
-    lines = [{"trial": trial.number, "state": trial.state.name.lower(), "rung": max(trial.intermediate_values) + 1, "loss": trial.value if trial.state.name == "COMPLETE" else np.nan,
-              "estimate": estimate, "seconds": trial.duration.total_seconds(), **trial.params} for trial, estimate in zip(trials_done(study), estimates(study))]
+    lines = [{"trial": trial.number, "state": trial.state.name.lower(), "rung": max(trial.intermediate_values) + 1,
+              "loss": trial.value if trial.state.name == "COMPLETE" else np.nan,
+              "estimate": estimate, "seconds": trial.duration.total_seconds(), **trial.params}
+             for trial, estimate in zip(trials_done(study), estimates(study))]
     return pd.DataFrame(lines, columns=None if lines else list(TABLE))
 
 # %% ../../nbs/search/pictures.ipynb #0b8b394c
@@ -40,12 +42,15 @@ def draw_progress(
 ): # a figure
     "Loss of each trial in order, the best so far, and below how far each trial came."
     import matplotlib.pyplot as plt
-    figure, (panel, steps) = plt.subplots(2, 1, figsize=(9, 4.8), height_ratios=(3, 1), sharex=True, constrained_layout=True)
+    figure, (panel, steps) = plt.subplots(2, 1, figsize=(9, 4.8), height_ratios=(3, 1), sharex=True,
+                                          constrained_layout=True)
     whole, pruned, ceiling = table[table.state == "complete"], table[table.state == "pruned"], _ceiling(table)
     panel.plot(pruned.trial, pruned.estimate.clip(upper=ceiling), "x", color="#94a3b8", label="pruned (estimate)")
     panel.plot(whole.trial, whole.loss.clip(upper=ceiling), "o", color="#475569", label="complete")
-    panel.step([*whole.trial, table.trial.max()], [*whole.loss.cummin(), whole.loss.min()], where="post", color="#c2410c", label="best so far")
-    panel.plot(table.trial[:1], table.estimate[:1].clip(upper=ceiling), "s", markersize=10, markerfacecolor="none", color="#1d4ed8", label="the defaults")
+    panel.step([*whole.trial, table.trial.max()], [*whole.loss.cummin(), whole.loss.min()], where="post",
+               color="#c2410c", label="best so far")
+    panel.plot(table.trial[:1], table.estimate[:1].clip(upper=ceiling), "s", markersize=10, markerfacecolor="none",
+               color="#1d4ed8", label="the defaults")
     panel.set(ylabel="loss")
     panel.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     panel.grid(axis="y", alpha=0.25)
@@ -76,7 +81,9 @@ def draw_importances(
     figure, panel = plt.subplots(figsize=(7, 0.9 + 0.4 * len(shares)), constrained_layout=True)
     names = list(shares)[::-1]
     panel.barh(names, [shares[name] for name in names], color="#475569", height=0.6)
-    for place, name in enumerate(names): panel.annotate(f"{shares[name]:.2f}", (shares[name], place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+    for place, name in enumerate(names):
+        panel.annotate(f"{shares[name]:.2f}", (shares[name], place), xytext=(4, 0), textcoords="offset points",
+                       va="center", fontsize=9)
     panel.set(xlabel="importance (share)", xlim=(0, 1.12 * max(shares.values())))
     panel.spines[["top", "right"]].set_visible(False)
     return figure
@@ -91,12 +98,14 @@ def draw_slices(
     from matplotlib.ticker import NullFormatter
     names = list(table.columns[len(TABLE):])
     wide = min(3, len(names))
-    figure, panels = plt.subplots(-(-len(names) // wide), wide, figsize=(3.2 * wide, 2.8 * -(-len(names) // wide)), sharey=True, squeeze=False, constrained_layout=True)
+    figure, panels = plt.subplots(-(-len(names) // wide), wide, figsize=(3.2 * wide, 2.8 * -(-len(names) // wide)),
+                                  sharey=True, squeeze=False, constrained_layout=True)
     whole, pruned, ceiling = table[table.state == "complete"], table[table.state == "pruned"], _ceiling(table)
     best = whole.loc[whole.loss.idxmin()]
     for panel, name in zip(panels.flat, names):
         panel.plot(pruned[name], pruned.estimate.clip(upper=ceiling), "x", color="#cbd5e1", zorder=1)
-        panel.scatter(whole[name], whole.loss.clip(upper=ceiling), c=whole.trial, cmap="Blues", vmin=-len(table) / 2, edgecolor="#475569", linewidth=0.6, zorder=2)
+        panel.scatter(whole[name], whole.loss.clip(upper=ceiling), c=whole.trial, cmap="Blues", vmin=-len(table) / 2,
+                      edgecolor="#475569", linewidth=0.6, zorder=2)
         panel.plot([best[name]], [best.loss], "*", color="#c2410c", markersize=15, zorder=3)
         if name in logarithmic: panel.set_xscale("log")
         panel.xaxis.set_minor_formatter(NullFormatter())
@@ -125,17 +134,22 @@ def draw_parallel(
 ): # a figure
     "Every trial as a line through its parameters to its loss; pruned ones are thin, the better the darker, the best complete one is red."
     import matplotlib.pyplot as plt
-    whole = table.assign(loss=table.estimate.clip(upper=_ceiling(table)), best=table.loss.rank()).sort_values(["best", "loss"], ascending=False, na_position="first")
+    whole = table.assign(loss=table.estimate.clip(upper=_ceiling(table)),
+                         best=table.loss.rank()).sort_values(["best", "loss"], ascending=False, na_position="first")
     names = [*table.columns[len(TABLE):], "loss"]
     columns, ticks = zip(*(_axis_values(whole[name], name in logarithmic) for name in names))
     figure, panel = plt.subplots(figsize=(min(10, 2.2 + 1.6 * len(names)), 3.8), constrained_layout=True)
     for rank, heights in enumerate(np.stack(columns, 1)):
         best = rank == len(whole) - 1
-        panel.plot(range(len(names)), heights, color="#c2410c" if best else plt.cm.Blues(0.25 + 0.7 * rank / len(whole)), linewidth=2.5 if best else 1.4 if whole.state.iloc[rank] == "complete" else 0.7)
+        panel.plot(range(len(names)), heights,
+                   color="#c2410c" if best else plt.cm.Blues(0.25 + 0.7 * rank / len(whole)),
+                   linewidth=2.5 if best else 1.4 if whole.state.iloc[rank] == "complete" else 0.7)
     for place, marks in enumerate(ticks):
         panel.axvline(place, color="#334155", linewidth=0.8)
-        for height, text in marks: panel.annotate(text, (place, height), xytext=(5, 0), textcoords="offset points", fontsize=8, va="center",
-                                                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
+        for height, text in marks:
+            panel.annotate(text, (place, height), xytext=(5, 0), textcoords="offset points", fontsize=8, va="center",
+                                                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8,
+                                                        "pad": 1})
     panel.set_xticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=9)
     panel.set(yticks=[], xlim=(-0.1, len(names) - 0.6), ylim=(-0.07, 1.07))
     panel.spines[:].set_visible(False)
@@ -158,8 +172,11 @@ def _plots(study):
     if shares:
         yield "Importance", f"How much each parameter explains (PED-ANOVA). {logged}", draw.plot_param_importances(estimated)
     yield "Slices", f"Each parameter alone. {logged}", draw.plot_slice(estimated, target_name="log loss")
-    if len(done[0].params) > 1: yield "All parameters together", f"Drag along an axis to choose trials. {logged}", draw.plot_parallel_coordinate(estimated, target_name="log loss")
-    if len(shares) > 1: yield "The two that matter most", logged, draw.plot_contour(estimated, params=list(shares)[:2], target_name="log loss")
+    if len(done[0].params) > 1:
+        yield "All parameters together", f"Drag along an axis to choose trials. {logged}", draw.plot_parallel_coordinate(estimated, target_name="log loss")
+    if len(shares) > 1:
+        yield "The two that matter most", logged, draw.plot_contour(estimated, params=list(shares)[:2],
+                                                                    target_name="log loss")
 
 # %% ../../nbs/search/pictures.ipynb #22f6388e
 def interactive_page(
@@ -175,8 +192,11 @@ def interactive_page(
         for name, study in studies.items():
             parts.append(f"<h2>{html.escape(name)}</h2>" + ("" if trials_done(study) else "<p>No trial was run.</p>"))
             for heading, sentence, figure in _plots(study) if trials_done(study) else ():
-                figure.update_layout(title=None, width=None, autosize=True, template="plotly_white", margin={"l": 60, "r": 20, "t": 30, "b": 50}, height=430)
-                parts.append(f"<h3>{heading}</h3><p>{sentence}</p>" + figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}))
+                figure.update_layout(title=None, width=None, autosize=True, template="plotly_white",
+                                     margin={"l": 60, "r": 20, "t": 30, "b": 50}, height=430)
+                parts.append(f"<h3>{heading}</h3><p>{sentence}</p>"
+                             + figure.to_html(full_html=False, include_plotlyjs=False,
+                                              config={"displaylogo": False, "responsive": True}))
     return PAGE.format(title=html.escape(title), code=get_plotlyjs(), body="".join(parts))
 
 # %% ../../nbs/search/pictures.ipynb #01f1bef8
@@ -186,7 +206,8 @@ def last_journal(
     "Where the studies of a dataset lie."
     from fashion_mlops.core import artifacts_folder
     from fashion_mlops.workflow.manifests import artifact
-    growing = sorted((artifacts_folder(dataset)/"06_tuning"/"scratch").glob("*/study.log"), key=lambda path: path.stat().st_mtime)
+    growing = sorted((artifacts_folder(dataset)/"06_tuning"/"scratch").glob("*/study.log"),
+                     key=lambda path: path.stat().st_mtime)
     return (growing[-1], True) if growing else (artifact(dataset, "study.log"), False)
 
 # %% ../../nbs/search/pictures.ipynb #acc4b667
@@ -200,11 +221,13 @@ def open_dashboard(
     from wsgiref.simple_server import WSGIRequestHandler, make_server
     journal, growing = last_journal(dataset)
     with socket.socket() as asked:
-        if not asked.connect_ex(("127.0.0.1", port)): raise WorkflowError(f"Port {port} is taken by another program. Name another one: --port {port + 1}")
+        if not asked.connect_ex(("127.0.0.1", port)):
+            raise WorkflowError(f"Port {port} is taken by another program. Name another one: --port {port + 1}")
     class Silent(WSGIRequestHandler):
         def log_message(self, *words): pass
     with tempfile.TemporaryDirectory() as folder:
         shown = journal if growing else shutil.copyfile(journal, Path(folder)/"study.log")
         with make_server("127.0.0.1", port, wsgi(open_journal(shown)), handler_class=Silent) as server:
-            print(f"{'The running' if growing else 'The last'} studies of {dataset}: http://127.0.0.1:{port}/dashboard (Ctrl-C ends it)", flush=True)
+            print(f"{'The running' if growing else 'The last'} studies of {dataset}: "
+                  f"http://127.0.0.1:{port}/dashboard (Ctrl-C ends it)", flush=True)
             server.serve_forever()

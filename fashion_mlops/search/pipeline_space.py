@@ -27,10 +27,12 @@ class Draw:
     def suggest_float(self, name: str, low: float, high: float, log: bool = False) -> float:
         scale, back = (np.log, np.exp) if log else (float, float)
         bottom, top = scale(low), scale(high)
-        place = self.random.normal(scale(self.near[name]), self.step*(top - bottom)) if name in self.near else self.random.uniform(bottom, top)
+        place = self.random.normal(scale(self.near[name]),
+                                   self.step*(top - bottom)) if name in self.near else self.random.uniform(bottom, top)
         return float(np.clip(back(place), low, high))
 
-    def suggest_int(self, name: str, low: int, high: int, log: bool = False) -> int: return round(self.suggest_float(name, low, high, log))
+    def suggest_int(self, name: str, low: int, high: int, log: bool = False) -> int:
+        return round(self.suggest_float(name, low, high, log))
 
     def suggest_categorical(self, name: str, choices: list):
         if name in self.near and self.random.uniform() > self.step: return self.near[name]
@@ -73,7 +75,8 @@ def informed_space(
     share = np.linalg.eigvalsh(np.cov(features, rowvar=False, dtype=np.float64).reshape(columns, columns))[::-1].clip(0)
     low, high = (int(np.searchsorted(np.cumsum(share)/max(share.sum(), 1e-12), part)) + 1 for part in (0.80, 0.99))
     high = min(high, (fit_rows or len(features)) - 1, columns)
-    return PipelineSpace(columns, kind, classes, seed, (max(1, min(low, high)), high) if columns >= 4 and 2 <= high < 0.9*columns else None)
+    return PipelineSpace(columns, kind, classes, seed,
+                         (max(1, min(low, high)), high) if columns >= 4 and 2 <= high < 0.9*columns else None)
 
 # %% ../../nbs/search/pipeline_space.ipynb #2b5cafe2
 def transformed(
@@ -86,11 +89,13 @@ def transformed(
     from sklearn.decomposition import PCA
     from sklearn.feature_selection import SelectPercentile
     from sklearn.pipeline import make_pipeline
-    first = {"PCA": lambda seed: PCA(**shape, random_state=seed), "selection": lambda seed: SelectPercentile(**shape)}[transformation]
+    first = {"PCA": lambda seed: PCA(**shape, random_state=seed),
+             "selection": lambda seed: SelectPercentile(**shape)}[transformation]
     def make(parameters, seed, threads):
         model = family.make(parameters, seed, threads)
         return make_pipeline(first(seed), *(step for _, step in getattr(model, "steps", [("", model)])))
-    return replace(family, name=f"{transformation.lower()}_{family.name}", title=f"{transformation}, then {family.title}", make=make)
+    return replace(family, name=f"{transformation.lower()}_{family.name}",
+                   title=f"{transformation}, then {family.title}", make=make)
 
 # %% ../../nbs/search/pipeline_space.ipynb #ddc01650
 def family_of(
@@ -100,7 +105,9 @@ def family_of(
 ) -> Family:
     "The family that was chosen, with what comes before it."
     known = families(columns, kind)
-    if choice["family"] not in known: raise WorkflowError(f"There is no family {choice['family']!r}; expected one of {', '.join(known)}. Run 06_tuning again.")
+    if choice["family"] not in known:
+        raise WorkflowError(f"There is no family {choice['family']!r}; expected one of {', '.join(known)}. Run "
+                            "06_tuning again.")
     return transformed(known[choice["family"]], choice.get("transformation", "nothing"), choice.get("shape", {}))
 
 # %% ../../nbs/search/pipeline_space.ipynb #1de872cb
@@ -120,13 +127,15 @@ class Bred:
     def crossover(self, other, rng=None) -> bool:
         "Mix the parameters of two of a family; of others take over the transformation."
         if self.family == other.family and self.parameters and other.parameters:
-            self.parameters = {name: value if rng.uniform() < 0.5 else other.parameters.get(name, value) for name, value in self.parameters.items()}
+            self.parameters = {name: value if rng.uniform() < 0.5 else other.parameters.get(name, value)
+                               for name, value in self.parameters.items()}
         else: self.transformation, self.shape = other.transformation, dict(other.shape)
         return True
 
     def export_pipeline(self, memory=None, **options): # an unfitted scikit-learn pipeline
         from sklearn.pipeline import make_pipeline
-        model = transformed(self.space.families[self.family], self.transformation, self.shape).build(self.parameters, self.space.seed)
+        model = transformed(self.space.families[self.family], self.transformation, self.shape).build(self.parameters,
+            self.space.seed)
         return make_pipeline(model) if self.transformation == "nothing" else model
 
 # %% ../../nbs/search/pipeline_space.ipynb #4b1295d0
@@ -155,7 +164,9 @@ class Breeding:
 
     def __post_init__(self):
         informed = [Bred(self.space, "nothing", {}, family, {}) for family in self.space.families]
-        if self.space.components: informed += [Bred(self.space, "PCA", {"n_components": self.space.components[1]}, family, {}) for family in ("svm", "mlp") if family in self.space.families]
+        if self.space.components:
+            informed += [Bred(self.space, "PCA", {"n_components": self.space.components[1]}, family, {})
+                         for family in ("svm", "mlp") if family in self.space.families]
         self.waiting = [None]*(self.population - len(informed)) + informed[:self.population][::-1]
 
     def generate(self, rng) -> Bred:

@@ -34,19 +34,22 @@ class RecipeSearch:
 
     def climb(self, parameters: dict) -> Iterator[float]:
         "Log loss on held-out training rows, rung by rung."
-        for every in (4, 1): yield float(row_losses(self.judge[1], self.answers(self.trained(parameters, every), self.judge[0])).mean())
+        for every in (4, 1):
+            yield float(row_losses(self.judge[1], self.answers(self.trained(parameters, every), self.judge[0])).mean())
 
     def validated(self,
         settings: list[dict] # recipes
     ) -> list[np.ndarray]: # probabilities on the validation rows, for each
         "Train each recipe half as long again as in the study, twice; average the answers."
         longer, seeds = self.recipe.epochs*3//2, (self.recipe.seed + 1, self.recipe.seed + 2)
-        return [np.mean([self.answers(self.trained(parameters, epochs=longer, seed=seed), self.valid[0]) for seed in seeds], axis=0) for parameters in settings]
+        return [np.mean([self.answers(self.trained(parameters, epochs=longer, seed=seed), self.valid[0])
+                         for seed in seeds], axis=0) for parameters in settings]
 
 # %% ../../nbs/search/recipe.ipynb #5d1f0a77
 def _fit_and_judge(labels: np.ndarray, rows: int, seed: int, key: Key) -> list[np.ndarray]:
     "Rows to train on and a third as many to judge on; where rows belong together, of other groups or later."
-    return list(fit_and_ask(labels, rows, rows//3, seed, key)) if key else stratified_rows(labels, [rows, rows//3], seed)
+    return list(fit_and_ask(labels, rows, rows//3, seed, key)) if key else stratified_rows(labels, [rows, rows//3],
+        seed)
 
 # %% ../../nbs/search/recipe.ipynb #0eea65f5
 class NetSearch(RecipeSearch):
@@ -62,20 +65,25 @@ class NetSearch(RecipeSearch):
         from fashion_mlops.nets.net import choose_device, choose_precision
         from fashion_mlops.nets.trainer import Recipe
         allowed, labels, numbers = samples.about.get("augmentation", {}), np.asarray(samples.labels).astype(int), samples.rows("train")
-        fit, judge = ((samples.at(numbers[rows]), labels[numbers[rows]]) for rows in _fit_and_judge(labels[numbers], rows, seed, samples.key.at(numbers)))
+        fit, judge = ((samples.at(numbers[rows]), labels[numbers[rows]])
+                      for rows in _fit_and_judge(labels[numbers], rows, seed, samples.key.at(numbers)))
         valid, valid_labels = samples.take("valid")
         self.fit, self.judge, self.valid = fit, judge, (valid, np.asarray(valid_labels).astype(int))
         self.classes, self.threads = len(samples.classes), threads
-        self.recipe = Recipe(epochs=epochs, width=width, batch=max(8, min(256, rows//24)), shift=min(1, allowed.get("shift", 1)), mirror=allowed.get("mirror", False),
+        self.recipe = Recipe(epochs=epochs, width=width, batch=max(8, min(256, rows//24)),
+                             shift=min(1, allowed.get("shift", 1)), mirror=allowed.get("mirror", False),
                              precision=choose_precision("auto", choose_device()), seed=seed)
-        self.start = {name: getattr(self.recipe, name) for name in ("peak_rate", "orthogonal_rate", "weight_decay", "label_smoothing")}
+        self.start = {name: getattr(self.recipe, name)
+                      for name in ("peak_rate", "orthogonal_rate", "weight_decay", "label_smoothing")}
 
     def space(self,
         trial # an Optuna trial
     ) -> dict: # parameters of the recipe
         "Where to look for a better recipe."
-        return {"peak_rate": trial.suggest_float("peak_rate", 0.01, 0.1, log=True), "orthogonal_rate": trial.suggest_float("orthogonal_rate", 0.008, 0.08, log=True),
-                "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-2, log=True), "label_smoothing": trial.suggest_float("label_smoothing", 0, 0.15)}
+        return {"peak_rate": trial.suggest_float("peak_rate", 0.01, 0.1, log=True),
+                "orthogonal_rate": trial.suggest_float("orthogonal_rate", 0.008, 0.08, log=True),
+                "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-2, log=True),
+                "label_smoothing": trial.suggest_float("label_smoothing", 0, 0.15)}
 
     def trainer(self, recipe, images: np.ndarray, labels: np.ndarray):
         "What trains one net."
@@ -106,7 +114,8 @@ class TableNetSearch(RecipeSearch):
         key: Key = Key() # which training rows belong together
     ):
         from fashion_mlops.nets.table_net import TableRecipe
-        self.fit, self.judge = ((train[0][rows], train[1][rows], key.at(rows)) for rows in _fit_and_judge(train[1], rows, seed, key))
+        self.fit, self.judge = ((train[0][rows], train[1][rows], key.at(rows))
+                                for rows in _fit_and_judge(train[1], rows, seed, key))
         self.valid, self.classes, self.recipe = valid, classes, TableRecipe(epochs=epochs, width=width, seed=seed)
         self.start = {name: getattr(self.recipe, name) for name in ("rate", "weight_decay", "dropout", "depth")}
 
@@ -114,7 +123,8 @@ class TableNetSearch(RecipeSearch):
         trial # an Optuna trial
     ) -> dict: # parameters of the recipe
         "Where to look for a better recipe."
-        return {"rate": trial.suggest_float("rate", 3e-4, 1e-2, log=True), "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1, log=True),
+        return {"rate": trial.suggest_float("rate", 3e-4, 1e-2, log=True),
+                "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1, log=True),
                 "dropout": trial.suggest_float("dropout", 0, 0.4), "depth": trial.suggest_int("depth", 1, 3)}
 
     def trainer(self, recipe, features: np.ndarray, labels: np.ndarray, key: Key = Key()):

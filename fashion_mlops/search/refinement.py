@@ -27,10 +27,12 @@ def with_and_without(
     seed: int = 0, # of the models
     threads: int = 1, # fits at a time
     key: Key = Key() # which rows belong together
-) -> dict[str, tuple[np.ndarray, np.ndarray]]: # by family: what each judged row adds with all features, and with those kept
+# by family: what each judged row adds with all features, and with those kept
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     "Fit every family twice."
     (fit, judge), classes = rows, int(labels.max()) + 1
-    if len(np.unique(labels[fit])) < 2: raise WorkflowError(f"All {len(fit)} rows to fit on are of one class: expected two at least. Take more rows.")
+    if len(np.unique(labels[fit])) < 2:
+        raise WorkflowError(f"All {len(fit)} rows to fit on are of one class: expected two at least. Take more rows.")
     some = {"all": np.arange(features.shape[1]), "kept": np.flatnonzero(kept)}
     def once(family, which):
         model = for_rows(family.build(seed=seed), len(fit))
@@ -38,9 +40,12 @@ def with_and_without(
         except ValueError: return None # a family that these rows do not suit is not asked
         return row_gains(metric, labels[judge], predicted(model, features[np.ix_(judge, some[which])], classes))
     asked = families(features.shape[1], kind, len(np.unique(labels)))
-    with quiet(), ThreadPoolExecutor(threads) as pool: answers = list(pool.map(lambda job: once(*job), [(family, which) for family in asked.values() for which in some]))
-    found = {name: pair for name, pair in zip(asked, zip(answers[::2], answers[1::2])) if all(answer is not None for answer in pair)}
-    if not found: raise WorkflowError(f"No model can be fitted to these {len(fit)} rows. Look at the features and classes.")
+    with quiet(), ThreadPoolExecutor(threads) as pool: answers = list(pool.map(lambda job: once(*job),
+        [(family, which) for family in asked.values() for which in some]))
+    found = {name: pair for name, pair in zip(asked, zip(answers[::2], answers[1::2]))
+             if all(answer is not None for answer in pair)}
+    if not found:
+        raise WorkflowError(f"No model can be fitted to these {len(fit)} rows. Look at the features and classes.")
     return found
 
 # %% ../../nbs/search/refinement.ipynb #9abe72ae
@@ -55,12 +60,14 @@ def refinement_table(
     from scipy.stats import norm
     best = {name: max(pair, key=np.mean) for name, pair in found.items()}
     order = sorted(found, key=lambda name: -best[name].mean())
-    going = [name for name in order if name == order[0] or difference(best[order[0]], best[name], seed, clusters)[1] <= 0]
+    going = [name for name in order if name == order[0]
+             or difference(best[order[0]], best[name], seed, clusters)[1] <= 0]
     wider, lines = norm.ppf(1 - 0.025/len(going))/norm.ppf(0.975), []
     for name in order:
         mean, low, high = mean_interval(found[name][1] - found[name][0], seed, clusters=clusters)
         low, high = mean - wider*(mean - low), mean + wider*(high - mean)
-        lines.append({"family": name, "title": families(2, kind)[name].title, "score": best[name].mean(), "change": mean, "low": low, "high": high,
+        lines.append({"family": name, "title": families(2, kind)[name].title, "score": best[name].mean(),
+                      "change": mean, "low": low, "high": high,
                       "could_go_on": name in going, "loses": name in going and high < 0})
     return pd.DataFrame(lines)
 
@@ -72,7 +79,8 @@ def refinement_words(
     "What the models that could go on say of the dropping."
     unit = "nats of log loss" if metric == "log_loss" else "of accuracy"
     going, losing = table[table.could_go_on], table[table.loses]
-    said = "; ".join(f"{line.title} {line.change:+.4f} ({line.low:+.4f} to {line.high:+.4f})" for line in going.itertuples())
+    said = "; ".join(f"{line.title} {line.change:+.4f} ({line.low:+.4f} to {line.high:+.4f})"
+                     for line in going.itertuples())
     first = f"Gain by dropping, in {unit}, of the {len(going)} kinds of model that could go on: {said}." if len(going) > 1 else f"Gain by dropping, in {unit}, of {going.title.iloc[0]}, which leads: {said.removeprefix(going.title.iloc[0]).strip()}."
     if len(losing): return f"{first} {losing.title.iloc[0]} loses more than noise, so **nothing is dropped**."
     return f"{first} None loses more than noise, so the selection stands."
@@ -87,5 +95,6 @@ def judged_before(
     found = next((line for line in lines if line["family"] == family), None)
     if found is None: return f"The selection of features could not be judged with {title}."
     ends = f"{found['change']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
-    if found["high"] < 0 and not any(line["loses"] for line in lines): return f"The selection of features costs {title} more than noise: {ends} by row; a lower shadow_quantile in 04_features keeps more."
+    if found["high"] < 0 and not any(line["loses"] for line in lines):
+        return f"The selection of features costs {title} more than noise: {ends} by row; a lower shadow_quantile in 04_features keeps more."
     return f"The selection of features was judged with {title} too: {ends} by row."

@@ -111,7 +111,8 @@ def compared(
     clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> dict: # better: tuned or default; accuracy and log loss differences with intervals; reason
     "Whether the tuned setting is worth taking."
-    gain = mean_interval((tuned.argmax(1) == labels).astype(float) - (default.argmax(1) == labels), seed, clusters=clusters)
+    gain = mean_interval((tuned.argmax(1) == labels).astype(float) - (default.argmax(1) == labels), seed,
+                         clusters=clusters)
     saved = mean_interval(row_losses(labels, tuned) - row_losses(labels, default), seed, clusters=clusters)
     by_loss = deciding_metric(tuned.shape[1]) == "log_loss"
     better, why = _better_by_loss(saved) if by_loss else _better_by_accuracy(gain, saved, strict)

@@ -62,7 +62,8 @@ def finalists_words(
 ) -> str: # Markdown
     "The default against the tuned setting, and which of them goes on."
     taken = "**The tuned setting** goes on to training." if verdict["better"] == "tuned" else "**The defaults** go on to training."
-    return (f"Fitted on {rows:,} rows: validation {metric.replace('_', ' ')} of the default {scores['default'][metric]:.4f}, "
+    return (f"Fitted on {rows:,} rows: validation {metric.replace('_', ' ')} of the default "
+            f"{scores['default'][metric]:.4f}, "
             f"tuned {scores['tuned'][metric]:.4f}. {verdict['reason']} {taken}")
 
 # %% ../../nbs/search/study_words.ipynb #e51413eb
@@ -77,7 +78,8 @@ def best_of(
     study # an Optuna study
 ) -> dict: # best_trial, best_log_loss
     "The best whole trial; nothing of both when none was whole."
-    if not any(trial.state.name == "COMPLETE" for trial in study.trials): return {"best_trial": None, "best_log_loss": None}
+    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
+        return {"best_trial": None, "best_log_loss": None}
     return {"best_trial": study.best_trial.number, "best_log_loss": study.best_value}
 
 # %% ../../nbs/search/study_words.ipynb #20607dbe

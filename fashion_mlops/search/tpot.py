@@ -17,7 +17,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ..core import WorkflowError, hidden, human_seconds, read_memory, write_json
+from ..core import WorkflowError, human_seconds, read_memory, write_json
+from ..workflow.randomness import hidden
 from ..models.families import families, predicted, quiet
 from ..samples.folds import Folds, make_folds
 from ..evaluation.metrics import row_losses
@@ -51,7 +52,8 @@ def import_tpot():
     import importlib, sys, warnings
     if "tpot" in sys.modules: return
     with hidden("torch"), warnings.catch_warnings(): # saves two seconds in every worker
-        for message in ("pkg_resources is deprecated", "IProgress not found"): warnings.filterwarnings("ignore", message)
+        for message in ("pkg_resources is deprecated", "IProgress not found"):
+            warnings.filterwarnings("ignore", message)
         importlib.import_module("tpot")
 
 # %% ../../nbs/search/tpot.ipynb #da82d537
@@ -60,13 +62,16 @@ def _connected(scheduler: str): # a Dask client
     from distributed import Client
     try: client = Client(scheduler, timeout=3)
     except (OSError, ValueError, TypeError):
-        raise WorkflowError(f"No Dask scheduler answers at {scheduler!r}: expected an address such as tcp://127.0.0.1:8786. "
+        raise WorkflowError(f"No Dask scheduler answers at {scheduler!r}: expected an address such as "
+                            "tcp://127.0.0.1:8786. "
                             "Start one with `dask scheduler`, or leave scheduler empty for workers on this machine.") from None
     threads = sum(client.nthreads().values())
-    client.cluster = SimpleNamespace(workers=range(threads), status=None) # TPOT counts the workers of its client's cluster, and there is none
+    # TPOT counts the workers of its client's cluster, and there is none
+    client.cluster = SimpleNamespace(workers=range(threads), status=None)
     if threads: return client
     client.close()
-    raise WorkflowError(f"The Dask scheduler at {scheduler} has no workers: expected one at least. Start some with `dask worker {scheduler}`.")
+    raise WorkflowError(f"The Dask scheduler at {scheduler} has no workers: expected one at least. Start some with "
+                        f"`dask worker {scheduler}`.")
 
 # %% ../../nbs/search/tpot.ipynb #50a90f60
 @contextmanager
@@ -78,9 +83,12 @@ def search_workers(
     import logging
     import_tpot()
     from distributed import Client, LocalCluster
-    for name in ("distributed", "distributed.nanny", "distributed.worker", "distributed.scheduler"): logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.nanny", "distributed.worker", "distributed.scheduler"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler: client = _connected(scheduler)
-    else: client = Client(LocalCluster(n_workers=max(workers, 1), threads_per_worker=1, processes=workers > 0, dashboard_address=None, silence_logs=logging.CRITICAL))
+    else:
+        client = Client(LocalCluster(n_workers=max(workers, 1), threads_per_worker=1, processes=workers > 0,
+                                     dashboard_address=None, silence_logs=logging.CRITICAL))
     try:
         client.run(import_tpot)
         yield client
@@ -97,7 +105,8 @@ def kept_seconds(
         if folder: (folder/"population.pkl").unlink(missing_ok=True) # not one whole generation
         return 0.0
     try: pickle.loads((folder/"population.pkl").read_bytes())
-    except Exception: shutil.copy(folder/"kept.pkl", folder/"population.pkl") # whatever is wrong with it, the copy is whole
+    # whatever is wrong with it, the copy is whole
+    except Exception: shutil.copy(folder/"kept.pkl", folder/"population.pkl")
     return float(read_memory(folder/"spent.json").get("seconds", 0)) # a kill may have come before its first word
 
 # %% ../../nbs/search/tpot.ipynb #c54cabd2
@@ -113,12 +122,15 @@ def _resuming(folder: Path | None, spent: float, tell: Callable):
             super().evaluate_population()
             if folder:
                 shutil.copy(self.population_file, folder/"kept.new")
-                write_json(folder/"spent.json", {"seconds": spent + time.monotonic() - self.began}) # first: between the two, a kill costs a generation
+                # first: between the two, a kill costs a generation
+                write_json(folder/"spent.json", {"seconds": spent + time.monotonic() - self.began})
                 os.replace(folder/"kept.new", folder/"kept.pkl")
-            tell(int(self.population.evaluated_individuals[self.objective_names[0]].notna().sum()), int(self.generation))
+            tell(int(self.population.evaluated_individuals[self.objective_names[0]].notna().sum()),
+                 int(self.generation))
 
         def step(self):
-            if self.population.population and len(self.get_unevaluated_individuals(self.objective_names)): self.evaluate_population()
+            if self.population.population and len(self.get_unevaluated_individuals(self.objective_names)):
+                self.evaluate_population()
             super().step()
     return Resuming
 
@@ -162,24 +174,30 @@ def searchable_rows(
     counts = np.bincount(labels)
     enough, rare = np.isin(labels, np.flatnonzero(counts >= n_folds)), np.flatnonzero((counts > 0) & (counts < n_folds))
     if not len(rare): return enough, ""
-    return enough, (f"TPOT searches without the {(~enough).sum()} rows of the classes {', '.join(map(str, rare[:5]))}{' and others' if len(rare) > 5 else ''}: "
+    return enough, (f"TPOT searches without the {(~enough).sum()} rows of the classes "
+                    f"{', '.join(map(str, rare[:5]))}{' and others' if len(rare) > 5 else ''}: "
                     f"each has fewer than {n_folds} rows there, one for each fold.")
 
 # %% ../../nbs/search/tpot.ipynb #09408f3e
 def negative_loss(model, features, labels) -> float:
     "A scorer for scikit-learn: minus the log loss, also where a class is missing among the rows of a fold."
-    return -float(row_losses(labels, predicted(model, features, max(int(labels.max()), int(model.classes_.max())) + 1)).mean())
+    return -float(row_losses(labels, predicted(model, features,
+                                               max(int(labels.max()), int(model.classes_.max())) + 1)).mean())
 
 # %% ../../nbs/search/tpot.ipynb #0c555459
-def _estimator(breeding: Breeding, seed: int, folds: int | Folds, metric: str, minutes: float, left: float, client, folder: Path | None, spent: float, tell: Callable):
+def _estimator(breeding: Breeding, seed: int, folds: int | Folds, metric: str, minutes: float, left: float, client,
+               folder: Path | None, spent: float, tell: Callable):
     "TPOT for a score and a size, ready to be fitted."
     from tpot import TPOTEstimator
     score = metric if metric != "log_loss" else "neg_log_loss" if isinstance(folds, int) else negative_loss
     search = TPOTEstimator(breeding, scorers=[score, log_bytes], scorers_weights=[1, -1], classification=True, cv=folds,
-                           population_size=breeding.population, max_time_mins=left, max_eval_time_mins=max(minutes/4, 0.05), n_jobs=len(client.cluster.workers),
-                           client=client, random_state=seed, verbose=0, periodic_checkpoint_folder=folder and str(folder))
+                           population_size=breeding.population, max_time_mins=left,
+                           max_eval_time_mins=max(minutes/4, 0.05), n_jobs=len(client.cluster.workers),
+                           client=client, random_state=seed, verbose=0,
+                           periodic_checkpoint_folder=folder and str(folder))
     search._evolver = _resuming(folder, spent, tell)
-    if spent: search.rng = np.random.default_rng([seed, round(spent)]) # else the second attempt would draw what the first one drew
+    # else the second attempt would draw what the first one drew
+    if spent: search.rng = np.random.default_rng([seed, round(spent)])
     return search
 
 # %% ../../nbs/search/tpot.ipynb #dcb2f981
@@ -200,19 +218,26 @@ def search_pipelines(
 ) -> Search: # pipelines and candidates, or a sentence on why there are none
     "Let TPOT search for `minutes`, and leave no worker behind."
     import warnings
-    if minutes <= NO_TIME: return Search(note="TPOT was not asked to search: tpot_minutes is 0." if not minutes else "There was no time for TPOT's search.")
+    if minutes <= NO_TIME:
+        return Search(note="TPOT was not asked to search: tpot_minutes is 0."
+                      if not minutes else "There was no time for TPOT's search.")
     enough, note = searchable_rows(labels, n_folds)
-    if len(np.unique(labels[enough])) < 2: return Search(note=f"TPOT cannot search: fewer than two classes have {n_folds} of its {len(labels)} rows. Raise tpot_rows.")
+    if len(np.unique(labels[enough])) < 2:
+        return Search(note=f"TPOT cannot search: fewer than two classes have {n_folds} of its {len(labels)} rows. "
+                           "Raise tpot_rows.")
     folds = make_folds(labels[enough], n_folds, seed, key.at(enough)) if key else n_folds
     fit_rows = min(len(fit) for fit, _ in folds) if key else int(enough.sum()*(1 - 1/n_folds))
     space, spent = informed_space(features[enough], labels.max() + 1, seed, kind, fit_rows), kept_seconds(folder)
-    with warnings.catch_warnings(action="ignore"), quiet(), search_workers(workers, scheduler) as client: # quiet: the last fit, of the best pipeline, happens in this process
+    # quiet: the last fit, of the best pipeline, happens in this process
+    with warnings.catch_warnings(action="ignore"), quiet(), search_workers(workers, scheduler) as client:
         earlier = len(_scored(pickle.loads((folder/"population.pkl").read_bytes()).evaluated_individuals)) if spent else 0
-        search = _estimator(Breeding(space, population), seed, folds, metric, minutes, max(minutes - spent/60, 0), client, folder, spent, tell)
+        search = _estimator(Breeding(space, population), seed, folds, metric, minutes, max(minutes - spent/60, 0),
+                            client, folder, spent, tell)
         try: search.fit(features[enough], np.unique(labels[enough], return_inverse=True)[1])
         except Exception as error:
             if "No individuals could be evaluated" not in str(error): raise
-            return Search(note=f"{note} TPOT scored no pipeline within {human_seconds(60*minutes)}; raise tpot_minutes or lower tpot_rows.".strip())
+            return Search(note=f"{note} TPOT scored no pipeline within {human_seconds(60*minutes)}; raise "
+                               "tpot_minutes or lower tpot_rows.".strip())
     history = tpot_history(search.evaluated_individuals)
     return Search(history, best_pipelines(history), note, earlier, str(space))
 
@@ -230,9 +255,14 @@ def tpot_history(
     import pandas as pd
     table = _scored(table)
     score, size, bred = table.iloc[:, 0].to_numpy(float), 10**table.iloc[:, 1].to_numpy(float), list(table["Individual"])
-    def title(each): return (f"{each.transformation}, then " if each.transformation != "nothing" else "") + each.space.families[each.family].title
-    return pd.DataFrame({"generation": table["Generation"].astype(int).to_numpy(), "score": score, "bytes": size.round().astype(int), "front": pareto_front(score, size),
-                         "title": [title(each) for each in bred], "transformation": [each.transformation for each in bred], "family": [each.family for each in bred],
+    def title(each):
+        return (f"{each.transformation}, then "
+                if each.transformation != "nothing" else "") + each.space.families[each.family].title
+    return pd.DataFrame({"generation": table["Generation"].astype(int).to_numpy(), "score": score,
+                         "bytes": size.round().astype(int), "front": pareto_front(score, size),
+                         "title": [title(each) for each in bred],
+                         "transformation": [each.transformation for each in bred],
+                         "family": [each.family for each in bred],
                          "pipeline": [each.unique_id() for each in bred], "bred": bred})
 
 # %% ../../nbs/search/tpot.ipynb #33bb688e
@@ -242,9 +272,13 @@ def best_pipelines(
 ) -> list[dict]: # title, transformation, shape, family, parameters, score, bytes, model (unfitted)
     "The leading pipelines of the Pareto front of what was bred, one of each sort, the best score first."
     bred = history[[bool(each.shape or each.parameters) for each in history.bred]]
-    front = bred[pareto_front(bred.score, bred.bytes)].sort_values("score", ascending=False, kind="stable").drop_duplicates(["transformation", "family"]).head(most)
-    return [{"title": line.title, "transformation": line.transformation, "shape": line.bred.shape, "family": line.family, "parameters": line.bred.space.families[line.family].defaults | line.bred.parameters,
-             "score": line.score, "bytes": line.bytes, "model": line.bred.export_pipeline()} for line in front.itertuples()]
+    front = bred[pareto_front(bred.score, bred.bytes)].sort_values("score", ascending=False,
+                                                                   kind="stable").drop_duplicates(["transformation",
+                                                                       "family"]).head(most)
+    return [{"title": line.title, "transformation": line.transformation, "shape": line.bred.shape,
+             "family": line.family, "parameters": line.bred.space.families[line.family].defaults | line.bred.parameters,
+             "score": line.score, "bytes": line.bytes, "model": line.bred.export_pipeline()}
+            for line in front.itertuples()]
 
 # %% ../../nbs/search/tpot.ipynb #675f8633
 def report_text(
@@ -253,9 +287,12 @@ def report_text(
     "The leading pipelines as scikit-learn prints them, and the best score of each generation."
     if search.history is None: return f"{search.note}\n"
     generations = search.history.groupby("generation").score.agg(["size", "max"]).assign(best=lambda table: table["max"].cummax())
-    lines = [f"{number:>10} {int(line['size']):>10} {line['max']:>10.4f} {line.best:>12.4f}" for number, line in generations.iterrows()]
-    found = [f"{line['title']}: {line['score']:.4f}, {line['bytes']:,} bytes\n{line['model']}\n" for line in search.candidates]
-    return "\n".join([*found, f"{'generation':>10} {'pipelines':>10} {'its best':>10} {'best so far':>12}", *lines, *filter(None, ["", search.note]), ""])
+    lines = [f"{number:>10} {int(line['size']):>10} {line['max']:>10.4f} {line.best:>12.4f}"
+             for number, line in generations.iterrows()]
+    found = [f"{line['title']}: {line['score']:.4f}, {line['bytes']:,} bytes\n{line['model']}\n"
+             for line in search.candidates]
+    return "\n".join([*found, f"{'generation':>10} {'pipelines':>10} {'its best':>10} {'best so far':>12}", *lines,
+                      *filter(None, ["", search.note]), ""])
 
 # %% ../../nbs/search/tpot.ipynb #30edbc50
 def draw_search(
@@ -271,7 +308,8 @@ def draw_search(
         if rows.any(): panel.plot(order[rows], history.score[rows], marker, label=family.title, markersize=6, alpha=0.8)
     panel.step(order, history.score.cummax(), where="post", color="#111827", linewidth=1.2, label="best so far")
     for start in np.flatnonzero(np.diff(history.generation)): panel.axvline(start + 1.5, color="#cbd5e1", linewidth=1)
-    panel.set(xlabel="pipeline (vertical lines separate generations)", ylabel=f"{'minus the log loss' if metric == 'log_loss' else 'accuracy'} on TPOT's rows")
+    panel.set(xlabel="pipeline (vertical lines separate generations)",
+              ylabel=f"{'minus the log loss' if metric == 'log_loss' else 'accuracy'} on TPOT's rows")
     panel.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     panel.grid(axis="y", alpha=0.25)
     return figure

@@ -14,7 +14,8 @@ import numpy as np
 from ..evaluation.metrics import (classification_metrics, enough, interval_seconds, is_better,
                                               metric_intervals)
 from ..evaluation.timing import answer_times, seconds_a_row
-from .predictor import input_description, load_predictor
+from ..datasets.kinds import kind_of
+from .predictor import load_predictor
 
 # %% ../../nbs/service/candidates.ipynb #6be564e4
 def about_all(
@@ -22,7 +23,7 @@ def about_all(
     seed: int # of the stage
 ) -> dict: # for `model.json`
     "What the files of all candidates say."
-    description = input_description(samples)
+    description = kind_of(samples).input_description(samples)
     return {"classes": list(samples.classes), "shape": description.get("shape", []), "input": description,
             "target": samples.about.get("target", ""), "dataset": samples.dataset, "dataset_digest": samples.digest,
             "synthetic": samples.synthetic, "seed": seed}

@@ -27,12 +27,14 @@ def draw_dependence(
     import pandas as pd
     order = np.argsort(-np.abs(values).mean(0), kind="stable")[:top]
     wide = min(3, len(order))
-    figure, axes = plt.subplots(-(-len(order)//wide), wide, figsize=(3.1*wide, 2.4*(-(-len(order)//wide))), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(-(-len(order)//wide), wide, figsize=(3.1*wide, 2.4*(-(-len(order)//wide))),
+                                squeeze=False, layout="constrained")
     for axis in axes.flat[len(order):]: axis.axis("off")
     for axis, i in zip(axes.flat, order):
         feature, column = facts.feature[i], facts.column[i]
         plain = feature.startswith("number_") and not feature.endswith("_missing") and pd.api.types.is_float_dtype(raw[column])
-        x = raw[column].to_numpy() if plain else X[:, i] + np.random.default_rng(0).normal(0, 0.02*(X[:, i].std() or 1), len(X))*(len(np.unique(X[:, i])) < 12)
+        x = raw[column].to_numpy() if plain else X[:, i] + np.random.default_rng(0).normal(0,
+            0.02*(X[:, i].std() or 1), len(X))*(len(np.unique(X[:, i])) < 12)
         if plain: x = np.clip(x, *np.nanquantile(x, [0.005, 0.995])) if np.isfinite(x).any() else x
         axis.scatter(x, values[:, i], s=6, alpha=.5, color="#334155", linewidths=0)
         axis.axhline(0, color="black", lw=.6)
@@ -51,8 +53,10 @@ def show_reasons(
 ) -> Iterator[tuple]: # pictures with their sentences and names
     "How the six strongest features speak for one class."
     figure = draw_dependence(about.values[:, :, weakest], about.X, about.facts, samples.at(rows))
-    yield figure, (f"How the six strongest features speak for {about.present[weakest]} (SHAP value, log-odds), each against what stands in its "
-                   "column where that is a number, else against the feature: a slope or a step is what the trees learnt, the spread at one value "
+    yield figure, (f"How the six strongest features speak for {about.present[weakest]} (SHAP value, log-odds), each "
+                   "against what stands in its "
+                   "column where that is a number, else against the feature: a slope or a step is what the trees "
+                   "learnt, the spread at one value "
                    "is what other columns add."), "dependence"
 
 # %% ../../nbs/tables/explained.ipynb #9d8d8223

@@ -56,6 +56,18 @@ def feature_facts(
     lines = [[name, *known[name]] for name in feature_names(pipeline)]
     return pd.DataFrame(lines, columns=["feature", "family", "column", "words"])
 
+# %% ../../nbs/tables/feature_pipeline.ipynb #227351f4
+def _without_judged(pipeline, inputs, labels: np.ndarray, key: Key, fit: np.ndarray, judge: np.ndarray) -> np.ndarray:
+    "Features of a table by a new pipeline that only the rows to fit on have taught."
+    from sklearn.base import clone
+    own = clone(pipeline)
+    try: learnt = own.fit_transform(inputs.iloc[fit], labels[fit], families__key=key.at(fit))
+    # in so few rows all columns are constant: they say nothing
+    except WorkflowError: return np.zeros((len(inputs), 1), np.float32)
+    values = np.zeros((len(inputs), learnt.shape[1]), np.float32)
+    values[fit], values[judge] = learnt, own.transform(inputs.iloc[judge])
+    return values
+
 # %% ../../nbs/tables/feature_pipeline.ipynb #0e7bd429
 def values_by_fold(
     pipeline, # fitted feature pipeline without selection
@@ -66,17 +78,6 @@ def values_by_fold(
 ) -> Iterator[np.ndarray]: # float32 (n, features) for each fold
     "All features of these rows, for each fold without what the rows that it judges could teach."
     for fit, judge in folds: yield _without_judged(pipeline, inputs, labels, key, fit, judge)
-
-# %% ../../nbs/tables/feature_pipeline.ipynb #227351f4
-def _without_judged(pipeline, inputs, labels: np.ndarray, key: Key, fit: np.ndarray, judge: np.ndarray) -> np.ndarray:
-    "Features of a table by a new pipeline that only the rows to fit on have taught."
-    from sklearn.base import clone
-    own = clone(pipeline)
-    try: learnt = own.fit_transform(inputs.iloc[fit], labels[fit], families__key=key.at(fit))
-    except WorkflowError: return np.zeros((len(inputs), 1), np.float32) # in so few rows all columns are constant: they say nothing
-    values = np.zeros((len(inputs), learnt.shape[1]), np.float32)
-    values[fit], values[judge] = learnt, own.transform(inputs.iloc[judge])
-    return values
 
 # %% ../../nbs/tables/feature_pipeline.ipynb #042eb348
 FEATURE_TYPES = TABLE_TYPES

@@ -10,10 +10,13 @@ import os, shutil, sys, time, uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..core import human_bytes, human_seconds, now, reports_folder, run_records, runs_folder, seconds_of, write_json
-from .estimate import Remaining, Shape, rough_seconds
+from ..core import human_bytes, human_seconds, now, reports_folder, runs_folder, seconds_of, write_json
+from .costs import Shape
+from .estimate import rough_seconds
+from .remaining import Remaining
 from .markup import for_terminal
 from .manifests import manifests
+from .records import run_records
 
 # %% ../../nbs/workflow/progress.ipynb #23b5e782
 @dataclass

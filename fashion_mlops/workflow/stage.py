@@ -15,12 +15,14 @@ from fastcore.basics import patch
 from .budget import Budget, Chooses, overrun_words
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation
 from ..core import (WorkflowError, artifacts_folder, digest_path, find_root, hold, home, human_seconds, now, package_folder,
-                                project_root, read_json, release, seed_everything, write_json)
+                                project_root, read_json, release, write_json)
 from .failing_parts import FailingParts, TooFew, TooLate
 from .half_done import HalfDone, own_notebook
 from .manifests import artifact, artifact_entry, find_artifact, log_to_mlflow, manifests, read_manifest, sweep
 from .markup import readable
 from .picture_text import formulas_off, show
+from .provenance import machine
+from .randomness import seed_everything
 from .secrets import strike_out
 from .watched import Watches
 
@@ -261,12 +263,11 @@ def _said(self: Stage, headline: str) -> dict:
 @patch
 def _manifest(self: Stage, headline: str) -> dict:
     "Everything there is to say about this run of the stage."
-    from fashion_mlops.workflow import tracking
     place = f"{self.name}/{self.token}"
     return {
         "stage": self.name, "dataset": self.dataset, "token": self.token, "finished": now(),
         "seconds": round(time.monotonic() - self.began, 2), "seed": self.seed, "profile": self.profile,
-        "sources": self.context.get("sources", {}), "machine": tracking.machine(), **self._said(headline),
+        "sources": self.context.get("sources", {}), "machine": machine(), **self._said(headline),
         "metrics": self.metrics, "intervals": self.intervals, "curves": self.curves,
         "pictures": [p | {"file": f"{place}/{p['file']}"} for p in self.pictures],
         "chosen": self.chosen, "late": self.late, "resumed": self.resumed, "overran": self.overran,

@@ -9,8 +9,9 @@ __all__ = ['Outcome', 'outcome_of', 'Verdict', 'refusals', 'gate_verdict', 'metr
 # %% ../../nbs/workflow/verdicts.ipynb #67fc7615
 from dataclasses import dataclass, field
 
-from ..core import artifacts_folder, numbered, read_memory, run_records
+from ..core import artifacts_folder, numbered, read_memory
 from .printed_numbers import shown, shown_difference
+from .records import run_records
 
 # %% ../../nbs/workflow/verdicts.ipynb #102db96a
 @dataclass

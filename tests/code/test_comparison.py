@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fashion_mlops.evaluation.kept_rows import keep_rows, paired_differences
-from fashion_mlops.workflow.comparison import compare_runs as compared, comparison_text, run_records
-from fashion_mlops.workflow.comparison import two_runs as chosen
+from fashion_mlops.workflow.comparison import compare_runs as compared, comparison_text
+from fashion_mlops.workflow.records import run_records, two_runs as chosen
 from fashion_mlops.core import WorkflowError
 
 compare_runs = partial(compared, differences=paired_differences)

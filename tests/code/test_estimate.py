@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from fashion_mlops.workflow.estimate import Estimate, Expected, Remaining, Shape, estimate, estimate_words, expected_stage, past_stages, reference_seconds, seconds_left
+from fashion_mlops.workflow.costs import Shape, reference_seconds
+from fashion_mlops.workflow.estimate import Estimate, Expected, estimate, estimate_words, expected_stage, past_stages
+from fashion_mlops.workflow.remaining import Remaining, seconds_left
 
 TIMED = 'dataset: str = "toy"  # dataset name\nminutes: "float[0, 100000]" = 0  # time to keep to\nrows: "int[1, 1000]" = 100  # the most'
 CHOOSE = ["import time; time.sleep(0.5)", "rows = 7 if stage.budget.bounded else rows", "if stage.budget.bounded: stage.chose('that is what fits', rows=rows)",
@@ -121,7 +123,7 @@ def test_light_stages_cost_what_they_took_on_quiet_cores(stage, params, quiet):
 
 def test_a_resumed_run_names_all_that_was_chosen_in_it(monkeypatch):
     from fashion_mlops.workflow import manifests
-    from fashion_mlops.cli import _again
+    from fashion_mlops.operations.running import _again
     from fashion_mlops.workflow.pipeline import Setting
     from fashion_mlops.workflow.progress import Result, Run
     chosen = {"03_eda": {"chosen": {"map_rows": 70}}, "04_features": {"chosen": {"model_rows": 900}}, "05_automl": {"chosen": {"search_rows": 80}}}
@@ -244,7 +246,7 @@ def test_no_duration_is_read_from_a_clock_that_can_be_set():
 
 
 def test_products_are_measured_on_one_core_and_counted_for_all(monkeypatch):
-    from fashion_mlops.workflow import estimate as chapter
+    from fashion_mlops.workflow import machine_speed as chapter
     import threadpoolctl
     seen = []
     def rates(work, seconds):
@@ -313,7 +315,7 @@ def test_costs_of_tables_follow_what_the_stage_does(stage, most, deciding, idle)
 
 def test_costs_count_the_steps_that_a_net_for_tables_takes():
     import numpy as np
-    from fashion_mlops.workflow.estimate import _rows_seen
+    from fashion_mlops.workflow.costs import _rows_seen
     from fashion_mlops.nets.table_net import TableRecipe, TableTrainer
     for rows in (60, 5000, 40_000):
         trainer = TableTrainer(TableRecipe(epochs=100, width=4, members=1), np.zeros((rows, 2), np.float32), np.arange(rows) % 2, 2)

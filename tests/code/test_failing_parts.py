@@ -108,7 +108,7 @@ def test_a_search_that_was_killed_anywhere_goes_on(tmp_path, kept, spent, second
 
 def test_a_notebook_that_is_cut_off_is_a_matter_of_the_disk(tmp_path):
     from nbformat import NO_CONVERT, read
-    from fashion_mlops.workflow.runner import _not_kept
+    from fashion_mlops.workflow.at_work import _not_kept
     cut = tmp_path/"01_draw.ipynb"
     cut.write_text('{"cells": [')
     with pytest.raises(ValueError) as told: read(cut, NO_CONVERT)
@@ -118,6 +118,6 @@ def test_a_notebook_that_is_cut_off_is_a_matter_of_the_disk(tmp_path):
 
 @pytest.mark.parametrize("said", ["(sqlite3.OperationalError) disk I/O error [SQL: CREATE TABLE tags]", "(sqlite3.OperationalError) database or disk is full"])
 def test_a_store_on_a_full_disk_says_so(home, said):
-    from fashion_mlops.workflow.tracking import _sentence
-    words = _sentence(RuntimeError(said))
+    from fashion_mlops.workflow.store import store_sentence
+    words = store_sentence(RuntimeError(said))
     assert "its disk is full" in words and "SQL:" not in words

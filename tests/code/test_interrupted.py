@@ -116,7 +116,7 @@ def test_what_a_kernel_has_started_ends_with_its_run(tmp_path):
 def test_nothing_is_removed_that_somebody_begins_to_hold(home, monkeypatch, remove):
     "Between the look and the removal, that is: whoever then holds the folder keeps it, or knows that it is gone."
     from fashion_mlops import core
-    from fashion_mlops.workflow import lock, runner, stage
+    from fashion_mlops.workflow import at_work, lock, stage
     folder = home/"data"/"artifacts"/"toy"/"01_toy"
     target = folder/".token.1" if remove != "unfinished" else home/"data"/".kept.abcdefgh.unfinished"
     target.mkdir(parents=True)
@@ -126,7 +126,7 @@ def test_nothing_is_removed_that_somebody_begins_to_hold(home, monkeypatch, remo
         removal(path, *words, **options)
     monkeypatch.setattr(shutil, "rmtree", slow)
     deed = {"sweep": lambda: stage.sweep(folder, "token"), "put away": lock._put_away, "unfinished": lambda: core.sweep_unfinished(home/"data"),
-            "drop": lambda: runner._drop_unpublished(SimpleNamespace(dataset="toy"), SimpleNamespace(name="01_toy"))}[remove]
+            "drop": lambda: at_work._drop_unpublished(SimpleNamespace(dataset="toy"), SimpleNamespace(name="01_toy"))}[remove]
     thread = threading.Thread(target=deed)
     thread.start()
     assert began.wait(5)

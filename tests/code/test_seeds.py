@@ -6,7 +6,7 @@ import sys
 SAY = """
 import sys
 from importlib.util import find_spec
-from fashion_mlops.core import seed_everything
+from fashion_mlops.workflow.randomness import seed_everything
 if early: import torch
 seed_everything(7)
 seed_everything(8)

@@ -63,13 +63,13 @@ def test_an_address_without_a_password_is_shown_as_it_is(uri):
 
 
 def test_a_mirror_with_a_password_is_printed_without_it(home, monkeypatch, capsys):
-    from fashion_mlops.workflow import runner
+    from fashion_mlops.workflow import at_work
     from fashion_mlops.samples import sources
     monkeypatch.setenv("FASHION_MLOPS_MIRROR", "http://bob:hunter2x@127.0.0.1:9/data")
     source = sources.Source("Toys", {"toy.gz": "0" * 32}, ("http://127.0.0.1:9/home",), ("toys",))
     with pytest.raises(WorkflowError) as error: sources.fetch(source)
     assert "hunter2x" not in str(error.value) + capsys.readouterr().out and "http://127.0.0.1:9/data" in str(error.value)
-    assert "hunter2x" in runner._store_secrets()
+    assert "hunter2x" in at_work._store_secrets()
 
     class Stream(io.BytesIO): headers = {}
     monkeypatch.setattr(sources, "_connect", lambda url: Stream(b"other"))

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from fashion_mlops.workflow import tracking
+from fashion_mlops.workflow.store import _repair_places
 from fashion_mlops.workflow.secrets import shown_uri, without_passwords
 
 
@@ -45,11 +46,11 @@ def test_an_experiment_that_was_put_elsewhere_stays_there(store, home):
     there.mkdir(parents=True)
     with sqlite3.connect(store) as tables: tables.execute("insert into experiments (name, artifact_location, lifecycle_stage) values ('synthetic', ?, 'active')", (there.as_uri(),))
     (home/"mlruns"/"synthetic").mkdir(parents=True)
-    tracking._repair_places(store)
+    _repair_places(store)
     assert tracking.client().get_experiment_by_name("synthetic").artifact_location == there.as_uri()
     shutil.rmtree(home/"big disk") # a disk that is not there now, and nothing at home in its place
     shutil.rmtree(home/"mlruns")
-    tracking._repair_places(store)
+    _repair_places(store)
     assert tracking.client().get_experiment_by_name("synthetic").artifact_location == there.as_uri()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fashion_mlops import cli
 from fashion_mlops.datasets.catalogue import make_samples
-from fashion_mlops.service.predictor import _column, check_rows, input_description
+from fashion_mlops.tables.requests import check_rows, column_said, input_description
 from fashion_mlops.samples.values import typed
 
 N = 90
@@ -52,7 +52,7 @@ def same(samples, description, request):
     assert wrong == []
     for about in description["columns"]:
         name = about["name"]
-        expected, found = samples.table[name], typed(pd.DataFrame(request)[name], _column(about))
+        expected, found = samples.table[name], typed(pd.DataFrame(request)[name], column_said(about))
         if str(expected.dtype) == "category": expected, found = expected.astype(object), found.astype(object)
         assert found.isna().tolist() == expected.isna().tolist(), name
         there = expected.notna()

@@ -60,7 +60,7 @@ def test_moments_and_numbers_that_are_not_read_are_said(values):
 
 
 def test_words_spelled_in_several_ways_are_said():
-    from fashion_mlops.datasets.commands import target_classes
+    from fashion_mlops.datasets.table_description import target_classes
     assert "'YES', 'Yes', 'yes'" in target_classes(pa.array(["Yes", "YES", "yes", "no", "No", "n"]*20), "ok", ".")[1][0]
     assert "u200b" in " ".join(look("town", ["Bonn", "Bonn\u200b", "Paris", "paris", "Rome"]*9).doubts)
     assert not look("town", ["Bonn", "Paris", "Rome"]*9).doubts
@@ -83,7 +83,8 @@ def home(tmp_path, monkeypatch):
 
 def added(home, content, *words, target="ok"):
     "What `dataset add` makes of a file: description, doubts, frame."
-    from fashion_mlops.datasets.commands import add_parser, describe_table
+    from fashion_mlops.datasets.commands import add_parser
+    from fashion_mlops.datasets.table_description import describe_table
     from fashion_mlops.datasets.description import load_dataset, read_dataset_file, write_dataset_file
     import argparse
     path = home/"shop.csv"

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.datasets.commands import add_parser, describe_table
+from fashion_mlops.datasets.commands import add_parser
+from fashion_mlops.datasets.table_description import describe_table
 from fashion_mlops.datasets.description import described, load_dataset, read_dataset_file, write_dataset_file
 
 
@@ -283,7 +284,7 @@ def test_every_option_that_a_message_names_exists():
     from fashion_mlops import cli
     known = set(re.findall(r"--[a-z][a-z-]+", " ".join(each for parser in _parsers(cli.parser()) for each in parser._option_string_actions)))
     named = set()
-    for module in ("samples.table_files", "samples.table_layout", "samples.text_encoding", "samples.values", "samples.amounts", "samples.moments", "tables.column_kinds", "tables.column_types", "datasets.reading_options", "datasets.commands", "datasets.description"):
+    for module in ("samples.table_files", "samples.table_layout", "samples.text_encoding", "samples.values", "samples.amounts", "samples.moments", "tables.column_kinds", "tables.column_types", "datasets.reading_options", "datasets.commands", "datasets.table_description", "tables.sources", "datasets.description"):
         for node in ast.walk(ast.parse(Path(importlib.import_module(f"fashion_mlops.{module}").__file__).read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str): named |= {(module, word) for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", node.value)}
     assert named and not {(module, word) for module, word in named if word not in known}

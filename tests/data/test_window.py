@@ -9,7 +9,7 @@ import pytest
 from fashion_mlops.core import WorkflowError
 from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.datasets.description import described, write_dataset_file
-from fashion_mlops.service.predictor import input_description
+from fashion_mlops.tables.requests import input_description
 from fashion_mlops.workflow.watched import file_stamp
 from fashion_mlops.drift.window import read_window, window_paths
 

@@ -160,3 +160,15 @@ class TestExplanations:
     @pytest.mark.parametrize("y", [np.zeros(90, int), np.zeros(0, int)])
     def test_one_class_or_none(self, y):
         with pytest.raises(WorkflowError, match="at least two classes"): fit_trees(table()[0][:len(y)], y)
+
+
+def test_a_pipeline_of_an_earlier_version_is_refused_with_one_sentence(pipeline, tmp_path):
+    import zipfile
+    from fashion_mlops.datasets.pipelines import load_feature_pipeline
+    from fashion_mlops.models.model_file import save_model_file
+    now, before = save_model_file(with_selection(pipeline, feature_names(pipeline)[:3]), tmp_path/"now.skops"), tmp_path/"before.skops"
+    with zipfile.ZipFile(now) as stored, zipfile.ZipFile(before, "w") as old: # when the class stood in the stage's own module
+        for name in stored.namelist(): old.writestr(name, stored.read(name).replace(b"fashion_mlops.models.feature_table", b"fashion_mlops.features"))
+    assert feature_names(load_feature_pipeline(now)) == feature_names(pipeline)[:3]
+    with pytest.raises(WorkflowError, match=r"holds fashion_mlops\.features\.KeepColumns.* Run 04_features again, and register what comes of it\."):
+        load_feature_pipeline(before)

@@ -9,7 +9,8 @@ import pytest
 
 from fashion_mlops.samples.columns import Column
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.service.predictor import Predictor, check_rows
+from fashion_mlops.service.predictor import Predictor
+from fashion_mlops.tables.requests import check_rows
 from fashion_mlops.samples.values import converted, plain_type
 
 

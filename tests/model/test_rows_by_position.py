@@ -10,7 +10,8 @@ from fashion_mlops.core import WorkflowError
 from fashion_mlops.evaluation.robustness import corrupted_rows
 from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.tables.feature_pipeline import feature_pipeline
-from fashion_mlops.service.predictor import Predictor, as_frame, check_rows, input_description
+from fashion_mlops.service.predictor import Predictor
+from fashion_mlops.tables.requests import as_frame, check_rows, input_description
 from fashion_mlops.samples.samples import Samples
 from fashion_mlops.tables.shift import shift_inputs
 

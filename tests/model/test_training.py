@@ -77,7 +77,8 @@ def test_a_checkpoint_of_another_architecture_is_refused_and_kept(garments, reci
 
 def test_torchvision_learns_and_is_stored(garments, recipe, tmp_path):
     from fashion_mlops.nets.net import probabilities
-    from fashion_mlops.service.predictor import input_description, load_predictor, save_candidate
+    from fashion_mlops.images.requests import input_description
+    from fashion_mlops.service.predictor import load_predictor, save_candidate
     from fashion_mlops.datasets.catalogue import make_samples
     from fashion_mlops.nets.trainer import Trainer
     trainer = Trainer(replace(recipe, architecture="squeezenet1_1", epochs=3, peak_rate=0.01, mixup=0.), *garments, 10, threads=1)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DatasetFile', 'dataset_files', 'read_dataset_file', 'described', 'write_dataset_file', 'source_paths',
-           'watched_paths', 'target_codes', 'load_dataset', 'chosen_rows', 'split_key']
+           'watched_paths', 'load_dataset', 'chosen_rows', 'split_key']
 
 # %% ../../nbs/datasets/description.ipynb #61f53058
 import os
@@ -19,6 +19,7 @@ from ..samples.columns import NUMBERS, Column
 from ..workflow.contract import nearest
 from ..core import WorkflowError, atomic_path, home, project_root
 from .schema import Columns, Costs, Format, Images, Name, Part, Published, Rule, Split, Target, Word, read_words, sound
+from .target import meets, rule_words, target_codes
 from ..samples.splits import Loaded
 from ..samples.table_layout import TableFormat
 
@@ -218,66 +219,6 @@ def watched_paths(
     from fashion_mlops.images.files import listed_pictures
     return [path, *sources, listed_pictures(sources[0], about.images.model_dump())]
 
-# %% ../../nbs/datasets/description.ipynb #00b2b9ed
-def _meets(
-    values, # pyarrow array of the rule's column
-    rule: Rule, # what they have to meet
-    decimal: str # decimal mark
-) -> np.ndarray: # bool, one a row
-    "Which rows meet a rule; a missing value meets none but `present: false`."
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from fashion_mlops.samples.amounts import as_numbers
-    from fashion_mlops.samples.values import as_words
-    if rule.test == "present": met = pc.equal(pc.is_valid(values), rule.value)
-    elif rule.test == "at_least": met = pc.greater_equal(as_numbers(values, decimal), rule.value)
-    elif rule.test == "below": met = pc.less(as_numbers(values, decimal), rule.value)
-    else:
-        met = pc.is_in(as_words(values), pa.array(rule.value))
-        if rule.test == "is_not": met = pc.and_(pc.invert(met), pc.is_valid(values))
-    return pc.fill_null(met, False).to_numpy(zero_copy_only=False)
-
-# %% ../../nbs/datasets/description.ipynb #ea9da892
-def _said(rule: Rule) -> str:
-    "A rule in words: what the rows that it takes away are."
-    value = rule.value if rule.test in ("present", "is", "is_not") else f"{rule.value:g}"
-    if isinstance(value, list): value = " or ".join(value)
-    words = {"is": f"is not {value}", "is_not": f"is {value}", "at_least": f"is below {value}",
-             "below": f"is at least {value}", "present": "is missing" if value else "is present"}[rule.test]
-    return f"{rule.column} {words}" + (f" ({rule.why})" if rule.why else "")
-
-# %% ../../nbs/datasets/description.ipynb #4eb65031
-def _cut_codes(values, target: Target, decimal: str) -> np.ndarray:
-    "Labels of a number that is cut in two: 1 on the side that is asked about."
-    from fashion_mlops.samples.amounts import as_numbers
-    found = as_numbers(values, decimal)
-    odd = np.asarray(values.is_valid()) & np.asarray(found.is_null())
-    if odd.any():
-        row = int(odd.argmax())
-        raise WorkflowError(f"The target {target.column!r} is asked for a limit, and {int(odd.sum()):,} of its {len(odd):,} values are no numbers, such as {str(values[row].as_py())[:60]!r} in row {row + 1}. Correct them, or name classes instead.")
-    numbers = found.to_numpy(zero_copy_only=False)
-    second = numbers >= target.cut if target.below is None else numbers < target.cut
-    return np.where(np.isnan(numbers), -1, second).astype(np.int64)
-
-# %% ../../nbs/datasets/description.ipynb #d8f9688b
-def target_codes(
-    values, # pyarrow array of the target column
-    target: Target, # as the dataset file says it
-    decimal: str = "." # decimal mark
-) -> np.ndarray: # int64 position in its classes, -1 where the target is missing
-    "Labels from the target column; raise `WorkflowError` for a value that is none of the classes."
-    import pyarrow.compute as pc
-    from fashion_mlops.samples.values import as_words
-    if target.cut is not None: return _cut_codes(values, target, decimal)
-    words = as_words(values).dictionary_encode()
-    words = words.combine_chunks() if hasattr(words, "combine_chunks") else words
-    classes = {name: code for code, name in enumerate(target.classes)}
-    unknown = [w for w in words.dictionary.to_pylist() if w is not None and w not in classes]
-    if unknown:
-        raise WorkflowError(f"The target {target.column!r} has the value {unknown[0]!r}, which is none of its classes {list(classes)[:20]}. Correct it, or add it to the classes in the dataset file.")
-    lookup = np.array([classes.get(w, -1) for w in words.dictionary.to_pylist()] + [-1])
-    return lookup[pc.fill_null(words.indices, -1).to_numpy(zero_copy_only=False)]
-
 # %% ../../nbs/datasets/description.ipynb #b04a95b8
 def load_dataset(
     about: DatasetFile # content of a dataset file
@@ -326,9 +267,9 @@ def chosen_rows(
     table, target = _less_missing(table, about), about.target
     keep, removed = np.ones(table.num_rows, bool), []
     for rule in about.rows:
-        meets = _meets(table.column(rule.column).combine_chunks(), rule, _decimal(about, rule.column))
-        removed.append({"rule": _said(rule), "rows": int((keep & ~meets).sum())})
-        keep &= meets
+        met = meets(table.column(rule.column).combine_chunks(), rule, _decimal(about, rule.column))
+        removed.append({"rule": rule_words(rule), "rows": int((keep & ~met).sum())})
+        keep &= met
     labels = target_codes(table.column(target.column).combine_chunks(), target, _decimal(about, target.column))
     if (nothing := int((keep & (labels < 0)).sum())):
         removed.append({"rule": f"{target.column}, the target, is missing", "rows": nothing})

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..workflow.contract import nearest
 from ..core import WorkflowError, home, project_root
+from ..datasets.kinds import kind_of
 from ..workflow.markup import as_markdown
 
 # %% ../../nbs/drift/window.ipynb #e8f8d381
@@ -43,22 +44,22 @@ class Window:
     notes: list[str] = field(default_factory=list) # what a reader has to know, in sentences
 
 # %% ../../nbs/drift/window.ipynb #214c3a50
-def _rows(path: Path, samples) -> Window:
-    "A window from a table."
+def _rows(path: Path, samples) -> dict:
+    "A window from a table, as its dataset file has it written."
     import pandas as pd
     from fashion_mlops.datasets.description import dataset_files, read_dataset_file
     from fashion_mlops.samples.values import converted, without_marks
-    if path.is_dir(): raise WorkflowError(f"{path} is a folder; the rows of {samples.dataset} come as one file, CSV or parquet. Name a file.")
     file = dataset_files().get(samples.dataset)
     about = file and read_dataset_file(file)
     table, format, said = _as_written(path, about)
     if absent := [c.name for c in samples.columns if c.name not in table.column_names]:
-        raise WorkflowError(f"{path.name} has no column {absent[0]!r} ({len(absent)} of the {len(samples.columns)} that {samples.dataset} has are missing).{nearest(absent[0], table.column_names)}")
+        raise WorkflowError(f"{path.name} has no column {absent[0]!r} ({len(absent)} of the {len(samples.columns)} that {samples.dataset} has "
+                            f"are missing).{nearest(absent[0], table.column_names)}")
     table, notes = _by_the_rules(table, about)
     values = {c.name: without_marks(table.column(c.name).combine_chunks(), c, format.missing) for c in samples.columns}
     inputs = pd.DataFrame({c.name: converted(values[c.name], c, format.decimal) for c in samples.columns}, copy=False)
     names, more = _answers(table, about)
-    return Window(path.name, inputs, names, together=_together(table, about), notes=[*said, *notes, *more])
+    return {"name": path.name, "inputs": inputs, "names": names, "together": _together(table, about), "notes": [*said, *notes, *more]}
 
 # %% ../../nbs/drift/window.ipynb #b6398739
 def _as_written(path: Path, about) -> tuple:
@@ -71,12 +72,13 @@ def _as_written(path: Path, about) -> tuple:
 # %% ../../nbs/drift/window.ipynb #1b7c17dd
 def _by_the_rules(table, about):
     "The rows that meet the dataset's rules, and what was taken away."
-    from fashion_mlops.datasets.description import _decimal, _less_missing, _meets
+    from fashion_mlops.datasets.description import _decimal, _less_missing
+    from fashion_mlops.datasets.target import meets
     if not about: return table, []
     table = _less_missing(table, about)
     keep, unasked = np.ones(table.num_rows, bool), [rule.column for rule in about.rows if rule.column not in table.column_names]
     for rule in about.rows:
-        if rule.column not in unasked: keep &= _meets(table.column(rule.column).combine_chunks(), rule, _decimal(about, rule.column))
+        if rule.column not in unasked: keep &= meets(table.column(rule.column).combine_chunks(), rule, _decimal(about, rule.column))
     if not keep.any(): raise WorkflowError(f"No row of the window is left after the rules of data/datasets/{about.name}.yaml. Give rows that meet them.")
     notes = [f"{(~keep).sum():,} of {len(keep):,} rows were left out by the rules of the dataset file."]*(not keep.all())
     return table.filter(keep), notes + [f"The rule about {name} was not asked: the window has no such column." for name in unasked]
@@ -84,7 +86,8 @@ def _by_the_rules(table, about):
 # %% ../../nbs/drift/window.ipynb #94a7332d
 def _answers(table, about) -> tuple[list | None, list[str]]:
     "The class of each row where the target is there, and a sentence where it cannot be used."
-    from fashion_mlops.datasets.description import _decimal, target_codes
+    from fashion_mlops.datasets.description import _decimal
+    from fashion_mlops.datasets.target import target_codes
     if not about or about.target.column not in table.column_names: return None, []
     try: codes = target_codes(table.column(about.target.column).combine_chunks(), about.target, _decimal(about, about.target.column))
     except WorkflowError as error: return None, [f"Performance is not measured: {error}"]
@@ -99,52 +102,6 @@ def _together(table, about) -> np.ndarray | None:
     if not about or about.split.by == "class" or about.split.column not in table.column_names: return None
     return key_of(about.split.by, split_key(table, about)).clusters
 
-# %% ../../nbs/drift/window.ipynb #77993713
-def _images(path: Path, samples) -> Window:
-    "A window from pictures."
-    from fashion_mlops.images.files import image_layout, image_paths, load_images, read_images
-    shape, layout, span = samples.images.shape[1:], image_layout(path), samples.about.get("preparation", {}).get("range")
-    if layout == "npz": return _arrays(path, shape, span)
-    if layout != "class_folders":
-        if layout is None: raise WorkflowError(f"{path.name} is none of the forms that images come in: expected a folder of pictures, .npz, IDX files, or a list of paths.")
-        loaded = load_images({**_listed_columns(path, layout), "layout": layout, "shape": list(shape), "range": span}, path)
-        return Window(path.name, loaded["inputs"], [loaded["classes"][label] for label in loaded["labels"]])
-    paths, aside = image_paths(path)
-    if not paths: raise WorkflowError(f"{path} holds no pictures ({len(aside):,} other files). Name a folder of pictures.")
-    images, kept, broken = read_images(paths, tuple(shape), span=span)
-    if not len(kept): raise WorkflowError(f"None of the {len(paths):,} pictures of {path} can be read (the first: {broken[0]['reason']}).")
-    notes = [f"{len(broken):,} of {len(paths):,} pictures could not be read, such as {Path(each['file']).name} ({each['reason']})." for each in broken[:1]]
-    return Window(path.name, images, [paths[i].parent.name for i in kept] if any(paths[i].parent.name in samples.classes for i in kept) else None, notes=notes)
-
-# %% ../../nbs/drift/window.ipynb #707e77a9
-def _listed_columns(path: Path, layout: str) -> dict:
-    "Which columns of a list of pictures are meant."
-    if layout != "csv": return {}
-    from fashion_mlops.images.files import path_columns
-    from fashion_mlops.samples.table_files import read_text
-    found, names = path_columns(path), read_text(path).column_names
-    target = next((name for name in ("label", "class", "target") if name in names), None) or next((name for name in names if name not in found.values()), None)
-    if target is None: raise WorkflowError(f"{path.name} lists pictures without a class beside them. Name the folder that they lie in.")
-    return {"columns": {**found, "target": target}}
-
-# %% ../../nbs/drift/window.ipynb #fe33aecc
-def _arrays(path: Path, shape: tuple, span: list[float] | None) -> Window:
-    "A window from an .npz file, with labels or without."
-    from PIL import Image
-    from fashion_mlops.images.arrays import _array_range, _as_images
-    from fashion_mlops.images.files import prepare_image
-    from fashion_mlops.images.pixel_range import eight_bits
-    try:
-        with np.load(path, allow_pickle=False) as file: held = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError) as error: raise WorkflowError(f"{path.name} cannot be read as .npz: {error}. Expected arrays of numbers or text, without Python objects.") from None
-    pictures = [name for name, array in held.items() if array.ndim in (3, 4)]
-    if len(pictures) != 1: raise WorkflowError(f"{path.name} holds {', '.join(f'{n} {a.shape}' for n, a in list(held.items())[:8]) or 'nothing'}; expected one array of images, perhaps with one of labels beside it.")
-    images = _as_images(held[pictures[0]], path.name)
-    if images.dtype != np.uint8: images = eight_bits(images, span or _array_range([images]))
-    if images.shape[1:] != tuple(shape): images = np.stack([prepare_image(Image.fromarray(image), tuple(shape)) for image in images])
-    labels = [array for array in held.values() if array.squeeze().shape == (len(images),)]
-    return Window(path.name, images, [str(each) for each in labels[0].squeeze().tolist()] if len(labels) == 1 else None)
-
 # %% ../../nbs/drift/window.ipynb #39b93513
 def _of_dataset(name: str, samples, seed: int) -> Window:
     "All rows of another dataset."
@@ -156,6 +113,14 @@ def _of_dataset(name: str, samples, seed: int) -> Window:
     loaded = entry.load(1000, seed)
     return Window(name, loaded.inputs, [loaded.classes[label] for label in loaded.labels], together=key_of(loaded.split_by, loaded.key).clusters)
 
+# %% ../../nbs/drift/window.ipynb #62426337
+def _loose(window: Window, samples) -> list[str]:
+    "A sentence where the dataset's rows belong together and the window does not say which."
+    if not samples.key or window.together is not None: return []
+    what = "groups" if samples.key.by == "group" else "stretches of time"
+    return [f"It does not say which rows belong together (in {samples.dataset} {what} do), so each counts for itself: "
+            "the alarm may ring more often than stated."]
+
 # %% ../../nbs/drift/window.ipynb #7531ee43
 def read_window(
     where: str, # a file or folder, or the name of a dataset
@@ -166,19 +131,22 @@ def read_window(
     "Read a window and hold it against what the model takes."
     from fashion_mlops.datasets.catalogue import dataset_names
     if where in dataset_names(): found = _of_dataset(where, samples, seed)
-    elif place := _place(where): found = (_images if samples.kind == "image" else _rows)(place, samples)
+    elif place := _place(where): found = Window(**kind_of(samples).read_window(place, samples, _rows))
     else: raise WorkflowError(f"The window {where!r} is neither a file or folder nor a dataset.{nearest(where, dataset_names())}")
     wrong, odd = _held_against(found, samples, predictor)
-    if wrong: raise WorkflowError(f"The window {found.name} cannot be answered. {' '.join(wrong[:5])}" + f" And {len(wrong) - 5} more."*(len(wrong) > 5))
-    labels, more = _labels(found, samples.classes)
-    if samples.key and found.together is None: more.append(f"It does not say which rows belong together (in {samples.dataset} {'groups' if samples.key.by == 'group' else 'stretches of time'} do), so each counts for itself: the alarm may ring more often than stated.")
-    return replace(found, labels=labels, notes=found.notes + odd[:10] + [f"And {len(odd) - 10} more such columns."]*(len(odd) > 10) + more)
+    if wrong:
+        more = f" And {len(wrong) - 5} more."*(len(wrong) > 5)
+        raise WorkflowError(f"The window {found.name} cannot be answered. {' '.join(wrong[:5])}{more}")
+    labels, said = _labels(found, samples.classes)
+    others = [f"And {len(odd) - 10} more such columns."]*(len(odd) > 10)
+    return replace(found, labels=labels, notes=[*found.notes, *odd[:10], *others, *said, *_loose(found, samples)])
 
 # %% ../../nbs/drift/window.ipynb #202c4c09
 def _held_against(window: Window, samples, predictor) -> tuple[list[str], list[str]]:
     "What is wrong with a window, and what is unusual."
+    from fashion_mlops.samples.samples import framed
     from fashion_mlops.tables.requests import check_rows
-    if samples.kind == "table": return check_rows(predictor.columns, window.inputs)
+    if samples.columns: return check_rows(predictor.columns, window.inputs)
     shape = samples.images.shape[1:]
     return [f"Its images have the shape {window.inputs.shape[1:]}, expected {shape}."]*(window.inputs.shape[1:] != shape), []
 

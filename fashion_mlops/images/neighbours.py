@@ -4,12 +4,18 @@
 
 # %% auto #0
 __all__ = ['smaller', 'grey_levels_apart', 'project', 'nearest_rows', 'neighbours_across', 'duplicate_counts', 'hardest_pairs',
-           'map_of', 'same_class_nearby']
+           'TwinSearch', 'map_of', 'same_class_nearby']
 
 # %% ../../nbs/images/neighbours.ipynb #ab3acf3b
-import numpy as np
+import math
+from dataclasses import replace
 
+import numpy as np
+from fastcore.basics import patch
+
+from ..evaluation.metrics import mean_interval
 from ..samples.samples import Samples
+from ..workflow.budget import measured
 
 # %% ../../nbs/images/neighbours.ipynb #1b18ab10
 def smaller(
@@ -142,6 +148,43 @@ def hardest_pairs(
     table = pd.DataFrame({"first": np.array(classes)[first], "second": np.array(classes)[second],
                           "confused": confused, "share": confused/np.maximum(samples, 1)})
     return table.sort_values(["share", "first", "second"], ascending=[False, True, True], ignore_index=True)
+
+# %% ../../nbs/images/neighbours.ipynb #c2733e91
+class TwinSearch:
+    "The search for neighbours across splits: what it costs, and what it found."
+    def __init__(self,
+        samples: Samples, # pictures
+        radius: float, # grey levels; closer pairs are near duplicates
+        seed: int = 0, # of the choice of pictures that directions are learnt from
+        seconds: float = math.inf # for measuring what it costs
+    ):
+        small = smaller(samples.images)
+        learn = np.sort(np.random.default_rng(seed).permutation(samples.rows("train"))[:10_000])
+        self.projected, self.share = project(small, learn)
+        self.seed = seed
+        self.samples, self.radius, self.most = replace(samples, inputs=small), radius, len(samples.rows("test"))
+        self.seconds = measured(self.neighbours, 200, 400, seconds=seconds)
+
+    def neighbours(self,
+        rows: int # of each held-out split, at most
+    ): # a pandas DataFrame
+        "For held-out pictures, the nearest one in each split that a model may have learned from."
+        return neighbours_across(self.samples, self.projected, self.radius, rows)
+
+# %% ../../nbs/images/neighbours.ipynb #c4bac082
+@patch
+def look(self: TwinSearch,
+    rows: int # of each held-out split, at most
+):
+    "Search, and keep what was found."
+    labels, classes = np.asarray(self.samples.labels), self.samples.classes
+    self.found = self.neighbours(rows)
+    self.counts = duplicate_counts(self.found, labels, self.radius)
+    self.guesses = self.found[self.found.split == "valid"]
+    self.truth, self.guessed = labels[self.guesses.id], labels[self.guesses.neighbour]
+    self.hardest = hardest_pairs(self.truth, self.guessed, classes)
+    self.accuracy, *self.interval = mean_interval(self.truth == self.guessed, self.seed)
+    self.tables = [self.counts, self.hardest.head(10).round(4)]
 
 # %% ../../nbs/images/neighbours.ipynb #c0fabee4
 def map_of(

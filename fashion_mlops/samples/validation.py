@@ -101,18 +101,32 @@ _STYLE = """<style>
 @media (prefers-color-scheme: dark) { :root { --good: #4cc38a; --bad: #ff8589; } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem 1.25rem 3rem; }
 img, footer, label, button, .modal, .ge-walkthrough-modal, .collapse, [data-toggle="collapse"], .cooltip .top { display: none !important; }
-h1, h4 { font-size: 1.6rem; margin: 1rem 0 .25rem; } h5 { font-size: 1.1rem; margin: 1.6rem 0 .25rem; } h6, .h6 { font-size: 1rem; font-weight: 600; margin: .5rem 0 .25rem; }
+h1, h4 { font-size: 1.6rem; margin: 1rem 0 .25rem; }
+h5 { font-size: 1.1rem; margin: 1.6rem 0 .25rem; }
+h6, .h6 { font-size: 1rem; font-weight: 600; margin: .5rem 0 .25rem; }
 ol.breadcrumb, .ge-navigation-sidebar-content { list-style: none; display: flex; flex-wrap: wrap; gap: .25rem .9rem; padding: 0; margin: 0; }
-.breadcrumb-item + .breadcrumb-item::before { content: "› "; } .navbar { height: auto !important; max-height: none !important; }
-.card { max-height: none !important; margin: .5rem 0; } .card-body { height: auto !important; max-height: none !important; }
+.breadcrumb-item + .breadcrumb-item::before { content: "› "; }
+.navbar { height: auto !important; max-height: none !important; }
+.card { max-height: none !important; margin: .5rem 0; }
+.card-body { height: auto !important; max-height: none !important; }
 .card:has(.btn-group) { display: none; } p { margin: .25rem 0; }
 a { color: LinkText; text-underline-offset: .15em; } .lead { opacity: .75; }
 table { border-collapse: collapse; width: 100%; margin: .25rem 0 1rem; } td table { width: auto; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; } td.number, td a { white-space: nowrap; }
-th { font-weight: 600; white-space: nowrap; } hr { border: 0; border-top: 1px solid var(--line); } td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; } thead[hidden] { display: none; }
-.table-responsive, .scroll { overflow-x: auto; } .badge { background: var(--soft); border: 1px solid var(--line); border-radius: .3rem; padding: 0 .35rem; }
-td.good, td.bad, td:has(> div > span > i) { white-space: nowrap; } .text-success, .good { color: var(--good); } .text-danger, .bad { color: var(--bad); } i { font-style: normal; }
-.fa-check-circle::before, .fa-check::before { content: "✓ met"; } .fa-times::before { content: "✗ broken"; } .fa-exclamation-triangle::before { content: "! unchecked"; }
+th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+td.number, td a { white-space: nowrap; }
+th { font-weight: 600; white-space: nowrap; }
+hr { border: 0; border-top: 1px solid var(--line); }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+thead[hidden] { display: none; }
+.table-responsive, .scroll { overflow-x: auto; }
+.badge { background: var(--soft); border: 1px solid var(--line); border-radius: .3rem; padding: 0 .35rem; }
+td.good, td.bad, td:has(> div > span > i) { white-space: nowrap; }
+.text-success, .good { color: var(--good); }
+.text-danger, .bad { color: var(--bad); }
+i { font-style: normal; }
+.fa-check-circle::before, .fa-check::before { content: "✓ met"; }
+.fa-times::before { content: "✗ broken"; }
+.fa-exclamation-triangle::before { content: "! unchecked"; }
 .fa-check-circle[aria-hidden]::before { content: "✓"; } .fa-times[aria-hidden]::before { content: "✗"; }
 </style>"""
 

@@ -6,6 +6,7 @@
 __all__ = ['model_card']
 
 # %% ../../nbs/service/card.ipynb #4d51e3da
+from ..datasets.kinds import kind_of
 from ..workflow.markup import as_markdown
 from ..evaluation.metrics import shown
 
@@ -36,20 +37,6 @@ def _baseline_rows(decision: dict) -> str:
             for name, b in decision["baselines"].items()]
     return "\n".join([f"\n## Against baselines, on test\n| baseline | {' | '.join(m.replace('_', ' ') for m in metrics)} |", "|---"*(1 + len(metrics)) + "|", *rows, ""])
 
-# %% ../../nbs/service/card.ipynb #3f701f5b
-def _input_words(about: dict) -> str:
-    "What one sample is."
-    described = about["input"]
-    if described["kind"] == "image":
-        return f"{'colour' if len(described['shape']) == 3 else 'grey'} images of {described['shape'][0]} × {described['shape'][1]} pixels"
-    return f"rows of {len(described['columns'])} columns ({', '.join(as_markdown(c['name']) for c in described['columns'][:40])}{' and more' if len(described['columns']) > 40 else ''})"
-
-# %% ../../nbs/service/card.ipynb #139e1b9a
-def _example(about: dict) -> str:
-    "What `predict_proba` takes, as a comment."
-    described = about["input"]
-    return f"uint8 (n, {', '.join(map(str, described['shape']))})" if described["kind"] == "image" else "a pandas DataFrame, or a list of dictionaries, with the columns above"
-
 # %% ../../nbs/service/card.ipynb #8d78a5f1
 def _made(about: dict) -> str:
     "How the model came about."
@@ -66,7 +53,7 @@ def _loading(decision: dict, about: dict) -> str:
 ```python
 from fashion_mlops.service.champion import load_version
 predictor, version = load_version("{decision['dataset']}", {decision['version']})
-predictor.predict_proba(inputs)   # {_example(about)} -> (n, {len(about['classes'])})
+predictor.predict_proba(inputs)   # {kind_of(about['input']['kind']).input_form(about['input'])} -> (n, {len(about['classes'])})
 ```
 """
 
@@ -94,7 +81,7 @@ def model_card(
 {'**Trained on synthetic data, drawn in code.** ' if decision['synthetic'] else ''}Candidate `{decision['candidate']}`: {_made(about)}. Decision: {decision['outcome']} ({'; '.join(as_markdown(reason, 1000) for reason in decision['reasons'])}).
 
 ## Data
-Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: {as_markdown(licence or 'not stated')}), {_input_words(about)}. Target: {as_markdown(about.get('target') or 'the class')}; classes: {named}. Splits: {as_markdown(data.get('split_rule') or 'official where the source has them, else at random by class', 1000)}. Fitted on the train split only, chosen on valid, reported on test. {_readings(decision, data)}{_left_out(data)}
+Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: {as_markdown(licence or 'not stated')}), {kind_of(about['input']['kind']).input_words(about['input'])}. Target: {as_markdown(about.get('target') or 'the class')}; classes: {named}. Splits: {as_markdown(data.get('split_rule') or 'official where the source has them, else at random by class', 1000)}. Fitted on the train split only, chosen on valid, reported on test. {_readings(decision, data)}{_left_out(data)}
 
 ## Intended use
 {as_markdown(data.get('caveat') or f"To tell these {len(classes)} classes apart in data that came about like the training data. Not for data of another origin, nor for anything that is none of the classes: the model has no way to say so.", 2000)}{threshold}

@@ -9,7 +9,8 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extr
            'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET',
            'ROWS_OF_A_STUDY', 'enough_for_a_net', 'net_search', 'Exploration', 'mistake_pictures', 'mistake_tables',
            'raw_columns', 'compress', 'doubtful', 'input_description', 'learning_picture', 'most_worse', 'train',
-           'where_it_looks', 'worse_shown', 'shift_inputs', 'shift_pictures']
+           'where_it_looks', 'worse_shown', 'read_window', 'shift_inputs', 'shift_pictures', 'input_form',
+           'input_words']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -51,9 +52,9 @@ from .explore import Exploration # 03_eda
 _all_ = ["Exploration"]
 
 # %% ../../nbs/tables/kind.ipynb #fb58ae76
-from .mistakes import mistake_pictures, mistake_tables # for 08_registry
+from .mistakes import mistake_pictures, mistake_tables
 from .raw_columns import raw_columns
-_all_ = ["mistake_pictures", "mistake_tables", "raw_columns"]
+_all_ = ["mistake_pictures", "mistake_tables", "raw_columns"] # 08_registry
 
 # %% ../../nbs/tables/kind.ipynb #dc30b69c
 from .judged import doubtful, most_worse, worse_shown
@@ -64,4 +65,9 @@ _all_ = ["compress", "doubtful", "input_description", "learning_picture", "most_
 
 # %% ../../nbs/tables/kind.ipynb #3f01fc17
 from .shift import shift_inputs, shift_pictures
-_all_ = ["shift_inputs", "shift_pictures"] # 10_monitoring
+from .windows import read_window
+_all_ = ["read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
+
+# %% ../../nbs/tables/kind.ipynb #deb522e9
+from .requests import input_form, input_words
+_all_ = ["input_form", "input_words"] # service/card

@@ -70,7 +70,7 @@ def imports_of(
 EVERY = ("ipykernel.kernelapp", "mlflow", "matplotlib.pyplot")
 TELLING = {"torch", "torchvision", "captum", "safetensors", "tpot", "skops"} # torch, and what imports it
 OTHERS = {"nbformat", "nbconvert", "papermill"} # what our modules import for the runner, and no stage
-ALONE = {"great_expectations"} # changes how warnings are shown: for the one stage that calls it, though every stage can reach it
+ALONE = {"great_expectations", "onnxruntime"} # change how warnings are shown, and start threads: for the stages that call them
 
 # %% ../../nbs/workflow/forked_kernels.ipynb #fe205e9c
 def _packages(names: set[str]) -> set[str]: return {name.partition(".")[0] for name in names}

@@ -31,7 +31,9 @@ def parser(
     if words is None or "dataset" in words:
         from fashion_mlops.datasets.commands import add_parser
         add_parser(commands)
-    else: commands.add_parser("dataset", help="your own data: add, list, show, check, remove") # its many options cost time
+    else:
+        # its many options cost time
+        commands.add_parser("dataset", help="your own data: add, list, show, check, remove")
     asking.add_parser(commands)
     return top
 
@@ -40,10 +42,12 @@ def _settle_terminal():
     "Being told to end, or losing the terminal, is like Ctrl-C; a sign that the terminal cannot write becomes a question mark."
     def stop(*_): raise KeyboardInterrupt
     for name in ("SIGTERM", "SIGHUP"):
-        if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN: signal.signal(getattr(signal, name), stop) # nohup asks for it to be ignored
+        # nohup asks for it to be ignored
+        if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN: signal.signal(getattr(signal, name), stop)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
-    sys.stdout, sys.stderr = (stream and ShownOnly(stream) for stream in (sys.stdout, sys.stderr)) # a word of the data is shown, and not obeyed
+    # a word of the data is shown, and not obeyed
+    sys.stdout, sys.stderr = (stream and ShownOnly(stream) for stream in (sys.stdout, sys.stderr))
 
 # %% ../nbs/12_cli.ipynb #f94fa29a
 def _end(text: str, code: int) -> int:
@@ -89,7 +93,8 @@ def _hand_over():
         answer_with_fresh_library(WorkflowError(f"{own} has no cli.py or no __init__.py. Bring it back with: git -C {own.parent} checkout HEAD -- fashion_mlops"), own.parent)
     if os.environ.get("FASHION_MLOPS_HANDED") == str(own): # that one came here, too
         raise WorkflowError(f"The command of {own} is answered by {Path(__file__).resolve().parent}. Set PYTHONPATH={own.parent}, or run `make setup` there.")
-    env = os.environ | {"FASHION_MLOPS_HANDED": str(own), "PYTHONPATH": os.pathsep.join(filter(None, [str(own.parent), os.environ.get("PYTHONPATH")]))}
+    env = os.environ | {"FASHION_MLOPS_HANDED": str(own),
+                        "PYTHONPATH": os.pathsep.join(filter(None, [str(own.parent), os.environ.get("PYTHONPATH")]))}
     os.execve(sys.executable, [sys.executable, "-P", "-m", "fashion_mlops.cli", *sys.argv[1:]], env)
 
 # %% ../nbs/12_cli.ipynb #f5200cdc
@@ -101,7 +106,8 @@ def _answered() -> int: # exit code
     except (WorkflowError, ExportError) as error: return _end(f"fashion-mlops: {error}", 2)
     except Exception as broken:
         try: mends = follows_notebooks() and library_changes(project_root())
-        except ExportError as error: return _end(f"fashion-mlops: the library stops with {type(broken).__name__}: {broken}, and the notebooks cannot mend it: {error}", 2)
+        except ExportError as error:
+            return _end(f"fashion-mlops: the library stops with {type(broken).__name__}: {broken}, and the notebooks cannot mend it: {error}", 2)
         if not mends: raise
         answer_with_fresh_library(broken)
 

@@ -109,7 +109,8 @@ def runs_folder(
 
 # %% ../nbs/00_core.ipynb #168bd379
 try: import fcntl
-except ImportError: raise ImportError("fashion_mlops runs on Linux, macOS, or in WSL on Windows: it locks files with fcntl, which Windows itself lacks.") from None
+except ImportError:
+    raise ImportError("fashion_mlops runs on Linux, macOS, or in WSL on Windows: it locks files with fcntl, which Windows itself lacks.") from None
 
 # %% ../nbs/00_core.ipynb #66e01e3d
 _held: set[int] = set() # by this process
@@ -253,7 +254,8 @@ def read_json(
 ) -> dict: # its content
     "Read a JSON file; raise `WorkflowError` that names the file when it cannot be parsed."
     try: return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error: raise WorkflowError(f"{path} is not valid JSON ({error}). Remove it and run again.") from None
+    except ValueError as error:
+        raise WorkflowError(f"{path} is not valid JSON ({error}). Remove it and run again.") from None
 
 # %% ../nbs/00_core.ipynb #0560e13c
 def read_memory(

@@ -26,7 +26,8 @@ def dataset_name(
     from fashion_mlops.datasets.description import dataset_files
     stem = path.name.split(".")[0] if path.is_file() else path.name
     name = wanted or _plain_word(stem)
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", name): raise WorkflowError(f"{name!r} is no name for a dataset; expected a letter, then up to 59 letters, digits or underscores. Give one with --name.")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", name):
+        raise WorkflowError(f"{name!r} is no name for a dataset; expected a letter, then up to 59 letters, digits or underscores. Give one with --name.")
     ours = dataset_files().get(name) == home()/"data"/"datasets"/f"{name}.yaml"
     if name not in dataset_names() or ours and again: return name
     way = "To describe it anew, add --replace; or give another --name." if ours else "Give another --name."
@@ -64,14 +65,17 @@ def _describe_images(path: Path, name: str, args, more: dict): # `DatasetFile`, 
     columns, doubts = None, []
     if image_layout(path) == "csv":
         found = path_columns(path)
-        target, doubts = target_column([n for n in read_text(path).column_names if n not in found.values()], args.target)
+        target, doubts = target_column([n for n in read_text(path).column_names if n not in found.values()],
+                                       args.target)
         columns = {**found, "target": target}
-    return described(name, kind="image", path=stored(path), target={"name": args.target or "class"}, images=infer_images(path, columns), **more), doubts
+    return described(name, kind="image", path=stored(path), target={"name": args.target or "class"},
+                     images=infer_images(path, columns), **more), doubts
 
 # %% ../../nbs/datasets/commands.ipynb #7eeef2fd
 def _describe_table(path: Path, name: str, args, more: dict): # `DatasetFile`, and doubts
     "What a dataset file says about a table."
-    return describe_table(path, name, args.target, args.at_least, args.below, args.positive, args.split, args.split_column, args, **more)
+    return describe_table(path, name, args.target, args.at_least, args.below, args.positive, args.split,
+                          args.split_column, args, **more)
 
 # %% ../../nbs/datasets/commands.ipynb #9b8fe746
 DESCRIBE = {"image": _describe_images, "table": _describe_table} # by kind
@@ -89,9 +93,12 @@ def add(args) -> int: # exit code
     from fashion_mlops.datasets.description import write_dataset_file
     from fashion_mlops.datasets.kinds import kind_of, source_kind
     path = Path(os.path.expanduser(args.source))
-    strange = re.search(r"\\ud[89a-f]..", ascii([value for key, value in vars(args).items() if key not in ("command", "source")]))
-    if strange: raise WorkflowError(f"An option holds {strange[0]}, a byte that is no letter of UTF-8. Type it anew, or say it in the dataset file.")
-    if not path.exists(): raise WorkflowError(f"{path} is not there. Name a CSV, TSV or parquet file, an .npz, or a folder of pictures or IDX files.")
+    strange = re.search(r"\\ud[89a-f]..",
+                        ascii([value for key, value in vars(args).items() if key not in ("command", "source")]))
+    if strange:
+        raise WorkflowError(f"An option holds {strange[0]}, a byte that is no letter of UTF-8. Type it anew, or say it in the dataset file.")
+    if not path.exists():
+        raise WorkflowError(f"{path} is not there. Name a CSV, TSV or parquet file, an .npz, or a folder of pictures or IDX files.")
     name = dataset_name(args.name, path, args.replace)
     more = {k: v for k, v in (("licence", args.licence), ("origin", args.origin), ("caveat", args.caveat)) if v}
     if args.costs: more["costs"] = dict(zip(("false_positive", "false_negative"), args.costs))
@@ -113,7 +120,8 @@ def _said(about, samples) -> list[str]:
     from fashion_mlops.datasets.kinds import kind_of
     kind, counts = kind_of(samples), np.bincount(samples.labels, minlength=len(samples.classes))
     order = np.argsort(-counts, kind="stable")[:8] if len(counts) > 2 else range(len(counts))
-    classes = ", ".join(f"{readable(samples.classes[c])} {counts[c]/counts.sum():.1%}" for c in order) + " …"*(len(counts) > 8)
+    classes = ", ".join(f"{readable(samples.classes[c])} {counts[c]/counts.sum():.1%}"
+                        for c in order) + " …"*(len(counts) > 8)
     sizes = ", ".join(f"{split} {len(samples.rows(split)):,}" for split in samples.splits)
     return [f"{about.name}: {len(samples):,} {kind.counted(about, samples)}, {len(counts):,} classes: {classes}",
             f"  splits: {samples.about['split_rule']}; {sizes}", *kind.found_lines(about, samples)]
@@ -126,7 +134,8 @@ def listed() -> list[dict]: # name, kind, source, at_hand
     lines = []
     for name in dataset_names():
         try: lines.append(_listed(name))
-        except WorkflowError as error: lines.append({"name": name, "kind": "broken", "source": str(error), "file": dataset_files()[name].name})
+        except WorkflowError as error:
+            lines.append({"name": name, "kind": "broken", "source": str(error), "file": dataset_files()[name].name})
     return lines
 
 # %% ../../nbs/datasets/commands.ipynb #a40f55b5
@@ -155,7 +164,8 @@ def _file_of(name: str) -> Path:
     from fashion_mlops.datasets.catalogue import dataset_names, datasets
     from fashion_mlops.datasets.description import dataset_files
     if name in datasets: raise WorkflowError(f"The dataset {name!r} is part of the code and has no dataset file.")
-    if name not in dataset_files(): raise WorkflowError(f"There is no dataset {name!r}.{nearest(name, dataset_names())}")
+    if name not in dataset_files():
+        raise WorkflowError(f"There is no dataset {name!r}.{nearest(name, dataset_names())}")
     return dataset_files()[name]
 
 # %% ../../nbs/datasets/commands.ipynb #af189386
@@ -171,7 +181,9 @@ def check(args) -> int: # exit code
     from fashion_mlops.datasets.description import read_dataset_file
     about = read_dataset_file(_file_of(args.name))
     samples, suspected = tried(about)
-    print("\n".join([*_said(about, samples), *(f"? {note}" for note in samples.about.get("notes", [])), *(f"? {each['evidence']} ({each['reason']}.)" for each in suspected), "The dataset can be read and split."]))
+    print("\n".join([*_said(about, samples), *(f"? {note}" for note in samples.about.get("notes", [])),
+                     *(f"? {each['evidence']} ({each['reason']}.)" for each in suspected),
+                     "The dataset can be read and split."]))
     return 0
 
 # %% ../../nbs/datasets/commands.ipynb #4b695e9a
@@ -192,21 +204,32 @@ def add_parser(commands):
                        "  fashion-mlops dataset add houses.parquet --target price --at-least 500000\n  fashion-mlops dataset add photos/          # a folder for each class, or train, valid and test\n"
                        "\nwhere a table was read wrongly, say it and write the file anew:\n  fashion-mlops dataset add sold.csv --target sold --replace --encoding cp1251 --decimal weight=,\n"
                        "  fashion-mlops dataset add people.csv --target left --replace --missing income=-999 --type zip=category --leave-out name")
-    p.add_argument("source", metavar="SOURCE", help="CSV, TSV or parquet; .npz; a folder of pictures or IDX files; a CSV with paths of pictures")
+    p.add_argument("source", metavar="SOURCE",
+                   help="CSV, TSV or parquet; .npz; a folder of pictures or IDX files; a CSV with paths of pictures")
     p.add_argument("--name", metavar="NAME", help="of the dataset (default: that of the file)")
     p.add_argument("--replace", action="store_true", help="write the dataset file anew when there is one of that name")
     p.add_argument("--target", metavar="COLUMN", help="what is to be predicted")
-    p.add_argument("--at-least", type=float, metavar="VALUE", help="of a numeric target: ask whether it reaches this value")
-    p.add_argument("--below", type=float, metavar="VALUE", help="of a numeric target: ask whether it stays below this value")
-    p.add_argument("--positive", metavar="CLASS", help="of two classes, the one asked about (default: the one that says yes, else the rarer)")
-    p.add_argument("--split", choices=("class", "group", "time"), default="class", help="how train, valid and test come about (default: class, at random)")
+    p.add_argument("--at-least", type=float, metavar="VALUE",
+                   help="of a numeric target: ask whether it reaches this value")
+    p.add_argument("--below", type=float, metavar="VALUE",
+                   help="of a numeric target: ask whether it stays below this value")
+    p.add_argument("--positive", metavar="CLASS",
+                   help="of two classes, the one asked about (default: the one that says yes, else the rarer)")
+    p.add_argument("--split", choices=("class", "group", "time"), default="class",
+                   help="how train, valid and test come about (default: class, at random)")
     p.add_argument("--split-column", metavar="COLUMN", help="groups or moments to split by")
-    p.add_argument("--costs", type=float, nargs=2, metavar=("ALARM", "MISS"), help="of two classes: what a false alarm and a miss cost (default: 1 1)")
+    p.add_argument("--costs", type=float, nargs=2, metavar=("ALARM", "MISS"),
+                   help="of two classes: what a false alarm and a miss cost (default: 1 1)")
     p.add_argument("--kind", choices=("table", "image"), help="when it cannot be told from the source")
-    for word, text in (("licence", "under which the data may be used"), ("origin", "where they come from"), ("caveat", "what the results must not be taken for")): p.add_argument(f"--{word}", metavar="TEXT", help=text)
+    for word, text in (("licence", "under which the data may be used"), ("origin", "where they come from"),
+                       ("caveat", "what the results must not be taken for")):
+        p.add_argument(f"--{word}", metavar="TEXT", help=text)
     add_reading_options(p)
     p.set_defaults(command=add)
-    for name, function, text in (("list", list_datasets, "every dataset that there is"), ("show", show, "the dataset file"), ("check", check, "read the data as the first stage will"), ("remove", remove, "remove the dataset file")):
+    for name, function, text in (("list", list_datasets, "every dataset that there is"),
+                                 ("show", show, "the dataset file"),
+                                 ("check", check, "read the data as the first stage will"),
+                                 ("remove", remove, "remove the dataset file")):
         p = top.add_parser(name, help=text, description=function.__doc__)
         if name != "list": p.add_argument("name", metavar="NAME")
         else: p.add_argument("--json", action="store_true", help="for programs")

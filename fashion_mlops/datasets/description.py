@@ -28,20 +28,28 @@ class DatasetFile(Part):
     "What a dataset file says."
     name: Name = Field(description="a plain word")
     kind: Literal["image", "table"] = Field(description="image or table", examples=["kind: table"])
-    path: str = Field("", description="a file or folder, absolute or relative to the project", examples=["path: orders.csv"])
+    path: str = Field("", description="a file or folder, absolute or relative to the project",
+                      examples=["path: orders.csv"])
     published: Published | None = Field(None, description="a mapping: where the file is published", examples=["published: {folders: [quakes], md5: {quakes.csv: 180096329399ac0eac582df774172c46}}"])
     origin: str = Field("", description="words: where the data come from")
     licence: str = Field("", description="words")
-    format: Format = Field(TableFormat(), description="a mapping: how a delimited file is written", examples=["format: {delimiter: ;}"])
+    format: Format = Field(TableFormat(), description="a mapping: how a delimited file is written",
+                           examples=["format: {delimiter: ;}"])
     target: Target = Field(Target(), description="a mapping", examples=["target: {column: kept, classes: [no, yes]}", "target: {column: price, at_least: 500000, classes: [cheap, dear]}"])
-    rows: list[Rule] = Field([], description="a list of rules that rows have to meet", examples=["rows: [{column: type, is: earthquake}]"])
+    rows: list[Rule] = Field([], description="a list of rules that rows have to meet",
+                             examples=["rows: [{column: type, is: earthquake}]"])
     split: Split = Field(Split(), description="a mapping", examples=["split: {by: time, column: when}"])
-    costs: Costs | None = Field(None, description="a mapping: what the mistakes of a yes-or-no question cost", examples=["costs: {false_positive: 1, false_negative: 3}"])
+    costs: Costs | None = Field(None, description="a mapping: what the mistakes of a yes-or-no question cost",
+                                examples=["costs: {false_positive: 1, false_negative: 3}"])
     caveat: str = Field("", description="words: what the results must not be taken for")
-    floor: float = Field(0.0, ge=0, le=1, description="an accuracy from 0 to 1 that a champion must have", examples=["floor: 0.8"])
-    strict: bool = Field(False, description="true when broken tolerances stop the pipeline; with false they are reported", examples=["strict: true"])
+    floor: float = Field(0.0, ge=0, le=1, description="an accuracy from 0 to 1 that a champion must have",
+                         examples=["floor: 0.8"])
+    strict: bool = Field(False,
+                         description="true when broken tolerances stop the pipeline; with false they are reported",
+                         examples=["strict: true"])
     columns: Columns = Field([], description="a mapping: what each column is", examples=["columns: {price: numeric}"])
-    images: Images | None = Field(None, description="a mapping: how image files become samples", examples=["images: {layout: class_folders, shape: [28, 28]}"])
+    images: Images | None = Field(None, description="a mapping: how image files become samples",
+                                  examples=["images: {layout: class_folders, shape: [28, 28]}"])
     notes: list[Word] = Field([], description="a list of sentences", examples=["notes: [measured in May]"])
 
     @model_validator(mode="after")
@@ -57,7 +65,8 @@ def _source_mistakes(about: DatasetFile) -> list[str]:
     if not about.path and not about.published: wrong.append("it names no file; expected path: FILE.")
     if about.path and about.published: wrong.append("it names both path and published; keep the one that holds.")
     if not about.path.isprintable(): wrong.append(f"path is {about.path!r}; expected the name of a file or folder.")
-    if about.costs and len(classes) > 2: wrong.append(f"costs are for two classes, and the target has {len(classes)}. Remove costs, or join classes.")
+    if about.costs and len(classes) > 2:
+        wrong.append(f"costs are for two classes, and the target has {len(classes)}. Remove costs, or join classes.")
     return wrong
 
 # %% ../../nbs/datasets/description.ipynb #ff75fcbc
@@ -66,10 +75,13 @@ def _table_mistakes(about: DatasetFile) -> list[str]:
     wrong, target, split = [], about.target, about.split
     types = {column.name: column.type for column in about.columns}
     used = [column.name for column in about.columns if column.use]
-    if not target.column: wrong.append("target has no column; expected target: {column: NAME, classes: [first, second]}.")
+    if not target.column:
+        wrong.append("target has no column; expected target: {column: NAME, classes: [first, second]}.")
     if about.images: wrong.append("images are for kind: image; remove them, or correct kind.")
-    if not used: wrong.append("every column is left out; a model needs at least one, such as columns: {price: numeric}.")
-    if target.column in used: wrong.append(f"column {target.column!r} is the target, and no model may see it; expected {target.column}: {{type: {types[target.column]}, leave_out: the target}}.")
+    if not used:
+        wrong.append("every column is left out; a model needs at least one, such as columns: {price: numeric}.")
+    if target.column in used:
+        wrong.append(f"column {target.column!r} is the target, and no model may see it; expected {target.column}: {{type: {types[target.column]}, leave_out: the target}}.")
     if split.by == "time" and types.get(split.column) not in ("datetime", "numeric"):
         wrong.append(f"the split by time needs a datetime or numeric column, and {split.column!r} is {types.get(split.column, 'not among the columns')}. Give it its type under columns.")
     return wrong
@@ -78,11 +90,14 @@ def _table_mistakes(about: DatasetFile) -> list[str]:
 def _image_mistakes(about: DatasetFile) -> list[str]:
     "What does not fit together in the file of an image dataset."
     wrong = []
-    if about.images is None: wrong.append("it has no images; expected images: {layout: class_folders, shape: [28, 28]}.")
+    if about.images is None:
+        wrong.append("it has no images; expected images: {layout: class_folders, shape: [28, 28]}.")
     for key in ("columns", "rows"):
         if getattr(about, key): wrong.append(f"{key} are for kind: table; remove them, or correct kind.")
-    if about.split.by != "class": wrong.append(f"a split by {about.split.by} is for kind: table; for pictures, put them into train, valid and test folders, or name a column with the split.")
-    if about.target.column or about.target.classes: wrong.append("the classes of pictures are those of their folders or labels; expected target: {name: what is asked}.")
+    if about.split.by != "class":
+        wrong.append(f"a split by {about.split.by} is for kind: table; for pictures, put them into train, valid and test folders, or name a column with the split.")
+    if about.target.column or about.target.classes:
+        wrong.append("the classes of pictures are those of their folders or labels; expected target: {name: what is asked}.")
     return wrong
 
 # %% ../../nbs/datasets/description.ipynb #a76bcb17
@@ -92,7 +107,8 @@ _MISTAKES = {"image": _image_mistakes, "table": _table_mistakes} # by kind, for 
 def dataset_files() -> dict[str, Path]: # by dataset name
     "Every dataset file there is: those of the project, then those of the home."
     folders = dict.fromkeys(base/"data"/"datasets" for base in (project_root(), home()))
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml")) if not path.name.startswith(".")}
+    return {path.stem: path for folder in folders
+            for path in sorted(folder.glob("*.yaml")) if not path.name.startswith(".")}
 
 # %% ../../nbs/datasets/description.ipynb #6954aeb9
 def _plain(value):
@@ -106,7 +122,8 @@ def _plain(value):
 def _line(column: Column):
     "A column as it stands in the file."
     standard = Column(column.name, "text")
-    more = {key: value for key, value in vars(column).items() if key not in ("name", "type", "use", "reason") and value != getattr(standard, key)}
+    more = {key: value for key, value in vars(column).items() if key not in ("name", "type", "use", "reason")
+            and value != getattr(standard, key)}
     if not column.use: more["leave_out"] = column.reason or "not said"
     return {"type": column.type, **_plain(more)} if more else column.type
 
@@ -117,7 +134,8 @@ def read_dataset_file(
     "Read a dataset file; raise `WorkflowError` with a sentence for each thing in it that means nothing."
     path = Path(path)
     try: text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error: raise WorkflowError(f"{path.name} cannot be read: {' '.join(str(error).split())[:300]}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkflowError(f"{path.name} cannot be read: {' '.join(str(error).split())[:300]}.") from None
     return described(path.stem, path.name, **read_words(text, path.name))
 
 # %% ../../nbs/datasets/description.ipynb #2a2ca774
@@ -127,7 +145,8 @@ def described(
     **said # keys of a dataset file
 ) -> DatasetFile: # what they say
     "A dataset file from its keys; raise `WorkflowError` with a sentence for each mistake."
-    if "name" in said: raise WorkflowError(f"{where} has the key 'name'. A dataset is called like its file; rename the file instead.")
+    if "name" in said:
+        raise WorkflowError(f"{where} has the key 'name'. A dataset is called like its file; rename the file instead.")
     return sound({**said, "name": dataset}, DatasetFile, where)
 
 # %% ../../nbs/datasets/description.ipynb #09bb5a9d
@@ -141,14 +160,20 @@ def write_dataset_file(
         value = getattr(about, key)
         if key not in ("name", "kind", "format", "columns") and value != field.default: said[key] = _plain(value)
     if about.columns: said["split"] = _plain(about.split) or {"by": "class"}
-    if changed := {key: value for key, value in vars(about.format).items() if value != getattr(TableFormat(), key)}: said["format"] = _plain(changed)
+    if changed := {key: value for key, value in vars(about.format).items() if value != getattr(TableFormat(), key)}:
+        said["format"] = _plain(changed)
     class Line(dict): pass # a column, which stands in one line
-    if about.columns: said["columns"] = {column.name: line if isinstance(line := _line(column), str) else Line(line) for column in about.columns}
+    if about.columns:
+        said["columns"] = {column.name: line if isinstance(line := _line(column), str) else Line(line)
+                           for column in about.columns}
     said = {key: said[key] for key in DatasetFile.model_fields if key in said}
     class Short(yaml.SafeDumper): pass
-    Short.add_representer(Line, lambda dumper, value: dumper.represent_mapping("tag:yaml.org,2002:map", value.items(), flow_style=True))
+    Short.add_representer(Line, lambda dumper,
+                          value: dumper.represent_mapping("tag:yaml.org,2002:map", value.items(), flow_style=True))
     path = home()/"data"/"datasets"/f"{about.name}.yaml"
-    with atomic_path(path) as temporary: temporary.write_text(yaml.dump(said, Dumper=Short, sort_keys=False, allow_unicode=True, width=160), encoding="utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_text(yaml.dump(said, Dumper=Short, sort_keys=False, allow_unicode=True, width=160),
+                             encoding="utf-8")
     return path
 
 # %% ../../nbs/datasets/description.ipynb #4fbe9257
@@ -160,7 +185,8 @@ def source_paths(
     path = Path(os.path.expanduser(about.path))
     places = [path] if path.is_absolute() else [base/path for base in dict.fromkeys((project_root(), home()))]
     found, where = next((place for place in places if place.exists()), None), f"data/datasets/{about.name}.yaml"
-    if found is None: raise WorkflowError(f"{about.path}, the source of the dataset {about.name}, is not there. Put it back, or correct `path` in {where}.")
+    if found is None:
+        raise WorkflowError(f"{about.path}, the source of the dataset {about.name}, is not there. Put it back, or correct `path` in {where}.")
     folder = about.images is not None and about.images.layout in ("class_folders", "idx")
     if found.is_dir() == folder: return [found]
     raise WorkflowError(f"{about.path}, the source of the dataset {about.name}, is a {'folder' if found.is_dir() else 'file'}; expected a {'folder' if folder else 'file'}. Correct `path`, or the layout, in {where}.")
@@ -178,7 +204,8 @@ def _published(about: DatasetFile) -> Path:
         if live.is_file(): return live
         from fashion_mlops.samples.event_service import download_catalogue
         print(f"fetching {about.name} from its service; a living catalogue, so it may differ from the one that the project was written with", flush=True)
-        return download_catalogue(service.address, str(service.first), str(service.last), live, service.limit, **service.model_extra)
+        return download_catalogue(service.address, str(service.first), str(service.last), live, service.limit,
+                                  **service.model_extra)
 
 # %% ../../nbs/datasets/description.ipynb #bb0a7431
 def watched_paths(
@@ -244,9 +271,11 @@ def chosen_rows(
         removed.append({"rule": rule_words(rule), "rows": int((keep & ~met).sum())})
         keep &= met
     labels = target_codes(table.column(target.column).combine_chunks(), target, _decimal(about, target.column))
-    if (nothing := int((keep & (labels < 0)).sum())): removed.append({"rule": f"{target.column}, the target, is missing", "rows": nothing})
+    if (nothing := int((keep & (labels < 0)).sum())):
+        removed.append({"rule": f"{target.column}, the target, is missing", "rows": nothing})
     keep &= labels >= 0
-    if not keep.any(): raise WorkflowError(f"No row of {where} is left after the rules ({'; '.join(r['rule'] for r in removed)}). Correct the rules in data/datasets/{about.name}.yaml.")
+    if not keep.any():
+        raise WorkflowError(f"No row of {where} is left after the rules ({'; '.join(r['rule'] for r in removed)}). Correct the rules in data/datasets/{about.name}.yaml.")
     return table if keep.all() else table.filter(keep), labels[keep], removed
 
 # %% ../../nbs/datasets/description.ipynb #1e64001b
@@ -256,13 +285,17 @@ def _load_table(about: DatasetFile, path: Path, common: dict):
     from fashion_mlops.samples.table_files import read_text
     format = about.format
     used, target, by = [c for c in about.columns if c.use], about.target, about.split
-    wanted = dict.fromkeys([c.name for c in used] + [target.column, *(rule.column for rule in about.rows), *[by.column]*bool(by.column)])
+    wanted = dict.fromkeys([c.name for c in used] + [target.column, *(rule.column for rule in about.rows),
+                                                     *[by.column]*bool(by.column)])
     table = _with_columns(read_text(path, format if path.suffix != ".parquet" else None), list(wanted), path.name)
     table, labels, removed = chosen_rows(table, about, path.name)
     key = split_key(table, about)
     frame = _frame({c.name: converted(table.column(c.name).combine_chunks(), c, format.decimal) for c in used})
-    said = {"target": target.name or target.column, "left_out": {c.name: c.reason for c in about.columns if not c.use}, "removed": [r for r in removed if r["rows"]], "split_rule": _split_words(about)}
-    return Loaded(frame, labels, list(target.classes), split_by=by.by, key=key, columns=[_as_read(about, c) for c in used], about={**common, **said})
+    said = {"target": target.name or target.column,
+            "left_out": {c.name: c.reason for c in about.columns if not c.use},
+            "removed": [r for r in removed if r["rows"]], "split_rule": _split_words(about)}
+    return Loaded(frame, labels, list(target.classes), split_by=by.by, key=key,
+                  columns=[_as_read(about, c) for c in used], about={**common, **said})
 
 # %% ../../nbs/datasets/description.ipynb #1de23efe
 def _load_images(about: DatasetFile, path: Path, common: dict) -> Loaded:
@@ -281,7 +314,8 @@ _LOAD = {"image": _load_images, "table": _load_table} # by kind
 def _frame(series: dict):
     "A DataFrame of columns that are all there."
     import pandas as pd
-    return pd.DataFrame({name: values.array for name, values in series.items()}, copy=False) # joined by position, not by the names of rows
+    # joined by position, not by the names of rows
+    return pd.DataFrame({name: values.array for name, values in series.items()}, copy=False)
 
 # %% ../../nbs/datasets/description.ipynb #b3445f3a
 def _with_columns(table, names: list[str], where: str):

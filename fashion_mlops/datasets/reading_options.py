@@ -26,19 +26,26 @@ def add_reading_options(
     said = group.add_argument
     said("--encoding", metavar="NAME", help="of the file, such as utf-8, cp1252, cp1251, gb18030")
     said("--delimiter", metavar="SIGN", help="between fields: a character, or comma, semicolon, tab, bar, blank")
-    said("--decimal", metavar="[COLUMN=]MARK", action="append", default=[], help="decimal mark, . or , (of one column, or of all that say none)")
+    said("--decimal", metavar="[COLUMN=]MARK", action="append", default=[],
+         help="decimal mark, . or , (of one column, or of all that say none)")
     said("--header", metavar="LINE", type=int, help="line with the names, counted from 1")
-    said("--no-header", dest="header", action="store_const", const=0, help="there is no line with names; columns are called column_1, column_2, …")
+    said("--no-header", dest="header", action="store_const", const=0,
+         help="there is no line with names; columns are called column_1, column_2, …")
     said("--quotes", dest="quotes", action="store_true", default=None, help="quotation marks enclose fields")
     said("--no-quotes", dest="quotes", action="store_false", help="quotation marks are letters like others")
     said("--quote-sign", dest="quote", metavar="SIGN", help="the quotation mark, when it is not \"")
-    said("--escape", metavar="SIGN", help="the sign before a quotation mark that is a letter of its field, such as a backslash")
-    said("--skip-blanks", dest="blanks", action="store_true", default=None, help="blanks before a quotation mark mean nothing")
-    said("--skip-bad-lines", dest="bad_lines", action="store_const", const="skip", help="leave out lines with another number of fields")
+    said("--escape", metavar="SIGN",
+         help="the sign before a quotation mark that is a letter of its field, such as a backslash")
+    said("--skip-blanks", dest="blanks", action="store_true", default=None,
+         help="blanks before a quotation mark mean nothing")
+    said("--skip-bad-lines", dest="bad_lines", action="store_const", const="skip",
+         help="leave out lines with another number of fields")
     said("--missing", metavar="[COLUMN=]WORD", action="append", default=[], help="what stands for a missing value, besides blank cells: of one column, exactly the words given for it (none with COLUMN=); without a column, in addition and everywhere")
     said("--type", metavar="COLUMN=TYPE", action="append", default=[], help=f"of a column: {', '.join(TYPES)}")
-    said("--date-format", metavar="COLUMN=FORMAT", action="append", default=[], help="how its moments are written, such as %%d.%%m.%%Y, iso, unix or unix_ms")
-    said("--levels", metavar="COLUMN=A,B,C", action="append", default=[], help="the grades of an ordered column, lowest first")
+    said("--date-format", metavar="COLUMN=FORMAT", action="append", default=[],
+         help="how its moments are written, such as %%d.%%m.%%Y, iso, unix or unix_ms")
+    said("--levels", metavar="COLUMN=A,B,C", action="append", default=[],
+         help="the grades of an ordered column, lowest first")
     said("--leave-out", metavar="COLUMN", action="append", default=[], help="a column that no model shall see")
 
 # %% ../../nbs/datasets/reading_options.ipynb #8c351415
@@ -46,7 +53,8 @@ def format_said(
     args # of the command line
 ) -> dict: # fields of `TableFormat`
     "What the user says about the whole file."
-    said = {field.name: getattr(args, field.name, None) for field in fields(TableFormat) if field.name not in ("decimal", "missing")}
+    said = {field.name: getattr(args, field.name, None)
+            for field in fields(TableFormat) if field.name not in ("decimal", "missing")}
     if said["delimiter"]: said["delimiter"] = delimiter_called(said["delimiter"])
     said["decimal"] = next((mark for mark in args.decimal if "=" not in mark), None)
     said["missing"] = tuple(word for word in args.missing if "=" not in word) or None
@@ -68,7 +76,8 @@ def column_and_word(
 def _grades(text: str) -> tuple[str, ...]:
     "Grades that a comma divides; raise `WorkflowError` when one is empty or comes twice."
     grades = tuple(part.strip() for part in text.split(","))
-    if not all(grades) or len(set(grades)) < max(len(grades), 2): raise WorkflowError(f"--levels: {text!r} names no two different grades or more; expected them lowest first, each once, such as LOW,MIDDLE,HIGH.")
+    if not all(grades) or len(set(grades)) < max(len(grades), 2):
+        raise WorkflowError(f"--levels: {text!r} names no two different grades or more; expected them lowest first, each once, such as LOW,MIDDLE,HIGH.")
     return grades
 
 # %% ../../nbs/datasets/reading_options.ipynb #b885b204
@@ -82,12 +91,14 @@ def columns_said(
         name, word = column_and_word(text, names, option)
         said.setdefault(name, {})[key] = value(word, said.get(name, {}).get(key))
     for text in args.type: put("--type", text, "type", lambda word, _: word)
-    for text in args.date_format: put("--date-format", text, "format", lambda word, _: "" if word.lower() in ("iso", "iso8601") else word)
+    for text in args.date_format:
+        put("--date-format", text, "format", lambda word, _: "" if word.lower() in ("iso", "iso8601") else word)
     for text in args.levels: put("--levels", text, "levels", lambda word, _: _grades(word))
     for text in args.decimal:
         if "=" in text: put("--decimal", text, "decimal", lambda word, _: word)
     for text in args.missing:
-        if "=" in text: put("--missing", text, "missing", lambda word, before: (before or ()) + ((word,) if word else ()))
+        if "=" in text:
+            put("--missing", text, "missing", lambda word, before: (before or ()) + ((word,) if word else ()))
     for name in args.leave_out:
         if name not in names: raise WorkflowError(f"--leave-out {name}: there is no such column.{nearest(name, names)}")
     return said
@@ -105,11 +116,14 @@ def header_doubts(
         shown = ", ".join(word[:20] for word in first[:4])
         return [f"The first line looks like data ({shown} …), so the columns are called {names[0]} … {names[-1]}. If it holds the names: --header 1"]*("header" not in said), ()
     doubts = [f"The names stand in line {format.header}; the lines before are left out. If they stand elsewhere: --header LINE"]*(format.header > 1 and "header" not in said)
-    changed = [f"{name!r}" for name, before in zip(names, first) if before.strip() and name.rstrip("_0123456789") != " ".join(before.split()).rstrip("_0123456789").lstrip("# ")]
+    changed = [f"{name!r}" for name, before in zip(names, first) if before.strip()
+               and name.rstrip("_0123456789") != " ".join(before.split()).rstrip("_0123456789").lstrip("# ")]
     plain = [" ".join(before.split()).lstrip("# ") for before in first]
     again = [name for name, before in zip(names, plain) if before and name != before]
-    if again: doubts.append(f"Several columns have the same name; from the second on they are called {', '.join(again[:5])}{f' and {len(again) - 5} more' if len(again) > 5 else ''}")
-    if not first[0] and row_names_added(path, format): doubts.append(f"Rows have one field more than line {format.header} has names; the first is taken for a name of the row and called {names[0]}. If a field holds a delimiter instead, as in a decimal comma, values stand under the name of their neighbour: write the file with another delimiter")
+    if again:
+        doubts.append(f"Several columns have the same name; from the second on they are called {', '.join(again[:5])}{f' and {len(again) - 5} more' if len(again) > 5 else ''}")
+    if not first[0] and row_names_added(path, format):
+        doubts.append(f"Rows have one field more than line {format.header} has names; the first is taken for a name of the row and called {names[0]}. If a field holds a delimiter instead, as in a decimal comma, values stand under the name of their neighbour: write the file with another delimiter")
     if changed: doubts.append(f"Names are written in one line: {', '.join(changed[:5])}.")
     return doubts, tuple(name for name, before in zip(names, first) if not before.strip())
 
@@ -141,9 +155,11 @@ def read_table(
     table, format, notes = looked_at(path, **said)
     names, unnamed = header_doubts(path, format, said)
     if "decimal" not in said:
-        columns = [without_marks(table.column(n).combine_chunks(), Column(n, "numeric"), format.missing) for n in table.column_names]
+        columns = [without_marks(table.column(n).combine_chunks(), Column(n, "numeric"), format.missing)
+                   for n in table.column_names]
         format = replace(format, decimal=usual_decimal(columns, "," if format.delimiter == ";" else "."))
-    if path.suffix.lower() in OTHER_KINDS: notes = [*notes, f"{path.name} is read as delimited text, although its name says otherwise. If it is something else, save it as CSV or parquet"]
+    if path.suffix.lower() in OTHER_KINDS:
+        notes = [*notes, f"{path.name} is read as delimited text, although its name says otherwise. If it is something else, save it as CSV or parquet"]
     return table, format, unnamed, [*encoding_doubts(path, format, said), *names, *notes]
 
 # %% ../../nbs/datasets/reading_options.ipynb #b0f4b8e3
@@ -173,11 +189,13 @@ def mark_doubts(
     "Numbers that could be read in two ways, and how they are."
     found = {}
     for guess in guesses:
-        if guess.either: found.setdefault((re.sub(r"[^.,]", "", guess.either[0])[:1], _in_thousands(guess)), []).append(guess)
+        if guess.either:
+            found.setdefault((re.sub(r"[^.,]", "", guess.either[0])[:1], _in_thousands(guess)), []).append(guess)
     doubts = []
     for (mark, thousands), many in found.items():
         number, read = many[0].either
-        names = ", ".join(guess.column.name for guess in many[:5]) + (f" and {len(many) - 5} more" if len(many) > 5 else "")
+        names = ", ".join(guess.column.name
+                          for guess in many[:5]) + (f" and {len(many) - 5} more" if len(many) > 5 else "")
         other = mark if thousands else {".": ",", ",": "."}[mark]
         doubts.append(f"{names}: {number} is read as {read}, for no value says what the {'point' if mark == '.' else 'comma'} means. If it {'is a decimal mark' if thousands else 'divides thousands'}: --decimal {shlex.quote(f'{many[0].column.name}={other}')}")
     return doubts

@@ -27,14 +27,17 @@ def read_words(
     import yaml
     class Words(yaml.BaseLoader):
         def compose_node(self, parent, index):
-            if self.check_event(yaml.AliasEvent): raise yaml.YAMLError("it refers to another place with '*'; write the value out")
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it refers to another place with '*'; write the value out")
             return super().compose_node(parent, index)
         def construct_mapping(self, node, deep=False):
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            if twice := next((key for key in keys if keys.count(key) > 1), None): raise yaml.YAMLError(f"the key {twice!r} stands there twice; keep one")
+            if twice := next((key for key in keys if keys.count(key) > 1), None):
+                raise yaml.YAMLError(f"the key {twice!r} stands there twice; keep one")
             return super().construct_mapping(node, deep=True)
     try: said = yaml.load(text, Words)
-    except (yaml.YAMLError, RecursionError) as error: raise WorkflowError(f"{where} cannot be read as YAML: {' '.join(str(error).split())[:300]}.") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise WorkflowError(f"{where} cannot be read as YAML: {' '.join(str(error).split())[:300]}.") from None
     if isinstance(said, dict): return {key: value for key, value in said.items() if value != ""}
     raise WorkflowError(f"{where} is not a mapping; expected lines such as `kind: table`.")
 
@@ -58,7 +61,9 @@ def _safe(name: str) -> str:
 
 # %% ../../nbs/datasets/schema.ipynb #6804b77e
 Word = Annotated[str, BeforeValidator(_word), StringConstraints(min_length=1)]
-Words = Annotated[list[Word], BeforeValidator(lambda said: list(said) if isinstance(said, list | tuple) else [said]), Field(min_length=1)]
+Words = Annotated[list[Word],
+                  BeforeValidator(lambda said: list(said) if isinstance(said, list | tuple) else [said]),
+                  Field(min_length=1)]
 Name = Annotated[str, AfterValidator(_safe)] # becomes a path on our side
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
 
@@ -67,8 +72,10 @@ class Target(Part):
     "What is predicted."
     column: Word = Field("", description="the name of a column", examples=["column: kept"])
     classes: list[Word] = Field([], description="a list of at least two names", examples=["classes: [no, yes]"])
-    at_least: float | None = Field(None, description="a number, from which on a row is of the second class", examples=["at_least: 500000"])
-    below: float | None = Field(None, description="a number, below which a row is of the second class", examples=["below: 18"])
+    at_least: float | None = Field(None, description="a number, from which on a row is of the second class",
+                                   examples=["at_least: 500000"])
+    below: float | None = Field(None, description="a number, below which a row is of the second class",
+                                examples=["below: 18"])
     name: str = Field("", description="what is asked, in words", examples=["name: whether an order comes back"])
 
     @property
@@ -76,33 +83,43 @@ class Target(Part):
 
     @model_validator(mode="after")
     def _fits(self):
-        if None not in (self.at_least, self.below): raise ValueError("at_least and below exclude each other; keep the one that describes the second class")
-        if twice := next((c for c in self.classes if self.classes.count(c) > 1), None): raise ValueError(f"the class {twice!r} stands there twice; keep one")
-        if self.cut is not None and len(self.classes) != 2: raise ValueError(f"a limit makes two classes, and {len(self.classes)} are named; expected classes: [first, second]")
-        if self.column and len(self.classes) < 2: raise ValueError(f"it needs at least two classes, and names {len(self.classes)}; expected classes: [first, second]")
+        if None not in (self.at_least, self.below):
+            raise ValueError("at_least and below exclude each other; keep the one that describes the second class")
+        if twice := next((c for c in self.classes if self.classes.count(c) > 1), None):
+            raise ValueError(f"the class {twice!r} stands there twice; keep one")
+        if self.cut is not None and len(self.classes) != 2:
+            raise ValueError(f"a limit makes two classes, and {len(self.classes)} are named; expected classes: [first, second]")
+        if self.column and len(self.classes) < 2:
+            raise ValueError(f"it needs at least two classes, and names {len(self.classes)}; expected classes: [first, second]")
         return self
 
 # %% ../../nbs/datasets/schema.ipynb #e27287e1
 class Split(Part):
     "How train, valid and test come about."
-    by: Literal["class", "group", "time"] = Field("class", description="class, group or time", examples=["split: {by: time, column: when}"])
+    by: Literal["class", "group", "time"] = Field("class", description="class, group or time",
+                                                  examples=["split: {by: time, column: when}"])
     column: Word = Field("", description="the name of a column", examples=["split: {by: group, column: customer}"])
 
     @model_validator(mode="after")
     def _fits(self):
-        if self.by != "class" and not self.column: raise ValueError(f"a split by {self.by} needs a column, such as split: {{by: {self.by}, column: NAME}}")
-        if self.by == "class" and self.column: raise ValueError(f"a split by class takes no column. To keep rows with the same {self.column!r} together: by: group; to let them follow each other: by: time")
+        if self.by != "class" and not self.column:
+            raise ValueError(f"a split by {self.by} needs a column, such as split: {{by: {self.by}, column: NAME}}")
+        if self.by == "class" and self.column:
+            raise ValueError(f"a split by class takes no column. To keep rows with the same {self.column!r} together: by: group; to let them follow each other: by: time")
         return self
 
 # %% ../../nbs/datasets/schema.ipynb #979d8eea
 class Costs(Part):
     "What the two mistakes of a yes-or-no question cost."
-    false_positive: float = Field(1.0, ge=0, description="a number from 0: what a false alarm costs", examples=["costs: {false_positive: 1, false_negative: 3}"])
-    false_negative: float = Field(1.0, ge=0, description="a number from 0: what a miss costs", examples=["costs: {false_positive: 1, false_negative: 3}"])
+    false_positive: float = Field(1.0, ge=0, description="a number from 0: what a false alarm costs",
+                                  examples=["costs: {false_positive: 1, false_negative: 3}"])
+    false_negative: float = Field(1.0, ge=0, description="a number from 0: what a miss costs",
+                                  examples=["costs: {false_positive: 1, false_negative: 3}"])
 
     @model_validator(mode="after")
     def _fits(self):
-        if self.false_positive + self.false_negative == 0: raise ValueError("both costs are 0; at least one mistake has to cost something")
+        if self.false_positive + self.false_negative == 0:
+            raise ValueError("both costs are 0; at least one mistake has to cost something")
         return self
 
 # %% ../../nbs/datasets/schema.ipynb #484c9c4b
@@ -112,7 +129,8 @@ TESTS = ("is", "is_not", "at_least", "below", "present") # of a rule
 class Rule(Part):
     "What rows have to meet to be kept."
     column: Word = Field(description="the name of a column", examples=["{column: type, is: earthquake}"])
-    is_one: Words | None = Field(None, alias="is", description="a word or a list of words", examples=["is: [red, blue]"])
+    is_one: Words | None = Field(None, alias="is", description="a word or a list of words",
+                                 examples=["is: [red, blue]"])
     is_not: Words | None = Field(None, description="a word or a list of words", examples=["is_not: test"])
     at_least: float | None = Field(None, description="a number", examples=["at_least: 0"])
     below: float | None = Field(None, description="a number", examples=["below: 100"])
@@ -130,7 +148,8 @@ class Rule(Part):
     @model_validator(mode="after")
     def _fits(self):
         asked = [test for test in TESTS if self._asked(test) is not None]
-        if len(asked) != 1: raise ValueError(f"a rule has one test, and this one has {len(asked)}; expected one of {', '.join(TESTS)}, such as {{column: {self.column}, is: earthquake, why: …}}")
+        if len(asked) != 1:
+            raise ValueError(f"a rule has one test, and this one has {len(asked)}; expected one of {', '.join(TESTS)}, such as {{column: {self.column}, is: earthquake, why: …}}")
         return self
 
 # %% ../../nbs/datasets/schema.ipynb #90966f59
@@ -140,14 +159,19 @@ class Service(Part):
     address: Address = Field(description="an address", examples=["address: https://example.org/query"])
     first: date = Field(description="a day", examples=["first: 2025-06-05"])
     last: date = Field(description="a day, included", examples=["last: 2026-01-12"])
-    file: Name = Field("catalogue.csv.gz", description="the name of a file, without folders", examples=["file: catalogue.csv.gz"])
-    limit: int = Field(20_000, ge=1, description="how many events the service gives at a time", examples=["limit: 20000"])
+    file: Name = Field("catalogue.csv.gz", description="the name of a file, without folders",
+                       examples=["file: catalogue.csv.gz"])
+    limit: int = Field(20_000, ge=1, description="how many events the service gives at a time",
+                       examples=["limit: 20000"])
 
     @model_validator(mode="after")
     def _fits(self):
-        if self.last < self.first: raise ValueError(f"last, {self.last}, lies before first, {self.first}; exchange them")
+        if self.last < self.first:
+            raise ValueError(f"last, {self.last}, lies before first, {self.first}; exchange them")
         for key, value in (self.model_extra or {}).items():
-            if not key.isidentifier() or key in ("format", "starttime", "endtime", "orderby", "target") or not isinstance(value, str | int | float): raise ValueError(f"{key!r} is no parameter that can be asked; expected a name and a number or a word, such as minmagnitude: 2.5")
+            if not key.isidentifier() or key in ("format", "starttime", "endtime", "orderby",
+                                                 "target") or not isinstance(value, str | int | float):
+                raise ValueError(f"{key!r} is no parameter that can be asked; expected a name and a number or a word, such as minmagnitude: 2.5")
         return self
 
 # %% ../../nbs/datasets/schema.ipynb #32502f09
@@ -155,7 +179,8 @@ class Published(Part):
     "A file that others publish."
     folders: list[Name] = Field(min_length=1, description="a list of names: what the folder may be called below data/raw, without further folders", examples=["folders: [earthquakes]"])
     md5: dict[Name, Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]] = Field(min_length=1, max_length=1, description="the name of one file with its MD5 sum of 32 hexadecimal characters", examples=["md5: {quakes.csv: 180096329399ac0eac582df774172c46}"])
-    homes: list[Address] = Field([], description="a list of addresses of folders", examples=["homes: [https://example.org/data]"])
+    homes: list[Address] = Field([], description="a list of addresses of folders",
+                                 examples=["homes: [https://example.org/data]"])
     service: Service | None = Field(None, description="a mapping", examples=["service: {address: https://example.org/query, first: 2025-01-01, last: 2025-12-31}"])
 
 # %% ../../nbs/datasets/schema.ipynb #da7db564
@@ -168,18 +193,26 @@ class ImageColumns(Part):
 # %% ../../nbs/datasets/schema.ipynb #daa36562
 class Images(Part):
     "How files become images."
-    layout: Literal["class_folders", "npz", "idx", "csv"] = Field(description="class_folders, npz, idx or csv", examples=["layout: class_folders"])
+    layout: Literal["class_folders", "npz", "idx",
+                    "csv"] = Field(description="class_folders, npz, idx or csv", examples=["layout: class_folders"])
     shape: list[Annotated[int, Field(ge=3, le=1024)]] = Field(min_length=2, max_length=3, description="a list of height and width from 8 to 1024, and 3 for colour", examples=["shape: [28, 28]", "shape: [32, 32, 3]"])
-    mirror: bool = Field(False, description="true when a mirror image is of the same class, else false", examples=["mirror: true"])
-    range: list[float] | None = Field(None, min_length=2, max_length=2, description="a list of two numbers, that of black and that of white", examples=["range: [0, 4095]"])
-    columns: ImageColumns | None = Field(None, description="a mapping, of a list of paths", examples=["columns: {path: file, target: label}"])
+    mirror: bool = Field(False, description="true when a mirror image is of the same class, else false",
+                         examples=["mirror: true"])
+    range: list[float] | None = Field(None, min_length=2, max_length=2,
+                                      description="a list of two numbers, that of black and that of white",
+                                      examples=["range: [0, 4095]"])
+    columns: ImageColumns | None = Field(None, description="a mapping, of a list of paths",
+                                         examples=["columns: {path: file, target: label}"])
     root: str = Field("", description="the folder that the paths of a list start from", examples=["root: /photos"])
 
     @model_validator(mode="after")
     def _fits(self):
-        if min(self.shape[:2]) < 8 or self.shape[2:] not in ([], [3]): raise ValueError(f"shape is {self.shape}; expected height and width from 8 on, and 3 for colour, such as [28, 28] or [32, 32, 3]")
-        if self.range and self.range[0] >= self.range[1]: raise ValueError(f"range is {self.range}; expected the value of black, then the larger one of white, such as [0, 4095]")
-        if (self.layout == "csv") != (self.columns is not None): raise ValueError("columns belong to the layout csv, and to no other; expected layout: csv with columns: {path: file, target: label}")
+        if min(self.shape[:2]) < 8 or self.shape[2:] not in ([], [3]):
+            raise ValueError(f"shape is {self.shape}; expected height and width from 8 on, and 3 for colour, such as [28, 28] or [32, 32, 3]")
+        if self.range and self.range[0] >= self.range[1]:
+            raise ValueError(f"range is {self.range}; expected the value of black, then the larger one of white, such as [0, 4095]")
+        if (self.layout == "csv") != (self.columns is not None):
+            raise ValueError("columns belong to the layout csv, and to no other; expected layout: csv with columns: {path: file, target: label}")
         return self
 
 # %% ../../nbs/datasets/schema.ipynb #66312725
@@ -192,11 +225,13 @@ def _objecting(said, build):
 def _lines(said):
     "Columns from their lines in the file."
     if isinstance(said, list) and all(isinstance(column, Column) for column in said): return said
-    if not isinstance(said, dict): raise ValueError(f"expected a mapping with a line for each column, such as columns: {{price: numeric}}; found {_shown(said)}")
+    if not isinstance(said, dict):
+        raise ValueError(f"expected a mapping with a line for each column, such as columns: {{price: numeric}}; found {_shown(said)}")
     found = []
     for name, line in said.items():
         line = dict(line) if isinstance(line, dict) else {"type": line}
-        if "leave_out" in line and line["leave_out"] in (None, ""): raise ValueError(f"column {str(name)!r} has an empty leave_out; expected the reason, such as leave_out: known only later, or no leave_out at all")
+        if "leave_out" in line and line["leave_out"] in (None, ""):
+            raise ValueError(f"column {str(name)!r} has an empty leave_out; expected the reason, such as leave_out: known only later, or no leave_out at all")
         if reason := line.pop("leave_out", None): line |= {"use": False, "reason": reason}
         found.append({**line, "name": name})
     return found
@@ -208,7 +243,8 @@ Columns = Annotated[list[Annotated[Column, WrapValidator(_objecting)]], BeforeVa
 # %% ../../nbs/datasets/schema.ipynb #21199cdf
 def _inner(annotation) -> type | None:
     "The part that an annotation speaks of; None for a plain value."
-    if isinstance(annotation, type) and (is_dataclass(annotation) or issubclass(annotation, BaseModel)): return annotation
+    if isinstance(annotation, type) and (is_dataclass(annotation) or issubclass(annotation, BaseModel)):
+        return annotation
     return next((found for each in get_args(annotation) if (found := _inner(each))), None)
 
 # %% ../../nbs/datasets/schema.ipynb #41f792e6
@@ -243,7 +279,8 @@ def mistake(
     place, part, field = _walk(location, model, said)
     above, owner, _ = _walk(location[:-1], model, said)
     inside = f"{above} " if above else ""
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"): return f"{inside}has the key {str(location[-1])!r}.{nearest(str(location[-1]), _known(owner))}"
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{inside}has the key {str(location[-1])!r}.{nearest(str(location[-1]), _known(owner))}"
     if kind == "value_error":
         words = str(error["ctx"]["error"]).rstrip(".")
         words += "."*(not words.endswith("?"))

@@ -37,7 +37,8 @@ def target_column(
         if wanted in names: return wanted, []
         raise WorkflowError(f"There is no column {wanted!r} to be the target.{nearest(wanted, names)} The columns are {', '.join(names[:30])}{' …' if len(names) > 30 else ''}.")
     likely = [name for name in names if name.lower().strip() in TARGET_NAMES]
-    if len(likely) == 1: return likely[0], [f"The target is taken to be {likely[0]!r}, by its name. If it is another: --target COLUMN"]
+    if len(likely) == 1:
+        return likely[0], [f"The target is taken to be {likely[0]!r}, by its name. If it is another: --target COLUMN"]
     raise WorkflowError(f"Which column is to be predicted? Say so with --target COLUMN{'; by their names it could be ' + ' or '.join(likely) if likely else ''}. The columns are {', '.join(name[:40] for name in names[:30])}{' …' if len(names) > 30 else ''}.")
 
 # %% ../../nbs/datasets/table_description.ipynb #c4650963
@@ -52,14 +53,18 @@ def target_classes(
     from fashion_mlops.tables.column_kinds import alike_doubts
     from fashion_mlops.images.files import ordered_names
     from fashion_mlops.samples.values import as_words
-    counts = {str(e["values"].as_py()): e["counts"].as_py() for e in pc.value_counts(as_words(values)) if e["values"].as_py() is not None}
+    counts = {str(e["values"].as_py()): e["counts"].as_py()
+              for e in pc.value_counts(as_words(values)) if e["values"].as_py() is not None}
     example = ", ".join(repr(v) for v in list(counts)[:5])
     if not counts: raise WorkflowError(f"Every value of the target {name!r} is missing. Name another target.")
-    if len(counts) == 1: raise WorkflowError(f"The target {name!r} has one class, {example}, in all rows; a classification needs at least two. Name another target, or another file.")
-    if len(counts) > MOST_CLASSES or (len(counts) > 50 and len(counts) > sum(counts.values())/5): raise WorkflowError(f"The target {name!r} has {len(counts):,} different values, such as {example}; {_many_values(counts, decimal, name)}")
+    if len(counts) == 1:
+        raise WorkflowError(f"The target {name!r} has one class, {example}, in all rows; a classification needs at least two. Name another target, or another file.")
+    if len(counts) > MOST_CLASSES or (len(counts) > 50 and len(counts) > sum(counts.values())/5):
+        raise WorkflowError(f"The target {name!r} has {len(counts):,} different values, such as {example}; {_many_values(counts, decimal, name)}")
     classes, doubts = ordered_names(counts), alike_doubts(name, list(counts))
     if len(classes) == 2: classes, more = _two_classes(counts, classes, positive); doubts += more
-    elif positive: raise WorkflowError(f"--positive {positive} is for two classes; the target {name!r} has {len(classes)}.")
+    elif positive:
+        raise WorkflowError(f"--positive {positive} is for two classes; the target {name!r} has {len(classes)}.")
     if rare := [c for c in classes if counts[c] < FEW]:
         doubts.append(f"{len(rare)} of {len(classes)} classes have fewer than {FEW} rows, such as {rare[0]!r} with {counts[rare[0]]}: too few to learn or to judge them." )
     return classes, doubts
@@ -68,7 +73,8 @@ def target_classes(
 def _many_values(counts: dict, decimal: str, name: str) -> str:
     "What to do about a target with too many values."
     numeric = all(re.fullmatch(r"[-+]?[\d.,]+([eE][-+]?\d+)?", v) for v in list(counts)[:200])
-    if numeric: return f"it looks like an amount, not a class. To ask whether it reaches a value: --target {name} --at-least VALUE"
+    if numeric:
+        return f"it looks like an amount, not a class. To ask whether it reaches a value: --target {name} --at-least VALUE"
     return f"expected at most {MOST_CLASSES:,} classes, and several rows of each. Name another target, or join the classes in the file."
 
 # %% ../../nbs/datasets/table_description.ipynb #0e326600
@@ -76,7 +82,8 @@ def _two_classes(counts: dict, classes: list[str], positive: str | None) -> tupl
     "Two classes in order: the one asked about is named, says yes, or is the rarer one."
     from fashion_mlops.samples.values import NO, YES
     if positive is not None:
-        if positive not in classes: raise WorkflowError(f"--positive {positive} is none of the classes {' and '.join(map(repr, classes))}.")
+        if positive not in classes:
+            raise WorkflowError(f"--positive {positive} is none of the classes {' and '.join(map(repr, classes))}.")
         return [c for c in classes if c != positive] + [positive], []
     low = [c.lower() for c in classes]
     if {low[0] in NO, low[1] in YES} == {True}: return classes, []
@@ -91,8 +98,10 @@ def limit(
     positive: str | None = None # a class that was named as well
 ) -> dict: # `at_least` or `below`, and the classes: keys of a target
     "The two classes that a limit makes of a number; the second is the one asked about."
-    if None not in (at_least, below): raise WorkflowError("--at-least and --below exclude each other. Give the one that describes what is asked about.")
-    if positive is not None: raise WorkflowError(f"--positive {positive} is for a target of words. With a limit, --at-least or --below says which side is asked about.")
+    if None not in (at_least, below):
+        raise WorkflowError("--at-least and --below exclude each other. Give the one that describes what is asked about.")
+    if positive is not None:
+        raise WorkflowError(f"--positive {positive} is for a target of words. With a limit, --at-least or --below says which side is asked about.")
     edge = at_least if below is None else below
     low, high = f"below {edge:.15g}", f"at least {edge:.15g}"
     return {"at_least": edge, "classes": [low, high]} if below is None else {"below": edge, "classes": [high, low]}
@@ -109,7 +118,8 @@ def _aim(table, column: str, guesses: list, format, at_least, below, positive) -
     else:
         classes, doubts = target_classes(values, column, own.decimal or format.decimal, positive)
         aim = {"column": column, "classes": classes}
-    if values.null_count: doubts.append(f"{values.null_count:,} of {table.num_rows:,} rows have no value of the target {column!r}; they are left out.")
+    if values.null_count:
+        doubts.append(f"{values.null_count:,} of {table.num_rows:,} rows have no value of the target {column!r}; they are left out.")
     return aim, doubts
 
 # %% ../../nbs/datasets/table_description.ipynb #5f0c1b03
@@ -121,7 +131,8 @@ def _nothing_left(path: Path, columns: list) -> str:
 # %% ../../nbs/datasets/table_description.ipynb #5b4bf41b
 def _column_to_split_by(split: str, columns: list, path: Path) -> str:
     "The only column that suits; raise `WorkflowError` when there are several or none."
-    suits = [c.name for c in columns if c.reason != "the target" and (c.type == "datetime" if split == "time" else c.type in ("identifier", "category"))]
+    suits = [c.name for c in columns if c.reason != "the target"
+             and (c.type == "datetime" if split == "time" else c.type in ("identifier", "category"))]
     if len(suits) == 1: return suits[0]
     raise WorkflowError(f"By which column shall {path.name} be split? Say so with --split-column COLUMN" + (f"; it could be {', '.join(suits[:10])}." if suits else f"; none of its columns holds {'moments' if split == 'time' else 'names of groups'}."))
 
@@ -144,7 +155,8 @@ def describe_table(
     from fashion_mlops.datasets.split_suggestions import rule_of_presence, split_doubts
     table, format, unnamed, notes = read_table(path, reading)
     try: column, doubts = target_column(table.column_names, target)
-    except WorkflowError as error: raise WorkflowError(" ".join([*(f"{note.rstrip('.')}." for note in notes), str(error)])) from None
+    except WorkflowError as error:
+        raise WorkflowError(" ".join([*(f"{note.rstrip('.')}." for note in notes), str(error)])) from None
     said = columns_said(reading, table.column_names) if reading else {}
     guesses = guess_columns(table, format.decimal, format.missing, said, unnamed)
     aim, more_doubts = _aim(table, column, guesses, format, at_least, below, positive)

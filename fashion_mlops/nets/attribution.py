@@ -37,7 +37,8 @@ def attributions(
     from captum.attr import IntegratedGradients
     from fashion_mlops.nets.net import one_thread_each
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or len(images) != len(targets):
-        raise WorkflowError(f"Images of shape {images.shape} and type {images.dtype} for {len(targets)} classes: expected uint8 (n, height, width) or (n, height, width, 3), "
+        raise WorkflowError(f"Images of shape {images.shape} and type {images.dtype} for {len(targets)} classes: "
+                            f"expected uint8 (n, height, width) or (n, height, width, 3), "
                             "and one class for each. One image alone goes in as images[None].")
     was_training, scores = net.training, relative_scores(net.eval())
     device = next((t.device for t in [*net.parameters(), *net.buffers()]), torch.device("cpu"))
@@ -46,11 +47,14 @@ def attributions(
     try:
         with one_thread_each(1): # so that the sums do not depend on how many there are
             while len(rows):
-                found[rows] = method.attribute(x[rows], empty[rows], target=wanted[rows], n_steps=steps, method="riemann_middle", internal_batch_size=max(256, len(rows))).detach().float()
+                found[rows] = method.attribute(x[rows], empty[rows], target=wanted[rows], n_steps=steps,
+                                               method="riemann_middle",
+                                               internal_batch_size=max(256, len(rows))).detach().float()
                 missing = incomplete(scores, x[rows], empty[rows], wanted[rows], found[rows])
                 rows, steps = rows[missing > tolerance], 2*steps
                 if len(rows) and steps > 2048:
-                    raise WorkflowError(f"The attributions miss the score difference by {missing.max():.0%} even with {steps//2} steps: expected at most {tolerance:.0%}. Is the net "
+                    raise WorkflowError(f"The attributions miss the score difference by {missing.max():.0%} even "
+                                        f"with {steps//2} steps: expected at most {tolerance:.0%}. Is the net "
                                         "differentiable from its input on? Otherwise allow more with tolerance.")
     finally: net.train(was_training)
     found = found.cpu().numpy()
@@ -96,7 +100,8 @@ def draw_attributions(
     import matplotlib.pyplot as plt
     wide, blocks = 1 + maps.shape[1], 2 if len(images) > 3 else 1
     rows = -(-len(images)//blocks)
-    figure, axes = plt.subplots(rows, wide*blocks, figsize=(1.5*wide*blocks, 1.72*rows), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(rows, wide*blocks, figsize=(1.5*wide*blocks, 1.72*rows), squeeze=False,
+                                layout="constrained")
     for axis in axes.flat: axis.set_axis_off()
     limit = float(np.quantile(np.abs(maps[np.abs(maps) > 0]), .99)) if maps.any() else 1. # a few single pixels may exceed it
     for i, (image, some, words) in enumerate(zip(images, maps, titles)):
@@ -104,7 +109,8 @@ def draw_attributions(
         row[0].imshow(image, cmap="gray_r", vmin=0, vmax=255)
         for axis, seen in zip(row[1:], some):
             drawn = axis.imshow(seen, cmap="RdBu", vmin=-limit, vmax=limit)
-            axis.contour(image if image.ndim == 2 else image.mean(2), levels=[40], colors="black", linewidths=.4, alpha=.6)
+            axis.contour(image if image.ndim == 2 else image.mean(2), levels=[40], colors="black", linewidths=.4,
+                         alpha=.6)
         for axis, title in zip(row, words): axis.set_title(title, fontsize=7)
     figure.colorbar(drawn, ax=axes, shrink=.5, pad=.01).ax.tick_params(labelsize=7)
     return figure
@@ -121,7 +127,8 @@ def deletion(
     "How much the marked pixels matter, beside as many random ones, when each becomes the mean of its surroundings."
     from scipy.ndimage import uniform_filter
     around = max(3, max(images.shape[1:3])//4)
-    blurred = uniform_filter(images.astype(np.float32), (0, around, around, 0)[:images.ndim], mode="constant").round().astype(np.uint8)
+    blurred = uniform_filter(images.astype(np.float32), (0, around, around, 0)[:images.ndim],
+                             mode="constant").round().astype(np.uint8)
     draws, there, falls = np.random.default_rng(seed), np.arange(len(images)), []
     before = predict(images)[there, targets]
     inked = (images if images.ndim == 3 else images.max(3)) > 0
@@ -129,7 +136,8 @@ def deletion(
         order = np.argsort(-np.where(inked, strength, -np.inf).reshape(len(images), -1), 1, kind="stable")
         rank = np.argsort(order, 1, kind="stable").reshape(maps.shape)
         gone = rank < np.ceil(share*inked.sum((1, 2)))[:, None, None]
-        falls.append(before - predict(np.where(gone if images.ndim == 3 else gone[..., None], blurred, images))[there, targets])
+        falls.append(before - predict(np.where(gone if images.ndim == 3 else gone[..., None], blurred,
+                                               images))[there, targets])
     return falls[0], falls[1]
 
 # %% ../../nbs/nets/attribution.ipynb #71d8f810

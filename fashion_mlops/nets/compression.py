@@ -29,10 +29,12 @@ def onnx_session(
     options.intra_op_num_threads, options.log_severity_level = threads, 3 # 3: errors only
     try: session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error: # onnxruntime raises half a dozen kinds for a broken file
-        raise WorkflowError(f"{path} cannot be run as an ONNX file ({type(error).__name__}: {str(error)[:200]}). Run 07_training again.") from None
+        raise WorkflowError(f"{path} cannot be run as an ONNX file ({type(error).__name__}: {str(error)[:200]}). "
+                            f"Run 07_training again.") from None
     described = [(one.name, one.type) for one in (*session.get_inputs(), *session.get_outputs())]
     if described != [("images", "tensor(uint8)"), ("probabilities", "tensor(float)")]:
-        raise WorkflowError(f"{path} has the inputs and outputs {described}; expected uint8 images in and float probabilities out. Write it with `export_onnx`.")
+        raise WorkflowError(f"{path} has the inputs and outputs {described}; expected uint8 images in and float "
+                            f"probabilities out. Write it with `export_onnx`.")
     return session
 
 # %% ../../nbs/nets/compression.ipynb #f9eab54a
@@ -65,12 +67,16 @@ def export_onnx(
     with atomic_path(path) as temporary:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore") # about the newer exporter
-            torch.onnx.export(torch.nn.Sequential(alone, torch.nn.Softmax(1)).eval(), (torch.from_numpy(np.array(images[:2])),), str(temporary), dynamo=False, opset_version=20,
-                              input_names=["images"], output_names=["probabilities"], dynamic_axes={"images": {0: "n"}, "probabilities": {0: "n"}})
+            torch.onnx.export(torch.nn.Sequential(alone, torch.nn.Softmax(1)).eval(),
+                              (torch.from_numpy(np.array(images[:2])),), str(temporary), dynamo=False, opset_version=20,
+                              input_names=["images"], output_names=["probabilities"],
+                              dynamic_axes={"images": {0: "n"}, "probabilities": {0: "n"}})
         onnx.checker.check_model(str(temporary), full_check=True)
-        difference = float(np.abs(onnx_probabilities(onnx_session(temporary), images, False) - probabilities(alone, images, False, threads=1)).max())
+        difference = float(np.abs(onnx_probabilities(onnx_session(temporary), images,
+                                                     False) - probabilities(alone, images, False, threads=1)).max())
         if not difference <= tolerance:
-            raise WorkflowError(f"A probability of the exported net differs by {difference:.2g} from PyTorch's, expected at most {tolerance:g}. "
+            raise WorkflowError(f"A probability of the exported net differs by {difference:.2g} from PyTorch's, "
+                                f"expected at most {tolerance:g}. "
                                 f"Look for a layer that behaves differently in {Path(path).name}, or allow more.")
     return difference
 
@@ -82,7 +88,8 @@ class CalibrationImages:
         batch: int = 100 # images at a time
     ): self.parts = iter([images[start:start + batch] for start in range(0, len(images), batch)])
 
-    def get_next(self): return None if (part := next(self.parts, None)) is None else {"images": np.ascontiguousarray(part)}
+    def get_next(self):
+        return None if (part := next(self.parts, None)) is None else {"images": np.ascontiguousarray(part)}
 
 # %% ../../nbs/nets/compression.ipynb #4a6359f5
 def quantize(
@@ -98,14 +105,18 @@ def quantize(
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
     onnx_session(source)
-    if not len(images): raise WorkflowError("There are no images to find ranges with: expected some hundred training images.")
+    if not len(images):
+        raise WorkflowError("There are no images to find ranges with: expected some hundred training images.")
     with atomic_path(target) as temporary:
         prepared = temporary.with_name("prepared.onnx") # beside the temporary file, and gone with it
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         nodes = onnx.load(prepared).graph.node
-        in_floats = [node.name for node in nodes if node.op_type in ("BatchNormalization", "Softmax")] + [node.name for node in nodes if node.op_type == "Conv"][:1]
-        quantize_static(str(prepared), str(temporary), CalibrationImages(images), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=seven_bits, weight_type=QuantType.QInt8,
-                        activation_type=QuantType.QUInt8 if activations == "uint8" else QuantType.QInt8, calibrate_method=CalibrationMethod[ranges], nodes_to_exclude=in_floats,
+        in_floats = [node.name for node in nodes if node.op_type in ("BatchNormalization",
+                                                                     "Softmax")] + [node.name for node in nodes if node.op_type == "Conv"][:1]
+        quantize_static(str(prepared), str(temporary), CalibrationImages(images), quant_format=QuantFormat.QDQ,
+                        per_channel=True, reduce_range=seven_bits, weight_type=QuantType.QInt8,
+                        activation_type=QuantType.QUInt8 if activations == "uint8" else QuantType.QInt8,
+                        calibrate_method=CalibrationMethod[ranges], nodes_to_exclude=in_floats,
                         extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]})
         onnx_session(temporary)
     return Path(target)
@@ -162,18 +173,27 @@ def compression_entries(
     alone = copy.deepcopy(net).cpu().eval()
     sessions = {REFERENCE: onnx_session(float_file), "ONNX int8": onnx_session(int8_file)}
     answers = {"torch float32": probabilities(alone, images, mirror_average, threads=threads)}
-    answers |= {name: onnx_probabilities(session, images, mirror_average, threads or available_cores()) for name, session in sessions.items()}
-    sizes = {"torch float32": sum(value.nbytes for value in alone.state_dict().values()), REFERENCE: Path(float_file).stat().st_size, "ONNX int8": Path(int8_file).stat().st_size}
+    answers |= {name: onnx_probabilities(session, images, mirror_average, threads or available_cores()) for name,
+                session in sessions.items()}
+    sizes = {"torch float32": sum(value.nbytes for value in alone.state_dict().values()),
+             REFERENCE: Path(float_file).stat().st_size, "ONNX int8": Path(int8_file).stat().st_size}
     some, times = np.array(images[:64]), {}
     with torch.inference_mode(), one_thread_each(1):
         for key, part in (("alone", some[:1]), ("batch", some)):
-            passes = {name: lambda session=session, part=part: session.run(None, {"images": part}) for name, session in sessions.items()}
-            times[key] = interleaved({"torch float32": lambda part=torch.from_numpy(part): alone(part).softmax(1), **passes}, rounds, 10 if key == "alone" else 1)
-    right, losses = ({name: measure(answer) for name, answer in answers.items()} for measure in (lambda a: (a.argmax(1) == labels).astype(float), lambda a: row_losses(labels, a)))
-    return {name: {"accuracy": mean_interval(right[name], seed, 1000), "accuracy_difference": mean_interval(right[name] - right[REFERENCE], seed, 1000),
-                   "log_loss_difference": mean_interval(losses[name] - losses[REFERENCE], seed, 1000), "agreement": float((answers[name].argmax(1) == answers[REFERENCE].argmax(1)).mean()),
-                   "bytes": sizes[name], "bytes_ratio": sizes[name]/sizes[REFERENCE], **{f"{key}_ms": float(np.median(times[key][name])) for key in times},
-                   **{f"{key}_ratio": ratio_interval(times[key][name], times[key][REFERENCE], seed) for key in times}} for name in answers}
+            passes = {name: lambda session=session, part=part: session.run(None, {"images": part}) for name,
+                      session in sessions.items()}
+            times[key] = interleaved({"torch float32": lambda part=torch.from_numpy(part): alone(part).softmax(1),
+                                      **passes}, rounds, 10 if key == "alone" else 1)
+    right, losses = ({name: measure(answer) for name, answer in answers.items()}
+                     for measure in (lambda a: (a.argmax(1) == labels).astype(float), lambda a: row_losses(labels, a)))
+    return {name: {"accuracy": mean_interval(right[name], seed, 1000),
+                   "accuracy_difference": mean_interval(right[name] - right[REFERENCE], seed, 1000),
+                   "log_loss_difference": mean_interval(losses[name] - losses[REFERENCE], seed, 1000),
+                   "agreement": float((answers[name].argmax(1) == answers[REFERENCE].argmax(1)).mean()),
+                   "bytes": sizes[name], "bytes_ratio": sizes[name]/sizes[REFERENCE],
+                   **{f"{key}_ms": float(np.median(times[key][name])) for key in times},
+                   **{f"{key}_ratio": ratio_interval(times[key][name], times[key][REFERENCE], seed)
+                      for key in times}} for name in answers}
 
 # %% ../../nbs/nets/compression.ipynb #0b3eac50
 def beyond_limits(
@@ -181,7 +201,8 @@ def beyond_limits(
 ) -> list[str]: # such as `batch_ratio 0.71 (limit 0.6)`; empty when all are kept
     "Which limits an int8 model does not keep."
     found = {name: float(np.atleast_1d(entry[name])[0]) for name in LIMITS}
-    return [f"{name} {found[name]:.4g} (limit {limit:g})" for name, limit in LIMITS.items() if (found[name] < limit if name == "accuracy_difference" else found[name] > limit)]
+    return [f"{name} {found[name]:.4g} (limit {limit:g})" for name,
+            limit in LIMITS.items() if (found[name] < limit if name == "accuracy_difference" else found[name] > limit)]
 
 # %% ../../nbs/nets/compression.ipynb #af7e797c
 def compression_table(
@@ -192,9 +213,15 @@ def compression_table(
     def ratio(value): return "{:.2f} ({:.2f} to {:.2f})".format(*value) if value[1] < value[2] else "1"
     def change(value): return "{:+.4f} ({:+.4f} to {:+.4f})".format(*value) if np.abs(value).max() >= 5e-5 else "0"
     return pd.DataFrame({name: {"accuracy": shown(entry["accuracy"][0], entry["accuracy"][1:]),
-                                "difference": change(entry["accuracy_difference"]), "difference of log loss": change(entry["log_loss_difference"]), "same class": f"{entry['agreement']:.2%}",
-                                "size": human_bytes(entry["bytes"]), "ratio of size": f"{entry['bytes_ratio']:.2f}", "ms, 1 image": f"{entry['alone_ms']:.3f}",
-                                "ratio, 1 image": ratio(entry["alone_ratio"]), "ms, 64 images": f"{entry['batch_ms']:.2f}", "ratio, 64 images": ratio(entry["batch_ratio"])}
+                                "difference": change(entry["accuracy_difference"]),
+                                "difference of log loss": change(entry["log_loss_difference"]),
+                                "same class": f"{entry['agreement']:.2%}",
+                                "size": human_bytes(entry["bytes"]),
+                                "ratio of size": f"{entry['bytes_ratio']:.2f}",
+                                "ms, 1 image": f"{entry['alone_ms']:.3f}",
+                                "ratio, 1 image": ratio(entry["alone_ratio"]),
+                                "ms, 64 images": f"{entry['batch_ms']:.2f}",
+                                "ratio, 64 images": ratio(entry["batch_ratio"])}
                          for name, entry in entries.items()})
 
 # %% ../../nbs/nets/compression.ipynb #878168e9
@@ -210,11 +237,13 @@ def draw_compression(
         value, low, high = entries[name]["accuracy"]
         axes[0].plot([low, high], [place, place], color=colour, lw=3, alpha=.5, solid_capstyle="round")
         axes[0].plot(value, place, "o", color=colour)
-        axes[0].annotate(f"{value:.4f}", (value, place), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8, bbox={"color": "white", "pad": .5})
+        axes[0].annotate(f"{value:.4f}", (value, place), xytext=(0, 6), textcoords="offset points", ha="center",
+                         fontsize=8, bbox={"color": "white", "pad": .5})
         for axis, (key, (_, unit)) in zip(axes[1:], panels.items()):
             axis.barh(place, entries[name][key]*unit, .55, color=colour)
             value = entries[name][key]*unit
-            axis.annotate(f"{value:,.0f}" if value >= 100 else f"{value:.3g}", (value, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, bbox={"color": "white", "pad": .5})
+            axis.annotate(f"{value:,.0f}" if value >= 100 else f"{value:.3g}", (value, place), xytext=(3, 0),
+                          textcoords="offset points", va="center", fontsize=8, bbox={"color": "white", "pad": .5})
     axes[0].axvline(base["accuracy"][0] + LIMITS["accuracy_difference"], color="black", lw=1, ls="--")
     axes[0].set(title="accuracy", yticks=range(len(names)), yticklabels=names, ylim=(len(names) - .4, -.7))
     for axis, (key, (title, unit)) in zip(axes[1:], panels.items()):

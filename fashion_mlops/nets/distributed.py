@@ -46,13 +46,15 @@ def read_job(
     from fashion_mlops.nets.trainer import Recipe, Trainer
     from fashion_mlops.nets.transfer import read_weights
     folder = Path(folder)
-    if not (folder/"job.json").is_file(): raise WorkflowError(f"{folder} holds no job: there is no job.json. Expected a folder that `write_job` wrote.")
+    if not (folder/"job.json").is_file():
+        raise WorkflowError(f"{folder} holds no job: there is no job.json. Expected a folder that `write_job` wrote.")
     job, samples, net = read_json(folder/"job.json"), np.load(folder/"samples.npz"), None
     recipe = Recipe(**job["recipe"])
     if job["started"]:
         net = net_for(samples["images"], job["classes"], recipe.architecture, recipe.width, recipe.fine, recipe.light)
         net.load_state_dict(read_weights(folder/"start.pt"))
-    return Trainer(recipe, samples["images"], samples["labels"], job["classes"], net=net, deadline=Deadline(*job["deadline"]) if job.get("deadline") else None)
+    return Trainer(recipe, samples["images"], samples["labels"], job["classes"], net=net,
+                   deadline=Deadline(*job["deadline"]) if job.get("deadline") else None)
 
 # %% ../../nbs/nets/distributed.ipynb #09806c41
 def run_process(
@@ -80,9 +82,11 @@ def train_distributed(
 ): # the Trainer at the end of training
     "Train a job on several processes of this machine; raise `WorkflowError` with the last lines when one of them fails."
     from fashion_mlops.nets.net import available_cores
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "fashion_mlops.nets.distributed", str(folder)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes),
+               "-m", "fashion_mlops.nets.distributed", str(folder)]
     threads = str(max(1, available_cores()//processes))
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"OMP_NUM_THREADS": threads})
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env=os.environ | {"OMP_NUM_THREADS": threads})
     lines = []
     try:
         for line in running.stdout:

@@ -63,17 +63,21 @@ class BothPools(nn.Module):
 # %% ../../nbs/nets/net.ipynb #9f7f6663
 def _parts(channels: int, width: int, halvings: int) -> list[nn.Module]:
     "The body that looks first and halves then."
-    return [_layer(channels, width//2, halve=halvings > 2), _layer(width//2, width, halve=halvings > 3), Residual(width),
-            _layer(width, 2*width, halve=True), Residual(2*width), _layer(2*width, 4*width, halve=True), Residual(4*width, 1)]
+    return [_layer(channels, width//2, halve=halvings > 2), _layer(width//2, width, halve=halvings > 3),
+            Residual(width),
+            _layer(width, 2*width, halve=True), Residual(2*width), _layer(2*width, 4*width, halve=True),
+            Residual(4*width, 1)]
 
 # %% ../../nbs/nets/net.ipynb #9bb1b570
 def _light_parts(channels: int, width: int, halvings: int) -> list[nn.Module]:
     "The body that halves first and looks then, from the first layer on."
     def halved(inputs, outputs): return nn.Sequential(nn.MaxPool2d(2), _layer(inputs, outputs))
     kernel, stride = (3, 1) if halvings < 3 else (4, 2)
-    first = nn.Sequential(nn.Conv2d(channels, width, kernel, stride, padding=1, bias=False), *([nn.MaxPool2d(2)] if halvings > 3 else []),
+    first = nn.Sequential(nn.Conv2d(channels, width, kernel, stride, padding=1, bias=False),
+                          *([nn.MaxPool2d(2)] if halvings > 3 else []),
                           nn.BatchNorm2d(width), nn.ReLU())
-    return [first, Residual(width), halved(width, 2*width), Residual(2*width), halved(2*width, 4*width), Residual(4*width, 1)]
+    return [first, Residual(width), halved(width, 2*width), Residual(2*width), halved(2*width, 4*width),
+            Residual(4*width, 1)]
 
 # %% ../../nbs/nets/net.ipynb #28b81c90
 class CompactNet(PixelNet):
@@ -87,7 +91,8 @@ class CompactNet(PixelNet):
         halvings: int = 3, # how often the image is halved: 2, 3 or 4
         light: bool = False # halve before a convolution instead of behind it
     ):
-        super().__init__(mean, deviation, width=width, channels=channels, halvings=halvings, **({"light": True} if light else {}))
+        super().__init__(mean, deviation, width=width, channels=channels, halvings=halvings,
+                         **({"light": True} if light else {}))
         parts = _light_parts(channels, width, halvings) if light else _parts(channels, width, halvings)
         self.body = nn.Sequential(*parts)
         self.head = nn.Sequential(BothPools(), nn.Linear(8*width, classes))
@@ -109,7 +114,8 @@ class TorchvisionNet(PixelNet):
         known = list_models(module=models)
         if name not in known:
             from difflib import get_close_matches
-            raise WorkflowError(f"torchvision has no architecture {name!r}; the nearest are {', '.join(get_close_matches(name, known, 5, 0.2))}. Use `compact` for ours.")
+            raise WorkflowError(f"torchvision has no architecture {name!r}; the nearest are "
+                                f"{', '.join(get_close_matches(name, known, 5, 0.2))}. Use `compact` for ours.")
         super().__init__(mean, deviation, name=name, channels=channels, small=small)
         self.body, self.head = get_model(name, weights=None, num_classes=classes), nn.Identity()
         fit_first_layer(self.body, channels, small)
@@ -124,7 +130,8 @@ def fit_first_layer(
     "Replace the first convolution by one for `channels`; for small images without stride, and without the pooling that a ResNet puts behind it."
     name, first = next((name, layer) for name, layer in body.named_modules() if isinstance(layer, nn.Conv2d))
     stride = 1 if small else first.stride
-    layer = nn.Conv2d(channels, first.out_channels, first.kernel_size, stride, first.padding, bias=first.bias is not None)
+    layer = nn.Conv2d(channels, first.out_channels, first.kernel_size, stride, first.padding,
+                      bias=first.bias is not None)
     parent, _, last = name.rpartition(".")
     setattr(body.get_submodule(parent), last, layer)
     if small and isinstance(getattr(body, "maxpool", None), nn.MaxPool2d): body.maxpool = nn.Identity()
@@ -157,8 +164,10 @@ def net_for(
     "A net for images such as these: their channels, their size, their brightness."
     some = images[::max(1, images.size//200_000_000)] # enough of very many: the deviation is computed in memory
     channels, side = 3 if images.ndim == 4 else 1, max(images.shape[1:3])
-    own = {"width": width, "halvings": (4 if side >= 48 else 3) - fine, "light": light} if name == "compact" else {"name": name, "small": side < 64}
-    return build_net(classes, {**own, "mean": float(np.mean(some)), "deviation": float(np.std(some)) or 1., "channels": channels})
+    own = {"width": width, "halvings": (4 if side >= 48 else 3) - fine,
+           "light": light} if name == "compact" else {"name": name, "small": side < 64}
+    return build_net(classes, {**own, "mean": float(np.mean(some)), "deviation": float(np.std(some)) or 1.,
+                               "channels": channels})
 
 # %% ../../nbs/nets/net.ipynb #d4549d00
 def draw_variants(
@@ -186,7 +195,8 @@ def augment(
     rows, columns = down_the + down, along_the + right
     if mirror: columns = torch.where(flips == 1, width - 1 + 2*shift - columns, columns)
     padded = nn.functional.pad(images, (0, 0)*(images.ndim - 3) + (shift,)*4)
-    moved = padded[torch.arange(len(images), device=images.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    moved = padded[torch.arange(len(images), device=images.device)[:, None, None], rows[:, :, None],
+                   columns[:, None, :]]
     covered = ((down_the - row).abs() < cutout/2)[:, :, None] & ((along_the - column).abs() < cutout/2)[:, None, :]
     return moved.masked_fill(covered if images.ndim == 3 else covered[..., None], 0)
 
@@ -196,7 +206,8 @@ def choose_device() -> torch.device: # cuda when there is one
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 # %% ../../nbs/nets/net.ipynb #00b3687a
-_WITH_BFLOAT16 = {"ONEDNN_MAX_CPU_ISA": ("BF16", "FP16", "AMX", "AVX10", "DEFAULT", "ALL"), "ATEN_CPU_CAPABILITY": ("AVX512",)}
+_WITH_BFLOAT16 = {"ONEDNN_MAX_CPU_ISA": ("BF16", "FP16", "AMX", "AVX10", "DEFAULT", "ALL"),
+                  "ATEN_CPU_CAPABILITY": ("AVX512",)}
 
 def native_bfloat16() -> bool: # of the processor; False also where the libraries are forbidden to use its units
     "Whether the processor multiplies 16-bit floats, and is allowed to."

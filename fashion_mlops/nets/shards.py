@@ -35,7 +35,9 @@ class ProcessGroup:
         self.together = dist.is_available() and dist.is_initialized()
         self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if self.together else (0, 1)
         self.shards = max(shards, self.size)
-        if self.shards % self.size: raise WorkflowError(f"{self.size} processes cannot share {shards} shards evenly: expected a number of processes that divides {shards}, or more shards.")
+        if self.shards % self.size:
+            raise WorkflowError(f"{self.size} processes cannot share {shards} shards evenly: expected a number "
+                                f"of processes that divides {shards}, or more shards.")
         self.own = self.shards//self.size
 
     def everybodys(self,
@@ -74,7 +76,8 @@ def gather(self: ProcessGroup,
         for parameter, *parts in zip(learning, *own): parameter.grad = torch.stack(parts).mean(0)
         return
     whole = self.everybodys([torch.cat([grad.flatten() for grad in grads]) for grads in own]).mean(0)
-    for parameter, part in zip(learning, whole.split([p.numel() for p in learning])): parameter.grad = part.reshape(parameter.shape)
+    for parameter, part in zip(learning, whole.split([p.numel() for p in learning])):
+        parameter.grad = part.reshape(parameter.shape)
 
 # %% ../../nbs/nets/shards.ipynb #bb0aee2c
 @patch
@@ -85,6 +88,7 @@ def gather_statistics(self: ProcessGroup,
 ):
     "The net's running statistics become the mean of all replicas', and theirs become the net's."
     buffers = list(net.buffers())
-    whole = self.everybodys([torch.cat([b.double().flatten() for b in replica.buffers()]) for replica in replicas]).mean(0)
+    whole = self.everybodys([torch.cat([b.double().flatten() for b in replica.buffers()])
+                             for replica in replicas]).mean(0)
     for place, part in enumerate(whole.split([b.numel() for b in buffers])):
         for target in (net, *replicas): list(target.buffers())[place].copy_(part.reshape(buffers[place].shape))

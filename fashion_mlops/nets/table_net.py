@@ -61,7 +61,8 @@ class TableNet(nn.Module):
         dropout: float = 0.1 # share of hidden values set to zero in training
     ):
         super().__init__()
-        self.architecture = {"features": features, "width": width, "depth": depth, "members": members, "dropout": dropout}
+        self.architecture = {"features": features, "width": width, "depth": depth, "members": members,
+                             "dropout": dropout}
         self.members, self.waves = members, Waves(features)
         sizes = [4*features, *[width]*depth]
         self.layers = nn.ModuleList(SharedLayer(a, b, members) for a, b in zip(sizes, sizes[1:]))
@@ -115,10 +116,13 @@ class TableTrainer:
         key: Key = Key(), # which rows belong together: those held out are of other groups, or later
         deadline: Deadline | None = None # when to end; after all passes when None
     ):
-        if len(features) < 20: raise WorkflowError(f"{len(features)} training rows are too few for a net: expected at least 20. Take more rows.")
+        if len(features) < 20:
+            raise WorkflowError(f"{len(features)} training rows are too few for a net: expected at least 20. "
+                                f"Take more rows.")
         held = hold_out(labels, max(len(labels)//10, 1), recipe.seed + 17, key)
         learn = np.setdiff1d(np.arange(len(labels)), held)
-        as_tensor = lambda rows: (torch.from_numpy(np.ascontiguousarray(features[rows], np.float32)), torch.from_numpy(np.asarray(labels)[rows].astype(np.int64)))
+        as_tensor = lambda rows: (torch.from_numpy(np.ascontiguousarray(features[rows], np.float32)),
+                                  torch.from_numpy(np.asarray(labels)[rows].astype(np.int64)))
         (self.x, self.y), (self.held_x, self.held_y) = as_tensor(learn), as_tensor(held)
         torch.manual_seed(recipe.seed)
         self.recipe, self.deadline, self.epoch, self.step, self.history = recipe, deadline, 0, 0, []
@@ -151,7 +155,8 @@ def run_epoch(self: TableTrainer) -> float: # mean loss
         rows = order[place*self.batch:(place + 1)*self.batch]
         for group in self.optimizer.param_groups: group["lr"] = self._rate()
         scores = self.net(self.x[rows])
-        loss = nn.functional.cross_entropy(scores.flatten(0, 1), self.y[rows].repeat_interleave(scores.shape[1]), weight=self.weights)
+        loss = nn.functional.cross_entropy(scores.flatten(0, 1), self.y[rows].repeat_interleave(scores.shape[1]),
+                                           weight=self.weights)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -173,7 +178,8 @@ def _over(self: TableTrainer) -> bool:
 @patch
 def _revise(self: TableTrainer):
     "Ask the clock how many steps there will be."
-    if self.deadline and not self._over(): self.plan = self.deadline.look(self.step, self.plan, self.steps, self.epochs*self.steps)
+    if self.deadline and not self._over():
+        self.plan = self.deadline.look(self.step, self.plan, self.steps, self.epochs*self.steps)
 
 # %% ../../nbs/nets/table_net.ipynb #8658c0c1
 @patch(as_prop=True)
@@ -191,7 +197,9 @@ def table_probabilities(
 ) -> np.ndarray: # float32 (n, classes); rows sum to 1
     "The mean of the members' probabilities."
     net.eval()
-    with _one_thread(): parts = [net(torch.from_numpy(np.ascontiguousarray(features[i:i + block], np.float32))).softmax(-1).mean(1) for i in range(0, len(features), block)]
+    with _one_thread():
+        parts = [net(torch.from_numpy(np.ascontiguousarray(features[i:i + block], np.float32))).softmax(-1).mean(1)
+                 for i in range(0, len(features), block)]
     return torch.cat(parts).numpy() if parts else np.zeros((0, net.bias.shape[1]), np.float32)
 
 # %% ../../nbs/nets/table_net.ipynb #ed5c21f5
@@ -216,11 +224,15 @@ def fit(self: TableTrainer,
         with _one_thread(): loss = self.run_epoch()
         with self.deadline or nullcontext():
             held_out = self._held_out_loss()
-            if all(held_out < row["held_out_loss"] for row in self.history): self.best = copy.deepcopy(self.averaged.state_dict())
-            self.history.append({"epoch": self.epoch, "loss": loss, "held_out_loss": held_out, "seconds": time.perf_counter() - began})
+            if all(held_out < row["held_out_loss"] for row in self.history):
+                self.best = copy.deepcopy(self.averaged.state_dict())
+            self.history.append({"epoch": self.epoch, "loss": loss, "held_out_loss": held_out,
+                                 "seconds": time.perf_counter() - began})
             if path: self.save(path)
         planned = -(-total_steps(self.step, self.plan)//self.steps)
-        if tell: tell(f"epoch {self.epoch:3} of {planned}: loss {loss:.4f}, held out {held_out:.4f}, {self.history[-1]['seconds']:.1f} s")
+        if tell:
+            tell(f"epoch {self.epoch:3} of {planned}: loss {loss:.4f}, held out {held_out:.4f}, "
+                 f"{self.history[-1]['seconds']:.1f} s")
     self.net.load_state_dict(self.best)
     return self.history
 
@@ -260,10 +272,17 @@ def resume(self: TableTrainer,
     "Continue where a checkpoint ends, unless a new training is better; raise `WorkflowError` when it is none, or one of another recipe, other rows or other code."
     try: state = torch.load(path, weights_only=True)
     except Exception as error: # torch raises half a dozen kinds for a broken file
-        raise WorkflowError(f"{path} cannot be read as a checkpoint ({type(error).__name__}). Remove it and run again.") from error
-    if state.get("code") != code_mark("nets.table_net"): raise WorkflowError(f"{path} was begun with other code or packages than those at hand. Remove it and run again.")
-    if state["recipe"] != asdict(self.recipe): raise WorkflowError(f"{path} belongs to another recipe: {state['recipe']}, expected {asdict(self.recipe)}. Remove it and run again.")
-    if state["given"] != self._given(): raise WorkflowError(f"{path} was trained with other rows, labels or weights of classes than those at hand. Remove it and run again.")
+        raise WorkflowError(f"{path} cannot be read as a checkpoint ({type(error).__name__}). Remove it and run "
+                            f"again.") from error
+    if state.get("code") != code_mark("nets.table_net"):
+        raise WorkflowError(f"{path} was begun with other code or packages than those at hand. Remove it and run "
+                            f"again.")
+    if state["recipe"] != asdict(self.recipe):
+        raise WorkflowError(f"{path} belongs to another recipe: {state['recipe']}, expected "
+                            f"{asdict(self.recipe)}. Remove it and run again.")
+    if state["given"] != self._given():
+        raise WorkflowError(f"{path} was trained with other rows, labels or weights of classes than those at "
+                            f"hand. Remove it and run again.")
     plan = tuple(tuple(entry) for entry in state["plan"])
     if self.deadline:
         self.deadline.a_step = self.deadline.a_step or state["a_step"]

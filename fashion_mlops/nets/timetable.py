@@ -30,12 +30,16 @@ def read_plan(
     "The plan that a text describes; raise `WorkflowError` when it is none."
     if not text.strip(): return ((0, steps),)
     words = text.split()
-    plan = tuple(tuple(int(part) for part in word.split(":")) for word in words if re.fullmatch(r"\d{1,9}:\d{1,9}", word))
+    plan = tuple(tuple(int(part) for part in word.split(":")) for word in words
+                 if re.fullmatch(r"\d{1,9}:\d{1,9}", word))
     starts, totals = [start for start, _ in plan], [total for _, total in plan]
     reached = all(start < total for start, total in zip(starts[1:], totals)) # else training is over before
-    if len(plan) == len(words) and starts[0] == 0 and starts == sorted(set(starts)) and reached and all(start < total for start, total in plan): return plan
-    raise WorkflowError(f"replanned = {text[:80]!r} is no plan: expected pairs such as `0:2500 320:2410`, a step and how many there are in all from it on, "
-                        "in order, from step 0, and each before the steps are over. Leave it empty for a training of whole epochs.")
+    if len(plan) == len(words) and starts[0] == 0 and starts == sorted(set(starts)) and reached and all(start < total for start, total in plan):
+        return plan
+    raise WorkflowError(f"replanned = {text[:80]!r} is no plan: expected pairs such as `0:2500 320:2410`, a step "
+                        f"and how many there are in all from it on, "
+                        "in order, from step 0, and each before the steps are over. Leave it empty for a "
+                        "training of whole epochs.")
 
 # %% ../../nbs/nets/timetable.ipynb #ca4beedd
 def total_steps(
@@ -67,7 +71,8 @@ def revised(
     total = total_steps(done, plan)
     landing = min(total - done, math.ceil(done/50))
     fitting = min(most, done + max(int(seconds/a_step), landing, 0 if done else 1))
-    if done == total or fitting == total or fitting < most and abs(fitting - total) <= max(1, (total - done)//50): return plan
+    if done == total or fitting == total or fitting < most and abs(fitting - total) <= max(1, (total - done)//50):
+        return plan
     return (*(entry for entry in plan if entry[0] != done), (done, fitting))
 
 # %% ../../nbs/nets/timetable.ipynb #aaddc9f0

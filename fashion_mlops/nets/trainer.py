@@ -97,16 +97,20 @@ class Trainer:
         deadline: Deadline | None = None # when to end; after all of the recipe's epochs when None
     ):
         if len(images) < 4*recipe.shards:
-            raise WorkflowError(f"{len(images)} training images are too few: expected at least {4*recipe.shards}. Take more samples.")
+            raise WorkflowError(f"{len(images)} training images are too few: expected at least "
+                                f"{4*recipe.shards}. Take more samples.")
         self.recipe, self.device, self.deadline = recipe, choose_device(), deadline
         self.epoch, self.step, self.history = 0, 0, []
         torch.manual_seed(recipe.seed)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.images = torch.from_numpy(np.array(images)).to(self.device)
         self.labels = torch.from_numpy(np.asarray(labels).astype(np.int64)).to(self.device)
-        self.net = (net or net_for(images, classes, recipe.architecture, recipe.width, recipe.fine, recipe.light)).to(self.device)
+        self.net = (net or net_for(images, classes, recipe.architecture, recipe.width, recipe.fine,
+                                   recipe.light)).to(self.device)
         self.group = ProcessGroup(recipe.shards if self.device.type == "cpu" else 1)
-        if recipe.batch < 2*self.group.shards: raise WorkflowError(f"A batch of {recipe.batch} images is too small for {self.group.shards} shards: expected at least {2*self.group.shards}. Take a larger batch, or fewer shards.")
+        if recipe.batch < 2*self.group.shards:
+            raise WorkflowError(f"A batch of {recipe.batch} images is too small for {self.group.shards} shards: "
+                                f"expected at least {2*self.group.shards}. Take a larger batch, or fewer shards.")
         self.replicas = make_replicas(self.net, self.group.own)
         self.threads = min(threads or available_cores(), len(self.replicas))
         self.turned = turnable(self.net) if recipe.orthogonal_rate else set()
@@ -120,15 +124,18 @@ class Trainer:
 @patch
 def _loss(self: Trainer, replica: nn.Module, images: torch.Tensor, labels: torch.Tensor, share: float) -> torch.Tensor:
     "Mean loss of some augmented images; `share` of the next one is mixed into each."
-    def loss(scores, labels): return nn.functional.cross_entropy(scores, labels, label_smoothing=self.recipe.label_smoothing)
+    def loss(scores, labels):
+        return nn.functional.cross_entropy(scores, labels, label_smoothing=self.recipe.label_smoothing)
     if share: images = images.float().lerp(images.roll(1, 0).float(), share)
-    with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"): scores = replica(images)
+    with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+        scores = replica(images)
     scores = scores.float()
     return loss(scores, labels) if not share else loss(scores, labels).lerp(loss(scores, labels.roll(1, 0)), share)
 
 # %% ../../nbs/nets/trainer.ipynb #bb0aee2c
 @patch
-def _shard(self: Trainer, replica: nn.Module, rows: torch.Tensor, variants: torch.Tensor, share: float, weight: float) -> float:
+def _shard(self: Trainer, replica: nn.Module, rows: torch.Tensor, variants: torch.Tensor, share: float,
+           weight: float) -> float:
     "Leave the gradients of one shard in its replica; return the loss. `weight`: its rows, in shares of a plain shard's."
     recipe, total = self.recipe, 0.
     for parameter in replica.parameters(): parameter.grad = None
@@ -169,8 +176,10 @@ def run_epoch(self: Trainer,
         if self._over(): break
         variants = draw_variants(len(rows), self.images.shape[1:3], recipe.shift, self.generator)
         share = torch.rand(1, generator=self.generator).item()*recipe.mixup if recipe.mixup else 0.
-        parts, drawn = (whole.tensor_split(shards)[self.group.rank::self.group.size] for whole in (rows.to(self.device), variants)) # as many as there are shards, whatever the batch
-        losses += pool.map(self._shard, self.replicas, parts, drawn, [share]*shards, [len(part)*shards/batch for part in parts])
+        parts, drawn = (whole.tensor_split(shards)[self.group.rank::self.group.size]
+                        for whole in (rows.to(self.device), variants)) # as many as there are shards, whatever the batch
+        losses += pool.map(self._shard, self.replicas, parts, drawn, [share]*shards,
+                           [len(part)*shards/batch for part in parts])
         self.group.gather(self.net, self.replicas)
         slope = learning_rate(progress(self.step + 1, self.plan), 1., recipe.warmup)
         list(pool.map(self._descend, self.net.parameters(), self.velocities, [slope]*len(self.velocities)))
@@ -193,14 +202,16 @@ def _revise(self: Trainer):
     if not self.deadline or self._over(): return
     plan = self.deadline.look(self.step, self.plan, self.steps, self.recipe.epochs*self.steps)
     total = self.group.first(total_steps(self.step, plan))
-    if total != total_steps(self.step, self.plan): self.plan = (*(entry for entry in self.plan if entry[0] < self.step), (self.step, total))
+    if total != total_steps(self.step, self.plan):
+        self.plan = (*(entry for entry in self.plan if entry[0] < self.step), (self.step, total))
 
 # %% ../../nbs/nets/trainer.ipynb #5b398ecd
 @patch(as_prop=True)
 def repeated(self: Trainer) -> Recipe:
     "The recipe by which what was trained so far is trained again without a clock."
     whole = self.plan == ((0, self.recipe.epochs*self.steps),)
-    return self.recipe if whole else replace(self.recipe, epochs=-(-total_steps(self.step, self.plan)//self.steps), replanned=written(self.plan))
+    return self.recipe if whole else replace(self.recipe, epochs=-(-total_steps(self.step, self.plan)//self.steps),
+                                             replanned=written(self.plan))
 
 # %% ../../nbs/nets/trainer.ipynb #79a063a7
 @patch
@@ -249,8 +260,11 @@ def save(self: Trainer,
 ):
     "Write a checkpoint."
     with atomic_path(path) as temporary:
-        torch.save({"code": code_mark("nets.trainer"), "recipe": asdict(self.recipe), "epoch": self.epoch, "step": self.step, "plan": self.plan, "a_step": self.deadline.a_step if self.deadline else 0.0, "history": self.history, "net": self.net.state_dict(),
-                    "velocities": self.velocities, "averages": self.averages, "generator": self.generator.get_state()}, temporary)
+        torch.save({"code": code_mark("nets.trainer"), "recipe": asdict(self.recipe), "epoch": self.epoch,
+                    "step": self.step, "plan": self.plan, "a_step": self.deadline.a_step if self.deadline else 0.0,
+                    "history": self.history, "net": self.net.state_dict(),
+                    "velocities": self.velocities, "averages": self.averages,
+                    "generator": self.generator.get_state()}, temporary)
 
 # %% ../../nbs/nets/trainer.ipynb #dd7c2144
 @patch
@@ -260,10 +274,14 @@ def resume(self: Trainer,
     "Continue where a checkpoint ends; raise `WorkflowError` when it is not one, or one of another recipe or other code."
     try: state = torch.load(path, map_location=self.device, weights_only=True)
     except Exception as error: # torch raises half a dozen kinds for a broken file
-        raise WorkflowError(f"{path} cannot be read as a checkpoint ({type(error).__name__}). Remove it and run again.") from error
-    if state.get("code") != code_mark("nets.trainer"): raise WorkflowError(f"{path} was begun with other code or packages than those at hand. Remove it and run again.")
+        raise WorkflowError(f"{path} cannot be read as a checkpoint ({type(error).__name__}). Remove it and run "
+                            f"again.") from error
+    if state.get("code") != code_mark("nets.trainer"):
+        raise WorkflowError(f"{path} was begun with other code or packages than those at hand. Remove it and run "
+                            f"again.")
     if state["recipe"] != asdict(self.recipe):
-        raise WorkflowError(f"{path} belongs to another recipe: {state['recipe']}, expected {asdict(self.recipe)}. Remove it and run again.")
+        raise WorkflowError(f"{path} belongs to another recipe: {state['recipe']}, expected "
+                            f"{asdict(self.recipe)}. Remove it and run again.")
     plan = tuple(tuple(entry) for entry in state["plan"])
     if self.deadline: self.deadline.a_step = self.deadline.a_step or state["a_step"]
     if self._outdone(state["step"], plan): return False
@@ -285,17 +303,20 @@ def fit(self: Trainer,
     "Train to the last epoch, or to the deadline, from the beginning or from the checkpoint in `folder`."
     checkpoint = Path(folder)/"checkpoint.pt" if folder else None
     if checkpoint and checkpoint.is_file():
-        tell(f"continuing after epoch {self.epoch}" if self.resume(checkpoint) else "what was broken off had been cut short, and there is time for much more: training begins anew")
+        tell(f"continuing after epoch {self.epoch}" if self.resume(checkpoint)
+             else "what was broken off had been cut short, and there is time for much more: training begins anew")
     while not self._over() and not self._stale():
         began, worked = time.perf_counter(), time.process_time()
         with one_thread_each(self.threads) as pool: loss = self.run_epoch(pool)
         seconds = time.perf_counter() - began
-        entry = {"epoch": self.epoch, "loss": loss, "seconds": seconds, "cores": (time.process_time() - worked)/seconds, "memory_gb": memory_in_use(self.device)/1e9}
+        entry = {"epoch": self.epoch, "loss": loss, "seconds": seconds,
+                 "cores": (time.process_time() - worked)/seconds, "memory_gb": memory_in_use(self.device)/1e9}
         with self.deadline or nullcontext():
             self.history.append(entry | (watch(self.net) if watch else {}))
             if checkpoint and self.group.rank == 0: self.save(checkpoint)
         tell(f"epoch {self.epoch} of {-(-total_steps(self.step, self.plan)//self.steps)}: " + ", ".join(f"{k} {v:.4g}" for k, v in self.history[-1].items() if k != "epoch"))
-    if self._stale() and not self._over(): tell(f"stopped after epoch {self.epoch}: no better validation loss in {self.recipe.patience} epochs")
+    if self._stale() and not self._over():
+        tell(f"stopped after epoch {self.epoch}: no better validation loss in {self.recipe.patience} epochs")
     if self.averages: self.take_average()
     return self.history
 
@@ -328,7 +349,8 @@ def training_speed(
 ) -> float: # images a second
     "The median of a few steps, so that a moment's load on the machine does not count; of one step where it takes too long."
     part = slice(0, recipe.batch)
-    trainer = Trainer(replace(recipe, epochs=1000, precision=precision, frozen_epochs=0, patience=0, replanned=""), images[part], labels[part], classes, threads)
+    trainer = Trainer(replace(recipe, epochs=1000, precision=precision, frozen_epochs=0, patience=0, replanned=""),
+                      images[part], labels[part], classes, threads)
     trainer.net.layout = getattr(torch, layout)
     trainer.net.to(memory_format=trainer.net.layout)
     trainer.replicas = make_replicas(trainer.net, len(trainer.replicas))
@@ -353,10 +375,12 @@ def fitted(
 ) -> tuple[Recipe, int, list[dict]]: # what to train, with how many threads, and what was measured
     "The recipe that reaches most in a time, on this machine as it is now."
     cores = min(threads or available_cores(), recipe.shards)
-    asked = (["float32", "bfloat16"] if choose_precision("auto", choose_device()) == "bfloat16" else ["float32"]) if precision == "auto" else [precision]
+    asked = (["float32", "bfloat16"] if choose_precision("auto", choose_device()) == "bfloat16"
+             else ["float32"]) if precision == "auto" else [precision]
     own = recipe.architecture == "compact" and not recipe.fine
     tried, speeds = replace(recipe, **what_pays(0, recipe.width, recipe.light)) if own else recipe, []
-    for precision, count in [*((p, cores) for p in asked), *([(asked[-1], (cores + 1)//2)] if not threads and cores > 1 else [])]:
+    for precision, count in [*((p, cores) for p in asked), *([(asked[-1], (cores + 1)//2)] if not threads
+                                                             and cores > 1 else [])]:
         speed = training_speed(tried, images, labels, classes, precision, threads=count, seconds=min(1.5, seconds/40))
         speeds.append({"precision": precision, "threads": count, "images a second": speed})
     best = max(speeds, key=lambda row: row["images a second"])

@@ -18,7 +18,9 @@ def read_weights(
     import torch
     path = Path(path)
     if path.is_dir(): path = path/"weights.safetensors"
-    if not path.is_file(): raise WorkflowError(f"There are no weights at {path}. Expected a candidate's folder, a .safetensors file, a checkpoint, or a file of torchvision's weights.")
+    if not path.is_file():
+        raise WorkflowError(f"There are no weights at {path}. Expected a candidate's folder, a .safetensors "
+                            f"file, a checkpoint, or a file of torchvision's weights.")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -37,13 +39,18 @@ def start_from(
     from fashion_mlops.nets.net import last_layer
     own, taken = net.state_dict(), 0
     head = last_layer(net)[0]
-    body = {name: tensor for name, tensor in own.items() if name not in ("mean", "deviation") and not name.startswith(head + ".")}
+    body = {name: tensor for name, tensor in own.items() if name not in ("mean", "deviation")
+            and not name.startswith(head + ".")}
     for name, tensor in body.items():
         given = weights.get(name, weights.get(name.removeprefix("body.")))
-        if given is not None and tensor.ndim == 4 and given.shape[1:2] == (3,) and tensor.shape[1] == 1 and given.shape[2:] == tensor.shape[2:]: given = given.sum(1, keepdim=True)
-        if given is not None and given.shape == tensor.shape: own[name] = given.to(tensor.dtype); taken += tensor.numel()
+        if given is not None and tensor.ndim == 4 and given.shape[1:2] == (3,) and tensor.shape[1] == 1 and given.shape[2:] == tensor.shape[2:]:
+            given = given.sum(1, keepdim=True)
+        if given is not None and given.shape == tensor.shape:
+            own[name] = given.to(tensor.dtype); taken += tensor.numel()
     share = taken/sum(tensor.numel() for tensor in body.values())
-    if share < 0.5: raise WorkflowError(f"Only {share:.0%} of the net's body is found in these weights: expected those of {net.architecture}. Use a file of the same architecture and width.")
+    if share < 0.5:
+        raise WorkflowError(f"Only {share:.0%} of the net's body is found in these weights: expected those of "
+                            f"{net.architecture}. Use a file of the same architecture and width.")
     net.load_state_dict(own)
     return share
 

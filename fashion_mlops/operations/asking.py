@@ -81,7 +81,8 @@ def status(args) -> int: # 0
     dataset, profile, stages, settings, asked = _settings_to_show(args)
     with library_to_come() as (package, problem): states = pipeline_state(stages, settings, dataset, package)
     if args.json:
-        print_json({"dataset": dataset, "profile": profile, "asked": asked, "problem": problem, "stages": [_state_facts(s) for s in states]})
+        print_json({"dataset": dataset, "profile": profile, "asked": asked, "problem": problem,
+                    "stages": [_state_facts(s) for s in states]})
         return 0
     print(_heading(dataset, profile, asked))
     for state in states: print(_state_line(state))
@@ -153,10 +154,13 @@ def _clean_words(sizes: dict[str, int], stays: list[str], done: bool) -> str:
     "What `clean` says: a line for each folder, what stays in it, and what to do next."
     folders = {}
     for path, size in sizes.items(): folders.setdefault(str(Path(path).parent), []).append(size)
-    lines = [f"{'removed' if done else 'would remove'} {len(found)} in {folder} ({human_bytes(sum(found))})" for folder, found in folders.items()]
-    lines += [f"stays, since no run wrote it: {path}" for path in stays[:20]] + [f"and {len(stays) - 20} more"] * (len(stays) > 20)
+    lines = [f"{'removed' if done else 'would remove'} {len(found)} in {folder} ({human_bytes(sum(found))})"
+             for folder, found in folders.items()]
+    lines += [f"stays, since no run wrote it: {path}"
+              for path in stays[:20]] + [f"and {len(stays) - 20} more"] * (len(stays) > 20)
     if not sizes: lines.append("Nothing to remove.")
-    elif not done: lines.append("Nothing was removed. Say --yes to do it. Raw data and the MLflow store stay in any case.")
+    elif not done:
+        lines.append("Nothing was removed. Say --yes to do it. Raw data and the MLflow store stay in any case.")
     return "\n".join(lines)
 
 # %% ../../nbs/operations/asking.ipynb #3a9fbd5c
@@ -185,9 +189,11 @@ def add_parser(
         return p
     stated = command(status, "state of each stage, with reasons")
     listed = command(params, "typed parameters with defaults, bounds and help")
-    for p in (stated, listed): p.add_argument("--profile", metavar="NAME", help="profile (default: that of the last run)")
+    for p in (stated, listed):
+        p.add_argument("--profile", metavar="NAME", help="profile (default: that of the last run)")
     listed.add_argument("stage", nargs="?", metavar="STAGE")
-    command(graph, "stages and artifacts", dataset="").add_argument("--format", choices=("text", "mermaid", "svg"), default="text")
+    command(graph, "stages and artifacts",
+            dataset="").add_argument("--format", choices=("text", "mermaid", "svg"), default="text")
     p = command(diff, "two runs side by side")
     for run in ("run_a", "run_b"):
         p.add_argument(run, metavar=run.upper(), help="token or its beginning, MLflow run id, latest or previous")

@@ -113,8 +113,10 @@ def _that_stay(before: list, settings: dict, dataset: str, package: Path | None)
     from fashion_mlops.workflow.fingerprint import pipeline_state
     from fashion_mlops.workflow.request import as_they_ran
     from fashion_mlops.workflow.manifests import read_manifest
-    kept = as_they_ran({s.name: settings[s.name] for s in before}, {s.name: read_manifest(dataset, s.name) for s in before})
-    return {state.name: kept[state.name] for state in pipeline_state(before, kept, dataset, package) if not state.reasons}
+    kept = as_they_ran({s.name: settings[s.name] for s in before},
+                       {s.name: read_manifest(dataset, s.name) for s in before})
+    return {state.name: kept[state.name]
+            for state in pipeline_state(before, kept, dataset, package) if not state.reasons}
 
 # %% ../../nbs/operations/running.ipynb #01a3f443
 def _spread(args, stages: list, dataset: str, settings: dict, idle: set[str]) -> tuple[dict, float]: # settings, and the least that --minutes may say
@@ -131,7 +133,8 @@ def _spread(args, stages: list, dataset: str, settings: dict, idle: set[str]) ->
     return settings | spread_minutes(asked, args.minutes, args.profile, known), least_minutes(asked, known)
 
 # %% ../../nbs/operations/running.ipynb #11e32b29
-def _settings(args, stages: list, dataset: str | None, like: dict, package: Path | None = None) -> tuple[dict, list[str]]:
+def _settings(args, stages: list, dataset: str | None, like: dict,
+              package: Path | None = None) -> tuple[dict, list[str]]:
     "Every parameter of every stage as the command line asks for it, and what there is to say about them."
     from fashion_mlops.datasets.catalogue import expected_dataset
     from fashion_mlops.workflow.pipeline import resolve
@@ -158,7 +161,8 @@ def _again(result) -> str:
     found = {name: m for name, m in manifests(result.dataset, result.declared).items() if name in through}
     looked_at = [r.name for r in result.results]
     only = looked_at if set(looked_at) < set(result.declared) else []
-    return again_words(result.token, result.dataset, result.profile, found, {name: result.settings[name] for name in found}, only)
+    return again_words(result.token, result.dataset, result.profile, found,
+                       {name: result.settings[name] for name in found}, only)
 
 # %% ../../nbs/operations/running.ipynb #7a168a61
 def _report_dry_run(args, dataset: str, note: str, words: list[str], states: list, told, expected: str):
@@ -166,7 +170,8 @@ def _report_dry_run(args, dataset: str, note: str, words: list[str], states: lis
     def seconds(state): return told.stages[state.name].seconds if state.name in told.stages else None if state.reasons else 0
     if args.json:
         total = told.seconds if told.stages or not any(s.reasons for s in states) else None
-        stages = [{"name": s.name, "runs": bool(s.reasons), "reasons": s.reasons, "expected_seconds": seconds(s)} for s in states]
+        stages = [{"name": s.name, "runs": bool(s.reasons), "reasons": s.reasons, "expected_seconds": seconds(s)}
+                  for s in states]
         return print_json({"dataset": dataset, "expected_seconds": total, "stages": stages})
     print("\n".join([" · ".join(filter(None, [dataset, f"profile {args.profile}", note])), *words]))
     for s in states: print(f"{s.name:<15} " + ("would run: " + "; ".join(s.reasons) if s.reasons else "up to date"))
@@ -217,7 +222,8 @@ def run(args) -> int: # exit code
             settings, words = _settings(args, stages, dataset, like)
             selected, forced = _plan(args, stages, dataset)
             for line in filter(None, [note, environment_note(), *words]): print(line, flush=True)
-            begun = Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes, args.least, jobs)
+            begun = Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes,
+                        args.least, jobs)
             begun.shape = shape_for(dataset, settings)
             result = run_stages(begun, selected, forced)
     if again: os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]]) # with the modules that were just written
@@ -237,12 +243,14 @@ _EXAMPLES = """examples:
 def _add_choice_of_stages(p):
     "Which stages."
     p.add_argument("stages", nargs="*", metavar="STAGE", help="only these: 06_tuning, 06 or tuning (default: all)")
-    p.add_argument("--from", dest="from_stage", metavar="STAGE", help="run STAGE and everything after it, even when nothing changed")
+    p.add_argument("--from", dest="from_stage", metavar="STAGE",
+                   help="run STAGE and everything after it, even when nothing changed")
     p.add_argument("--before", metavar="STAGE", help="make only what is missing for STAGE to run")
 
 def _add_choice_of_values(p):
     "With which parameters, on which data."
-    p.add_argument("--profile", metavar="NAME", help="smoke, default, full, or one of your own in params.yaml (default: default)")
+    p.add_argument("--profile", metavar="NAME",
+                   help="smoke, default, full, or one of your own in params.yaml (default: default)")
     p.add_argument("--minutes", type=float, metavar="N",
                    help="take about N minutes: the stages with minutes to keep to get more or less than the profile says")
     p.add_argument("--like", metavar="RUN",
@@ -250,7 +258,8 @@ def _add_choice_of_values(p):
     p.add_argument("-p", dest="parameter", action="append", default=[], metavar="stage.name=value",
                    help="set a parameter; without a stage, for all that have it")
     p.add_argument("-f", dest="file", metavar="FILE", help="YAML file of parameters by stage")
-    p.add_argument("--dataset", metavar="NAME", help="dataset (default: fashion_mnist, or synthetic with --profile smoke)")
+    p.add_argument("--dataset", metavar="NAME",
+                   help="dataset (default: fashion_mnist, or synthetic with --profile smoke)")
 
 # %% ../../nbs/operations/running.ipynb #708206cd
 def add_parser(
@@ -261,9 +270,11 @@ def add_parser(
                             description="Run the stages that have to run, in order; say for each why it ran or why it did not.")
     _add_choice_of_stages(p)
     _add_choice_of_values(p)
-    p.add_argument("--jobs", type=int, metavar="N", help="run up to N stages side by side where none reads what another writes (default: 1)")
+    p.add_argument("--jobs", type=int, metavar="N",
+                   help="run up to N stages side by side where none reads what another writes (default: 1)")
     p.add_argument("--force", action="store_true", help="run the chosen stages even when nothing changed")
     p.add_argument("--dry-run", action="store_true", help="say what would run, why, and how long it should take")
-    p.add_argument("--wait", type=within(0, 1_000_000, "seconds"), default=0, metavar="SECONDS", help="wait for another run to end instead of refusing")
+    p.add_argument("--wait", type=within(0, 1_000_000, "seconds"), default=0, metavar="SECONDS",
+                   help="wait for another run to end instead of refusing")
     p.add_argument("--json", action="store_true", help="print the result as JSON at the end")
     p.set_defaults(command=run, least=None)

@@ -44,22 +44,16 @@ class Predictor:
     def columns(self) -> list[dict]: return self.about.get("input", {}).get("columns", [])
 
     @property
-    def threshold(self) -> float: return self.about.get("threshold", 0.5) # of two classes, from which probability on it is the second
+    def threshold(self) -> float:
+        return self.about.get("threshold", 0.5) # of two classes, from which probability on it is the second
 
     @property
-    def temperature(self) -> float: return self.about.get("temperature", 1.0) # of the probabilities; 1 leaves them as the model gives them
+    def temperature(self) -> float:
+        return self.about.get("temperature", 1.0) # of the probabilities; 1 leaves them as the model gives them
 
     def in_form(self, inputs):
         "The inputs as the model takes them; raise `WorkflowError` for what it cannot answer."
         return rows_in_form(self.columns, inputs) if self.columns else images_in_form(np.asarray(inputs), self.shape)
-
-    def answered(self,
-        ready # checked inputs
-    ) -> np.ndarray: # float32 (n, classes)
-        "The answer at the model's temperature; raise `WorkflowError` when it is not one for each row."
-        answers = np.asarray(self.answer(ready), np.float32)
-        if len(answers) != len(ready): raise WorkflowError(f"The model {self.name!r} gave {len(answers):,} answers to {len(ready):,} rows; expected one for each. Run 07_training again.")
-        return at_temperature(answers, self.temperature)
 
     def predict_proba(self,
         inputs # images, whole numbers from 0 to 255 in any numeric type; or a DataFrame or list of dictionaries
@@ -70,6 +64,18 @@ class Predictor:
         return self.answered(ready)
 
     __call__ = predict_proba
+
+# %% ../../nbs/service/predictor.ipynb #e50505a6
+@patch
+def answered(self: Predictor,
+    ready # checked inputs
+) -> np.ndarray: # float32 (n, classes)
+    "The answer at the model's temperature; raise `WorkflowError` when it is not one for each row."
+    answers = np.asarray(self.answer(ready), np.float32)
+    if len(answers) != len(ready):
+        raise WorkflowError(f"The model {self.name!r} gave {len(answers):,} answers to {len(ready):,} rows; "
+                            f"expected one for each. Run 07_training again.")
+    return at_temperature(answers, self.temperature)
 
 # %% ../../nbs/service/predictor.ipynb #a66eee0c
 @patch
@@ -85,12 +91,16 @@ def predict_set(self: Predictor,
     inputs # as for `predict_proba`
 ) -> np.ndarray: # bool (n, classes)
     "Which classes are plausible: with the coverage that `model.json` promises, the true one is among them; an empty set means that none fits."
-    if "conformal" not in self.about: raise WorkflowError(f"The model {self.name!r} knows no threshold for prediction sets. Run 07_training again; it needs at least 20 validation rows.")
+    if "conformal" not in self.about:
+        raise WorkflowError(f"The model {self.name!r} knows no threshold for prediction sets. Run 07_training "
+                            f"again; it needs at least 20 validation rows.")
     return prediction_sets(self.predict_proba(inputs), self.about["conformal"]["threshold"])
 
 # %% ../../nbs/service/predictor.ipynb #8ece26ff
-TRUSTED = ["collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier", "sklearn.tree._tree.Tree",
-           "sklearn.neural_network._stochastic_optimizers.AdamOptimizer", "fashion_mlops.models.kernel_machine.KernelMachine",
+TRUSTED = ["collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier",
+           "sklearn.tree._tree.Tree",
+           "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+           "fashion_mlops.models.kernel_machine.KernelMachine",
            "sklearn.feature_selection._univariate_selection.f_classif"] # beyond what skops trusts of scikit-learn by itself
 
 # %% ../../nbs/service/predictor.ipynb #002f60d6
@@ -108,7 +118,8 @@ def save_candidate(
     if feature_pipeline: shutil.copy(feature_pipeline, folder/"feature_pipeline.skops")
     if is_net:
         from safetensors.torch import save_file
-        save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, folder/"weights.safetensors")
+        save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()},
+                  folder/"weights.safetensors")
     else: save_model_file(model, folder/"estimator.skops")
     write_json(folder/"model.json", {"format": 1, "kind": kind, **about})
     return folder
@@ -124,7 +135,8 @@ def save_blend(
     folder = Path(folder)
     folder.mkdir(parents=True)
     for member in members: shutil.copytree(member, folder/Path(member).name)
-    write_json(folder/"model.json", {"format": 1, "kind": "blend", "members": [Path(member).name for member in members], **about})
+    write_json(folder/"model.json", {"format": 1, "kind": "blend",
+                                     "members": [Path(member).name for member in members], **about})
     return folder
 
 # %% ../../nbs/service/predictor.ipynb #c4fd5635
@@ -143,7 +155,8 @@ def _with_weights(net, folder: Path):
     from safetensors.torch import load_file
     try: net.load_state_dict(load_file(folder/"weights.safetensors"))
     except (SafetensorError, RuntimeError) as error:
-        raise WorkflowError(f"{folder/'weights.safetensors'} does not hold the weights that model.json describes ({str(error)[:200]}). Run 07_training again.") from None
+        raise WorkflowError(f"{folder/'weights.safetensors'} does not hold the weights that model.json describes "
+                            f"({str(error)[:200]}). Run 07_training again.") from None
     return net
 
 # %% ../../nbs/service/predictor.ipynb #a31a0d79
@@ -168,8 +181,11 @@ def _load_classical(folder: Path, about: dict, threads: int) -> Callable:
     from fashion_mlops.models.families import predicted, quiet
     from fashion_mlops.datasets.pipelines import load_feature_pipeline
     estimator, pipeline = load_model_file(folder/"estimator.skops", TRUSTED, "07_training"), load_feature_pipeline(folder/"feature_pipeline.skops")
-    def answer(part): return reweighted(predicted(estimator, pipeline.transform(part), len(about["classes"])), about.get("class_weights"))
-    def answers(inputs): # in parts of 500 images or 5,000 rows, whatever the number of threads: the same answers on every machine
+    def answer(part):
+        return reweighted(predicted(estimator, pipeline.transform(part), len(about["classes"])),
+                          about.get("class_weights"))
+    def answers(inputs):
+        # in parts of 500 images or 5,000 rows, whatever the number of threads: the same answers on every machine
         size = 500 if isinstance(inputs, np.ndarray) else 5000
         with quiet(1), ThreadPoolExecutor(all_cores(threads)) as pool:
             return np.concatenate(list(pool.map(answer, (inputs[i:i + size] for i in range(0, len(inputs), size)))))
@@ -179,7 +195,9 @@ def _load_classical(folder: Path, about: dict, threads: int) -> Callable:
 def _load_blend(folder: Path, about: dict, threads: int) -> Callable:
     "What answers for a blend."
     names = [path_part(name, "the name of a blend's member") for name in about["members"]]
-    if strange := [name for name in names if (folder/name).is_symlink()]: raise WorkflowError(f"{folder/strange[0]} is a link; the members of a blend lie in its folder. Run 07_training again.")
+    if strange := [name for name in names if (folder/name).is_symlink()]:
+        raise WorkflowError(f"{folder/strange[0]} is a link; the members of a blend lie in its folder. Run "
+                            f"07_training again.")
     members = [load_predictor(folder/name, threads) for name in names]
     return lambda inputs: np.mean([member.answered(inputs) for member in members], 0)
 
@@ -199,12 +217,18 @@ def load_predictor(
     threads: int = 0 # for answers; 0 for one a core
 ) -> Predictor: # the model in it, whatever its kind
     "Open a candidate; raise `WorkflowError` when it is incomplete, broken, or holds types that we do not trust."
-    folder, loaders = Path(folder), {"net": _load_net, "classical": _load_classical, "table_net": _load_table_net, "blend": _load_blend}
-    if not (folder/"model.json").is_file(): raise WorkflowError(f"{folder} is not a candidate: there is no model.json. Expected a folder that 07_training wrote.")
+    folder, loaders = Path(folder), {"net": _load_net, "classical": _load_classical, "table_net": _load_table_net,
+                                     "blend": _load_blend}
+    if not (folder/"model.json").is_file():
+        raise WorkflowError(f"{folder} is not a candidate: there is no model.json. Expected a folder that "
+                            f"07_training wrote.")
     about = read_json(folder/"model.json")
     if about.get("format") != 1 or about.get("kind") not in loaders:
-        raise WorkflowError(f"{folder/'model.json'} has the format {about.get('format')} and the kind {about.get('kind')!r}; expected 1 and {' or '.join(loaders)}. Use the version of fashion_mlops that wrote it.")
+        raise WorkflowError(f"{folder/'model.json'} has the format {about.get('format')} and the kind "
+                            f"{about.get('kind')!r}; expected 1 and {' or '.join(loaders)}. Use the version of "
+                            f"fashion_mlops that wrote it.")
     try: answer = loaders[about["kind"]](folder, about, threads)
     except (FileNotFoundError, KeyError, TypeError) as error:
-        raise WorkflowError(f"{folder} is not a complete candidate ({type(error).__name__}: {error}). Run 07_training again.") from None
+        raise WorkflowError(f"{folder} is not a complete candidate ({type(error).__name__}: {error}). Run "
+                            f"07_training again.") from None
     return Predictor(about["name"], about["kind"], about["classes"], tuple(about.get("shape", ())), answer, about)

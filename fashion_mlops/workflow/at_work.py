@@ -41,7 +41,8 @@ def _store_secrets() -> list[str]:
     given = [os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("PASSWORD", "TOKEN")]
     addresses = tracking_uri(), os.environ.get("FASHION_MLOPS_MIRROR", "")
     found = [*given, *(secret for address in addresses for secret in uri_secrets(address))]
-    return [secret for secret in found if len(secret) >= 6] # a short one may be an ordinary word or number: whoever speaks to these strikes it out
+    # a short one may be an ordinary word or number: whoever speaks to these strikes it out
+    return [secret for secret in found if len(secret) >= 6]
 
 # %% ../../nbs/workflow/at_work.ipynb #750dee53
 def _library_path(stage: StageNotebook) -> str:
@@ -76,7 +77,8 @@ class AtWork:
 def end_kernel(work: AtWork):
     "End a notebook's kernel, also one that is only coming up, and wait for the thread that executes it."
     deadline, watch = time.monotonic() + 15, work.watch
-    while not watch.done and time.monotonic() < deadline: # a thread that was interrupted at its start does not yet call itself alive
+    # a thread that was interrupted at its start does not yet call itself alive
+    while not watch.done and time.monotonic() < deadline:
         process = watch.process or getattr(getattr(watch.manager, "provisioner", None), "process", None)
         if process and process.poll() is None: process.kill()
         time.sleep(0.1)
@@ -105,7 +107,8 @@ def _not_kept(stage: str, executed: Path, error: Exception) -> str:
 def _settle_failure(run: Run, stage: StageNotebook, watch, executed: Path):
     "Note a failure for the next run. What broke the stage, such as a full disk, may break this too: that is said, and no more."
     kept = executed.with_name(f"{stage.name}.failed.ipynb")
-    note = {"when": now(), "where": f"cell {watch.cell} `{watch.label}`", "error": watch.error, "notebook": str(kept), "run": run.token}
+    note = {"when": now(), "where": f"cell {watch.cell} `{watch.label}`", "error": watch.error,
+            "notebook": str(kept), "run": run.token}
     try:
         if executed.is_file(): _keep_failed(stage, watch, executed, kept)
     except (OSError, ValueError) as error: run.problems.append(_not_kept(stage.name, executed, error))
@@ -158,7 +161,8 @@ def tidy(run: Run, work: AtWork):
     if work.watch.done: end_processes([work.context])
     _drop_unpublished(run, work.stage)
     if work.sockets: shutil.rmtree(work.sockets, ignore_errors=True)
-    if work.watch.done and not work.thread.is_alive(): work.context.unlink(missing_ok=True) # else the next run has to know what to end
+    # else the next run has to know what to end
+    if work.watch.done and not work.thread.is_alive(): work.context.unlink(missing_ok=True)
 
 # %% ../../nbs/workflow/at_work.ipynb #37f94e8d
 def settle_stage(

@@ -54,7 +54,8 @@ def open_parent(run: Run):
     "Open the pipeline's MLflow run, and import what the report will need while there is time."
     import nbconvert.filters.markdown
     from fashion_mlops.workflow import tracking
-    tags = {"run": run.token, "profile": run.profile, "dataset": run.dataset, "lock_digest": lock_digest(), "note": run.note}
+    tags = {"run": run.token, "profile": run.profile, "dataset": run.dataset, "lock_digest": lock_digest(),
+            "note": run.note}
     run.parent_run_id = tracking.start_run(run.dataset, f"pipeline {run.token}", tags)
 
 # %% ../../nbs/workflow/background.ipynb #37a608b2

@@ -26,7 +26,8 @@ class Budget:
         minutes: float = 0, # 0: as long as it takes
         clock: Callable[[], float] = time.monotonic # in seconds
     ):
-        if not isinstance(minutes, (int, float)) or not math.isfinite(minutes) or minutes < 0 or 0 < minutes < LEAST_MINUTES:
+        if not isinstance(minutes,
+                          (int, float)) or not math.isfinite(minutes) or minutes < 0 or 0 < minutes < LEAST_MINUTES:
             raise ParameterError(f"minutes = {minutes!r}: expected 0 (no limit), or at least {LEAST_MINUTES}; in less nothing can be done.")
         self.minutes, self.clock, self.began, self.seen = minutes, clock, clock(), 0.0
 
@@ -52,8 +53,10 @@ class Budget:
         "What something will take, beside what there is."
         left = self.left()
         if left < 0.5: return f"about {human_seconds(seconds)}, and no time is left"
-        if seconds == math.inf: return f"nobody knows how long, and {human_seconds(left)} {'is' if left < 1.5 else 'are'} left"
-        if seconds > left: return f"about {human_seconds(seconds)}, more than the {human_seconds(left)} that {'is' if left < 1.5 else 'are'} left"
+        if seconds == math.inf:
+            return f"nobody knows how long, and {human_seconds(left)} {'is' if left < 1.5 else 'are'} left"
+        if seconds > left:
+            return f"about {human_seconds(seconds)}, more than the {human_seconds(left)} that {'is' if left < 1.5 else 'are'} left"
         return f"{f'about {seconds:.0f}' if seconds >= 0.5 else 'less than one'} of the {left:.0f} seconds that are left"
 
 # %% ../../nbs/workflow/budget.ipynb #ae1813dd
@@ -171,7 +174,8 @@ def affordable(self: Chooses,
     most = min(asked, within)
     cost(most) # measuring takes of the time, too
     size = largest(cost, self.budget.part(share), most, least)
-    self.chose(because.format(time=self.budget.words(cost(size)), size=f"{size:,}"), **{name: asked if size == most else size})
+    self.chose(because.format(time=self.budget.words(cost(size)), size=f"{size:,}"),
+               **{name: asked if size == most else size})
     return self.chosen[name]
 
 # %% ../../nbs/workflow/budget.ipynb #bd5ca15e

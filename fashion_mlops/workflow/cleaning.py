@@ -35,7 +35,8 @@ def _says(path: Path, *keys: str) -> bool:
 
 def _records(dataset: str) -> list[Path]:
     "The records of a dataset's runs."
-    return [path for path in sorted(runs_folder(dataset).glob("*.json")) if _TOKEN.fullmatch(path.stem) and _says(path, "token", "results")]
+    return [path for path in sorted(runs_folder(dataset).glob("*.json")) if _TOKEN.fullmatch(path.stem)
+            and _says(path, "token", "results")]
 
 def _kept_rows(dataset: str) -> list[Path]:
     "What runs kept of single rows, for comparisons."
@@ -65,11 +66,13 @@ def written_paths(
     artifacts, reports, stages = artifacts_folder(dataset), reports_folder(dataset), sorted(known_stages(dataset))
     found = []
     if _is_folder(artifacts):
-        found += [artifacts/".digests", *(path for stage in stages if _says(path := artifacts/f"{stage}.json", "stage", "token", "writes"))]
+        found += [artifacts/".digests",
+                  *(path for stage in stages if _says(path := artifacts/f"{stage}.json", "stage", "token", "writes"))]
         found += [path for stage in stages for path in _of_stage(artifacts/stage)]
     if _is_folder(runs_folder(dataset)): found += _records(dataset) + _kept_rows(dataset)
     if _is_folder(reports):
-        for stage in stages: found += _of_page(reports, stage, list(read_memory(artifacts/f"{stage}.json").get("writes", [])))
+        for stage in stages:
+            found += _of_page(reports, stage, list(read_memory(artifacts/f"{stage}.json").get("writes", [])))
     return [path for path in found if path.exists() or path.is_symlink()]
 
 # %% ../../nbs/workflow/cleaning.ipynb #2e76f130
@@ -89,13 +92,15 @@ def _is_our_page(path: Path) -> bool:
 def _of_page(reports: Path, stage: str, writes: list[str]) -> list[Path]:
     "A stage's page, what lies beside it (pictures, and the tools' reports among what the stage wrote), and its executed notebooks."
     page, beside, notebooks = reports/f"{stage}.html", reports/stage, reports/"notebooks"
-    executed = [notebooks/name for name in (f"{stage}.ipynb", f"{stage}.failed.ipynb", f".{stage}.running.ipynb")] if _is_folder(notebooks) else []
+    executed = [notebooks/name for name in (f"{stage}.ipynb", f"{stage}.failed.ipynb",
+                                            f".{stage}.running.ipynb")] if _is_folder(notebooks) else []
     found = [path for path in executed if '"papermill"' in _head(path, end=True)]
     if not (_is_our_page(page) or writes): return found
     if _is_our_page(page): found.append(page)
     if not _is_folder(beside): return found
     pictures = [path for path in (beside/"pictures").glob("*") if path.suffix in (".png", ".svg", ".jpg")] if _is_folder(beside/"pictures") else []
-    tools = [path for path in beside.iterdir() if path.name != "pictures" and (path.name in writes or (not writes and path.suffix == ".html"))]
+    tools = [path for path in beside.iterdir() if path.name != "pictures"
+             and (path.name in writes or (not writes and path.suffix == ".html"))]
     return [*found, *pictures, *tools]
 
 # %% ../../nbs/workflow/cleaning.ipynb #5b9c87ce
@@ -143,6 +148,7 @@ def left_over(
     names, ours = [dataset] if dataset else datasets_with_results(), set(removable(dataset))
     shared = {folder for path in ours for folder in path.parents}
     def strangers(folder):
-        for path in sorted(set(folder.iterdir()) - ours): yield from strangers(path) if path in shared and _is_folder(path) else [path]
+        for path in sorted(set(folder.iterdir()) - ours):
+            yield from strangers(path) if path in shared and _is_folder(path) else [path]
     bases = [folder(name) for name in names for folder in (artifacts_folder, runs_folder, reports_folder)]
     return [path for base in bases if base.is_dir() for path in strangers(base)]

@@ -14,7 +14,8 @@ from .printed_numbers import shown_difference
 # %% ../../nbs/workflow/comparison.ipynb #e5316adc
 def _differing(one: dict, two: dict) -> dict[str, list]:
     "Both values of what is not the same in two dictionaries."
-    return {key: [one.get(key), two.get(key)] for key in sorted(one.keys() | two.keys()) if one.get(key) != two.get(key)}
+    return {key: [one.get(key), two.get(key)]
+            for key in sorted(one.keys() | two.keys()) if one.get(key) != two.get(key)}
 
 # %% ../../nbs/workflow/comparison.ipynb #31b6d36f
 def _code_words(one: dict, two: dict) -> list[str]:
@@ -27,7 +28,8 @@ def _metric_rows(stage: str, one: dict, two: dict, paired: dict) -> dict:
     "Each metric of a stage: both values, each with its interval, and their difference where it was taken row by row."
     def both(what, key): return [(each.get(what) or {}).get(key) for each in (one, two)]
     names = sorted((one.get("metrics") or {}).keys() | (two.get("metrics") or {}).keys())
-    return {f"{stage}.{key}": {"values": both("metrics", key), "intervals": both("intervals", key), "difference": paired.get(key)} for key in names}
+    return {f"{stage}.{key}": {"values": both("metrics", key), "intervals": both("intervals", key),
+                               "difference": paired.get(key)} for key in names}
 
 # %% ../../nbs/workflow/comparison.ipynb #8749dd40
 def compare_runs(
@@ -80,7 +82,8 @@ def comparison_text(
     lines = [f"{mark}  {run['token']}  {run['dataset']}  {run['profile']}" for mark, run in (("A", one), ("B", two))]
     if one["dataset"] != two["dataset"]:
         lines.append(f"Runs of two datasets, {one['dataset']} and {two['dataset']}: their metrics answer different questions.")
-    for title in ("parameters", "data"): lines += _listed(title, [f"{k:40} {a} → {b}" for k, (a, b) in comparison[title].items()])
+    for title in ("parameters", "data"):
+        lines += _listed(title, [f"{k:40} {a} → {b}" for k, (a, b) in comparison[title].items()])
     lines += _listed("code and inputs", [f"{k:40} {'; '.join(v[:5])}" for k, v in comparison["code"].items()])
     lines += ["", f"metrics{'':36}{'A':>9} {'B':>11}   B − A, row by row (95 % interval)"]
     unpaired = sum(row["difference"] is None for row in comparison["metrics"].values())

@@ -43,7 +43,8 @@ class Parameter:
     def allowed(self) -> str:
         "What may be given, in words."
         if self.choices: return "one of " + ", ".join(self.choices)
-        ends = [f" {word} {f'{end:,.0f}' if end == int(end) else f'{end:g}'}" for word, end in (("from", self.low), ("to", self.high)) if end is not None]
+        ends = [f" {word} {f'{end:,.0f}' if end == int(end) else f'{end:g}'}" for word,
+                end in (("from", self.low), ("to", self.high)) if end is not None]
         return _WORDS[self.kind] + "".join(ends)
 
 # %% ../../nbs/workflow/contract.ipynb #ba783a7e
@@ -85,7 +86,8 @@ def checked(
 ): # the value in the declared type
     "Return `value` in the declared type; raise `ParameterError` with name, value and what is allowed."
     shown = "(hidden)" if parameter.kind == "secret" else repr(value)
-    default = "" if parameter.kind == "secret" or parameter.default is value else f" (default {parameter.default!r})" # one that papermill put there is none
+    # one that papermill put there is none
+    default = "" if parameter.kind == "secret" or parameter.default is value else f" (default {parameter.default!r})"
     octal = " Without the leading zero, please: 010 is 8 to some and 10 to others." if parameter.kind in ("int", "float") and _OCTAL.match(str(value)) else ""
     complaint = f"{where + ': ' if where else ''}{parameter.name} = {shown}: expected {parameter.allowed}{default}.{octal}"
     try: result = _convert(parameter.kind, value)
@@ -108,12 +110,14 @@ def parse_parameters(
             raise ValueError(f"line {node.lineno} is not an annotated assignment such as `n_trials: int = 8  # Optuna trials`")
         kind = node.annotation.value if isinstance(node.annotation, ast.Constant) else ast.unparse(node.annotation)
         name, help = node.target.id, comments.get(node.end_lineno, "")
-        if not isinstance(node.annotation, ast.Constant) and kind not in ("int", "float", "str", "bool") and _ANNOTATION.fullmatch(kind):
+        if not isinstance(node.annotation,
+                          ast.Constant) and kind not in ("int", "float", "str", "bool") and _ANNOTATION.fullmatch(kind):
             raise ValueError(f"line {node.lineno}: the type of {name} is no name that Python knows. It stands in quotation marks: {name}: \"{kind}\" = …")
         if name in found: raise ValueError(f"line {node.lineno} sets {name} a second time")
         parameter = Parameter(name, default=ast.literal_eval(node.value), help=help, **parse_annotation(kind))
         checked(parameter, parameter.default)
-        if name == "minutes" and parameter.kind not in ("int", "float"): raise ValueError(f"line {node.lineno}: minutes is the time that a stage keeps to, a number. Give what this holds another name.")
+        if name == "minutes" and parameter.kind not in ("int", "float"):
+            raise ValueError(f"line {node.lineno}: minutes is the time that a stage keeps to, a number. Give what this holds another name.")
         found[name] = parameter
     return found
 
@@ -180,7 +184,8 @@ def _contracts(cells: list[tuple[int, str]], file: str) -> list[tuple[str, str, 
     for number, source in cells:
         if "Stage" not in source: continue
         try: tree = code_tree(source)
-        except SyntaxError as error: raise ContractError(f"{file}, cell {number}: {error.msg} (line {error.lineno}).") from None
+        except SyntaxError as error:
+            raise ContractError(f"{file}, cell {number}: {error.msg} (line {error.lineno}).") from None
         for node in tree.body:
             call = getattr(node, "value", None)
             if isinstance(node, ast.Assign) and isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Stage":
@@ -227,7 +232,8 @@ def read_stage(
     if len(tagged) != 1:
         where = "cells " + " and ".join(str(n) for n, _ in tagged) if tagged else "no cell"
         raise ContractError(f"{path.name}: {where} tagged `parameters`; a stage has exactly one.")
-    if not is_stage_name(path.stem): raise ContractError(f"{path.name}: a stage's notebook begins with a number, and its name becomes a folder's: letters, digits, '_', '-' and '.', such as 13_pricing.ipynb.")
+    if not is_stage_name(path.stem):
+        raise ContractError(f"{path.name}: a stage's notebook begins with a number, and its name becomes a folder's: letters, digits, '_', '-' and '.', such as 13_pricing.ipynb.")
     contracts = _contracts(code, path.name)
     if len(contracts) != 1:
         raise ContractError(f"{path.name}: {len(contracts)} contracts; a stage has exactly one cell such as stage = Stage(\"{path.stem}\", reads=[…], writes=[…]).")
@@ -235,6 +241,9 @@ def read_stage(
     if name != path.stem:
         raise ContractError(f"{where}: the contract names the stage {name!r}; the file says {path.stem!r}. A draft or copy is left alone when its name begins with an underscore.")
     try: parameters = parse_parameters(tagged[0][1])
-    except (ValueError, SyntaxError, WorkflowError) as error: raise ContractError(f"{path.name}, cell {tagged[0][0]}: {error}") from None
-    title = next((re.sub(r"^# ", "", c["source"].splitlines()[0]) for _, c in cells if c["source"].startswith("# ")), path.stem)
-    return StageNotebook(path, parameters, reads, writes, title, [source for _, source in code], _problem(code, path.name), notebook)
+    except (ValueError, SyntaxError, WorkflowError) as error:
+        raise ContractError(f"{path.name}, cell {tagged[0][0]}: {error}") from None
+    title = next((re.sub(r"^# ", "", c["source"].splitlines()[0]) for _, c in cells if c["source"].startswith("# ")),
+                 path.stem)
+    return StageNotebook(path, parameters, reads, writes, title, [source for _, source in code],
+                         _problem(code, path.name), notebook)

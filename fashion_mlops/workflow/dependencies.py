@@ -30,7 +30,8 @@ def only_sets(
     "Whether a cell counts as parameters."
     try: body = code_tree(source).body
     except SyntaxError: return False
-    plain = [isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, (ast.Constant, ast.UnaryOp)) for node in body]
+    plain = [isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, (ast.Constant, ast.UnaryOp))
+             for node in body]
     targets = [target for node in body for target in getattr(node, "targets", [getattr(node, "target", None)])]
     return bool(body) and all(plain) and all(getattr(target, "id", None) in names for target in targets)
 
@@ -51,7 +52,8 @@ def _imports(source: str, here: tuple = ()) -> frozenset[tuple[str, str]]:
         if isinstance(node, ast.Import): found |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.Call): found |= {(name, "") for name in [_named_in(node)] if name}
         elif isinstance(node, ast.ImportFrom):
-            above = here[:-node.level] or here[:1] if node.level else () # too many dots lead nowhere in Python, and to no module of ours here
+            # too many dots lead nowhere in Python, and to no module of ours here
+            above = here[:-node.level] or here[:1] if node.level else ()
             found |= {(".".join([*above, *filter(None, [node.module])]), alias.name) for alias in node.names}
     return frozenset(found)
 
@@ -75,7 +77,8 @@ def _module_file(package: Path, name: str) -> Path | None:
 def _exists(package: Path, module: str, where: str) -> Path:
     "The file of a module or room of ours; raise `ContractError` when there is none."
     if file := _module_file(package, module): return file
-    known = {".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__") for path in package.rglob("*.py")} - {"__init__"}
+    known = {".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
+             for path in package.rglob("*.py")} - {"__init__"}
     moved = sorted(name for name in known if name.rpartition(".")[2] == module.rpartition(".")[2])
     if package.joinpath(*module.split(".")).is_dir(): why = "a folder without __init__.py: `make export` writes it."
     elif moved: why = f"which does not exist. There is fashion_mlops.{moved[0]}."
@@ -118,7 +121,8 @@ def module_digests(
         name = waiting.pop()
         file = _exists(package, name, where)
         if stamps is not None: stamps[str(file)] = file.stat().st_ctime_ns # before it is read: what comes after shows
-        digests[name], names = _read_module(file.read_text(encoding="utf-8"), f"{name}.__init__" if file.name == "__init__.py" else name)
+        digests[name], names = _read_module(file.read_text(encoding="utf-8"),
+                                            f"{name}.__init__" if file.name == "__init__.py" else name)
         waiting |= _resolved(package, names, f"fashion_mlops.{name}") - set(digests)
     return dict(sorted(digests.items()))
 
@@ -165,7 +169,8 @@ def compile_by_content(
         try:
             if kept.is_file() and kept.read_bytes()[4:8] == b"\3\0\0\0": continue
             compile(file, str(kept), invalidation_mode=PycInvalidationMode.CHECKED_HASH, doraise=True)
-        except (OSError, PyCompileError): pass # a folder that is closed keeps nothing new, and a module that is no Python is told of where it is imported
+        # a folder that is closed keeps nothing new, and a module that is no Python is told of where it is imported
+        except (OSError, PyCompileError): pass
 
 # %% ../../nbs/workflow/dependencies.ipynb #840aa63f
 def installed_packages() -> dict[str, str]: # version by name
@@ -186,10 +191,13 @@ def pinned(
     wanted = {}
     for line in lock.splitlines():
         said = re.split(r"\s+#|\s+--", line)[0].rstrip(" \\")
-        if not re.match(r"[A-Za-z0-9]", said) or re.match(r"[\w+.-]+:", said): continue # a comment, an option, an address
+        # a comment, an option, an address
+        if not re.match(r"[A-Za-z0-9]", said) or re.match(r"[\w+.-]+:", said): continue
         try: wish = Requirement(said)
-        except InvalidRequirement as error: raise WorkflowError(f"requirements.txt asks for {said[:80]!r}, which is no requirement such as numpy==2.3.5 ({str(error).splitlines()[0]}). `make lock` writes it anew.") from None
-        if wish.marker is None or wish.marker.evaluate(): wanted[re.sub(r"[-_.]+", "-", wish.name).lower()] = str(wish.specifier).removeprefix("==")
+        except InvalidRequirement as error:
+            raise WorkflowError(f"requirements.txt asks for {said[:80]!r}, which is no requirement such as numpy==2.3.5 ({str(error).splitlines()[0]}). `make lock` writes it anew.") from None
+        if wish.marker is None or wish.marker.evaluate():
+            wanted[re.sub(r"[-_.]+", "-", wish.name).lower()] = str(wish.specifier).removeprefix("==")
     return wanted
 
 # %% ../../nbs/workflow/dependencies.ipynb #717e3b18

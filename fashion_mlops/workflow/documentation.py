@@ -42,7 +42,8 @@ def chapters(
         return path.name != "index.ipynb", not numbered, path.is_dir(), order.index(first) if first in order and not numbered else len(order), path.name
     rooms = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))]
     files = [path for path in folder.glob("*.ipynb") if not path.name.startswith((".", "_", "Untitled"))]
-    return [inner for path in sorted(rooms + files, key=place) for inner in (chapters(path) if path.is_dir() else [path])]
+    return [inner for path in sorted(rooms + files, key=place)
+            for inner in (chapters(path) if path.is_dir() else [path])]
 
 # %% ../../nbs/workflow/documentation.ipynb #deaac80a
 def _label(path: Path) -> str:
@@ -76,7 +77,8 @@ def _executed(path: Path, folder: Path) -> Path:
     from fashion_mlops.workflow.engine import Watch, execute
     watch, name = Watch(), notebook_name(path)
     (folder/name).parent.mkdir(parents=True, exist_ok=True)
-    execute(path, folder/name, {}, watch, {"FASHION_MLOPS_HOME": str(folder), "TQDM_DISABLE": "1"}, folder=path.parent.resolve())
+    execute(path, folder/name, {}, watch, {"FASHION_MLOPS_HOME": str(folder), "TQDM_DISABLE": "1"},
+            folder=path.parent.resolve())
     if watch.error: raise WorkflowError(f"{name}, cell {watch.cell} `{watch.label}`: {watch.error}")
     print(f"{name:<30}{human_seconds(watch.seconds)}", flush=True)
     return folder/name
@@ -114,7 +116,8 @@ def main() -> int: # exit code
     "Build the documentation site."
     parser = argparse.ArgumentParser(prog="python -m fashion_mlops.workflow.documentation", description=main.__doc__)
     parser.add_argument("--to", metavar="FOLDER", help="where to write it (default: _docs)")
-    parser.add_argument("--no-run", action="store_true", help="do not execute the notebooks; pages then have no outputs")
+    parser.add_argument("--no-run", action="store_true",
+                        help="do not execute the notebooks; pages then have no outputs")
     args = parser.parse_args()
     try: print(f"Look at {build(args.to, not args.no_run)}")
     except WorkflowError as error: print(error, file=sys.stderr); return 1

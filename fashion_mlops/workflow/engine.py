@@ -47,7 +47,8 @@ class Watch:
     def seconds(self) -> float: return time.monotonic() - self.began
 
 # %% ../../nbs/workflow/engine.ipynb #93799a2f
-_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]") # colours, cursor movements, titles: nothing that may act on a terminal
+# colours, cursor movements, titles: nothing that may act on a terminal
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 # %% ../../nbs/workflow/engine.ipynb #ff9b7088
 @patch
@@ -55,7 +56,8 @@ def write(self: Watch,
     text: str # a piece of what the notebook printed
 ):
     "Remember the last line that was printed; a secret may come in pieces, so they are looked at together."
-    self.heard = strike_out(self.heard + text, self.secrets)[-4000:] # in this order, or a long line would be cut within a secret
+    # in this order, or a long line would be cut within a secret
+    self.heard = strike_out(self.heard + text, self.secrets)[-4000:]
     lines = _CONTROL.sub(" ", self.heard).splitlines()
     self.line = next((line.strip() for line in reversed(lines) if line.strip()), self.line)
 
@@ -107,7 +109,8 @@ class AskingManager(AsyncKernelManager):
         if not self.shutting_down: await super()._async_interrupt_kernel()
 
     async def _async_launch_kernel(self, kernel_cmd, **options):
-        process = self.launch(kernel_cmd[3:], options["env"], options.get("cwd") or os.getcwd()) if self.launch else None
+        process = self.launch(kernel_cmd[3:], options["env"], options.get("cwd")
+                              or os.getcwd()) if self.launch else None
         if not process: return await super()._async_launch_kernel(kernel_cmd, **options)
         self.provisioner.process, self.provisioner.pid, self.provisioner.pgid = process, process.pid, process.pid
         self._reconcile_connection_info(self.provisioner.connection_info)
@@ -121,12 +124,15 @@ def _same_stream(one, other) -> bool:
 class StageEngine(NBClientEngine):
     "papermill's own engine, with a `Watch`, an environment for the kernel, and secrets struck out."
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, token="", sockets=None, folder=None, launch=None, stdout_file=None, **kwargs):
-        if watch is None: return super().execute_managed_notebook(nb_man, kernel_name, stdout_file=stdout_file, **kwargs)
+    def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, token="", sockets=None,
+                                 folder=None, launch=None, stdout_file=None, **kwargs):
+        if watch is None:
+            return super().execute_managed_notebook(nb_man, kernel_name, stdout_file=stdout_file, **kwargs)
         nb_man.nb.metadata["fashion_mlops"] = {"token": token}
         if watch.secrets: _save_without(nb_man, watch.secrets)
         save, nb_man.save = nb_man.save, _sparing(nb_man.save)
-        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None, stdout_file=watch, kernel_manager_class=AskingManager)
+        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None,
+                                         stdout_file=watch, kernel_manager_class=AskingManager)
         manager, sockets = client.create_kernel_manager(), sockets or socket_folder()
         watch.manager, manager.launch = manager, launch
         _follow(nb_man, client, watch)
@@ -149,7 +155,8 @@ def _strike_streams(outputs: list, secrets: list[str]):
     for n, first in enumerate(outputs):
         if first.get("output_type") != "stream" or (n and _same_stream(outputs[n - 1], first)): continue
         pieces = [first]
-        while n + len(pieces) < len(outputs) and _same_stream(first, outputs[n + len(pieces)]): pieces.append(outputs[n + len(pieces)])
+        while n + len(pieces) < len(outputs) and _same_stream(first, outputs[n + len(pieces)]):
+            pieces.append(outputs[n + len(pieces)])
         whole = "".join(piece["text"] for piece in pieces)
         if (struck := strike_out(whole, secrets)) != whole:
             for piece in pieces: piece["text"] = struck if piece is first else ""
@@ -195,12 +202,14 @@ def _follow(nb_man, client, watch: Watch):
         if watch.process is None:
             watch.process = client.km.provisioner.process
             threading.Thread(target=_sample_memory, args=(watch,), daemon=True).start()
-        if cell.cell_type == "code": watch.cell, watch.label, watch.line, watch.heard = watch.cell + 1, cell_label(cell.source), "", ""
+        if cell.cell_type == "code":
+            watch.cell, watch.label, watch.line, watch.heard = watch.cell + 1, cell_label(cell.source), "", ""
         return start(cell, index, **kwargs)
     nb_man.cell_start = cell_start
 
 # %% ../../nbs/workflow/engine.ipynb #2623653d
-_OURS = {"WorkflowError", "ParameterError", "ContractError", "TrackingError", "ChecksumError", "UnreachableError"} # subclasses of WorkflowError, which a kernel reports by name
+# subclasses of WorkflowError, which a kernel reports by name
+_OURS = {"WorkflowError", "ParameterError", "ContractError", "TrackingError", "ChecksumError", "UnreachableError"}
 
 # %% ../../nbs/workflow/engine.ipynb #852757ee
 def _explain(error: BaseException, watch: Watch):
@@ -209,7 +218,8 @@ def _explain(error: BaseException, watch: Watch):
     if isinstance(error, PapermillExecutionError):
         plain = [_CONTROL.sub("", line) for line in "\n".join(error.traceback).split("\n")]
         watch.label, watch.error = cell_label(error.source), f"{error.ename}: {error.evalue}".strip().splitlines()[0]
-        if error.ename in _OURS: watch.error = error.evalue or error.ename # it says what to do; a traceback would only bury it
+        # it says what to do; a traceback would only bury it
+        if error.ename in _OURS: watch.error = error.evalue or error.ename
         else: watch.traceback = [line for line in plain if line.strip("- ")][-10:]
     elif type(error).__name__ == "DeadKernelError":
         code = watch.exit_code
@@ -242,4 +252,5 @@ def execute(
                                    kernel_name="python3", language="python", watch=watch, env=env, token=token, sockets=sockets, folder=folder, launch=launch, autosave_cell_every=0)
     except BaseException as error: _explain(error, watch)
     finally: watch.done = True
-    for name in ("label", "line", "error", "traceback"): setattr(watch, name, strike_out(getattr(watch, name), watch.secrets))
+    for name in ("label", "line", "error", "traceback"):
+        setattr(watch, name, strike_out(getattr(watch, name), watch.secrets))

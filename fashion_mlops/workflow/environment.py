@@ -24,7 +24,8 @@ def divided(
     "A lock for a machine without an accelerator."
     blocks = re.split(r"\n(?=[A-Za-z0-9])", lock)
     left_out = [found for block in blocks if (found := ACCELERATOR.match(block))]
-    return "\n".join(block for block in blocks if not ACCELERATOR.match(block)), {found[1]: found[3] for found in left_out}
+    return "\n".join(block
+                     for block in blocks if not ACCELERATOR.match(block)), {found[1]: found[3] for found in left_out}
 
 # %% ../../nbs/workflow/environment.ipynb #56276db9
 INPUTS = ("requirements.txt", "setup.py", "settings.ini")
@@ -33,14 +34,16 @@ def remembered(
     venv: Path # the environment's folder
 ) -> tuple[str, str]: # which builds of torch it was last finished with, and digest of what it is finished for; empty when it is not
     "What an environment says of itself."
-    return tuple((venv/name).read_text(encoding="utf-8").strip() if (venv/name).is_file() else "" for name in (".torch", ".ready"))
+    return tuple((venv/name).read_text(encoding="utf-8").strip() if (venv/name).is_file() else ""
+                 for name in (".torch", ".ready"))
 
 def chosen(
     asked: str, # `cpu`, `default`, or nothing
     venv: Path # the environment's folder
 ) -> str: # `cpu` or `default`
     "Which builds of torch to install: what is asked for, else what is there already."
-    if asked not in ("", "cpu", "default"): raise SetupError(f"TORCH is {asked!r}: expected cpu (builds without accelerator libraries) or default. Without TORCH the environment keeps the builds that it has.")
+    if asked not in ("", "cpu", "default"):
+        raise SetupError(f"TORCH is {asked!r}: expected cpu (builds without accelerator libraries) or default. Without TORCH the environment keeps the builds that it has.")
     return asked or remembered(venv)[0] or "default"
 
 def digest(
@@ -79,14 +82,16 @@ def used(
     folder: Path # perhaps not there
 ) -> float: # gigabytes
     "What a folder takes on disk."
-    return sum(os.lstat(os.path.join(place, name)).st_blocks * 512 for place, _, names in os.walk(folder) for name in names) / 1e9
+    return sum(os.lstat(os.path.join(place, name)).st_blocks * 512 for place, _, names in os.walk(folder)
+               for name in names) / 1e9
 
 # %% ../../nbs/workflow/environment.ipynb #42527ab7
 def forget_halves(
     venv: Path # the environment's folder
 ) -> list[str]: # names of what was half-installed
     "Have packages that an interrupted installation left incomplete installed again."
-    halves = [folder for folder in venv.glob("lib/python*/site-packages/*.dist-info") if not (folder/"INSTALLER").is_file()]
+    halves = [folder
+              for folder in venv.glob("lib/python*/site-packages/*.dist-info") if not (folder/"INSTALLER").is_file()]
     for folder in halves: shutil.rmtree(folder)
     return sorted(folder.name.removesuffix(".dist-info").rpartition("-")[0] for folder in halves)
 
@@ -96,7 +101,8 @@ def told(
 ) -> str: # what is shown of it, empty when it is not worth a line
     "What of uv's words a log should keep."
     words = line.strip()
-    small = words.startswith(("Downloading", "Building", "Downloaded", "Built")) and not re.search(r"\((\d{3,}\.\d|\d\.\d+G)", words.replace("MiB", "M"))
+    small = words.startswith(("Downloading", "Building", "Downloaded",
+                              "Built")) and not re.search(r"\((\d{3,}\.\d|\d\.\d+G)", words.replace("MiB", "M"))
     return "" if not words or small or re.match(r"[+~-] ", words) or words.startswith("Using Python") else words
 
 def call(
@@ -130,7 +136,9 @@ def make_venv(
     if answers(venv/"bin"/"python", "-c", fits): return
     print(f"Making {venv.name} with Python {sys.version.split()[0]} …", flush=True)
     if (venv/"bin").exists(): shutil.rmtree(venv/"bin") # of a Python that is gone, or left half-made
-    if answers(sys.executable, "-m", "venv", venv) or answers("uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, venv): return
+    if answers(sys.executable, "-m", "venv",
+               venv) or answers("uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, venv):
+        return
     raise SetupError(f"{sys.executable} cannot make an environment in {venv}: is the folder writable, and is Python's venv module there (on Debian and Ubuntu: apt install python3-venv)? Then `make setup` again.")
 
 def find_uv(
@@ -144,7 +152,9 @@ def find_uv(
     python = venv/"bin"/"python"
     if not answers(python, "-m", "pip", "--version"): answers(python, "-m", "ensurepip")
     print("Fetching uv, which installs the rest …", flush=True)
-    if answers(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"uv=={version}" if version else "uv"): return str(inside)
+    if answers(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+               f"uv=={version}" if version else "uv"):
+        return str(inside)
     raise SetupError(f"uv, which installs the packages, cannot be fetched: is there a network? Then {AGAIN}. A uv that the machine has already is used as well.")
 
 # %% ../../nbs/workflow/environment.ipynb #997971f6
@@ -153,8 +163,10 @@ def check_room(root: Path, venv: Path, uv: str, torch: str):
     needed = max(0, GIGABYTES[torch if sys.platform == "linux" else "cpu"][1] - used(venv))
     free = shutil.disk_usage(venv).free / 1e9
     if os.environ.get("DISK") == "unchecked" or free >= needed: return
-    plan = subprocess.run([uv, "pip", "sync", "--dry-run", "--python", venv/"bin"/"python", root/"requirements.txt"], capture_output=True, text=True)
-    if plan.returncode == 0 and "Would download" not in plan.stderr: return # all of it is in uv's cache, and linked from there
+    plan = subprocess.run([uv, "pip", "sync", "--dry-run", "--python", venv/"bin"/"python", root/"requirements.txt"],
+                          capture_output=True, text=True)
+    # all of it is in uv's cache, and linked from there
+    if plan.returncode == 0 and "Would download" not in plan.stderr: return
     raise SetupError(too_small(needed, free, venv.resolve().parent, torch))
 
 def install(root: Path, venv: Path, torch: str):
@@ -163,21 +175,25 @@ def install(root: Path, venv: Path, torch: str):
     rest, left_out = divided(lock)
     uv = find_uv(venv, (re.search(r"^uv==([\w.]+)", lock, re.M) or ["", ""])[1])
     python = ["--python", venv/"bin"/"python"]
-    builds = [uv, "pip", "install", *python, "--no-deps", "--torch-backend", "cpu", *(f"{name}=={left_out[name]}" for name in ("torch", "torchvision") if name in left_out)]
+    builds = [uv, "pip", "install", *python, "--no-deps", "--torch-backend", "cpu",
+              *(f"{name}=={left_out[name]}" for name in ("torch", "torchvision") if name in left_out)]
     failed = f"The environment is not complete: uv's words above say why. {AGAIN}."
     if torch == "cpu":
         print("Asking for the CPU builds of torch …", flush=True)
         call([*builds, "--dry-run", "--reinstall"], "The CPU builds of torch cannot be had: uv's words above say why (perhaps their index cannot be reached from here). Nothing was changed; `make setup TORCH=default` takes the ordinary builds.")
     check_room(root, venv, uv, torch)
-    if halves := forget_halves(venv): print(f"An interrupted installation left {', '.join(halves[:3])}{' and others' if len(halves) > 3 else ''} incomplete: once more.", flush=True)
+    if halves := forget_halves(venv):
+        print(f"An interrupted installation left {', '.join(halves[:3])}{' and others' if len(halves) > 3 else ''} incomplete: once more.", flush=True)
     (venv/".ready").unlink(missing_ok=True) # whatever happens now
     print("Installing the locked packages …", flush=True)
     with_hashes = venv/".lock.txt"
     with_hashes.write_text(rest if torch == "cpu" else lock, encoding="utf-8")
     call([uv, "pip", "sync", "--require-hashes", "--compile-bytecode", *python, with_hashes], failed)
-    if torch == "cpu": call([*builds, "--compile-bytecode"], f"torch is missing: uv's words above say why. {AGAIN}, and `make setup TORCH=default` takes the ordinary builds.")
+    if torch == "cpu":
+        call([*builds, "--compile-bytecode"], f"torch is missing: uv's words above say why. {AGAIN}, and `make setup TORCH=default` takes the ordinary builds.")
     call([uv, "pip", "install", "--quiet", *python, "--no-deps", "--no-build-isolation", "--editable", root], failed)
-    for name, word in ((".torch", torch), (".ready", digest(root))): (venv/name).write_text(f"{word}\n", encoding="utf-8")
+    for name, word in ((".torch", torch), (".ready", digest(root))):
+        (venv/name).write_text(f"{word}\n", encoding="utf-8")
 
 # %% ../../nbs/workflow/environment.ipynb #5ce2f120
 def main(
@@ -189,7 +205,10 @@ def main(
     try:
         torch = chosen(asked, venv)
         if remembered(venv) == (torch, digest(root)): (venv/".ready").touch(); return 0
-        if not any(venv.glob("lib/python*/site-packages/torch")): print(cost_note(torch, len(re.findall(r"^\S+==", (root/"requirements.txt").read_text(encoding="utf-8"), re.M)), sys.platform == "linux"), flush=True)
+        if not any(venv.glob("lib/python*/site-packages/torch")):
+            print(cost_note(torch,
+                            len(re.findall(r"^\S+==", (root/"requirements.txt").read_text(encoding="utf-8"), re.M)),
+                            sys.platform == "linux"), flush=True)
         make_venv(venv)
         install(root, venv, torch)
     except SetupError as error: print(error, file=sys.stderr); return 1

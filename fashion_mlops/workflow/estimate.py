@@ -62,8 +62,10 @@ def _asked(params: dict) -> dict:
 # %% ../../nbs/workflow/estimate.ipynb #f2a25ba7
 def _learnt(stage: str, dataset: str, shape: Shape, past: list[Past]) -> float | None:
     "How many seconds here were one of the known machine, in the runs that are most like this one; each weighed by what it did; those that a budget ended say nothing."
-    free = [p for p in past if p.whole and p.stage == stage and p.seconds < 0.8 * (budget_seconds(p.params) or math.inf)]
-    for near in ([p for p in free if p.dataset == dataset], [p for p in free if p.shape and p.shape.kind == shape.kind]):
+    free = [p for p in past if p.whole and p.stage == stage
+            and p.seconds < 0.8 * (budget_seconds(p.params) or math.inf)]
+    for near in ([p for p in free if p.dataset == dataset],
+                 [p for p in free if p.shape and p.shape.kind == shape.kind]):
         known = [(p, reference_seconds(stage, p.params | p.chosen, p.shape or shape)) for p in near[:3]]
         if ratios := [p.seconds / cost for p, cost in known if cost]: return median(ratios)
 
@@ -92,11 +94,13 @@ def expected_stage(
     budget = budget_seconds(params)
     if same: return Expected(median(p.seconds for p in same), "same", same[0].when, bool(budget))
     ran = any(p.stage == stage for p in past)
-    if not shape or not (costs := stage_costs(stage, params, shape)): return Expected(budget or None, "speed", bounded=bool(budget), ran=ran)
+    if not shape or not (costs := stage_costs(stage, params, shape)):
+        return Expected(budget or None, "speed", bounded=bool(budget), ran=ran)
     learnt = _learnt(stage, dataset, shape, past)
     once, grows = (learnt, learnt) if learnt else (slowness("", speed()), slowness(stage, speed()))
     seconds = costs[0] * once + costs[1] * grows + costs[2] * (learnt or 1)
-    most = budget + min(costs[0] * once / 2, 30) if budget else math.inf # the clock of a stage begins when its imports are done
+    # the clock of a stage begins when its imports are done
+    most = budget + min(costs[0] * once / 2, 30) if budget else math.inf
     return Expected(min(seconds, most), "scaled" if learnt else "speed", bounded=seconds > most, ran=ran)
 
 # %% ../../nbs/workflow/estimate.ipynb #6a2c1062
@@ -109,7 +113,8 @@ class Estimate:
     alone: set[str] = field(default_factory=set) # stages with minutes to keep to, beside which no other runs
 
     @property
-    def seconds(self) -> float: return finish_time({name: e.seconds or 0 for name, e in self.stages.items()}, self.needs, self.jobs, self.alone)
+    def seconds(self) -> float: return finish_time({name: e.seconds or 0 for name, e in self.stages.items()},
+                                                   self.needs, self.jobs, self.alone)
 
     @property
     def unknown(self) -> list[str]: return [name for name, e in self.stages.items() if e.seconds is None]
@@ -125,7 +130,8 @@ def finish_time(
     now, going, waiting = 0.0, {}, list(seconds)
     while waiting:
         for name in list(waiting):
-            if going and (len(going) >= jobs or alone & {name, *going} or needs.get(name, set()) & {*going, *waiting}): continue
+            if going and (len(going) >= jobs or alone & {name, *going} or needs.get(name, set()) & {*going, *waiting}):
+                continue
             waiting.remove(name)
             going[name] = now + seconds[name]
         now = min(going.values())
@@ -169,7 +175,8 @@ def _stands_on(found: list[Expected]) -> str:
     "What an estimate stands on, by where most of its seconds come from."
     weight = {basis: sum(e.seconds or 0 for e in found if e.basis == basis) for basis in ("same", "scaled", "speed")}
     basis = max(weight, key=weight.get)
-    if basis == "speed": return "from the machine's speed; " + ("earlier runs here kept to a time, were resumed, or were of other work" if any(e.ran for e in found if e.basis == basis) else "none of these has run here yet")
+    if basis == "speed":
+        return "from the machine's speed; " + ("earlier runs here kept to a time, were resumed, or were of other work" if any(e.ran for e in found if e.basis == basis) else "none of these has run here yet")
     if basis == "scaled": return "from other runs on this machine, scaled"
     when = datetime.fromisoformat(max(e.when for e in found if e.basis == "same"))
     return f"as on {when.day} {when:%b} on this machine"
@@ -181,7 +188,8 @@ def estimate_words(
     "What a run should take, in words; empty when nothing is to run."
     if not told.stages: return ""
     known = {name: e for name, e in told.stages.items() if e.seconds is not None}
-    if not known: return f"No estimate: {'none of these stages has' if len(told.stages) > 1 else 'this stage has not'} run here yet."
+    if not known:
+        return f"No estimate: {'none of these stages has' if len(told.stages) > 1 else 'this stage has not'} run here yet."
     parts = " · ".join(f"{name.partition('_')[0]} {rough_seconds(e.seconds)}" for name, e in known.items())
     rest = f"; and what {', '.join(told.unknown)} will take, which never ran here" if told.unknown else ""
     return f"about {rough_seconds(told.seconds)} ({_stands_on(list(known.values()))}){rest}" + (f"\n  {parts}" if len(known) > 1 else "")
@@ -220,6 +228,7 @@ def main():
     print(f"{here['processor']}, {here['vector_units']}, {here['cores']} cores; measured now: {measured_speed()}")
     for p in past_stages(run_records(), here):
         cost = reference_seconds(p.stage, p.params | p.chosen, p.shape) if p.shape else None
-        if cost: print(f"{p.stage:<15} {p.dataset:<20} {p.shape.rows:>9,.0f} × {p.shape.columns:<4.0f} took {p.seconds:7.1f} s, costs {cost:7.1f} s, minutes {p.params.get('minutes', 0)}{'' if p.whole else ', in part or beside others'}")
+        if cost:
+            print(f"{p.stage:<15} {p.dataset:<20} {p.shape.rows:>9,.0f} × {p.shape.columns:<4.0f} took {p.seconds:7.1f} s, costs {cost:7.1f} s, minutes {p.params.get('minutes', 0)}{'' if p.whole else ', in part or beside others'}")
 
 if __name__ == "__main__" and "__file__" in globals(): main() # a notebook has no __file__

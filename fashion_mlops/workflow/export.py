@@ -66,9 +66,11 @@ def planned_module(
     cells = list(enumerate(notebook_json(path)["cells"], 1))
     code = [(n, c["source"], _directives(c["source"])) for n, c in cells if c["cell_type"] == "code"]
     names = [words["default_exp"] for _, _, words in code if "default_exp" in words]
-    exported = [(n, _body(source)) for n, source, words in code if {"export", "exports", "exporti"} & set(words) and _body(source)]
+    exported = [(n, _body(source)) for n, source, words in code if {"export", "exports", "exporti"} & set(words)
+                and _body(source)]
     if not exported and not names: return None
-    if not names: raise ExportError(f"{notebook_name(path)}, cell {exported[0][0]} is exported, and no cell says where to: put `#| default_exp NAME` into the first code cell.")
+    if not names:
+        raise ExportError(f"{notebook_name(path)}, cell {exported[0][0]} is exported, and no cell says where to: put `#| default_exp NAME` into the first code cell.")
     title = next((c["source"] for _, c in cells if c["cell_type"] == "markdown" and c["source"].startswith("# ")), "")
     doc = next((line.lstrip("> ").strip() for line in title.splitlines() if line.startswith("> ")), "")
     return {"name": names[-1], "file": path, "doc": doc, "cells": exported}
@@ -79,7 +81,8 @@ def library_notebooks(
 ) -> list[Path]: # those that Jupyter or a person did not set aside with `.` or `_`
     "The notebooks below `nbs/`, in order."
     folder = root/"nbs"
-    return sorted(p for p in folder.rglob("*.ipynb") if not any(part.startswith((".", "_")) for part in p.relative_to(folder).parts))
+    return sorted(p for p in folder.rglob("*.ipynb") if not any(part.startswith((".", "_"))
+                                                                for part in p.relative_to(folder).parts))
 
 # %% ../../nbs/workflow/export.ipynb #3b0c5a74
 def rooms_of(
@@ -133,7 +136,8 @@ def _deserted(root: Path, rooms: set[str]) -> list[str]:
     "The `__init__` of rooms that no notebook is in any more, and nothing that a person put there."
     package, ours = root/PACKAGE, _made_from(root)
     def is_ours(path): return path in ours or (path.name == "__init__.py" and not path.read_bytes().strip())
-    folders = [path.parent for path in sorted(package.rglob("*/__init__.py")) if _name(package, path.parent) not in rooms]
+    folders = [path.parent
+               for path in sorted(package.rglob("*/__init__.py")) if _name(package, path.parent) not in rooms]
     return [_name(package, folder/"__init__.py") for folder in folders if all(map(is_ours, folder.rglob("*.py")))]
 
 # %% ../../nbs/workflow/export.ipynb #3d872f3a
@@ -184,7 +188,8 @@ def _defined(tree: ast.AST) -> set[str]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): found.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store): found.add(node.id)
         elif isinstance(node, ast.alias): found.add((node.asname or node.name).partition(".")[0])
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): waiting += ast.iter_child_nodes(node)
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            waiting += ast.iter_child_nodes(node)
     return found
 
 # %% ../../nbs/workflow/export.ipynb #1005ccfc
@@ -208,9 +213,11 @@ def _lacking(node: ast.AST, name: str, known: dict[str, set], eager: bool) -> st
     else: return ""
     for module, item in wanted:
         if module.partition(".")[0] != PACKAGE:
-            if eager and importlib.util.find_spec(module.partition(".")[0]) is None: return f"no module named {module!r} is installed"
+            if eager and importlib.util.find_spec(module.partition(".")[0]) is None:
+                return f"no module named {module!r} is installed"
         elif module not in known: return f"there is no module {module}"
-        elif item not in ("", "*") and item not in known[module] and f"{module}.{item}" not in known: return f"{module} has no {item!r}"
+        elif item not in ("", "*") and item not in known[module] and f"{module}.{item}" not in known:
+            return f"{module} has no {item!r}"
     return ""
 
 # %% ../../nbs/workflow/export.ipynb #2299391b
@@ -242,10 +249,12 @@ for name in sys.argv[1:]:
 def _try_imports(folder: Path, names: list[str], planned: dict):
     "Import modules from `folder` in another process; raise `ExportError` that names the cell which cannot be."
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))}
-    answer = subprocess.run([sys.executable, "-P", "-c", _TRY, *(f"{PACKAGE}.{name}" for name in names)], cwd=folder, env=env, capture_output=True, text=True, errors="replace")
+    answer = subprocess.run([sys.executable, "-P", "-c", _TRY, *(f"{PACKAGE}.{name}" for name in names)],
+                            cwd=folder, env=env, capture_output=True, text=True, errors="replace")
     if not answer.returncode: return
     try: name, error, frames = json.loads(answer.stderr.splitlines()[-1])
-    except (ValueError, IndexError): name, error, frames = "", answer.stderr.strip()[-500:] or f"exit code {answer.returncode}", []
+    except (ValueError, IndexError):
+        name, error, frames = "", answer.stderr.strip()[-500:] or f"exit code {answer.returncode}", []
     ours = [(Path(file), line) for file, line in frames if Path(file).is_relative_to(folder)]
     where = _cell_at(*ours[-1], planned) if ours else name or "the library"
     raise ExportError(f"{where}: {error}. The library is as it was.")
@@ -274,7 +283,8 @@ def _write_modules(root: Path, folder: Path, names: list[str], planned: dict):
         raise ExportError(f"The notebooks have changed ({', '.join(names[:5])}), and writing the library needs nbdev, which does not import here ({error}). Run: make setup") from None
     for name in names:
         copy = folder/planned[name]["file"].relative_to(root) # modules name their notebook by its relative path
-        if not planned[name]["cells"]: _write_bare(_file(folder/PACKAGE, name), copy, planned[name]["doc"]); continue # for nbdev it is no module
+        # for nbdev it is no module
+        if not planned[name]["cells"]: _write_bare(_file(folder/PACKAGE, name), copy, planned[name]["doc"]); continue
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(json.dumps(notebook_json(planned[name]["file"])), encoding="utf-8")
         nb_export(copy, lib_path=folder/PACKAGE)
@@ -292,7 +302,8 @@ del sys
 def _without_folder(folder: Path, package: Path):
     "Remove a folder that holds nothing but what Python compiled, and those above it that are empty then: an empty room could still be imported."
     import shutil
-    while folder != package and folder.is_dir() and not any(p for p in folder.rglob("*") if p.is_file() and p.parent.name != "__pycache__"):
+    while folder != package and folder.is_dir() and not any(p for p in folder.rglob("*") if p.is_file()
+                                                            and p.parent.name != "__pycache__"):
         shutil.rmtree(folder)
         folder = folder.parent
 
@@ -366,11 +377,16 @@ def answer_with_fresh_library(
     if command not in ("cli", "sync") or os.environ.get("FASHION_MLOPS_FRESH"): raise error
     root = root or next(folder.parent for folder in Path(__file__).resolve().parents if folder.name == PACKAGE)
     if not (root/"nbs").is_dir(): raise error
-    print(f"The library stops with {type(error).__name__}: {error}. Trying with what the notebooks make …", file=sys.stderr, flush=True)
+    print(f"The library stops with {type(error).__name__}: {error}. Trying with what the notebooks make …",
+          file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         try: export_into(root, Path(folder))
-        except ExportError as problem: print(f"fashion-mlops: {problem}", file=sys.stderr); raise SystemExit(2) from None
-        made = sorted((Path(folder)/PACKAGE).rglob(f"{command}.py"), key=lambda path: len(path.parts)) # in whatever room it is now
+        except ExportError as problem:
+            print(f"fashion-mlops: {problem}", file=sys.stderr); raise SystemExit(2) from None
+        # in whatever room it is now
+        made = sorted((Path(folder)/PACKAGE).rglob(f"{command}.py"), key=lambda path: len(path.parts))
         if not made: raise error # the notebooks do not know it either
-        env = os.environ | {"FASHION_MLOPS_FRESH": "1", "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
-        raise SystemExit(subprocess.call([sys.executable, "-P", "-m", _name(Path(folder), made[0]), *sys.argv[1:]], env=env))
+        env = os.environ | {"FASHION_MLOPS_FRESH": "1",
+                            "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
+        raise SystemExit(subprocess.call([sys.executable, "-P", "-m", _name(Path(folder), made[0]), *sys.argv[1:]],
+                                         env=env))

@@ -39,9 +39,12 @@ def fingerprint(
     stamps: dict[str, int] | None = None # filled with the time at which each module was last written
 ) -> dict: # its parts, and one digest of them all
     "Everything that decides whether a stage is up to date."
-    code = [source for source in stage.cells if any(line.strip() and not line.lstrip().startswith("#") for line in source.splitlines())]
-    given = next((n for n, source in enumerate(code) if _is_parameters(source, stage)), None) # a later cell of that form is code
-    cells = {f"{i:02d} {cell_label(c)}": code_digest(c) for i, c in enumerate(c for n, c in enumerate(code) if n != given)}
+    code = [source for source in stage.cells if any(line.strip() and not line.lstrip().startswith("#")
+                                                    for line in source.splitlines())]
+    # a later cell of that form is code
+    given = next((n for n, source in enumerate(code) if _is_parameters(source, stage)), None)
+    cells = {f"{i:02d} {cell_label(c)}": code_digest(c) for i,
+             c in enumerate(c for n, c in enumerate(code) if n != given)}
     modules = module_digests(stage.cells, package, stamps, stage.path.name)
     modules |= local_digests(stage.cells, own_folders(stage.path.parent), stamps)
     own = modules.pop(stage.name.partition("_")[2], None) # generated from its own cells, which have names that say more
@@ -62,10 +65,12 @@ def _is_parameters(source: str, stage: StageNotebook) -> bool:
 def _changed_cells(before: dict, after: dict) -> list[str]:
     "Sentences on edited, new and removed cells."
     old, new, words = list(before.items()), list(after.items()), []
-    for _, i1, i2, j1, j2 in (o for o in SequenceMatcher(None, [d for _, d in old], [d for _, d in new], autojunk=False).get_opcodes() if o[0] != "equal"):
+    for _, i1, i2, j1, j2 in (o for o in SequenceMatcher(None, [d for _, d in old], [d for _, d in new],
+                                                         autojunk=False).get_opcodes() if o[0] != "equal"):
         both = min(i2 - i1, j2 - j1)
         words += [f"cell `{label[3:]}` edited" for label, _ in new[j1:j1 + both]]
-        words += [f"cell `{label[3:]}` is new" for label, _ in new[j1 + both:j2]] + [f"cell `{label[3:]}` removed" for label, _ in old[i1 + both:i2]]
+        words += [f"cell `{label[3:]}` is new" for label,
+                  _ in new[j1 + both:j2]] + [f"cell `{label[3:]}` removed" for label, _ in old[i1 + both:i2]]
     return words
 
 # %% ../../nbs/workflow/fingerprint.ipynb #2d8061c5
@@ -94,9 +99,11 @@ def _content_digest(path: Path, memory: dict, names: list[str] | None = None) ->
     if not path.exists(): return None
     files = [path] if not path.is_dir() else [path/name for name in (names if names is not None else files_below(path))]
     about = [(str(file), file.stat() if file.is_file() else None) for file in files]
-    stamp = digest_bytes(repr([(name[len(str(path)):], s and (s.st_mtime_ns, s.st_size, s.st_ctime_ns, s.st_ino)) for name, s in about]))
+    stamp = digest_bytes(repr([(name[len(str(path)):], s and (s.st_mtime_ns, s.st_size, s.st_ctime_ns, s.st_ino))
+                               for name, s in about]))
     key = str(path) if names is None else f"{path} (listed)"
-    if (memory.get(key) or [None])[0] != stamp: memory[key] = [stamp, digest_path(path) if names is None else digest_files(path, names)]
+    if (memory.get(key) or [None])[0] != stamp:
+        memory[key] = [stamp, digest_path(path) if names is None else digest_files(path, names)]
     return memory[key][1]
 
 # %% ../../nbs/workflow/fingerprint.ipynb #52f90fee
@@ -123,7 +130,8 @@ def damaged_artifacts(
     manifest: dict # a stage's manifest
 ) -> list[str]: # names of outputs that are gone or altered
     "Which of a stage's outputs are not what it wrote."
-    return _altered(dataset, {name: (artifacts_folder(dataset)/entry["path"], entry["digest"]) for name, entry in manifest["writes"].items()})
+    return _altered(dataset, {name: (artifacts_folder(dataset)/entry["path"], entry["digest"]) for name,
+                              entry in manifest["writes"].items()})
 
 # %% ../../nbs/workflow/fingerprint.ipynb #23b5e782
 @dataclass
@@ -173,19 +181,25 @@ def stage_state(
     found, stamps = {name: find_artifact(dataset, name, declared) for name in stage.reads}, {}
     manifest, failure = read_manifest(dataset, stage.name), failure_path(dataset, stage.name)
     if stage.problem: return State(stage.name, "broken", [stage.problem], None, manifest)
-    try: print_now = fingerprint(stage, settings, {n: f[1]["digest"] if f else None for n, f in found.items()}, package, stamps)
+    try:
+        print_now = fingerprint(stage, settings, {n: f[1]["digest"] if f else None for n, f in found.items()},
+                                package, stamps)
     except ContractError as error: return State(stage.name, "broken", [str(error)], None, manifest)
     if failure.is_file():
         note = {"where": "an unknown cell", "error": "(its note is damaged)"} | read_memory(failure)
-        return State(stage.name, "failed", [f"failed in {note['where']}: {(note['error'].splitlines() or ['no words'])[0]}"], print_now, manifest, stamps)
+        return State(stage.name, "failed",
+                     [f"failed in {note['where']}: {(note['error'].splitlines() or ['no words'])[0]}"], print_now,
+                     manifest, stamps)
     if manifest is None: return State(stage.name, "never", ["never run"], print_now, None, stamps)
-    if not manifest.get("fingerprint"): return State(stage.name, "stale", ["last run outside the pipeline"], print_now, manifest, stamps)
+    if not manifest.get("fingerprint"):
+        return State(stage.name, "stale", ["last run outside the pipeline"], print_now, manifest, stamps)
     words = reasons_to_run(_as_asked(manifest, print_now["params"]), print_now)
     words += [f"{name} is missing or was altered" for name in damaged_artifacts(dataset, manifest)]
     watched = {path: (watched_place(path), stamp) for path, stamp in manifest.get("watched", {}).items()}
     words += [f"files in {Path(path).name} changed" if isinstance(watched[path][1], dict) else f"{Path(path).name} changed" for path in _altered(dataset, watched)]
     words += _moved_aliases(manifest)
-    words += [f"{what} was not made ({reason[:120]}), and is tried again" for what, reason in manifest.get("failures", {}).items()]
+    words += [f"{what} was not made ({reason[:120]}), and is tried again" for what,
+              reason in manifest.get("failures", {}).items()]
     return State(stage.name, "stale" if words else "fresh", words, print_now, manifest, stamps)
 
 # %% ../../nbs/workflow/fingerprint.ipynb #22c1ce07
@@ -198,7 +212,8 @@ def whole_state(
 ) -> State: # state with reasons
     "The state of a stage together with its page: one that is lost, and cannot be made again from the executed notebook, makes the stage stale."
     state = stage_state(stage, settings, dataset, package, declared)
-    if state.state == "fresh" and (page := missing_page(dataset, state.manifest)) and not kept_notebook(dataset, state.manifest):
+    if state.state == "fresh" and (page := missing_page(dataset,
+                                                        state.manifest)) and not kept_notebook(dataset, state.manifest):
         state.state, state.reasons = "stale", [f"{page}, and so is the notebook that it was made from"]
     return state
 

@@ -14,7 +14,9 @@ def _threads() -> list[str]: # their names
     "The threads of this process beside the first one."
     found = []
     for number in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{number}/comm", encoding="utf-8", errors="replace") as file: # it may have ended meanwhile
+        # it may have ended meanwhile
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{number}/comm", encoding="utf-8",
+                                                errors="replace") as file:
             if int(number) != os.getpid(): found.append(file.read().strip())
     return found
 
@@ -27,7 +29,8 @@ def threads_left() -> list[str]: # their names
     return _threads()
 
 # %% ../../nbs/workflow/fork_server.ipynb #040f4b96
-ACCELERATORS = ("/dev/nvidia", "/dev/dri", "/dev/kfd", "/dev/accel") # what was set up there before a fork works in no copy
+# what was set up there before a fork works in no copy
+ACCELERATORS = ("/dev/nvidia", "/dev/dri", "/dev/kfd", "/dev/accel")
 
 def _shared(place: str) -> bool:
     "Whether copies of a process that has a place open are in each other's way: not in other devices, nor in what the system says of a process."
@@ -48,7 +51,8 @@ def unfit(
 ) -> str: # the end of a sentence, empty when a fork is safe
     "Why this process must not be forked."
     if left := threads_left(): return f"{len(left)} more threads run ({', '.join(left[:3])})"
-    if new := _open_files() - held: return f"{' and '.join(sorted(name.partition(' ')[2] for name in new)[:3])} stays open"
+    if new := _open_files() - held:
+        return f"{' and '.join(sorted(name.partition(' ')[2] for name in new)[:3])} stays open"
     if warnings.showwarning is not shown: return "warnings are shown in another way"
     return ""
 
@@ -138,20 +142,25 @@ def _settle(
     birth: dict # the environment that this process began with
 ):
     "Make environment, folder and path those of a kernel that was started by itself."
-    added = {name: value for name, value in os.environ.items() if birth.get(name) != value and name != "JE_ARROW_MALLOC_CONF"} # by imports
-    folders = [os.path.abspath(folder) for folder in filter(None, wanted["env"].get("PYTHONPATH", "").split(os.pathsep))]
+    # by imports
+    added = {name: value for name, value in os.environ.items() if birth.get(name) != value
+             and name != "JE_ARROW_MALLOC_CONF"}
+    folders = [os.path.abspath(folder)
+               for folder in filter(None, wanted["env"].get("PYTHONPATH", "").split(os.pathsep))]
     if found := shadowed(folders): raise ValueError(f"{found} comes before a library of the same name")
     os.environ.clear()
     os.environ.update(wanted["env"] | added | {"JPY_PARENT_PID": str(os.getppid())})
     sys.path[:] = dict.fromkeys([*folders, *sys.path])
-    sys.argv, sys.orig_argv = ["ipykernel_launcher", *wanted["argv"]], [sys.executable, "-m", "ipykernel_launcher", *wanted["argv"]]
+    sys.argv, sys.orig_argv = ["ipykernel_launcher",
+                               *wanted["argv"]], [sys.executable, "-m", "ipykernel_launcher", *wanted["argv"]]
     os.chdir(wanted["cwd"])
 
 # %% ../../nbs/workflow/fork_server.ipynb #5e0d1a02
 def _end(code: int):
     "End this process as an interpreter ends, and leave to the system what it would take apart."
     for thread in threading.enumerate():
-        if thread.name == "Control": thread.join(1) # it flushes what ipykernel's own end is about to stop, and would wait for that ten seconds
+        # it flushes what ipykernel's own end is about to stop, and would wait for that ten seconds
+        if thread.name == "Control": thread.join(1)
     threading._shutdown()
     atexit._run_exitfuncs()
     gc.collect() # what came after the fork; the rest is frozen
@@ -199,7 +208,8 @@ def _bury(children: dict[int, socket.socket]):
     for pid in list(children):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if not ended: continue
-        with contextlib.suppress(OSError), children.pop(pid) as connection: _tell(connection, exit=os.waitstatus_to_exitcode(status))
+        with contextlib.suppress(OSError), children.pop(pid) as connection:
+            _tell(connection, exit=os.waitstatus_to_exitcode(status))
 
 # %% ../../nbs/workflow/fork_server.ipynb #8535d0c6
 def _end_all(
@@ -209,7 +219,8 @@ def _end_all(
     "End all children, with what they have started in their group, and then this process, whose times count theirs."
     for pid in children.keys() - {second}:
         with contextlib.suppress(OSError): os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(OSError): os.killpg(pid, signal.SIGKILL) # of one that has only begun there is no group yet
+        # of one that has only begun there is no group yet
+        with contextlib.suppress(OSError): os.killpg(pid, signal.SIGKILL)
     for pid in children: os.waitpid(pid, 0)
     os._exit(0)
 
@@ -257,7 +268,8 @@ def _fork(server: Server, connection: socket.socket) -> int: # process id of the
         if pid > 0: server.children[pid] = connection
         else: connection.close()
         return pid
-    for other in (server.control, *server.children.values(), *(waiting for _, _, waiting in server.asked)): other.close()
+    for other in (server.control, *server.children.values(), *(waiting for _, _, waiting in server.asked)):
+        other.close()
     return 0
 
 # %% ../../nbs/workflow/fork_server.ipynb #d7c77622
@@ -276,8 +288,10 @@ def _answer(server: Server) -> socket.socket | None: # in a child that is to be 
         server.why = server.why or unfit(_open_files(), warnings.showwarning)
         if server.why:
             last = server.modules[server.done - 1]
-            with contextlib.suppress(OSError), connection: _tell(connection, refused=f"after importing {last}, {server.why}", without=last)
-        elif (pid := _fork(server, connection)) == 0: return _become_second(server, connection, until) if until else connection
+            with contextlib.suppress(OSError), connection:
+                _tell(connection, refused=f"after importing {last}, {server.why}", without=last)
+        elif (pid := _fork(server, connection)) == 0:
+            return _become_second(server, connection, until) if until else connection
         elif until: server.second = pid
 
 # %% ../../nbs/workflow/fork_server.ipynb #cb8b6bf2

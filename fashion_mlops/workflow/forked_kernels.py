@@ -39,7 +39,8 @@ def _imported(
     top, anywhere, ours = set(), set(), here.partition(".")[0]
     for indent, origin, items, plain in _LINE.findall(source):
         names = {word.split()[0] for word in plain.split(",") if word.strip()} if plain else {_whole(origin, here)}
-        names |= {f"{name}.{item}" for name in names if name.partition(".")[0] == ours for item in re.findall(r"\w+", items)}
+        names |= {f"{name}.{item}" for name in names if name.partition(".")[0] == ours
+                  for item in re.findall(r"\w+", items)}
         anywhere |= names
         if not indent: top |= names
     return top, anywhere
@@ -65,7 +66,8 @@ def imports_of(
     return tuple({name for name in names if name.partition(".")[0] not in known} for names in (top, anywhere))
 
 # %% ../../nbs/workflow/forked_kernels.ipynb #e7499e97
-EVERY = ("ipykernel.kernelapp", "mlflow", "matplotlib.pyplot") # what each stage needs, whatever it says: it is a kernel, it logs, it draws
+# what each stage needs, whatever it says: it is a kernel, it logs, it draws
+EVERY = ("ipykernel.kernelapp", "mlflow", "matplotlib.pyplot")
 TELLING = {"torch", "torchvision", "captum", "safetensors", "tpot", "skops"} # torch, and what imports it
 OTHERS = {"nbformat", "nbconvert", "papermill"} # what our modules import for the runner, and no stage
 ALONE = {"great_expectations"} # changes how warnings are shown: for the one stage that calls it, though every stage can reach it
@@ -90,7 +92,8 @@ def shared_imports(
     cut = len(EVERY) if wanting == len(stages) else len(kept) # every stage wants it, or it is for a second server
     modules = [*kept[:cut], *torch, *kept[cut:]] if len(stages) > 1 else []
     place = {name: number for number, name in enumerate(modules, 1)}
-    needs = {stage: max(place.get(name, 0) for name in {*EVERY, *top, *_packages(top)}) for stage, (top, _) in found.items()}
+    needs = {stage: max(place.get(name, 0) for name in {*EVERY, *top, *_packages(top)}) for stage,
+             (top, _) in found.items()}
     return modules, len(modules) - (len(torch) if wanting < len(stages) else 0), needs
 
 # %% ../../nbs/workflow/forked_kernels.ipynb #0df02333
@@ -148,7 +151,8 @@ _BEGIN = "import sys; sys.path[:] = filter(None, sys.path); from importlib impor
 
 def _common(env: dict) -> dict:
     "What of an environment is the same for all stages."
-    return {name: value for name, value in env.items() if not name.startswith(("FASHION_MLOPS_", "JPY_")) and name != "PYTHONPATH"}
+    return {name: value for name, value in env.items() if not name.startswith(("FASHION_MLOPS_", "JPY_"))
+            and name != "PYTHONPATH"}
 
 def _pair() -> tuple[socket.socket, socket.socket]: return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -164,7 +168,8 @@ class ForkServer:
         self.border, self.lock = len(modules) if border is None else border, threading.Lock()
         self.control, theirs = _pair()
         with theirs:
-            words = [sys.executable, "-c", _BEGIN, str(next(package_folder().rglob("fork_server.py"))), str(theirs.fileno()), " ".join(modules), str(self.border)]
+            words = [sys.executable, "-c", _BEGIN, str(next(package_folder().rglob("fork_server.py"))),
+                     str(theirs.fileno()), " ".join(modules), str(self.border)]
             self.process = subprocess.Popen(words, env=self.env | {"FASHION_MLOPS_RUN": "_" * 4096}, cwd="/", stdin=subprocess.DEVNULL,
                                             pass_fds=[theirs.fileno()], start_new_session=True)
         self.second = self._second() if self.border < len(modules) else None
@@ -177,7 +182,8 @@ class ForkServer:
     ) -> ForkedProcess:
         "A new kernel; raise `Refused` when there is none to be had."
         now = _common(env)
-        if other := [name for name in self.env if now.get(name) != self.env[name]]: raise Refused(f"{other[0]} has another value in the environment than at the first stage")
+        if other := [name for name in self.env if now.get(name) != self.env[name]]:
+            raise Refused(f"{other[0]} has another value in the environment than at the first stage")
         ours, theirs = socket.socketpair()
         process = ForkedProcess(ours)
         with theirs: self._ask(self._control(needed), needed, 0, theirs)
@@ -238,7 +244,8 @@ def close(self: ForkServer):
 # %% ../../nbs/workflow/forked_kernels.ipynb #5ee5618f
 def may_fork() -> bool:
     "Whether kernels may be forked here at all."
-    return sys.platform == "linux" and os.environ.get("FASHION_MLOPS_FORK", "1") != "0" and os.path.isdir("/proc/self/task")
+    return sys.platform == "linux" and os.environ.get("FASHION_MLOPS_FORK",
+                                                      "1") != "0" and os.path.isdir("/proc/self/task")
 
 # %% ../../nbs/workflow/forked_kernels.ipynb #504e798a
 def _room() -> bool:
@@ -262,7 +269,8 @@ class ForkedKernels:
     ):
         "Have a server that imports what this stage shares with later ones; it does so while other things are done."
         with self.lock:
-            if self.server and (self.server.packages != installed_packages() or self.server.process.poll() is not None): self._retire()
+            if self.server and (self.server.packages != installed_packages() or self.server.process.poll() is not None):
+                self._retire()
             if self.server or self.off: return
             if not _room(): return self._say("less than 3 GB of memory are free")
             ahead = self.stages[[s.name for s in self.stages].index(stage):]

@@ -34,7 +34,8 @@ def _code_so_far(names: set[str]) -> list:
     "What the kernel has run, as digests: its cells without those that only set `names`, our modules behind them, and the environment."
     from fashion_mlops.workflow.dependencies import code_digest, lock_digest, module_digests, only_sets
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    cells = [cell for cell in dict.fromkeys(shell.user_ns.get("In", [])) if cell.strip()] if shell else [uuid.uuid4().hex]
+    cells = [cell
+             for cell in dict.fromkeys(shell.user_ns.get("In", [])) if cell.strip()] if shell else [uuid.uuid4().hex]
     code = sorted({code_digest(cell) for cell in cells if not only_sets(cell, names)})
     return [code, module_digests(cells), lock_digest()]
 
@@ -54,7 +55,8 @@ def _code_to_come(self: HalfDone) -> dict | list:
     from fashion_mlops.workflow.dependencies import code_digest, only_sets
     if taken := self.context.get("fingerprint"): return {part: taken.get(part) for part in ("cells", "own", "modules")}
     path = own_notebook(self.name)
-    return [code_digest(cell) for cell in read_stage(path).cells if not only_sets(cell, set(self.params))] if path else []
+    return [code_digest(cell)
+            for cell in read_stage(path).cells if not only_sets(cell, set(self.params))] if path else []
 
 # %% ../../nbs/workflow/half_done.ipynb #f36e9032
 @patch

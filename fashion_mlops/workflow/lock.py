@@ -35,7 +35,8 @@ def _claim(handle, wait: float) -> str:
 # %% ../../nbs/workflow/lock.ipynb #82a5f119
 def _shown_command() -> str:
     "The command line without the values of parameters, since one of them may be a secret."
-    return " ".join(["fashion-mlops", *(word.partition("=")[0] + "=…" if "=" in word else word for word in sys.argv[1:])])
+    return " ".join(["fashion-mlops",
+                     *(word.partition("=")[0] + "=…" if "=" in word else word for word in sys.argv[1:])])
 
 # %% ../../nbs/workflow/lock.ipynb #3265fcb2
 def end_processes(contexts: list[Path]):
@@ -65,7 +66,9 @@ def _put_away():
         led_out = any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent))
         if not led_out: remove_unheld(folder)
     data = home()/"data"
-    places = [project_root(), data, *(data/name for name in ("datasets", "expectations", "studies")), *(data/"raw").glob("*"), artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), *runs_folder().glob("*/rows")]
+    places = [project_root(), data, *(data/name for name in ("datasets", "expectations", "studies")),
+              *(data/"raw").glob("*"), artifacts, *artifacts.glob("*"), *runs_folder().glob("*"),
+              *runs_folder().glob("*/rows")]
     for folder in (*places, reports_folder(), *reports_folder().glob("*")):
         if folder.is_dir(): sweep_unfinished(folder)
 
@@ -79,8 +82,10 @@ def run_lock(
     path = home()/"data"/".run.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as handle:
-        if left := _claim(handle, wait): print(f"Taking over from a run that ended without cleaning up ({left.strip()[:160]}).", flush=True)
-        path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now(), "command": _shown_command()}), encoding="utf-8")
+        if left := _claim(handle, wait):
+            print(f"Taking over from a run that ended without cleaning up ({left.strip()[:160]}).", flush=True)
+        path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now(),
+                                    "command": _shown_command()}), encoding="utf-8")
         try:
             _put_away()
             yield

@@ -102,7 +102,8 @@ def log_to_mlflow(
     from fashion_mlops.workflow import tracking
     folder, run_id = artifacts_folder(manifest["dataset"]), manifest["run_id"]
     if not tracking.is_there(run_id): # the store, or the run, was removed meanwhile
-        run_id = tracking.start_run(manifest["dataset"], manifest["stage"], {"stage": manifest["stage"], "profile": manifest["profile"]})
+        run_id = tracking.start_run(manifest["dataset"], manifest["stage"],
+                                    {"stage": manifest["stage"], "profile": manifest["profile"]})
     tracking.log_manifest(run_id, manifest, folder/manifest["stage"]/manifest["token"]/"pictures")
     tracking.end_run(run_id)
     manifest = manifest | {"run_id": run_id, "logged": True}
@@ -118,4 +119,5 @@ def sweep(
     others = [path for path in folder.iterdir() if path.name != published]
     live = [path for path in others if path.name.startswith(".") and path.is_dir() and not remove_unheld(path)]
     for path in others:
-        if not path.name.startswith(".") and not (live and path.name == "scratch"): shutil.rmtree(path, ignore_errors=True)
+        if not path.name.startswith(".") and not (live and path.name == "scratch"):
+            shutil.rmtree(path, ignore_errors=True)

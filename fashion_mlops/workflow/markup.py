@@ -16,9 +16,11 @@ def readable(
     limit: int = 120 # characters; a longer text loses its middle
 ) -> str: # one line
     "A text on one line, without control and direction marks, shortened in the middle; one that nobody could see is spelled out."
-    line = "".join(" " if c.isspace() else c for c in str(text) if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs") and c not in _DIRECTION)
+    line = "".join(" " if c.isspace() else c for c in str(text) if c.isspace()
+                   or unicodedata.category(c) not in ("Cc", "Cs") and c not in _DIRECTION)
     line = re.sub(" +", " ", line).strip()
-    if str(text) and not any(c.isprintable() and not c.isspace() for c in line): line = " ".join(f"U+{ord(c):04X}" for c in str(text)[:4])
+    if str(text) and not any(c.isprintable() and not c.isspace() for c in line):
+        line = " ".join(f"U+{ord(c):04X}" for c in str(text)[:4])
     return line if len(line) <= limit else f"{line[:limit * 2 // 3]}…{line[len(line) - limit // 3 + 1:]}"
 
 _DIRECTION = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -28,7 +30,8 @@ def for_terminal(
     text: str # what is about to be printed, of several lines perhaps
 ) -> str: # the same, with signs in the place of characters that would act
     "A text that a terminal shows and does not obey: escape sequences, a carriage return or a bell become visible."
-    return _ACTING.sub(lambda sign: chr(0x2400 + ord(sign[0])) if ord(sign[0]) < 32 else f"\\x{ord(sign[0]):02x}", text.replace("\r\n", "\n"))
+    return _ACTING.sub(lambda sign: chr(0x2400 + ord(sign[0])) if ord(sign[0]) < 32 else f"\\x{ord(sign[0]):02x}",
+                       text.replace("\r\n", "\n"))
 
 _ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -95,7 +98,8 @@ def as_markdown(
     limit: int = 120 # characters, as in `readable`
 ) -> str: # Markdown that shows it as written
     "A word of the data for Markdown."
-    return _MARKDOWN.sub(lambda mark: f"&#{ord(mark[0])};" if mark[0].isascii() else mark[0], _set_apart(readable(text, limit)))
+    return _MARKDOWN.sub(lambda mark: f"&#{ord(mark[0])};" if mark[0].isascii() else mark[0],
+                         _set_apart(readable(text, limit)))
 
 # %% ../../nbs/workflow/markup.ipynb #c5727396
 def as_plot_text(

@@ -15,13 +15,16 @@ from .export import ExportError, library_notebooks, notebook_json, notebook_name
 # %% ../../nbs/workflow/name_check.ipynb #736000e7
 DOORS = {"as_markdown", "as_html", "in_words"} # what makes a word safe
 NUMBERS = {"b64encode", "counted", "len", "int", "float", "round", "sum", "min", "max", "shown", "least_rows", "human_seconds", "human_bytes", "range_words", "consequences", "refinement_words", "verdict"} # what yields no word of the data
-DATA = {"classes", "present", "telling", "names", "words", "columns", "kept", "pair"} # variables of run cells that hold words of the data
-OURS = {"dataset", "digest", "title", "space", "note", "earlier", "reason", "when", "version", "name", "caution"} # attributes and keys that hold words of ours
+# variables of run cells that hold words of the data
+DATA = {"classes", "present", "telling", "names", "words", "columns", "kept", "pair"}
+# attributes and keys that hold words of ours
+OURS = {"dataset", "digest", "title", "space", "note", "earlier", "reason", "when", "version", "name", "caution"}
 
 # %% ../../nbs/workflow/name_check.ipynb #96200444
 def _is_number(node: ast.FormattedValue) -> bool:
     "Whether a value is written by a format that only a number has."
-    spec = "".join(part.value for part in node.format_spec.values if isinstance(part, ast.Constant)) if node.format_spec else ""
+    spec = "".join(part.value
+                   for part in node.format_spec.values if isinstance(part, ast.Constant)) if node.format_spec else ""
     return bool(re.search(r"[,%defg]$", spec))
 
 def _parts(node) -> list:
@@ -40,7 +43,8 @@ def _parts(node) -> list:
 # %% ../../nbs/workflow/name_check.ipynb #432b0762
 def _from_loop(node) -> list:
     "The parts of a loop's element; its variables are words of the data where they come from there."
-    source = [name for loop in node.generators for name in ast.walk(loop.iter) if isinstance(name, ast.Name) and name.id in DATA]
+    source = [name for loop in node.generators for name in ast.walk(loop.iter) if isinstance(name, ast.Name)
+              and name.id in DATA]
     own = {name.id for loop in node.generators for name in ast.walk(loop.target) if isinstance(name, ast.Name)}
     from_data = lambda part: bool(source) and isinstance(part, ast.Name) and part.id in own
     return [ast.Subscript(source[0], part) if from_data(part) else part for part in _parts(node.elt)]
@@ -74,12 +78,17 @@ def unguarded(
         if cell["cell_type"] != "code": continue
         try: tree = ast.parse(cell["source"])
         except SyntaxError: continue # a magic command has no sentence
-        if any(isinstance(node, ast.FunctionDef) and node.name in {*DOORS, "as_table"} for node in tree.body): continue # the door itself
+        # the door itself
+        if any(isinstance(node, ast.FunctionDef) and node.name in {*DOORS, "as_table"} for node in tree.body): continue
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call): continue
             called = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if called in ("Markdown", "HTML"): found += [f"{cell['id']}: {ast.unparse(part)}" for value in node.args for part in _parts(value) if not _is_ours(part)]
-            if called == "format" and isinstance(node.func, ast.Attribute) and getattr(node.func.value, "attr", "") == "style": found.append(f"{cell['id']}: a Styler instead of as_table")
+            if called in ("Markdown", "HTML"):
+                found += [f"{cell['id']}: {ast.unparse(part)}" for value in node.args
+                          for part in _parts(value) if not _is_ours(part)]
+            if called == "format" and isinstance(node.func,
+                                                 ast.Attribute) and getattr(node.func.value, "attr", "") == "style":
+                found.append(f"{cell['id']}: a Styler instead of as_table")
     return found
 
 # %% ../../nbs/workflow/name_check.ipynb #f737787a
@@ -89,7 +98,9 @@ def main() -> int: # exit code
     for path in library_notebooks(project_root()):
         try: wrong += [f"{notebook_name(path)} {line}" for line in unguarded(path)]
         except ExportError: pass # no notebook at all, which `make check` says
-    for line in wrong: print(f"{line} goes into a page as it is; put as_markdown(…), as_html(…) or as_table(…) round it", file=sys.stderr)
+    for line in wrong:
+        print(f"{line} goes into a page as it is; put as_markdown(…), as_html(…) or as_table(…) round it",
+              file=sys.stderr)
     return int(bool(wrong))
 
 # %% ../../nbs/workflow/name_check.ipynb #78038472

@@ -44,7 +44,8 @@ def plain_text(
     limit: int = 90 # characters of a line
 ) -> str: # what is drawn
     "A text of a picture, line by line, without control characters, not longer than a picture is wide, in the order in which it is set."
-    lines = [line if line.isprintable() and len(line) <= limit else as_plot_text(line, limit) for line in text.split("\n")]
+    lines = [line if line.isprintable() and len(line) <= limit else as_plot_text(line, limit)
+             for line in text.split("\n")]
     return "\n".join(map(in_visual_order, lines))
 
 # %% ../../nbs/workflow/picture_text.ipynb #ae6eb2e3
@@ -66,7 +67,8 @@ def _installed() -> list[tuple[str, str]]:
     "File and family of the installed fonts, upright ones of ordinary weight first."
     from matplotlib.font_manager import fontManager
     fonts = [font for font in fontManager.ttflist if not font.name.startswith("Last Resort")]
-    plain = sorted(fonts, key=lambda font: (font.style != "normal", font.weight not in (400, "normal", "regular"), font.name))
+    plain = sorted(fonts,
+                   key=lambda font: (font.style != "normal", font.weight not in (400, "normal", "regular"), font.name))
     return [(font.fname, font.name) for font in plain]
 
 @lru_cache(maxsize=4096)
@@ -102,7 +104,8 @@ def _plain_ticks(axis):
     from matplotlib.ticker import LogFormatterMathtext, LogitFormatter
     for formatter in (axis.get_major_formatter(), axis.get_minor_formatter()):
         if getattr(formatter, "_as_written", False): continue
-        tidy = plain_power if isinstance(formatter, LogFormatterMathtext | LogitFormatter) else lambda name: plain_text(name, 44)
+        tidy = plain_power if isinstance(formatter,
+                                         LogFormatterMathtext | LogitFormatter) else lambda name: plain_text(name, 44)
         written = formatter.format_ticks
         formatter.format_ticks = lambda values, written=written, tidy=tidy: [tidy(label) for label in written(values)]
         formatter._as_written = True
@@ -120,7 +123,8 @@ def png(
         families, absent = fonts_for(missing)
         if families:
             _add_fonts(figure, families)
-            with matplotlib.rc_context({"font.family": [*matplotlib.rcParams["font.family"], *families]}): data, absent = _drawn(figure, dpi)
+            with matplotlib.rc_context({"font.family": [*matplotlib.rcParams["font.family"], *families]}):
+                data, absent = _drawn(figure, dpi)
     plt.close(figure)
     return data, absent
 

@@ -17,7 +17,8 @@ from ..core import WorkflowError, path_part, project_root
 def notebooks_folder() -> Path: # `nbs/` at the project's root
     "Where the notebooks are; raises `WorkflowError` when there are none, as in a folder with only an installed wheel."
     folder = project_root()/"nbs"
-    if not folder.is_dir(): raise WorkflowError(f"No notebooks: {folder} does not exist. Run this inside a clone of the project, or set FASHION_MLOPS_ROOT to one.")
+    if not folder.is_dir():
+        raise WorkflowError(f"No notebooks: {folder} does not exist. Run this inside a clone of the project, or set FASHION_MLOPS_ROOT to one.")
     return folder
 
 # %% ../../nbs/workflow/pipeline.ipynb #3e17e680
@@ -33,7 +34,8 @@ def discover(
             if name not in writer:
                 raise ContractError(f"{stage.path.name} reads {name!r}, which no earlier stage writes.{nearest(name, writer)}")
         for name in stage.writes:
-            if name in writer: raise ContractError(f"{stage.path.name} and {writer[name]}.ipynb both write {name!r}; an artifact has one writer.")
+            if name in writer:
+                raise ContractError(f"{stage.path.name} and {writer[name]}.ipynb both write {name!r}; an artifact has one writer.")
             writer[name] = stage.name
     return stages
 
@@ -51,9 +53,11 @@ def write_stage_notebook(
     path = Path(path)
     contract = f"stage = Stage({path.stem!r}, reads={list(reads)}, writes={list(writes)})"
     cells = [new_markdown_cell(f"# {path.stem.partition('_')[2].title()}\n> What this stage is for."), new_code_cell("from fashion_mlops.workflow.stage import Stage"),
-             new_code_cell(parameters, metadata={"tags": ["parameters"]}), new_code_cell(contract), new_markdown_cell("## Run"),
+             new_code_cell(parameters,
+                           metadata={"tags": ["parameters"]}), new_code_cell(contract), new_markdown_cell("## Run"),
              new_code_cell("stage.start(globals())"), *map(new_code_cell, code), new_code_cell(f"stage.finish({headline!r})")]
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}})
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "python3",
+                                                                  "language": "python"}})
     path.write_text(dumps(notebook), encoding="utf-8")
     return path
 
@@ -98,9 +102,11 @@ def read_yaml(
     "Read a YAML mapping; raise `ParameterError` that names the file."
     import yaml
     try: node = yaml.compose(Path(path).read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error: raise ParameterError(f"{path}: {' '.join(str(error).split())}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParameterError(f"{path}: {' '.join(str(error).split())}") from None
     if node is None: return {}
-    if not isinstance(node, yaml.MappingNode): raise ParameterError(f"{path}: expected a mapping of stages to parameters, found {node.id}.")
+    if not isinstance(node, yaml.MappingNode):
+        raise ParameterError(f"{path}: expected a mapping of stages to parameters, found {node.id}.")
     try: return _plain(node, str(path))
     except RecursionError: raise ParameterError(f"{path}: a mapping contains itself.") from None
 
@@ -122,7 +128,8 @@ def parse_override(
     "Read one `-p` option; without a stage it is for all."
     left, sign, value = text.partition("=")
     stage, dot, name = left.strip().rpartition(".")
-    if not sign or not name: raise ParameterError(f"-p {text!r}: expected stage.name=value, such as tuning.n_trials=40.")
+    if not sign or not name:
+        raise ParameterError(f"-p {text!r}: expected stage.name=value, such as tuning.n_trials=40.")
     return stage or "all", name, value
 
 # %% ../../nbs/workflow/pipeline.ipynb #eb3f2432
@@ -130,7 +137,8 @@ def _entries(values: dict, source: str) -> list[tuple[str, str, str]]:
     "Stage, parameter and value of everything that a file says."
     found = []
     for word, parameters in values.items():
-        if not isinstance(parameters, dict | None): raise ParameterError(f"{source}: {word!r} should hold parameters by name, found {parameters!r}.")
+        if not isinstance(parameters, dict | None):
+            raise ParameterError(f"{source}: {word!r} should hold parameters by name, found {parameters!r}.")
         found += [(word, name, value) for name, value in (parameters or {}).items()]
     return found
 
@@ -139,7 +147,8 @@ def _layer(stages: list[StageNotebook], entries: list[tuple[str, str, str]], sou
     "Lay one place's values over what is resolved so far, checking names and types; `all` first, so that a stage's own value counts."
     seen = set()
     for word, name, value in sorted(entries, key=lambda entry: entry[0] != "all"):
-        if name == "dataset": raise ParameterError(f"The dataset is one for the whole pipeline: use --dataset NAME (found {value!r}, from {source}).")
+        if name == "dataset":
+            raise ParameterError(f"The dataset is one for the whole pipeline: use --dataset NAME (found {value!r}, from {source}).")
         chosen = stages if word == "all" else [find_stage(stages, word)]
         whose = "all stages" if word == "all" else chosen[0].name
         if (whose, name) in seen: raise ParameterError(f"{name} of {whose} is set twice, from {source}.")
@@ -148,7 +157,9 @@ def _layer(stages: list[StageNotebook], entries: list[tuple[str, str, str]], sou
         if not having:
             known = sorted({n for s in chosen for n in s.parameters})
             raise ParameterError(f"{'No stage' if word == 'all' else whose} has a parameter {name!r} (from {source}).{nearest(name, known)}")
-        for s in having: resolved[s.name][name] = Setting(checked(s.parameters[name], value, s.name), source, s.parameters[name].kind == "secret")
+        for s in having:
+            resolved[s.name][name] = Setting(checked(s.parameters[name], value, s.name), source,
+                                             s.parameters[name].kind == "secret")
 
 # %% ../../nbs/workflow/pipeline.ipynb #a746f0b6
 def resolve(
@@ -160,7 +171,8 @@ def resolve(
     profiles: Path | str | None = None # the profiles' file; `params.yaml` when None
 ) -> dict[str, dict[str, Setting]]: # settings by stage and name
     "Resolve every parameter of every stage; raise `ParameterError` before anything runs."
-    resolved = {s.name: {n: Setting(p.default, "notebook", p.kind == "secret") for n, p in s.parameters.items()} for s in stages}
+    resolved = {s.name: {n: Setting(p.default, "notebook", p.kind == "secret") for n, p in s.parameters.items()}
+                for s in stages}
     _layer(stages, _entries(profile_values(profile, profiles), f"profile {profile}"), f"profile {profile}", resolved)
     if file is not None: _layer(stages, _entries(read_yaml(file), f"file {file}"), f"file {file}", resolved)
     if dataset is not None:

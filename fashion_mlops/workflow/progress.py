@@ -127,7 +127,8 @@ def _total_words(run: Run) -> str:
     said = [human_seconds(run.seconds or sum(r.seconds for r in run.results))]
     if run.minutes: said.append(f"{run.minutes:g} min were asked for")
     told = run.remaining.told if run.remaining else None
-    if told and told.seconds and run.succeeded: said.append(f"{rough_seconds(told.seconds)} expected" + (f", without {', '.join(told.unknown)}" if told.unknown else ""))
+    if told and told.seconds and run.succeeded:
+        said.append(f"{rough_seconds(told.seconds)} expected" + (f", without {', '.join(told.unknown)}" if told.unknown else ""))
     return ", ".join(said)
 
 # %% ../../nbs/workflow/progress.ipynb #60271caa
@@ -135,9 +136,11 @@ def summary(
     run: Run # a run with results
 ) -> str: # a table, and the line where to look
     "What became of each stage, in a table."
-    timed = any((asked := run.settings.get(r.name, {}).get("minutes")) and asked.value and r.seconds for r in run.results)
+    timed = any((asked := run.settings.get(r.name, {}).get("minutes")) and asked.value and r.seconds
+                for r in run.results)
     rows = [("stage", "", "time with imports, of its minutes" if timed else "time", "memory", "headline")]
-    rows += [(r.name, r.state, _time_words(run, r), human_bytes(r.peak) if r.peak else "–", r.headline) for r in run.results]
+    rows += [(r.name, r.state, _time_words(run, r), human_bytes(r.peak) if r.peak else "–", r.headline)
+             for r in run.results]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row[:4], widths)), row[4]]).rstrip() for row in rows]
     page = reports_folder()/"index.html"

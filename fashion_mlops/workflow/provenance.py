@@ -15,7 +15,9 @@ from ..core import WorkflowError, available_cores, project_root
 # %% ../../nbs/workflow/provenance.ipynb #70026220
 def _git(*words: str) -> str | None:
     "Output of a git command at the project's root; None without git, and where there is no repository."
-    try: answer = subprocess.run(["git", *words], cwd=project_root(), capture_output=True, text=True, errors="replace", timeout=20)
+    try:
+        answer = subprocess.run(["git", *words], cwd=project_root(), capture_output=True, text=True,
+                                errors="replace", timeout=20)
     except (OSError, subprocess.TimeoutExpired, WorkflowError): return None
     return answer.stdout.strip() if answer.returncode == 0 else None
 
@@ -48,7 +50,8 @@ def machine() -> dict[str, str]: # processor, vector_units, cores; accelerator w
     "What of this machine results and times depend on."
     said, torch = _processor(), sys.modules.get("torch")
     units = vector_units(said.get("flags", said.get("features", "")), platform.machine(), os.environ)
-    found = {"processor": said.get("model name") or platform.processor() or platform.machine(), "vector_units": units, "cores": str(available_cores())}
+    found = {"processor": said.get("model name") or platform.processor() or platform.machine(),
+             "vector_units": units, "cores": str(available_cores())}
     return found | ({"accelerator": torch.cuda.get_device_name()} if torch and torch.cuda.is_available() else {})
 
 # %% ../../nbs/workflow/provenance.ipynb #07f5221f

@@ -33,7 +33,8 @@ def find_run(
     records: list[dict] # runs, oldest first
 ) -> dict: # the run's record
     "Find one run; raise `WorkflowError` with the known ones when none or several fit."
-    if not word.strip(): raise WorkflowError("Which run? Expected a token or its beginning, latest or previous, and not an empty word.")
+    if not word.strip():
+        raise WorkflowError("Which run? Expected a token or its beginning, latest or previous, and not an empty word.")
     if not records: raise WorkflowError("No run is recorded yet. Run the pipeline first: fashion-mlops run")
     places = {"latest": -1, "previous": -2}
     if word in places and len(records) >= -places[word]: return records[places[word]]

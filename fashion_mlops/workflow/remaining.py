@@ -31,7 +31,8 @@ class Remaining:
     @property
     def pace(self) -> float:
         "How much longer stages took than expected, so far; half a minute of what was expected counts beside them."
-        took = {name: seconds for name, seconds in self.ended.items() if seconds is not None and name in self.told.stages}
+        took = {name: seconds for name, seconds in self.ended.items() if seconds is not None
+                and name in self.told.stages}
         both = [(seconds, self.told.stages[name]) for name, seconds in took.items()]
         both = [(seconds, expected.seconds) for seconds, expected in both if expected.seconds and not expected.bounded]
         return min(5.0, max(0.2, (30 + sum(t for t, _ in both)) / (30 + sum(s for _, s in both))))

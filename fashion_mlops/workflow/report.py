@@ -283,6 +283,7 @@ def render_stage(
     if notebook.name != f"{stage}.ipynb": # the runner was stopped before it could give the notebook its name
         notebook = Path(shutil.move(notebook, notebook.with_name(f"{stage}.ipynb")))
     _attach(dataset, manifest)
-    text = render_report(notebook, _header(dataset, manifest), manifest).replace("<head>", f"<head>{_mark(manifest)}", 1)
+    text = render_report(notebook, _header(dataset, manifest),
+                         manifest).replace("<head>", f"<head>{_mark(manifest)}", 1)
     with atomic_path(page) as path: path.write_text(text, encoding="utf-8")
     return page

@@ -43,7 +43,8 @@ def _profiles_with_minutes() -> list[str]:
 def _no_minutes(settings: dict[str, dict[str, Setting]], profile: str) -> ParameterError:
     "That there is nothing to spread, and why."
     having = [name for name, values in settings.items() if "minutes" in values]
-    if not having: return ParameterError(f"--minutes needs stages with minutes to keep to, and {' and '.join(settings) if len(settings) < 4 else 'none of these'} has no such parameter. Leave --minutes out.")
+    if not having:
+        return ParameterError(f"--minutes needs stages with minutes to keep to, and {' and '.join(settings) if len(settings) < 4 else 'none of these'} has no such parameter. Leave --minutes out.")
     if any(explicit(settings[name]["minutes"]) for name in having):
         return ParameterError(f"--minutes finds no stage to give minutes to: -p or -f say those of {', '.join(n for n in having if explicit(settings[n]['minutes']))}, and profile {profile} gives no others any. Leave one of the two out.")
     known = _profiles_with_minutes()
@@ -53,7 +54,8 @@ def _no_minutes(settings: dict[str, dict[str, Setting]], profile: str) -> Parame
 # %% ../../nbs/workflow/request.ipynb #2cb7d2ad
 def _parts(settings: dict[str, dict[str, Setting]], beside: dict[str, float]) -> tuple[dict[str, float], float, float]:
     "Minutes that may be changed, by stage; the sum of those that -p and -f say; and what everything takes beside."
-    timed = {name: values["minutes"] for name, values in settings.items() if "minutes" in values and values["minutes"].value}
+    timed = {name: values["minutes"] for name, values in settings.items() if "minutes" in values
+             and values["minutes"].value}
     free = {name: s.value for name, s in timed.items() if not explicit(s)}
     said = sum(s.value for s in timed.values() if explicit(s))
     return free, said, sum(beside.get(name, 0 if name in timed else LIGHT_SECONDS) for name in settings) / 60
@@ -78,7 +80,8 @@ def _check_asked(minutes: float, settings: dict[str, dict[str, Setting]], beside
     if least <= minutes <= 100000: return
     expected = f"--minutes {as_said(minutes)}: expected a number of minutes, at least {least:g} and at most 100000."
     if not 0 <= minutes <= 100000: raise ParameterError(expected)
-    endless = [name for name, values in settings.items() if (s := values.get("minutes")) and not s.value and explicit(s)]
+    endless = [name for name, values in settings.items() if (s := values.get("minutes")) and not s.value
+               and explicit(s)]
     alone = sum(beside.get(name, 0) for name in endless) / 60
     rest -= alone
     why = [f"{said:g} min by -p or -f"] if said else []
@@ -113,7 +116,8 @@ def spread_minutes(
     if not free: raise _no_minutes(settings, profile)
     _check_asked(minutes, settings, beside)
     shares = _shared_out(free, minutes - said - rest)
-    spread = {name: {"minutes": Setting(share, f"command line, --minutes {minutes:g}")} for name, share in shares.items()}
+    spread = {name: {"minutes": Setting(share, f"command line, --minutes {minutes:g}")} for name,
+              share in shares.items()}
     return {name: values | spread.get(name, {}) for name, values in settings.items()}
 
 # %% ../../nbs/workflow/request.ipynb #7e410b8c
@@ -136,7 +140,8 @@ def as_they_ran(
     for name, values in settings.items():
         before = ((manifests.get(name) or {}).get("fingerprint") or {}).get("params", {})
         now = {parameter: s.value for parameter, s in values.items() if not s.hidden}
-        if "minutes" not in before or explicit(values["minutes"]) or now | {"minutes": before["minutes"]} != before: continue
+        if "minutes" not in before or explicit(values["minutes"]) or now | {"minutes": before["minutes"]} != before:
+            continue
         kept[name] = values | {"minutes": Setting(before["minutes"], "command line, as it ran before")}
     return kept
 
@@ -148,14 +153,16 @@ def _chosen(stage: str, said: dict) -> dict:
 
 def _then(stage: str, said: dict) -> dict:
     "What a stage was asked for in a run, with what it chose; the clock has no say in it any more."
-    values, chosen = {name: one.get("value") for name, one in said["settings"].get(stage, {}).items() if name != "dataset"}, _chosen(stage, said)
+    values, chosen = {name: one.get("value") for name,
+                      one in said["settings"].get(stage, {}).items() if name != "dataset"}, _chosen(stage, said)
     return values | chosen | ({"minutes": 0.0} if chosen else {})
 
 # %% ../../nbs/workflow/request.ipynb #b0667006
 def _then_setting(stage, name: str, value, token: str) -> Setting:
     "A value of that run, when it may still be asked for."
     try: return Setting(checked(stage.parameters[name], value, stage.name), f"command line, --like {token}")
-    except ParameterError as error: raise ParameterError(f"{str(error).rstrip('.')}. Run {token} asked for it; say another by -p {stage.name}.{name}=VALUE beside --like.") from None
+    except ParameterError as error:
+        raise ParameterError(f"{str(error).rstrip('.')}. Run {token} asked for it; say another by -p {stage.name}.{name}=VALUE beside --like.") from None
 
 # %% ../../nbs/workflow/request.ipynb #8746b958
 def settings_like(
@@ -165,15 +172,18 @@ def settings_like(
 ) -> tuple[dict[str, dict[str, Setting]], list[str]]: # settings, and what there is to say about them
     "The settings that ask for what another run did."
     like, words = dict(settings), []
-    if not any(_chosen(s.name, said) for s in stages): words.append(f"{said['token']} has nothing chosen within a time: its parameters are taken as they were.")
+    if not any(_chosen(s.name, said) for s in stages):
+        words.append(f"{said['token']} has nothing chosen within a time: its parameters are taken as they were.")
     for stage in stages:
         for name, value in _then(stage.name, said).items():
-            if name not in stage.parameters: words.append(f"{stage.name} has no parameter {name} any more; it was {value!r}.")
+            if name not in stage.parameters:
+                words.append(f"{stage.name} has no parameter {name} any more; it was {value!r}.")
             elif not explicit(settings[stage.name][name]) and settings[stage.name][name].value != value:
                 like[stage.name] = like[stage.name] | {name: _then_setting(stage, name, value, said['token'])}
     gone = sorted(said["settings"].keys() - settings.keys())
     if gone: words.append(f"No longer there, and left out: {', '.join(gone)}.")
-    if new := [s.name for s in stages if s.name not in said["settings"]]: words.append(f"Not there in that run, and asked for as the profile says: {', '.join(new)}.")
+    if new := [s.name for s in stages if s.name not in said["settings"]]:
+        words.append(f"Not there in that run, and asked for as the profile says: {', '.join(new)}.")
     return like, words
 
 # %% ../../nbs/workflow/request.ipynb #4c63df9a
@@ -194,9 +204,11 @@ def again_words(
     "How to ask for what was chosen, here and elsewhere."
     chosen = {name: {"minutes": 0} | m["chosen"] for name, m in found.items() if m.get("chosen")}
     if not chosen: return ""
-    said = {stage: {name: s.value for name, s in values.items() if explicit(s) and not s.hidden} for stage, values in (settings or {}).items()}
+    said = {stage: {name: s.value for name, s in values.items() if explicit(s) and not s.hidden} for stage,
+            values in (settings or {}).items()}
     asked = {stage: said.get(stage, {}) | chosen.get(stage, {}) for stage in dict.fromkeys((*chosen, *said))}
-    options = " ".join(f"-p {stage}.{name}={_word(value)}" for stage, values in asked.items() for name, value in values.items())
+    options = " ".join(f"-p {stage}.{name}={_word(value)}" for stage, values in asked.items() for name,
+                       value in values.items())
     only = "".join(f"{name} " for name in stages)
     late = "; ".join(f"{name}: {', '.join(m['late'])}" for name, m in found.items() if m.get("late"))
     there = f"\nThere was no time for this, and it is made then, so that these stages may come out otherwise: {late}." if late else ""

@@ -36,7 +36,8 @@ def _catch_up(run: Run, display: Display):
         try: log_to_mlflow(manifest)
         except tracking.TrackingError: raise # the store's fault: the others would fare no better
         except Exception as error: note_problem(run, display, f"{name} in MLflow", error)
-    if tracking.abandoned() and (closed := tracking.close_abandoned()): display.line(f"closed in MLflow, where an earlier run had left it open: {', '.join(closed)}")
+    if tracking.abandoned() and (closed := tracking.close_abandoned()):
+        display.line(f"closed in MLflow, where an earlier run had left it open: {', '.join(closed)}")
 
 # %% ../../nbs/workflow/runner.ipynb #7f9563f9
 def _foresee(run: Run, ahead: list[StageNotebook], forced: set[str], display: Display):
@@ -55,7 +56,9 @@ def _foresee(run: Run, ahead: list[StageNotebook], forced: set[str], display: Di
 def _pass_over(run: Run, state: State, display: Display, background: Background) -> Result:
     "Note that a stage is up to date; when its page is not there, have it written again from the notebook that was kept."
     manifest, again = state.manifest, report.missing_page(run.dataset, state.manifest)
-    if again: background.add(f"the report of {state.name}", publish, run, report.kept_notebook(run.dataset, manifest), manifest)
+    if again:
+        background.add(f"the report of {state.name}", publish, run, report.kept_notebook(run.dataset, manifest),
+                       manifest)
     display.line(f"{state.name:<15} up to date since {manifest['finished'][:16].replace('T', ' ')}" + (f"; {again}: written again" if again else ""))
     return Result(state.name, "fresh", headline=manifest["headline"])
 
@@ -87,7 +90,8 @@ def _may_begin(run: Run, stage: StageNotebook, before: list[StageNotebook], goin
     return len(others) < run.jobs and not alone and psutil.virtual_memory().available > MEMORY_BESIDE
 
 # %% ../../nbs/workflow/runner.ipynb #5d6abe41
-def _look_at(run: Run, stage: StageNotebook, ahead: list[StageNotebook], forced: set[str], display: Display, background: Background) -> AtWork | Result:
+def _look_at(run: Run, stage: StageNotebook, ahead: list[StageNotebook], forced: set[str], display: Display,
+             background: Background) -> AtWork | Result:
     "Make a stage ready when it has to run; else what is to be said of it."
     state = whole_state(stage, run.settings[stage.name], run.dataset, declared=run.declared)
     if state.state == "broken": return Result(stage.name, "failed", error=state.reasons[0])
@@ -100,7 +104,8 @@ def _look_at(run: Run, stage: StageNotebook, ahead: list[StageNotebook], forced:
 # %% ../../nbs/workflow/runner.ipynb #f9acf4a4
 class Sequence:
     "The stages of a run: those at work, and those that are still to come."
-    def __init__(self, run: Run, stages: list[StageNotebook], forced: set[str], display: Display, background: Background):
+    def __init__(self, run: Run, stages: list[StageNotebook], forced: set[str], display: Display,
+                 background: Background):
         self.run, self.forced, self.display, self.background = run, forced, display, background
         self.waiting, self.going, self.closed = list(stages), {}, False
 
@@ -119,7 +124,8 @@ def begin(self: Sequence):
         if not _may_begin(self.run, stage, before, self.going): continue
         self.waiting.remove(stage)
         try: looked = _look_at(self.run, stage, self.waiting, self.forced, self.display, self.background)
-        except (OSError, WorkflowError) as error: looked = Result(stage.name, "failed", error=told("before its cells", error))
+        except (OSError, WorkflowError) as error:
+            looked = Result(stage.name, "failed", error=told("before its cells", error))
         except KeyboardInterrupt:
             self.waiting.insert(len(before), stage)
             raise
@@ -139,7 +145,9 @@ def settle(self: Sequence):
     for name, work in list(self.going.items()):
         if work.thread.is_alive(): continue
         try: result = settle_stage(self.run, work, self.background)
-        except (OSError, WorkflowError) as error: result = Result(name, "failed", work.state.reasons, work.watch.seconds, work.watch.peak, error=told("after its cells", error))
+        except (OSError, WorkflowError) as error:
+            result = Result(name, "failed", work.state.reasons, work.watch.seconds, work.watch.peak,
+                            error=told("after its cells", error))
         del self.going[name]
         self.run.remaining.end(name, counts=not result.resumed)
         self.display.line(f"{name:<15} {result.state} in {human_seconds(result.seconds)}, peak {human_bytes(result.peak)}: {result.error or result.headline}")
@@ -153,7 +161,8 @@ def work(self: Sequence):
     while True:
         self.begin()
         if not self.going: return
-        for work in self.going.values(): # starting a kernel and importing MLflow at the same moment would slow both down
+        # starting a kernel and importing MLflow at the same moment would slow both down
+        for work in self.going.values():
             if work.watch.process: self.background.add_once("the run in MLflow", open_parent, self.run)
         self.display.progress({name: work.watch for name, work in self.going.items()}, seconds_left(self.run.remaining))
         next(iter(self.going.values())).thread.join(0.1)
@@ -170,7 +179,8 @@ def stop(self: Sequence):
     stopped = [*self.going] or [stage.name for stage in self.waiting[:1]]
     for name in stopped:
         watch = self.going[name].watch if name in self.going else None
-        self.note(Result(name, "interrupted", seconds=watch.seconds if watch else 0.0, peak=watch.peak if watch else 0, error=error))
+        self.note(Result(name, "interrupted", seconds=watch.seconds if watch else 0.0,
+                         peak=watch.peak if watch else 0, error=error))
         self.display.line(f"{name:<15} interrupted: {error}")
     for work in self.going.values():
         end_kernel(work)
@@ -212,12 +222,14 @@ def _take_over(run: Run) -> list[str]:
 def _conclude(run: Run, background: Background, display: Display):
     "Close what is open in MLflow, write the record and the front page, and say what could not be done."
     from fashion_mlops.workflow import tracking
-    status = "FINISHED" if run.succeeded else "KILLED" if any(r.state == "interrupted" for r in run.results) else "FAILED"
+    status = "FINISHED" if run.succeeded else "KILLED" if any(r.state == "interrupted"
+                                                              for r in run.results) else "FAILED"
     if background.jobs: background.add("the run in MLflow, at its end", close_parent, run, status)
     for problem in background.finish():
         run.problems.append(problem)
         display.line(problem)
-    if tracking.abandoned(): attempt(run, display, "MLflow", tracking.close_abandoned, "KILLED" if status == "KILLED" else "FAILED")
+    if tracking.abandoned():
+        attempt(run, display, "MLflow", tracking.close_abandoned, "KILLED" if status == "KILLED" else "FAILED")
     run.seconds = time.monotonic() - run.started
     taken_over = _take_over(run)
     if taken_over: display.line(f"taken over from a run that ended before it was recorded: {', '.join(taken_over)}")

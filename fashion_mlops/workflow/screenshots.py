@@ -18,7 +18,8 @@ from urllib.parse import quote, urlsplit
 from ..core import WorkflowError, human_bytes, reports_folder
 
 # %% ../../nbs/workflow/screenshots.ipynb #0b90101d
-_QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+_QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+          "--disable-component-update", "--disable-sync"]
 
 # %% ../../nbs/workflow/screenshots.ipynb #5fe71a4a
 def chromium() -> str: # path of the program
@@ -35,7 +36,8 @@ def _browser() -> Iterator:
     "A running headless Chromium."
     program = chromium()
     try: from playwright.sync_api import sync_playwright
-    except ImportError: raise WorkflowError("Screenshots need the package playwright: pip install 'fashion-mlops[dev]'.") from None
+    except ImportError:
+        raise WorkflowError("Screenshots need the package playwright: pip install 'fashion-mlops[dev]'.") from None
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=_QUIET)
         try: yield browser
@@ -54,7 +56,8 @@ def small_png(
         size = [max(1, round(side * scale)) for side in picture.size]
         for colours in (192, 96, 48):
             out = io.BytesIO()
-            picture.resize(size, Image.LANCZOS).quantize(colours, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+            picture.resize(size,
+                           Image.LANCZOS).quantize(colours, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
             if len(out.getvalue()) <= limit or max(size) < 16:
                 Path(path).write_bytes(out.getvalue())
                 return Path(path)
@@ -82,7 +85,8 @@ def _is_local(
 @contextmanager
 def _opened(browser, address: str, view: View, asked: list[str], script: str = "") -> Iterator:
     "A page in a fresh context that cannot reach the network; what it asked for there is added to `asked`."
-    context = browser.new_context(viewport={"width": view.width, "height": view.height}, color_scheme=view.scheme, reduced_motion="reduce")
+    context = browser.new_context(viewport={"width": view.width, "height": view.height}, color_scheme=view.scheme,
+                                  reduced_motion="reduce")
     if script: context.add_init_script(script)
     def guard(route):
         if _is_local(route.request.url): return route.continue_()
@@ -99,7 +103,8 @@ def _opened(browser, address: str, view: View, asked: list[str], script: str = "
 def _photograph(page, view: View, path: Path) -> Path:
     "Write the upper part of a page as a small PNG."
     height = page.evaluate("document.documentElement.scrollHeight")
-    return small_png(page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": view.width, "height": min(height, view.height)}), path)
+    return small_png(page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": view.width,
+                                                           "height": min(height, view.height)}), path)
 
 # %% ../../nbs/workflow/screenshots.ipynb #a3b4ad03
 def _complaints(page, view: View) -> list[str]:
@@ -122,7 +127,8 @@ def _take(pages: dict, folder: Path | None, views: dict[str, View], strict: bool
                     page.wait_for_timeout(200) # late scripts ask for things after the page has loaded
                     found = _complaints(page, view) if strict else []
                     if folder: pictures.append(_photograph(page, view, folder/f"{name}_{word}.png"))
-                wrong += [f"{name} ({word}): {text}" for text in found + [f"asks the network for {url}" for url in dict.fromkeys(asked)]]
+                wrong += [f"{name} ({word}): {text}"
+                          for text in found + [f"asks the network for {url}" for url in dict.fromkeys(asked)]]
     return pictures, wrong
 
 # %% ../../nbs/workflow/screenshots.ipynb #8371ec52
@@ -134,9 +140,11 @@ def take(
 ) -> list[Path]: # the pictures
     "Photograph pages in every view; raise `WorkflowError` with the list of what is wrong with them."
     if folder: Path(folder).mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(1) as thread: # a notebook has an event loop, in which Playwright's plain interface refuses to work
+    # a notebook has an event loop, in which Playwright's plain interface refuses to work
+    with ThreadPoolExecutor(1) as thread:
         pictures, wrong = thread.submit(_take, pages, Path(folder) if folder else None, views, strict).result()
-    if wrong: raise WorkflowError(f"{len(wrong)} things are wrong with the pages:\n" + "\n".join(f"- {line}" for line in wrong))
+    if wrong:
+        raise WorkflowError(f"{len(wrong)} things are wrong with the pages:\n" + "\n".join(f"- {line}" for line in wrong))
     return pictures
 
 # %% ../../nbs/workflow/screenshots.ipynb #332c520f
@@ -147,8 +155,10 @@ def report_pages(
     top = reports_folder()
     folders = [top/dataset] if dataset else sorted(p for p in top.glob("*") if any(p.glob("[0-9]*.html")))
     ours = {f"{f.name}_{page.stem}": page for f in folders for page in sorted(f.glob("[0-9]*.html"))}
-    if not ours: raise WorkflowError(f"There are no reports in {top/dataset if dataset else top}: run the pipeline first (make all).")
-    tools = {f"{f.name} {page.relative_to(f)}": page for f in folders for page in sorted([*f.glob("*/*.html"), *f.glob("*/*/index.html")])}
+    if not ours:
+        raise WorkflowError(f"There are no reports in {top/dataset if dataset else top}: run the pipeline first (make all).")
+    tools = {f"{f.name} {page.relative_to(f)}": page for f in folders
+             for page in sorted([*f.glob("*/*.html"), *f.glob("*/*/index.html")])}
     return ({"index": top/"index.html"} if (top/"index.html").is_file() else {}) | ours, tools
 
 # %% ../../nbs/workflow/screenshots.ipynb #496c1596
@@ -169,7 +179,8 @@ def mlflow_server(
         return
     client() # makes the tables when they are missing, behind a lock
     with socket.socket() as free: free.bind(("127.0.0.1", 0)); port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1",
+               "--port", str(port), "--workers", "1"]
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | quiet, start_new_session=True)
@@ -202,7 +213,8 @@ def comparable_runs(
     "Finished runs of one kind, to be laid side by side."
     from fashion_mlops.workflow import tracking
     kinds = {}
-    for run in tracking.client().search_runs([tracking.experiment_id(dataset)], "attributes.status = 'FINISHED'", max_results=1000):
+    for run in tracking.client().search_runs([tracking.experiment_id(dataset)], "attributes.status = 'FINISHED'",
+                                             max_results=1000):
         kinds.setdefault((run.info.run_name or "").split(" ")[0], []).append(run.info.run_id)
     for kind in wanted:
         if len(kinds.get(kind, [])) > 1: return kind, kinds[kind][:count]
@@ -219,7 +231,8 @@ def mlflow_pages(
     _, runs = comparable_runs(dataset, ("08_registry", "07_training", "pipeline", "trial"))
     pages = {"mlflow_runs": (f"{address}/#/experiments/{experiment}/runs", "matching run")}
     if not runs: return pages
-    query, ids, experiments = (quote(text) for text in (f"attributes.run_name LIKE '{kind}%'", json.dumps(runs), json.dumps([experiment])))
+    query, ids, experiments = (quote(text) for text in (f"attributes.run_name LIKE '{kind}%'", json.dumps(runs),
+                                                        json.dumps([experiment])))
     return pages | {"mlflow_charts": (f"{address}/#/experiments/{experiment}/runs?searchFilter={query}&compareRunsMode=CHART", "Model metrics"),
                     "mlflow_compare": (f"{address}/#/compare-runs?runs={ids}&experiments={experiments}", "Run details")}
 
@@ -270,7 +283,8 @@ def screenshots(
     folder = Path(to) if to else reports_folder()/"screenshots"
     ours, tools = report_pages(dataset)
     names = [dataset] if dataset else sorted({page.parent.name for page in ours.values()} - {reports_folder().name})
-    pictures = [p for name in names for p in take_mlflow(name, folder if len(names) == 1 else folder/name)] if mlflow else []
+    pictures = [p for name in names
+                for p in take_mlflow(name, folder if len(names) == 1 else folder/name)] if mlflow else []
     pictures += take(ours, folder)
     take(tools, None, {"light": VIEWS["light"]}, strict=False)
     return pictures

@@ -64,7 +64,8 @@ def shown_uri(
     return (f"{scheme}://" if scheme else "") + rest + ("?…" if query else "")
 
 # %% ../../nbs/workflow/secrets.ipynb #133d605f
-_PUBLIC = re.compile(r"\d*|true|false|require|prefer|disable|verify-\w+|utf\w*|ro|rwc?|\w", re.I) # values of a query that give nothing away
+# values of a query that give nothing away
+_PUBLIC = re.compile(r"\d*|true|false|require|prefer|disable|verify-\w+|utf\w*|ro|rwc?|\w", re.I)
 
 # %% ../../nbs/workflow/secrets.ipynb #a4508328
 def uri_secrets(
@@ -74,7 +75,8 @@ def uri_secrets(
     _, user, _, query = _parts(uri)
     name, _, password = user.partition(":")
     values = [part.partition("=")[2] for part in re.split("[&?]", f"{uri.partition('?')[2]}&{query}")]
-    pieces = [piece for piece in re.split("[@/?#]", password) if len(piece) > 2] # what a program complains of that ends the address earlier
+    # what a program complains of that ends the address earlier
+    pieces = [piece for piece in re.split("[@/?#]", password) if len(piece) > 2]
     found = [user if password else "", password or name, *pieces, *(v for v in values if not _PUBLIC.fullmatch(v))]
     return list(dict.fromkeys(each for text in found if text for each in (text, unquote(text))))
 

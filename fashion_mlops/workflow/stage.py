@@ -37,7 +37,8 @@ def _settle_places(
     if not os.environ.get("FASHION_MLOPS_ROOT"):
         notebook, library = own_notebook(stage), find_root(Path(__file__).parent) if "__file__" in globals() else None
         if notebook: os.environ["FASHION_MLOPS_ROOT"] = str(find_root(notebook.parent))
-        elif not find_root(Path.cwd()) and library and (library/"nbs"/f"{stage}.ipynb").is_file(): os.environ["FASHION_MLOPS_ROOT"] = str(library)
+        elif not find_root(Path.cwd()) and library and (library/"nbs"/f"{stage}.ipynb").is_file():
+            os.environ["FASHION_MLOPS_ROOT"] = str(library)
     try: home(), project_root(), tracking.tracking_uri()
     except WorkflowError: pass # no project: whoever needs a folder is told so
 
@@ -91,7 +92,8 @@ def _context() -> dict:
     "What the runner says about this run; empty when there is no runner."
     path = os.environ.get("FASHION_MLOPS_RUN")
     if not path: return {}
-    if not Path(path).is_file(): raise WorkflowError(f"The pipeline run that started this kernel is over ({path} is gone).")
+    if not Path(path).is_file():
+        raise WorkflowError(f"The pipeline run that started this kernel is over ({path} is gone).")
     return read_json(path)
 
 # %% ../../nbs/workflow/stage.ipynb #3f892e25
@@ -106,14 +108,17 @@ def _give_up(self: Stage):
     release(self.held)
     if not self.run_id: return
     try: tracking.end_run(self.run_id, "KILLED")
-    except tracking.TrackingError as error: print(f"The earlier run of {self.name} could not be closed in MLflow: {error}")
+    except tracking.TrackingError as error:
+        print(f"The earlier run of {self.name} could not be closed in MLflow: {error}")
 
 # %% ../../nbs/workflow/stage.ipynb #02561e25
 @patch
 def _check_open(self: Stage):
     "Raise `WorkflowError` before `start` and after `finish`."
-    if self.folder is None: raise WorkflowError(f"{self.name} has not been started: run the cell with stage.start(globals()) first.")
-    if self.manifest: raise WorkflowError(f"{self.name} has finished, and what it wrote counts. Run the cell with stage.start(globals()) to run it anew.")
+    if self.folder is None:
+        raise WorkflowError(f"{self.name} has not been started: run the cell with stage.start(globals()) first.")
+    if self.manifest:
+        raise WorkflowError(f"{self.name} has finished, and what it wrote counts. Run the cell with stage.start(globals()) to run it anew.")
 
 # %% ../../nbs/workflow/stage.ipynb #1a980418
 def _check_package():
@@ -144,7 +149,8 @@ def start(self: Stage,
     if earlier := _open_here.pop(self.name, None): earlier._give_up()
     self._reset()
     self.declared = _declared(namespace, self.name)
-    self.params, self.context, self.began = _declared_values(namespace, self.name, self.declared), _context(), time.monotonic()
+    self.params, self.context, self.began = _declared_values(namespace, self.name,
+                                                             self.declared), _context(), time.monotonic()
     self.budget = Budget(self.params.get("minutes", 0))
     self.secrets = [str(namespace[n]) for n, value in self.params.items() if value == "(hidden)" and namespace[n]]
     self.dataset, self.seed = self.params.get("dataset", "synthetic"), self.params.get("seed", 0)
@@ -167,12 +173,14 @@ def _ensure_inputs(self: Stage):
     missing = [name for name in self.reads if not find_artifact(self.dataset, name)]
     if not missing: return
     if self.context: raise WorkflowError(f"{self.name} reads {missing[0]!r}, which no earlier stage has written.")
-    print(f"{', '.join(missing)}: not written yet for {self.dataset}; running the stages before {self.name} …", flush=True)
+    print(f"{', '.join(missing)}: not written yet for {self.dataset}; running the stages before {self.name} …",
+          flush=True)
     command = [sys.executable, "-m", "fashion_mlops.cli", "run", "--before", self.name, "--dataset", self.dataset,
                "--profile", "smoke", "--wait", "900"]
     places = {"FASHION_MLOPS_ROOT": str(project_root()), "FASHION_MLOPS_HOME": str(home())}
     answer = subprocess.run(command, cwd=project_root(), env=os.environ | places, capture_output=True, text=True)
-    if answer.returncode: raise WorkflowError(f"The stages before {self.name} failed:\n{(answer.stdout + answer.stderr)[-1500:]}")
+    if answer.returncode:
+        raise WorkflowError(f"The stages before {self.name} failed:\n{(answer.stdout + answer.stderr)[-1500:]}")
     self.budget = Budget(self.budget.minutes) # the time of other stages is not this one's
 
 # %% ../../nbs/workflow/stage.ipynb #d2c236d5
@@ -182,7 +190,8 @@ def read(self: Stage,
 ) -> Path: # file or folder, verified against its digest
     "Where an input lies; raise `WorkflowError` when it is not declared or not what was written."
     self._check_open()
-    if name not in self.reads: raise WorkflowError(f"{self.name} does not declare that it reads {name!r}.{nearest(name, self.reads)}")
+    if name not in self.reads:
+        raise WorkflowError(f"{self.name} does not declare that it reads {name!r}.{nearest(name, self.reads)}")
     path, entry = artifact(self.dataset, name), find_artifact(self.dataset, name)[1]
     if name not in self.read_digests:
         found, writer = digest_path(path) if path.exists() else "nothing", entry["path"].partition("/")[0]
@@ -199,7 +208,8 @@ def write(self: Stage,
 ) -> Path: # path to write to; it counts once the stage has finished
     "Where an output goes."
     self._check_open()
-    if name not in self.writes: raise WorkflowError(f"{self.name} does not declare that it writes {name!r}.{nearest(name, self.writes)}")
+    if name not in self.writes:
+        raise WorkflowError(f"{self.name} does not declare that it writes {name!r}.{nearest(name, self.writes)}")
     return self.folder/name
 
 # %% ../../nbs/workflow/stage.ipynb #79a063a7
@@ -245,10 +255,12 @@ def picture(self: Stage,
 def _fingerprint(self: Stage) -> dict | None:
     "The fingerprint that the runner took before this kernel began, with a mark where a module was written since."
     print_now, stamps = self.context.get("fingerprint"), self.context.get("library", {})
-    written = [Path(path) for path, stamp in stamps.items() if not Path(path).is_file() or Path(path).stat().st_ctime_ns != stamp]
+    written = [Path(path) for path, stamp in stamps.items() if not Path(path).is_file()
+               or Path(path).stat().st_ctime_ns != stamp]
     if not print_now or not written: return print_now
     print(f"{', '.join(path.name for path in written)}: written while this stage ran, so nobody can say which of the two it used. It counts as stale.", flush=True)
-    names = [".".join(path.relative_to(package_folder()).with_suffix("").parts).removesuffix(".__init__") for path in written]
+    names = [".".join(path.relative_to(package_folder()).with_suffix("").parts).removesuffix(".__init__")
+             for path in written]
     return print_now | {"modules": print_now["modules"] | {name: f"written while {self.name} ran" for name in names}}
 
 # %% ../../nbs/workflow/stage.ipynb #83300180

@@ -33,7 +33,8 @@ def as_script(
         if cell["cell_type"] != "code": continue
         begins.append(len(lines) + 1)
         lines += TransformerManager().transform_cell(cell["source"]).splitlines()
-        if "parameters" in cell["metadata"].get("tags", []): lines += [f"{name} = _given()" for name in _annotated(cell["source"])]
+        if "parameters" in cell["metadata"].get("tags", []):
+            lines += [f"{name} = _given()" for name in _annotated(cell["source"])]
     return "\n".join(lines) + "\n", begins
 
 # %% ../../nbs/workflow/static_check.ipynb #4b50fb70
@@ -44,7 +45,8 @@ RULES = ("too-many-positional-arguments", "missing-argument", "unknown-argument"
 def _findings(folder: Path) -> list[dict]:
     "What ty says of the scripts in a folder."
     program = Path(sys.executable).with_name("ty")
-    if not program.is_file(): raise WorkflowError(f"The static check needs ty, which is not at {program}. Run: make setup")
+    if not program.is_file():
+        raise WorkflowError(f"The static check needs ty, which is not at {program}. Run: make setup")
     rules = [word for rule in RULES for word in ("--error", rule)]
     command = [program, "check", "--python", sys.prefix, "--extra-search-path", project_root(), "--ignore", "all", *rules,
                "--output-format", "gitlab", "--exit-zero", "."]

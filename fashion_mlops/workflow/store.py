@@ -27,7 +27,8 @@ def tracking_uri() -> str: # such as `sqlite:////home/me/project/mlflow.db`
     if not uri and re.search(r"%[0-9a-fA-F]{2}|\?", str(home())):
         raise TrackingError(f"An address of a SQLite store cannot hold {str(home())!r}: it has a ? or a % in it. Rename the folder, or set MLFLOW_TRACKING_URI.")
     if not uri: return f"sqlite:///{home()/'mlflow.db'}"
-    if match := re.fullmatch(r"(sqlite[+\w]*:///)([^/:?][^?]*)(\?.*)?", uri): # relative: made absolute once, for whoever is started from here
+    # relative: made absolute once, for whoever is started from here
+    if match := re.fullmatch(r"(sqlite[+\w]*:///)([^/:?][^?]*)(\?.*)?", uri):
         uri = os.environ["MLFLOW_TRACKING_URI"] = match[1] + str(Path(match[2]).resolve()) + (match[3] or "")
     return uri
 
@@ -59,7 +60,8 @@ def wait_for_store(
     deadline, told, where = time.monotonic() + seconds, False, shown_uri(tracking_uri())
     while True:
         try: return _probe()
-        except (OSError, sqlite3.Error) as error: problem = f"{type(error).__name__}: {without_passwords(str(error), tracking_uri())[:200]}"
+        except (OSError, sqlite3.Error) as error:
+            problem = f"{type(error).__name__}: {without_passwords(str(error), tracking_uri())[:200]}"
         if time.monotonic() > deadline:
             raise TrackingError(f"The MLflow store {where} did not answer within {seconds:g} s ({problem}). Artifacts on disk are kept. "
                                 "Free the store or set MLFLOW_TRACKING_URI, then run again: what is missing is logged then.")
@@ -75,7 +77,8 @@ def _schema_words(text: str) -> str:
     import mlflow
     known = any(f"revision = \"{found[1]}\"" in path.read_text(encoding="utf-8").replace("'", '"')
                 for path in (Path(mlflow.__file__).parent/"store"/"db_migrations"/"versions").glob("*.py"))
-    if not known: return (f"was written by a newer MLflow than {mlflow.__version__}. Update MLflow, or move the store away and start a new one")
+    if not known:
+        return (f"was written by a newer MLflow than {mlflow.__version__}. Update MLflow, or move the store away and start a new one")
     target = shown_uri(tracking_uri()) if not uri_secrets(tracking_uri()) else "$MLFLOW_TRACKING_URI"
     return f"was written by an older MLflow. Make a copy of it, then bring it up to date: mlflow db upgrade '{target}'"
 
@@ -97,7 +100,9 @@ def translated():
     "Within this block an error of MLflow is a `TrackingError`."
     try: yield
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "alembic", "requests", "urllib3", "sqlite3"): raise
+        if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "alembic", "requests",
+                                                            "urllib3", "sqlite3"):
+            raise
         raise TrackingError(store_sentence(error)) from None
 
 # %% ../../nbs/workflow/store.ipynb #e62c44c7
@@ -127,7 +132,8 @@ def _at_home(database: Path) -> bool:
 def _is_deliberate(location: str, new: str) -> bool:
     "Whether an experiment's address is where somebody put it. It is not when a project moved: the old place is gone, or is that of the project which this one is a copy of, and the new one is there."
     from urllib.request import url2pathname
-    old, new = (Path(url2pathname(urlparse(place).path) if place.startswith("file:") else place) for place in (location, new))
+    old, new = (Path(url2pathname(urlparse(place).path) if place.startswith("file:") else place)
+                for place in (location, new))
     return not new.exists() or (old.exists() and not (old.parents[1]/"mlflow.db").is_file())
 
 def _moved(store: sqlite3.Connection):
@@ -135,7 +141,8 @@ def _moved(store: sqlite3.Connection):
     for location, number, name in store.execute("select artifact_location, experiment_id, name from experiments").fetchall():
         for tail in (f"/mlruns/{quote(name)}", f"/mlruns/{number}"):
             new = (home().as_uri() if (location or "").startswith("file:") else str(home())) + tail
-            if (location or "").endswith(tail) and location != new and not _is_deliberate(location, new): yield location, new
+            if (location or "").endswith(tail) and location != new and not _is_deliberate(location, new):
+                yield location, new
 
 # %% ../../nbs/workflow/store.ipynb #e58dc398
 def _repair_places(
@@ -173,7 +180,8 @@ def _client(uri: str):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found") # progress widgets are not for reports
         import mlflow
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL) # what it logs with a traceback it raises, too, and we say it
+    # what it logs with a traceback it raises, too, and we say it
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(uri)
     with _first_contact(database_file()), translated():
         client = mlflow.MlflowClient(uri)

@@ -15,7 +15,8 @@ from .markup import as_html, readable
 
 # %% ../../nbs/workflow/tool_words.ipynb #4dfc6dcd
 _MARK, _CHANGED = "\u200b", "\ufeff" # both without width: what ends a word, what follows a letter that was exchanged
-_LOOKS = {"<": "‹", ">": "›", "&": "+", '"': "”", "'": "’", "`": "‘", "{": "(", "}": ")", "\\": "/", "$": "$"} # letters that every font has
+# letters that every font has
+_LOOKS = {"<": "‹", ">": "›", "&": "+", '"': "”", "'": "’", "`": "‘", "{": "(", "}": ")", "\\": "/", "$": "$"}
 
 def for_tool(
     text, # a word of the data
@@ -50,9 +51,11 @@ def table_for_tool(
         if name in own: continue
         kind = pd.api.types
         if _indivisible(values): values = values.map(str, na_action="ignore").astype(object)
-        if isinstance(values.dtype, pd.CategoricalDtype): seen[names[name]] = values.cat.rename_categories(tool_names(list(values.cat.categories)))
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            seen[names[name]] = values.cat.rename_categories(tool_names(list(values.cat.categories)))
         elif kind.is_float_dtype(values): seen[names[name]] = values.where(values.astype("float64").abs() < _LARGEST)
-        elif kind.is_bool_dtype(values) or kind.is_integer_dtype(values) or kind.is_datetime64_any_dtype(values): seen[names[name]] = values
+        elif kind.is_bool_dtype(values) or kind.is_integer_dtype(values) or kind.is_datetime64_any_dtype(values):
+            seen[names[name]] = values
         else:
             words = tool_names([word for word in values.unique() if isinstance(word, str)])
             seen[names[name]] = pd.Series([words.get(word, word) for word in values], values.index, object)
@@ -90,7 +93,8 @@ def _back(part: str, script: bool) -> str:
     part = part.replace("$$" + _CHANGED, "$" + _CHANGED) # Great Expectations writes two for one
     escape = (lambda c: f"\\u{ord(c):04x}") if script else html.escape
     for letter, look in _LOOKS.items():
-        for written in (look + _CHANGED, _escaped(look + _CHANGED), f"&#{ord(look)};&#{ord(_CHANGED)};"): part = part.replace(written, escape(letter))
+        for written in (look + _CHANGED, _escaped(look + _CHANGED), f"&#{ord(look)};&#{ord(_CHANGED)};"):
+            part = part.replace(written, escape(letter))
     for mark in (_MARK, _escaped(_MARK), f"&#{ord(_MARK)};"): part = part.replace(mark, "")
     return part
 

@@ -15,7 +15,8 @@ from ..core import hold, home, is_held, read_memory, release
 from .provenance import machine, provenance
 from .store import TrackingError, client, database_file, experiment_id, store_mark, store_sentence, tracking_uri, translated, wait_for_store
 
-_all_ = ["TrackingError", "client", "experiment_id", "machine", "tracking_uri", "translated", "wait_for_store"] # one door for who records
+# one door for who records
+_all_ = ["TrackingError", "client", "experiment_id", "machine", "tracking_uri", "translated", "wait_for_store"]
 
 # %% ../../nbs/workflow/tracking.ipynb #cbdd72ab
 _notes: dict[str, tuple[Path, int | None]] = {} # of runs that this process has open
@@ -76,12 +77,16 @@ def log_manifest(
     from mlflow.entities import Metric, Param, RunTag
     moment, send = int(time.time() * 1000), client()
     numbers = dict(manifest.get("metrics", {}))
-    params = manifest.get("params", {}) | {f"chosen.{name}": value for name, value in manifest.get("chosen", {}).items()}
-    for name, (low, high) in manifest.get("intervals", {}).items(): numbers |= {f"{name}_low": low, f"{name}_high": high}
+    params = manifest.get("params",
+                          {}) | {f"chosen.{name}": value for name, value in manifest.get("chosen", {}).items()}
+    for name, (low, high) in manifest.get("intervals", {}).items():
+        numbers |= {f"{name}_low": low, f"{name}_high": high}
     numbers = {name: value for name, value in numbers.items() if _is_number(value)}
-    tags = {k: manifest[k] for k in ("dataset", "dataset_digest", "synthetic", "headline", "profile", "seed", "lock_digest", "token") if manifest.get(k) is not None}
+    tags = {k: manifest[k] for k in ("dataset", "dataset_digest", "synthetic", "headline", "profile", "seed",
+                                     "lock_digest", "token") if manifest.get(k) is not None}
     tags["fingerprint"] = (manifest.get("fingerprint") or {}).get("digest", "none")
-    steps = [Metric(name, float(value), moment, step) for name, values in manifest.get("curves", {}).items() for step, value in enumerate(values, 1) if _is_number(value)]
+    steps = [Metric(name, float(value), moment, step) for name, values in manifest.get("curves", {}).items()
+             for step, value in enumerate(values, 1) if _is_number(value)]
     send.log_batch(run_id, metrics=[Metric(k, float(v), moment, 0) for k, v in numbers.items()] + steps[:900],
                    params=[Param(k, str(v)[:6000]) for k, v in params.items()],
                    tags=[RunTag(k, str(v)[:5000]) for k, v in tags.items()])

@@ -144,7 +144,6 @@ def read_window(
 # %% ../../nbs/drift/window.ipynb #202c4c09
 def _held_against(window: Window, samples, predictor) -> tuple[list[str], list[str]]:
     "What is wrong with a window, and what is unusual."
-    from fashion_mlops.samples.samples import framed
     from fashion_mlops.tables.requests import check_rows
     if samples.columns: return check_rows(predictor.columns, window.inputs)
     shape = samples.images.shape[1:]

@@ -172,12 +172,11 @@ def measure_tools(
     full: bool = False # as in `write_profile`
 ) -> ToolPace:
     "Measure what the tools cost, in a process that has just begun."
-    import psutil
     os.environ["YDATA_PROFILING_NO_ANALYTICS"] = "true"
-    began, starts = psutil.Process().create_time(), []
+    starts = [] # seconds of processor since this process began
     for tool in ("pandas", "sweetviz", "ydata_profiling"): # two comparisons import the second, the profile the third
         import_module(tool)
-        starts.append(max(time.time() - began, 0.0))
+        starts.append(time.process_time())
     few, times = table.iloc[:, 2:5], []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)/"report.html"

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['mirror_words', 'looked_at', 'checked_words', 'where_it_looks', 'limit_words', 'compression_words', 'log_compression',
-           'compress']
+           'compress_net']
 
 # %% ../../nbs/images/net_views.ipynb #fef45465
 from functools import partial
@@ -21,7 +21,7 @@ from ..nets.learning import Learnt
 
 # %% ../../nbs/images/net_views.ipynb #a0e6a2b0
 def mirror_words(
-    net: Learnt, # from `train`
+    net: Learnt, # from `train_net`
     images: np.ndarray, # uint8 (n, height, width) or (n, height, width, 3)
     labels: np.ndarray # (n,)
 ) -> str: # a sentence
@@ -74,7 +74,7 @@ def checked_words(
 def where_it_looks(
     stage, # that trains
     samples, # of kind image
-    net: Learnt # from `train`
+    net: Learnt # from `train_net`
 ):
     "Show where the net looks, and what mirror images do to it where they count as the same."
     origin, (images, labels) = "synthetic "*samples.synthetic, samples.take("valid")
@@ -128,10 +128,10 @@ def log_compression(
               {name: value[1:] for name, value in measured.items()})
 
 # %% ../../nbs/images/net_views.ipynb #36bbfe12
-def compress(
+def compress_net(
     stage, # that trains
     samples, # of kind image
-    net: Learnt, # from `train`
+    net: Learnt, # from `train_net`
     place: Path # the candidate's folder, where both files come to lie
 ):
     "Write the net as ONNX and in eight bits, and show what that costs and brings; half of it helps nobody."

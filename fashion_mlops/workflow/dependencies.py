@@ -112,9 +112,11 @@ def _read_module(source: str, name: str) -> tuple[str, set[tuple[str, str]]]:
 @lru_cache(maxsize=500)
 def is_door(
     source: str # of a module
-) -> bool: # whether it passes on names of others, which it lists in `_all_`
+) -> bool: # whether it defines nothing, and passes on names of others, which it lists in `_all_`
     "Whether a module is a door."
-    return any(getattr(target, "id", "") == "_all_" for node in code_tree(source).body for target in getattr(node, "targets", []))
+    body = code_tree(source).body
+    if any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in body): return False
+    return any(getattr(target, "id", "") == "_all_" for node in body for target in getattr(node, "targets", []))
 
 # %% ../../nbs/workflow/dependencies.ipynb #fdfce2db
 @lru_cache(maxsize=2000)

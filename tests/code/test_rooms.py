@@ -107,3 +107,11 @@ def test_what_a_door_leads_to_is_the_same_in_both_wings():
         if not all(isinstance(one, type) for one in classes): continue
         first, *others = ({name for name in dir(one) if not name.startswith("_")} for one in classes)
         for other in others: assert first ^ other <= {"statistics", "portraits", "pair"}, door # set by __init__ in one, looked up in the other
+
+
+def test_a_stage_hangs_on_what_it_asks_the_wings_for():
+    from fashion_mlops.workflow.dependencies import module_digests
+    behind = {stage.name: set(module_digests(stage.cells)) for stage in discover(NBS)}
+    assert {"images.views", "tables.views"} <= behind["01_data"] and not {"images.training", "tables.training"} & behind["01_data"]
+    assert {"images.checks", "tables.checks"} <= behind["02_quality"] and not {"images.training", "images.explore"} & behind["02_quality"]
+    assert {"images.training", "images.net_views", "tables.training", "nets.trainer", "nets.table_net"} <= behind["07_training"]

@@ -44,7 +44,7 @@ def test_a_net_says_what_it_was_fitted_with(kind, tmp_path, monkeypatch):
             used.append(any(value is weights for value in (*given, *named.values())))
             begin(self, *given, **named)
         monkeypatch.setattr(trainer, "__init__", watched)
-    net = kind_of(kind).train(a_stage(tmp_path), samples, {}, weights, None, features, None)
+    net = kind_of(kind).train_net(a_stage(tmp_path), samples, {}, weights, None, features, None)
     assert used and ("class_weights" in net.about) == any(used)
     assert "class_weights" not in about_all(samples, 3) # what all files say, the blend's among them
     if any(used): assert net.about["class_weights"] == pytest.approx(weights.tolist())
@@ -54,7 +54,7 @@ def test_the_answers_of_an_image_net_are_its_own(tmp_path):
     from fashion_mlops.nets.net import probabilities
     from fashion_mlops.service.predictor import load_predictor, save_candidate
     samples, features = unbalanced("image", tmp_path)
-    net = kind_of(samples).train(a_stage(tmp_path), samples, {}, np.array([.625, 2.5]), None, features, None)
+    net = kind_of(samples).train_net(a_stage(tmp_path), samples, {}, np.array([.625, 2.5]), None, features, None)
     folder = save_candidate(tmp_path/"net", net.net, {"name": net.name} | about_all(samples, 3) | net.about)
     own = probabilities(net.net, samples.images, net.about["mirror_average"])
     np.testing.assert_allclose(load_predictor(folder).predict_proba(samples.images), own, atol=1e-5)

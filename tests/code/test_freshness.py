@@ -117,7 +117,7 @@ def test_a_renamed_writer_and_all_ipython_cells(project):
     again = project.run()
     assert again.returncode == 0 and "02_add          runs: numbers.json changed" in again.stdout, again.stdout
     assert json.loads(project.artifact("sum.json").read_text()) == 10
-    today, _, earlier = (project.root/"reports"/"index.html").read_text().partition("<h2>Earlier reports</h2>")
+    today, _, earlier = (project.root/"reports"/"index.html").read_text().partition("Pages of earlier runs: ")
     assert "01_draw" not in today.replace("01a_draw", "") and "synthetic/01_draw.html" in earlier
     record = json.loads(sorted((project.root/"data"/"runs"/"synthetic").glob("*.json"))[-1].read_text())
     assert set(record["stages"]) == {"01a_draw", "02_add"}

@@ -107,13 +107,13 @@ def price_words(
     things: str, # what they are
     metric: str, # that decides
     features: int, # before
-    kept: int # after
+    left: int # after
 ) -> str: # Markdown
     "What dropping features costs."
-    return (f"Without the {features - kept} dropped features, the {metric.replace('_', ' ')} on {rows:,} validation "
+    return (f"Without the {features - left} dropped features, the {metric.replace('_', ' ')} on {rows:,} validation "
             f"{things} changes by **{change[0]:+.4f}** "
             f"({change[1]:+.4f} to {change[2]:+.4f}, paired): {meaning_of_change(change, differ, rows, metric)}. "
-            f"What is saved is width: every later model reads {kept} columns instead of {features}.")
+            f"What is saved is width: every later model reads {left} columns instead of {features}.")
 
 # %% ../../nbs/evaluation/explained.ipynb #b11914ff
 def agreement_caption(

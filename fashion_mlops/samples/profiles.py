@@ -276,12 +276,12 @@ def reports_words(
 ) -> str: # Markdown
     "What the tools' reports show, and of how much."
     def counted(rows): return f" ({rows:,})" if rows else ""
-    rows, columns = read.table.shape[0], read.table.shape[1] - 2
+    rows, wide = read.table.shape[0], read.table.shape[1] - 2
     drawn = "" if rows == samples else ", drawn at random within each class and split"
-    telling = "" if columns == every else ", those that tell most of the class"
+    strongest = "" if wide == every else ", those that tell most of the class"
     (first, second), (train, test) = classes or (0, 0), splits or (0, 0)
     one, other = map(as_markdown, read.pair)
-    return f"""{rows:,} of {samples:,} samples{drawn}, and {columns} of {every} {things}{telling}:
+    return f"""{rows:,} of {samples:,} samples{drawn}, and {wide} of {every} {things}{strongest}:
 
 | report | what it shows |
 |---|---|

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 
 from .contract import StageNotebook
 from ..core import package_folder
-from .dependencies import installed_packages
+from .dependencies import installed_packages, is_door
 
 # %% ../../nbs/workflow/forked_kernels.ipynb #06039bf6
 _LINE = re.compile(r"^([ \t]*)(?:from[ \t]+(\.?[\w.]*)[ \t]+import\b(.*)|import[ \t]+([\w., \t]+))", re.M)
@@ -51,13 +51,14 @@ def imports_of(
 ) -> tuple[set[str], set[str]]: # at the top of its cells and our modules, and anywhere in them
     "What a stage imports that is neither ours nor Python's own."
     package, top, anywhere, seen = package_folder(), set(), set(), set()
-    waiting = [("\n".join(stage.cells), package.name, True)] # behind a door, a module `kind`, lies what any stage may ask for
+    waiting = [("\n".join(stage.cells), package.name, True)]
     while waiting:
         source, here, at_once = waiting.pop()
+        at_once = at_once and not is_door(source) # behind a door lies what any stage may ask for
         found = _imported(source, here)
         anywhere |= found[1]
         if at_once: top |= found[0]
-        ours = {(name, at_once and not name.endswith(".kind")) for name in found[1] if name.startswith(package.name + ".")}
+        ours = {(name, at_once) for name in found[1] if name.startswith(package.name + ".")}
         for name, first in ours - seen:
             seen.add((name, first))
             file = package.joinpath(*name.split(".")[1:]).with_suffix(".py")

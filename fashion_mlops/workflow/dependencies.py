@@ -113,8 +113,9 @@ def _read_module(source: str, name: str) -> tuple[str, set[tuple[str, str]]]:
 def is_door(
     source: str # of a module
 ) -> bool: # whether it defines nothing, and passes on names of others, which it lists in `_all_`
-    "Whether a module is a door."
-    body = code_tree(source).body
+    "Whether a module is a door; what is no Python is none."
+    try: body = code_tree(source).body
+    except SyntaxError: return False
     if any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in body): return False
     return any(getattr(target, "id", "") == "_all_" for node in body for target in getattr(node, "targets", []))
 

@@ -9,8 +9,6 @@ __all__ = ['write_checkpoint', 'read_checkpoint']
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from ..core import WorkflowError, atomic_path
 from ..workflow.dependencies import code_mark
 
@@ -22,6 +20,7 @@ def write_checkpoint(
     **held # what decides the rest
 ):
     "Write down where a training stands."
+    import torch
     with atomic_path(path) as temporary:
         torch.save({"code": code_mark(module), "recipe": asdict(recipe), **held}, temporary)
 
@@ -34,6 +33,7 @@ def read_checkpoint(
     device = "cpu" # to read it to
 ) -> dict: # what was held
     "Where a training stands; raise `WorkflowError` when the file is none of ours, or one of another recipe, other rows or other code."
+    import torch
     try: state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error: # torch raises half a dozen kinds for a broken file
         raise WorkflowError(f"{path} cannot be read as a checkpoint ({type(error).__name__}). Remove it and run "

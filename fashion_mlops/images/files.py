@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SUFFIXES', 'SPLIT_FOLDERS', 'LEFTOVERS', 'LINKS', 'EMPTY', 'MOST', 'prepare_image', 'hidden', 'image_paths',
-           'ordered_names', 'listed_pictures', 'list_root', 'read_images', 'image_layout', 'path_columns',
-           'infer_images', 'size_doubts', 'load_images', 'prepared']
+           'listed_pictures', 'list_root', 'read_images', 'image_layout', 'path_columns', 'infer_images', 'size_doubts',
+           'load_images', 'prepared']
 
 # %% ../../nbs/images/files.ipynb #9cd811b6
 import math, os, tempfile
@@ -17,6 +17,7 @@ from ..workflow.contract import nearest
 from ..core import WorkflowError, home
 from .arrays import image_arrays
 from .pixel_range import common_range, deep_numbers, eight_bits, value_range
+from ..samples.columns import ordered_names
 
 # %% ../../nbs/images/files.ipynb #b794b212
 def prepare_image(
@@ -82,13 +83,6 @@ def image_paths(
             elif name in files and path.suffix.lower() in SUFFIXES: found.append(path)
             elif name in files: aside.append({"file": shown, "reason": "not a picture by its name"})
     return sorted(found), aside
-
-# %% ../../nbs/images/files.ipynb #6b5a4ef9
-def ordered_names(
-    names # of classes
-) -> list[str]: # numbers by size, others by the alphabet
-    "Class names in the order that people expect."
-    return sorted(set(names), key=lambda n: (0, int(n), "") if n.isdigit() else (1, 0, n))
 
 # %% ../../nbs/images/files.ipynb #2e73076c
 LINKS = ("a symbolic link that leaves the folder", "a symbolic link to a folder") # why they are not followed: what a dataset holds lies in its folder

@@ -50,7 +50,8 @@ def counted(
 # %% ../../nbs/tables/sources.ipynb #5f0c1b04
 def _in_words(column, decimal: str) -> str:
     "A column by name, with what its values need to be read."
-    how = [column.format or "ISO 8601"]*(column.type == "datetime") + [f"decimal {'comma' if column.decimal == ',' else 'point'}"]*(column.decimal not in ("", decimal))
+    how = [column.format or "ISO 8601"]*(column.type == "datetime")
+    if column.decimal not in ("", decimal): how.append(f"decimal {'comma' if column.decimal == ',' else 'point'}")
     return readable(column.name) + (f" ({', '.join(how)})" if how else "")
 
 # %% ../../nbs/tables/sources.ipynb #e6b90050

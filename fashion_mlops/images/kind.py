@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
            'claims', 'column_suspects', 'counted', 'found_lines', 'refused', 'source_doubts', 'FEATURE_TYPES',
-           'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'footprints', 'place_words',
+           'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'footprints', 'place_words',
            'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET',
-           'ROWS_OF_A_STUDY', 'enough_for_a_net', 'net_search', 'Exploration', 'mistake_pictures', 'mistake_tables',
+           'ROWS_OF_A_STUDY', 'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures', 'mistake_tables',
            'raw_columns', 'compress_net', 'doubtful', 'input_description', 'learning_picture', 'most_worse',
            'train_net', 'where_it_looks', 'worse_shown', 'read_window', 'shift_inputs', 'shift_pictures', 'input_form',
            'input_words']
@@ -35,15 +35,20 @@ from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeli
 
 _all_ = ["FEATURE_TYPES", "feature_facts", "fit_features", "pipeline_for", "values_by_fold"] # 04_features, 05_automl
 
+# %% ../../nbs/images/kind.ipynb #5d0ab171
+from .habits import HABITS
+
+_all_ = ["HABITS"] # 04_features, 05_automl, 06_tuning, 07_training
+
 # %% ../../nbs/images/kind.ipynb #2b212307
 from .explained import footprints, place_words, rows_to_read, show_decisions, show_families, show_reasons, with_places
 
 _all_ = ["footprints", "place_words", "rows_to_read", "show_decisions", "show_families", "show_reasons", "with_places"] # 04_features
 
 # %% ../../nbs/images/kind.ipynb #e1f676f0
-from .net_search import EXTENT_OF_A_NET, ROWS_OF_A_STUDY, enough_for_a_net, net_search
+from .net_search import EXTENT_OF_A_NET, ROWS_OF_A_STUDY, NetSearch, enough_for_a_net
 
-_all_ = ["EXTENT_OF_A_NET", "ROWS_OF_A_STUDY", "enough_for_a_net", "net_search"] # 06_tuning
+_all_ = ["EXTENT_OF_A_NET", "ROWS_OF_A_STUDY", "NetSearch", "enough_for_a_net"] # 06_tuning
 
 # %% ../../nbs/images/kind.ipynb #17c68009
 from .explore import Exploration # 03_eda

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..evaluation.decisions import draw_regions, lime_regions
+from .regions import draw_regions, lime_regions
 from ..evaluation.explained import Explained
 from .families import draw_families
 from .feature_pipeline import feature_footprints

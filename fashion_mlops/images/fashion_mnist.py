@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .garments import CLASSES
+from ..samples.garments import CLASSES
 from ..samples.sources import Source, fetch, local_places
 from ..samples.splits import Loaded
 

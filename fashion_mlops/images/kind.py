@@ -8,8 +8,9 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extr
            'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'footprints', 'place_words',
            'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET',
            'ROWS_OF_A_STUDY', 'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures', 'mistake_tables',
-           'raw_columns', 'compress_net', 'doubtful', 'input_description', 'learning_picture', 'most_worse',
-           'train_net', 'where_it_looks', 'worse_shown', 'read_window', 'shift_inputs', 'shift_pictures', 'input_form',
+           'raw_columns', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables',
+           'input_description', 'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks',
+           'worse_pictures', 'worse_words', 'read_window', 'shift_inputs', 'shift_pictures', 'input_form',
            'input_words']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
@@ -61,12 +62,15 @@ from .requests import raw_columns
 _all_ = ["mistake_pictures", "mistake_tables", "raw_columns"] # 08_registry
 
 # %% ../../nbs/images/kind.ipynb #5fa61fe8
-from .judged import doubtful, most_worse, worse_shown
-from .net_views import compress_net, where_it_looks
+from .corruptions import SEVERITIES, corrupted
+from .judged import doubtful_pictures, doubtful_tables, most_worse, worse_pictures, worse_words
+from .net_views import compress_net, net_words, where_it_looks
 from .requests import input_description
 from .training import learning_picture, train_net
 
-_all_ = ["compress_net", "doubtful", "input_description", "learning_picture", "most_worse", "train_net", "where_it_looks", "worse_shown"] # 07_training
+_all_ = ["SEVERITIES", "compress_net", "corrupted", "doubtful_pictures", "doubtful_tables", "input_description",
+         "learning_picture", "most_worse", "net_words", "train_net", "where_it_looks", "worse_pictures",
+         "worse_words"] # 07_training
 
 # %% ../../nbs/images/kind.ipynb #3a69027d
 from .shift import shift_inputs, shift_pictures

@@ -26,7 +26,7 @@ def enough_for_a_net(
 
 # %% ../../nbs/images/net_search.ipynb #0eea65f5
 class NetSearch(RecipeSearch):
-    "Rows, space and trials of the recipe of the [trainer](../nets/trainer.ipynb)."
+    "Rows, space and trials of the [trainer](../nets/trainer.ipynb)'s recipe."
     searched = "peak_rate", "orthogonal_rate", "weight_decay", "label_smoothing"
 
     def __init__(self,
@@ -41,11 +41,11 @@ class NetSearch(RecipeSearch):
         from fashion_mlops.nets.net import choose_device, choose_precision
         from fashion_mlops.nets.trainer import Recipe
         samples, (rows, epochs, width, seed) = samples(), extent
-        numbers, (images, labels) = samples.rows("train"), samples.take("valid")
-        known, self.valid = np.asarray(samples.labels).astype(int), (images, np.asarray(labels).astype(int))
+        numbers, known = samples.rows("train"), np.asarray(samples.labels).astype(int)
+        self.valid = samples.at(samples.rows("valid")), known[samples.rows("valid")]
         parts = fit_and_judge(known[numbers], rows, seed, samples.key.at(numbers))
         self.fit, self.judge = ((samples.at(numbers[part]), known[numbers[part]]) for part in parts)
-        self.classes, self.threads, allowed = len(samples.classes), threads, samples.about.get("augmentation", {})
+        self.classes, self.threads, allowed = classes, threads, samples.about.get("augmentation", {})
         self.recipe = Recipe(epochs=epochs, width=width, batch=max(8, min(256, rows//24)),
                              shift=min(1, allowed.get("shift", 1)), mirror=allowed.get("mirror", False),
                              precision=choose_precision("auto", choose_device()), seed=seed)

@@ -9,9 +9,11 @@ __all__ = ['candidates_picture', 'confusion_picture', 'reliability_picture', 'pr
 
 # %% ../../nbs/service/candidate_views.ipynb #65461778
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
+from ..datasets.kinds import kind_of
 from ..evaluation.calibration import (compare_rules, coverage_report, cross_sets, draw_reliability,
                                                   draw_sets, least_rows, sensible_coverage)
 from ..evaluation.curves import choose_threshold, draw_costs, draw_lift, draw_precision_recall, draw_roc
@@ -167,7 +169,9 @@ def made_worse(
 ): # pandas DataFrame from `robustness`
     "How each candidate fares on rows that get worse."
     inputs, labels, together = some
-    return robustness(models, inputs, labels, valid.seed, valid.metric, samples.columns or None, together)
+    kind = kind_of(samples)
+    worse = partial(kind.corrupted, columns=samples.columns)
+    return robustness(models, inputs, labels, kind.SEVERITIES, worse, valid.seed, valid.metric, together)
 
 # %% ../../nbs/service/candidate_views.ipynb #c6a1e033
 def robustness_picture(

@@ -97,7 +97,7 @@ def _against(champion: dict, challenger: dict, difference, tolerance: float, rec
     (mean, low, high), up = difference, is_better(challenger["metric"], 1, 0)
     gain, worst_gain, end, limit = (mean, low, "lower", -tolerance) if up else (-mean, -high, "upper", tolerance)
     version, said = f"champion v{champion['version']}", challenger["metric"].replace("_", " ")
-    found = f"{mean:+.4f} {said} against {version} on the same rows ({low:+.4f} to {high:+.4f})"
+    found = f"{mean:+.4f} {said} against {version} on the same validation rows ({low:+.4f} to {high:+.4f})"
     wanted = f"wanted: not worse, and the {end} end not beyond {limit:+.4f}"
     check = (gain >= 0 and worst_gain >= -tolerance, f"{found}; {wanted}")
     return [check, *_class_check(champion["losses"], version, recall_drop)]

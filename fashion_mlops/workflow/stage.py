@@ -212,13 +212,21 @@ def write(self: Stage,
         raise WorkflowError(f"{self.name} does not declare that it writes {name!r}.{nearest(name, self.writes)}")
     return self.folder/name
 
+# %% ../../nbs/workflow/stage.ipynb #5c1f6a07
+@patch
+def _check_names(self: Stage, names, taken: dict, what: str):
+    "MLflow would show the last step of a curve in place of a metric of the same name."
+    if twice := sorted(set(names) & set(taken)):
+        raise WorkflowError(f"{self.name} has logged {what} of the name {twice[0]!r} already; give one of them another name.")
+
 # %% ../../nbs/workflow/stage.ipynb #79a063a7
 @patch
 def log(self: Stage,
     metrics: dict, # numbers by name, such as `valid_accuracy`
     intervals: dict | None = None # `(low, high)` by metric name
 ):
-    "Remember metrics, and the intervals of those that are means."
+    "Remember metrics, and the intervals of those that are means; raise `WorkflowError` for the name of a curve."
+    self._check_names(metrics, self.curves, "a curve")
     self.metrics |= {k: float(v) for k, v in metrics.items()}
     self.intervals |= {k: (float(low), float(high)) for k, (low, high) in (intervals or {}).items()}
 
@@ -228,7 +236,8 @@ def log_curve(self: Stage,
     name: str, # such as `net_loss`
     values: list[float] # one a step, in order
 ):
-    "Remember how a number went, step by step; in MLflow it is a curve."
+    "Remember how a number went, step by step; in MLflow it is a curve. Raise `WorkflowError` for the name of a metric."
+    self._check_names([name], self.metrics, "a metric")
     self.curves[name] = [float(value) for value in values]
 
 # %% ../../nbs/workflow/stage.ipynb #01e26fc4

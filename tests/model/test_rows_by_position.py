@@ -7,12 +7,12 @@ import pytest
 
 from fashion_mlops.samples.columns import Column
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.evaluation.robustness import corrupted_rows
 from fashion_mlops.datasets.catalogue import make_samples
 from fashion_mlops.tables.feature_pipeline import feature_pipeline
 from fashion_mlops.service.predictor import Predictor
 from fashion_mlops.tables.requests import as_frame, check_rows, input_description
 from fashion_mlops.samples.samples import Samples
+from fashion_mlops.tables.corruptions import corrupted
 from fashion_mlops.tables.shift import shift_inputs
 
 
@@ -100,7 +100,7 @@ def test_a_value_that_does_not_fit_is_named_by_its_position(orders):
 def test_whatever_makes_a_frame_of_columns_joins_them_by_position(orders, index):
     _, rows, columns = orders
     other = rows.set_axis(INDEXES[index](len(rows)))
-    for make in (lambda frame: shift_inputs(frame, columns, 1.0, 3), lambda frame: corrupted_rows(frame, columns, "noise", 3, 3), lambda frame: corrupted_rows(frame, columns, "missing", 3, 3)):
+    for make in (lambda frame: shift_inputs(frame, columns, 1.0, 3), lambda frame: corrupted(frame, "noise", 3, 3, columns), lambda frame: corrupted(frame, "missing", 3, 3, columns)):
         pd.testing.assert_frame_equal(make(other).reset_index(drop=True), make(rows).reset_index(drop=True))
     samples = Samples(other, np.zeros(len(other), np.uint8), np.zeros(len(other), np.uint8), ["a", "b"], "own", "table", columns=columns)
     assert list(samples.table.index) == list(range(len(other))), "the row number is the sample's id"

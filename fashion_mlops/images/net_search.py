@@ -28,7 +28,6 @@ def enough_for_a_net(
 class NetSearch(RecipeSearch):
     "Rows, space and trials of the [trainer](../nets/trainer.ipynb)'s recipe."
     searched = "peak_rate", "orthogonal_rate", "weight_decay", "label_smoothing"
-
     def __init__(self,
         samples: Callable[[], Samples], # called for the images
         train: tuple[np.ndarray, np.ndarray], # features and labels: of no use for pictures
@@ -58,7 +57,6 @@ class NetSearch(RecipeSearch):
                 "label_smoothing": trial.suggest_float("label_smoothing", 0, 0.15)}
 
     def trainer(self, recipe, images: np.ndarray, labels: np.ndarray):
-        "What trains one net."
         from fashion_mlops.nets.trainer import Trainer
         return Trainer(recipe, images, labels, self.classes, self.threads)
 

@@ -28,7 +28,6 @@ def enough_for_a_net(
 class NetSearch(RecipeSearch):
     "Rows, space and trials of the recipe of the table net."
     searched = "rate", "weight_decay", "dropout", "depth"
-
     def __init__(self,
         samples: Callable[[], Samples], # called by the other wing: here the feature table says all
         train: tuple[np.ndarray, np.ndarray], # standardised features (n, d) and labels (n,)
@@ -51,7 +50,6 @@ class NetSearch(RecipeSearch):
                 "dropout": trial.suggest_float("dropout", 0, 0.4), "depth": trial.suggest_int("depth", 1, 3)}
 
     def trainer(self, recipe, features: np.ndarray, labels: np.ndarray, key: Key = Key()):
-        "What trains one net."
         from fashion_mlops.nets.table_net import TableTrainer
         return TableTrainer(recipe, features, labels, self.classes, key=key)
 

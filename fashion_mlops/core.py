@@ -31,7 +31,6 @@ def nearest(
 # %% ../nbs/00_core.ipynb #2d5ecf6b
 _PART = re.compile(r"[^\W_](?:[\w.+ -]{0,98}[\w+-])?")
 
-# %% ../nbs/00_core.ipynb #8b2b7f2c
 def path_part(
     name: str, # what is to become one component of a path
     what: str = "a name" # how an error calls it, such as `a dataset's name`
@@ -45,7 +44,6 @@ def path_part(
 _OURS = re.compile(r"^\s*lib_name\s*[=:]\s*fashion_mlops\s*$", re.M)
 _found: list[Path] = [] # the root, once it was searched for
 
-# %% ../nbs/00_core.ipynb #f16cf63c
 def find_root(
     start: Path | str # folder to search upwards from
 ) -> Path | None: # the nearest folder that holds this project's `settings.ini`
@@ -55,14 +53,12 @@ def find_root(
         settings = folder/"settings.ini"
         if settings.is_file() and _OURS.search(settings.read_text(encoding="utf-8", errors="replace")): return folder
 
-# %% ../nbs/00_core.ipynb #27b2b1ab
 def _absolute(variable: str) -> Path | None:
     "A folder from the environment; a relative one is made absolute there, once, for this process and its children."
     if not (value := os.environ.get(variable)): return None
     os.environ[variable] = str(Path(value).expanduser().resolve())
     return Path(os.environ[variable])
 
-# %% ../nbs/00_core.ipynb #7aaed4c9
 def project_root() -> Path: # the folder that holds this project's `settings.ini`
     "The project's root: `FASHION_MLOPS_ROOT` when set, else the clone that this process was started in; raises `WorkflowError` outside one."
     if fixed := _absolute("FASHION_MLOPS_ROOT"): return fixed
@@ -91,7 +87,6 @@ def artifacts_folder(
     "Where the artifacts of `dataset` are kept."
     return home()/"data"/"artifacts"/path_part(dataset, "a dataset's name")
 
-# %% ../nbs/00_core.ipynb #d17a85bb
 def reports_folder(
     dataset: str | None = None # dataset name; None for the folder with the front page
 ) -> Path: # folder that holds the HTML reports
@@ -99,7 +94,6 @@ def reports_folder(
     folder = home()/"reports"
     return folder/path_part(dataset, "a dataset's name") if dataset else folder
 
-# %% ../nbs/00_core.ipynb #484cde8a
 def runs_folder(
     dataset: str | None = None # dataset name; None for the folder that holds those of all
 ) -> Path: # one JSON file a run
@@ -121,7 +115,6 @@ def _let_go():
 
 os.register_at_fork(after_in_child=_let_go)
 
-# %% ../nbs/00_core.ipynb #78b097e3
 def hold(
     path: Path | str # a file or folder that is there
 ) -> int | None: # what `release` takes; None where the file system knows no locks
@@ -134,7 +127,6 @@ def hold(
     _held.add(handle)
     return handle
 
-# %% ../nbs/00_core.ipynb #0ebffd04
 def release(
     handle: int | None # from `hold`
 ):
@@ -143,7 +135,6 @@ def release(
         _held.discard(handle)
         os.close(handle)
 
-# %% ../nbs/00_core.ipynb #1ba121f3
 def is_held(
     path: Path | str # a file or folder
 ) -> bool: # also True where the file system cannot say
@@ -248,7 +239,6 @@ def write_json(
         temporary.write_text(json.dumps(plain(data), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return Path(path)
 
-# %% ../nbs/00_core.ipynb #a38d5cfa
 def read_json(
     path: Path | str # file to read
 ) -> dict: # its content
@@ -257,7 +247,6 @@ def read_json(
     except ValueError as error:
         raise WorkflowError(f"{path} is not valid JSON ({error}). Remove it and run again.") from None
 
-# %% ../nbs/00_core.ipynb #0560e13c
 def read_memory(
     path: Path | str # a file that only saves work, such as a list of digests
 ) -> dict: # its content; empty when it is not there or damaged
@@ -273,7 +262,6 @@ def digest_bytes(
     "BLAKE2b digest of bytes or text."
     return hashlib.blake2b(data.encode() if isinstance(data, str) else data, digest_size=16).hexdigest()
 
-# %% ../nbs/00_core.ipynb #5bcc2e43
 def files_below(
     folder: Path | str, # a folder
     above: tuple = () # where it is looked from, for links that lead back
@@ -284,7 +272,6 @@ def files_below(
         if entry.is_dir(): yield from (f"{entry.name}/{name}" for name in files_below(entry.path, (*above, here)))
         elif entry.is_file(): yield entry.name
 
-# %% ../nbs/00_core.ipynb #a6d6d455
 def digest_files(
     folder: Path | str, # where they lie
     names: list[str] # relative names, in order
@@ -296,7 +283,6 @@ def digest_files(
         state.update(os.fsencode(name) + b"\0" + (bytes.fromhex(digest_path(file)) if file.is_file() else bytes(16)))
     return state.hexdigest()
 
-# %% ../nbs/00_core.ipynb #152c9ac3
 def digest_path(
     path: Path | str # a file or a folder
 ) -> str: # 32 hexadecimal characters
@@ -325,7 +311,6 @@ def now() -> str: # such as `2026-01-31T09:05:00+00:00`
     "The time in UTC, to the second, in ISO 8601."
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
-# %% ../nbs/00_core.ipynb #f27a6eb6
 def human_seconds(
     seconds: float # a duration
 ) -> str: # such as `0.4 s`, `12 s`, `3 min 05 s`

@@ -167,13 +167,14 @@ def _again(result) -> str:
 # %% ../../nbs/operations/running.ipynb #7a168a61
 def _report_dry_run(args, dataset: str, note: str, words: list[str], states: list, told, expected: str):
     "Print what would run, why, and how long it should take."
+    from fashion_mlops.workflow.progress import loud
     def seconds(state): return told.stages[state.name].seconds if state.name in told.stages else None if state.reasons else 0
     if args.json:
         total = told.seconds if told.stages or not any(s.reasons for s in states) else None
         stages = [{"name": s.name, "runs": bool(s.reasons), "reasons": s.reasons, "expected_seconds": seconds(s)}
                   for s in states]
-        return print_json({"dataset": dataset, "expected_seconds": total, "stages": stages})
-    print("\n".join([" · ".join(filter(None, [dataset, f"profile {args.profile}", note])), *words]))
+        return print_json({"dataset": dataset, "note": note, "expected_seconds": total, "stages": stages})
+    print("\n".join([f"{dataset} · profile {args.profile}", *filter(None, [loud(note)]), *words]))
     for s in states: print(f"{s.name:<15} " + ("would run: " + "; ".join(s.reasons) if s.reasons else "up to date"))
     if any(s.reasons for s in states): print(expected)
 
@@ -200,8 +201,8 @@ def _report_run(args, result):
     "Print what became of a run."
     from fashion_mlops.workflow.progress import summary
     if not args.json: return print("\n" + "\n".join(filter(None, [summary(result), _again(result)])))
-    print_json({"token": result.token, "dataset": result.dataset, "succeeded": result.succeeded, "problems": result.problems,
-                "seconds": result.seconds, "stages": [vars(stage) for stage in result.results]})
+    print_json({"token": result.token, "dataset": result.dataset, "note": result.note,
+                "succeeded": result.succeeded, "problems": result.problems, "seconds": result.seconds, "stages": [vars(stage) for stage in result.results]})
 
 # %% ../../nbs/operations/running.ipynb #8eb30f7b
 def run(args) -> int: # exit code
@@ -210,7 +211,7 @@ def run(args) -> int: # exit code
     from fashion_mlops.workflow.dependencies import environment_note
     from fashion_mlops.workflow.lock import run_lock
     from fashion_mlops.workflow.pipeline import discover
-    from fashion_mlops.workflow.progress import Run
+    from fashion_mlops.workflow.progress import Run, loud
     from fashion_mlops.workflow.runner import jobs_for, run_stages
     stages, like, jobs = discover(), _settle_request(args), jobs_for(args.jobs)
     _settings(args, stages, args.dataset, like) # refuse a wrong word before anything is fetched
@@ -221,7 +222,7 @@ def run(args) -> int: # exit code
             dataset, note = _dataset(args)
             settings, words = _settings(args, stages, dataset, like)
             selected, forced = _plan(args, stages, dataset)
-            for line in filter(None, [note, environment_note(), *words]): print(line, flush=True)
+            for line in filter(None, [environment_note(), *words, loud(note)]): print(line, flush=True)
             begun = Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes,
                         args.least, jobs)
             begun.shape = shape_for(dataset, settings)

@@ -139,12 +139,12 @@ def _section(outcome: Outcome) -> str:
     "One dataset on the front page."
     dataset, found, first = outcome.dataset, outcome.found, lead(outcome)
     synthetic = ' <span class="badge synthetic">synthetic data</span>'*outcome.synthetic
-    note = f'<p class="facts">{as_html(outcome.run["note"], 1000)}</p>' if outcome.run.get("note") else ""
+    note = f'<p class="caution">{as_html(outcome.run["note"], 1000)}</p>' if outcome.run.get("note") else ""
     boxes = _asked_box(outcome) + _came_out_box(outcome) + _good_box(outcome)
     states = {result["name"]: result["state"] for result in outcome.run.get("results", [])}
     cards = "".join(_card(dataset, manifest, states.get(stage, "")) for stage, manifest in found.items())
     return (f'<section id="{as_html(dataset)}"><h2>{as_html(dataset)}{synthetic}</h2>'
-            f'<p class="lead {first.state}">{as_html(first.words, 1500)}</p>{note}<div class="glance">{boxes}</div>'
+            f'{note}<p class="lead {first.state}">{as_html(first.words, 1500)}</p><div class="glance">{boxes}</div>'
             f'{_errors(outcome)}<h3>Stages</h3><div class="cards">{cards}</div>'
             f'{_left_pages(dataset, set(found))}</section>')
 
@@ -153,6 +153,7 @@ _STYLE = """
 .lead{font-size:1.25rem;line-height:1.45;font-weight:600;margin:.5rem 0 1rem;
 border-left:4px solid var(--good);padding-left:.8rem}
 .lead.bad{border-color:var(--bad)}.lead.open{border-color:var(--open)}
+.caution{border:2px solid var(--bad);border-radius:10px;padding:.6rem .8rem;font-weight:600}
 .glance{display:grid;grid-template-columns:repeat(auto-fit,minmax(15.5rem,1fr));gap:1rem}
 .glance>div,.card{background:var(--card);border:1px solid var(--line);border-radius:10px}
 .glance>div{padding:.8rem 1rem 1rem}

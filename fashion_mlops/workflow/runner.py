@@ -48,7 +48,7 @@ def _foresee(run: Run, ahead: list[StageNotebook], forced: set[str], display: Di
         coming = [stage for stage, state in zip(ahead, states) if state.reasons]
         run.machine = machine_facts()
         expected, words = foreseen(coming, run.settings, run.dataset, run.jobs, run.minutes, run.least, run.shape)
-        display.line(words)
+        display.line(f"on {run.dataset}, {words}" if run.note else words)
     except Exception as error: display.line(told("No estimate", error))
     run.remaining = Remaining(expected)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fashion_mlops.evaluation.calibration import at_temperature
-from fashion_mlops.evaluation.metrics import _calibration_bins, calibration_estimate, said_and_happened
+from fashion_mlops.evaluation.calibration_error import _calibration_bins, calibration_estimate, said_and_happened
 
 
 def true_error(true, said, bins=15):

@@ -139,7 +139,7 @@ class Ours:
     def net(self): return self.trainer.net
 
     @property
-    def over(self) -> bool: return self.trainer._over()
+    def over(self) -> bool: return self.trainer.over()
 
     def run_epoch(self):
         from fashion_mlops.nets.net import one_thread_each

@@ -9,9 +9,13 @@ __all__ = ['parser', 'main', 'entry']
 import argparse, os, signal, sys
 from pathlib import Path
 
-try: from fashion_mlops.workflow.export import ExportError, answer_with_fresh_library, library_changes
-except Exception as broken: raise SystemExit(f"fashion-mlops: fashion_mlops/workflow/export.py, which mends the other modules, stops with {type(broken).__name__}: {broken}. "
-                                             "Bring it back with: git checkout HEAD -- fashion_mlops/workflow/export.py") from None
+try:
+    from fashion_mlops.workflow.export import answer_with_fresh_library, library_changes
+    from fashion_mlops.workflow.notebook_modules import ExportError
+except Exception as broken:
+    mending = "fashion_mlops/workflow/export.py", "fashion_mlops/workflow/notebook_modules.py"
+    raise SystemExit(f"fashion-mlops: {' or '.join(mending)}, which mend the other modules, stops with {type(broken).__name__}: {broken}. "
+                     f"Bring them back with: git checkout HEAD -- {' '.join(mending)}") from None
 try:
     from fashion_mlops.core import WorkflowError, package_folder, path_part, project_root
     from fashion_mlops.operations import asking, running

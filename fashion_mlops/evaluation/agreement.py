@@ -26,10 +26,10 @@ def permutation_importance(
     codes: np.ndarray, # (n,) their classes, as column numbers of the probabilities
     count: int | None = None, # ask about the first so many columns; all when None
     seed: int = 0 # of the shuffles
-) -> tuple[np.ndarray, np.ndarray]: # (count,) each: how far the probabilities move, and how much their squared error rises
+) -> tuple[np.ndarray, np.ndarray]: # (count,) each: how far the probabilities move, how much their squared error rises
     "What happens to the answers without the information of each feature."
     whole = trees.predict_proba(X)
-    loss = lambda answers: ((answers - np.eye(answers.shape[1])[codes])**2).sum(1).mean()
+    def loss(answers): return ((answers - np.eye(answers.shape[1])[codes])**2).sum(1).mean()
     def without(column: int) -> tuple[float, float]:
         shuffled = X.copy()
         shuffled[:, column] = np.random.default_rng([seed, column]).permutation(X[:, column])
@@ -83,7 +83,7 @@ def rank_correlation(
     b: np.ndarray, # (features,) another
     seed: int = 0, # of the draws
     draws: int = 400 # draws of features
-) -> tuple[float, float, float]: # Spearman's correlation, and the ends of its 95 % interval; NaN where one of the two is constant
+) -> tuple[float, float, float]: # Spearman's correlation, low, high (95 %); NaN where one of the two is constant
     "How far two importances agree about the order of the features."
     from scipy.stats import rankdata
     picks = np.random.default_rng(seed).integers(0, len(a), (draws, len(a)))
@@ -123,8 +123,8 @@ def draw_agreement(
             axis.text(c, r, said, ha="center", va="center", fontsize=7,
                       color="white" if abs(pair.spearman) > .7 else "black")
     image = axis.imshow(np.where(np.eye(len(methods)), np.nan, values), cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
-    axis.set_xticks(range(len(methods)), methods, fontsize=7, rotation=20); axis.set_yticks(range(len(methods)),
-        methods, fontsize=8)
+    axis.set_xticks(range(len(methods)), methods, fontsize=7, rotation=20)
+    axis.set_yticks(range(len(methods)), methods, fontsize=8)
     figure.colorbar(image, ax=axis, pad=.02).set_label("Spearman's rank correlation", fontsize=8)
     figure.tight_layout()
     return figure
@@ -172,7 +172,7 @@ def draw_stability(
     strengths: np.ndarray, # (repetitions, features)
     kept: np.ndarray # bool (repetitions, features)
 ): # matplotlib figure
-    "Features in the order of their mean strength, each from its smallest to its largest, coloured by how often it was kept."
+    "Features by mean strength, each from its smallest to its largest, coloured by how often it was kept."
     import matplotlib.pyplot as plt
     order, times = np.argsort(-strengths.mean(0), kind="stable"), kept.sum(0)
     tiny = max(strengths.max()*1e-4, 1e-12)

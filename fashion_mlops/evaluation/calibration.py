@@ -11,9 +11,9 @@ __all__ = ['LEAST_ROWS', 'at_temperature', 'fit_temperature', 'halves', 'cross_f
 import numpy as np
 
 from ..core import WorkflowError
-from .curves import hits_interval, rows_worth
+from .calibration_error import calibration_estimate, said_and_happened
+from .curves import hits_interval
 from ..samples.folds import hold_out
-from .metrics import calibration_estimate, said_and_happened
 from ..samples.samples import Key
 
 # %% ../../nbs/evaluation/calibration.ipynb #d8e71a4e
@@ -46,7 +46,8 @@ def fit_temperature(
         scaled = logs/np.exp(logarithm)
         top = scaled.max(1)
         return (top + np.log(np.exp(scaled - top[:, None]).sum(1)) - scaled[rows, labels]).sum() + logarithm**2
-    return round(float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded", options={"xatol": 1e-5}).x)), 4)
+    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded", options={"xatol": 1e-5})
+    return round(float(np.exp(found.x)), 4)
 
 # %% ../../nbs/evaluation/calibration.ipynb #282fe9a8
 def halves(
@@ -68,7 +69,8 @@ def cross_fitted(
 ) -> np.ndarray: # (n, k)
     "Each half of the rows at the temperature of the other."
     answer, first = np.array(probabilities), halves(labels, seed, key)
-    for part in (first, ~first): answer[part] = at_temperature(probabilities[part], fit_temperature(labels[~part], probabilities[~part]))
+    for part in (first, ~first):
+        answer[part] = at_temperature(probabilities[part], fit_temperature(labels[~part], probabilities[~part]))
     return answer
 
 # %% ../../nbs/evaluation/calibration.ipynb #80761ba2
@@ -86,17 +88,19 @@ def reliability(
 
 # %% ../../nbs/evaluation/calibration.ipynb #a96f7f65
 def draw_reliability(
-    models: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]], # for each model, labels and probabilities by name, such as `before` and `after`
+    models: dict[str, dict[str, tuple]], # of each, labels and probabilities by name, such as `before` and `after`
     clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ): # matplotlib figure
     "A reliability diagram for each model, with the calibration errors."
     import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(1, len(models), figsize=(4.2*len(models), 3.9), squeeze=False, layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, len(models), figsize=(4.2*len(models), 3.9), squeeze=False, layout="constrained",
+                                sharey=True)
+    colours = "#c2410c", "#30638e", "#2e7d32"
     for axis, (title, answers) in zip(axes[0], models.items()):
         for number, (name, (labels, probabilities)) in enumerate(answers.items()):
             x, y, error = reliability(labels, probabilities)
             found, low, high = calibration_estimate(labels, probabilities, clusters)
-            axis.errorbar(x, y, error, fmt="o-", ms=4, lw=1.3, capsize=2, color=("#c2410c", "#30638e", "#2e7d32")[number % 3],
+            axis.errorbar(x, y, error, fmt="o-", ms=4, lw=1.3, capsize=2, color=colours[number % 3],
                           label=f"{name}: error {found:.3f} ({low:.3f} to {high:.3f})")
         axis.plot([0, 1], [0, 1], "--", color="grey", lw=1)
         axis.set(xlabel="said", ylabel="happened" if axis is axes[0, 0] else "", title=title, ylim=(-.03, 1.03))
@@ -109,7 +113,8 @@ def least_rows(
     coverage: float # promised, between 0 and 1
 ) -> int: # 20 for 0.9 and 0.95, 100 for 0.99
     "How many calibration rows can back a promise: where one row in a hundred may be left out, at least a hundred."
-    if not 0 < coverage < 1: raise WorkflowError(f"A coverage of {coverage}: expected a share between 0 and 1. Such as 0.9 for nine rows in ten.")
+    if not 0 < coverage < 1:
+        raise WorkflowError(f"A coverage of {coverage}: expected a share between 0 and 1. Such as 0.9 for nine rows in ten.")
     return max(LEAST_ROWS, int(np.ceil(1/(1 - coverage) - 1e-9)))
 
 # %% ../../nbs/evaluation/calibration.ipynb #9b498681
@@ -126,7 +131,7 @@ def conformal_threshold(
     labels: np.ndarray, # (n,) of calibration rows
     probabilities: np.ndarray, # (n, k) on them
     coverage: float = 0.9 # promised share of rows whose set holds the true class
-) -> float: # a class is in the set when its probability is not less; 0, every class, when there are too few rows for the promise
+) -> float: # that a probability in the set reaches; 0, every class, when there are too few rows for the promise
     "The highest threshold that keeps the promise, with the correction for a finite number of rows."
     least_rows(coverage) # refuses what is no share
     rank = int(np.ceil((len(labels) + 1)*coverage - 1e-9)) # so many of n + 1 must reach it
@@ -172,13 +177,19 @@ def conformal_sets(
     "Prediction sets by one of MAPIE's rules."
     import warnings
     from mapie.classification import SplitConformalClassifier
-    if rule != "lac" and len(np.unique(labels)) < 3: raise WorkflowError(f"The rule {rule!r} needs calibration rows of three classes, found {len(np.unique(labels))}. Take lac.")
+    seen = len(np.unique(labels))
+    if rule != "lac" and seen < 3:
+        raise WorkflowError(f"The rule {rule!r} needs calibration rows of three classes, found {seen}. Take lac.")
     least = least_rows(coverage)*(10 if rule == "raps" else 1) # RAPS takes a tenth of the rows for itself
-    if len(labels) < least: raise WorkflowError(f"{len(labels)} calibration rows are too few for {rule.upper()} at a coverage of {coverage:g}: expected at least {least}. Promise less, or take more samples.")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "WARNING: your conformalization dataset has less labels") # a rare class may be absent
-        model = SplitConformalClassifier(_handing_through(probabilities.shape[1]), confidence_level=coverage, conformity_score=rule, prefit=True, random_state=seed)
-        return model.conformalize(_normal(probabilities), np.asarray(labels).astype(int)).predict_set(_normal(new))[1][:, :, 0].astype(bool)
+    if len(labels) < least:
+        raise WorkflowError(f"{len(labels)} calibration rows are too few for {rule.upper()} at a coverage of "
+                            f"{coverage:g}: expected at least {least}. Promise less, or take more samples.")
+    with warnings.catch_warnings(): # a rare class may be absent
+        warnings.filterwarnings("ignore", "WARNING: your conformalization dataset has less labels")
+        model = SplitConformalClassifier(_handing_through(probabilities.shape[1]), confidence_level=coverage,
+                                         conformity_score=rule, prefit=True, random_state=seed)
+        model.conformalize(_normal(probabilities), np.asarray(labels).astype(int))
+        return model.predict_set(_normal(new))[1][:, :, 0].astype(bool)
 
 # %% ../../nbs/evaluation/calibration.ipynb #2f0e881d
 def coverage_report(
@@ -186,12 +197,15 @@ def coverage_report(
     sets: np.ndarray, # bool (n, k)
     classes: list[str], # names
     clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
-) -> dict: # coverage, low, high, mean_size, sizes (rows by size), by_class (entries with class, coverage, low, high, mean_size, rows)
+) -> dict: # coverage, low, high, mean_size, sizes (rows by size), by_class (the same of each, with class and rows)
     "How far prediction sets keep their promise on these rows."
     inside, size = sets[np.arange(len(labels)), labels], sets.sum(1)
-    def row(rows): return {"coverage": float(inside[rows].mean()), **dict(zip(("low", "high"), hits_interval(inside[rows], None if clusters is None else np.asarray(clusters)[rows]))), "mean_size": float(size[rows].mean())}
-    return {**row(np.ones(len(labels), bool)), "sizes": np.bincount(size, minlength=2).tolist(),
-            "by_class": [{"class": name, **row(labels == number), "rows": int((labels == number).sum())} for number, name in enumerate(classes) if (labels == number).any()]}
+    def kept(rows):
+        low, high = hits_interval(inside[rows], None if clusters is None else np.asarray(clusters)[rows])
+        return {"coverage": float(inside[rows].mean()), "low": low, "high": high, "mean_size": float(size[rows].mean())}
+    there = [(name, labels == number) for number, name in enumerate(classes) if (labels == number).any()]
+    return {**kept(np.ones(len(labels), bool)), "sizes": np.bincount(size, minlength=2).tolist(),
+            "by_class": [{"class": name, **kept(rows), "rows": int(rows.sum())} for name, rows in there]}
 
 # %% ../../nbs/evaluation/calibration.ipynb #6459e4c1
 def promised_range(
@@ -216,7 +230,9 @@ def cross_sets(
 ) -> np.ndarray: # bool (n, k)
     "The sets of each half of the rows, by the threshold of the other."
     first, sets = halves(labels, seed, key), np.zeros(probabilities.shape, bool)
-    for part in (first, ~first): sets[part] = prediction_sets(probabilities[part], conformal_threshold(labels[~part], probabilities[~part], coverage))
+    for part in (first, ~first):
+        threshold = conformal_threshold(labels[~part], probabilities[~part], coverage)
+        sets[part] = prediction_sets(probabilities[part], threshold)
     return sets
 
 # %% ../../nbs/evaluation/calibration.ipynb #b85a083d
@@ -228,7 +244,7 @@ def compare_rules(
     seed: int = 0, # of the halves, and of what the rules draw
     key: Key = Key() # which rows belong together
 ): # pandas DataFrame by rule: coverage, low, high, mean size, empty and single sets, lowest coverage of a class
-    "Each rule calibrated on one half of the rows and judged on the other, and back; nothing where half of the rows cannot back the promise."
+    "Each rule calibrated on one half of the rows and judged on the other, and back; nothing where halves are too few."
     import pandas as pd
     first, table = halves(labels, seed, key), {}
     least = min(first.sum(), (~first).sum())/least_rows(coverage) # 1: as many as the promise needs
@@ -237,10 +253,14 @@ def compare_rules(
     rich = counts[counts > 0].min() >= 10 and least >= 10 and len(labels) >= 20*len(classes)
     for rule in ("lac",) if there < 3 else ("lac", "aps", "raps") if rich else ("lac", "aps"):
         sets = np.zeros(probabilities.shape, bool)
-        for part in (first, ~first): sets[part] = conformal_sets(labels[~part], probabilities[~part], probabilities[part], rule, coverage, seed)
+        for part in (first, ~first):
+            known = labels[~part], probabilities[~part]
+            sets[part] = conformal_sets(*known, probabilities[part], rule, coverage, seed)
         found = coverage_report(labels, sets, classes, key.clusters)
-        table[rule.upper()] = {"coverage": found["coverage"], "low": found["low"], "high": found["high"], "mean size": found["mean_size"], "empty": found["sizes"][0]/len(labels),
-                               "single": found["sizes"][1]/len(labels), "lowest of a class": min(row["coverage"] for row in found["by_class"])}
+        table[rule.upper()] = {"coverage": found["coverage"], "low": found["low"], "high": found["high"],
+                               "mean size": found["mean_size"], "empty": found["sizes"][0]/len(labels),
+                               "single": found["sizes"][1]/len(labels),
+                               "lowest of a class": min(row["coverage"] for row in found["by_class"])}
     return pd.DataFrame(table).T.rename_axis("rule")
 
 # %% ../../nbs/evaluation/calibration.ipynb #6e6c8a2e
@@ -252,18 +272,24 @@ def draw_sets(
     "How large the sets are, and how often they hold the true class, class by class."
     import matplotlib.pyplot as plt
     rows = sorted(found["by_class"], key=lambda row: row["coverage"])[:most]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, max(2.6, .9 + .24*len(rows))), layout="constrained", width_ratios=[2, 3])
-    sizes = np.array(found["sizes"])/sum(found["sizes"])
-    sizes = np.append(sizes[:10], sizes[10:].sum()) if len(sizes) > 10 else sizes
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, max(2.6, .9 + .24*len(rows))), layout="constrained",
+                                         width_ratios=[2, 3])
+    sizes, many = np.array(found["sizes"])/sum(found["sizes"]), len(found["sizes"]) > 10
+    if many: sizes = np.append(sizes[:10], sizes[10:].sum())
     left.bar(range(len(sizes)), sizes, color="#30638e")
-    for size, share in enumerate(sizes): left.annotate(f"{share:.1%}", (size, share), ha="center", va="bottom", fontsize=8)
-    left.set(xticks=range(len(sizes)), xticklabels=[*map(str, range(len(sizes) - 1)), str(len(sizes) - 1) + ("+" if len(found["sizes"]) > 10 else "")],
-             xlabel="classes in the set", ylabel="share of rows", ylim=(0, 1.1*sizes.max()), title=f"mean size {found['mean_size']:.2f}")
+    for size, share in enumerate(sizes):
+        left.annotate(f"{share:.1%}", (size, share), ha="center", va="bottom", fontsize=8)
+    left.set(xticks=range(len(sizes)), xticklabels=[*map(str, range(len(sizes) - 1)), f"{len(sizes) - 1}{'+'*many}"],
+             xlabel="classes in the set", ylabel="share of rows", ylim=(0, 1.1*sizes.max()),
+             title=f"mean size {found['mean_size']:.2f}")
     value, low, high = (np.array([row[key] for row in rows]) for key in ("coverage", "low", "high"))
-    right.errorbar(value, range(len(rows)), xerr=[np.maximum(value - low, 0), np.maximum(high - value, 0)], fmt="o", ms=4, capsize=2, color="#30638e")
+    ends = [np.maximum(value - low, 0), np.maximum(high - value, 0)]
+    right.errorbar(value, range(len(rows)), xerr=ends, fmt="o", ms=4, capsize=2, color="#30638e")
     right.axvline(promised, color="#c2410c", ls="--", lw=1.2, label=f"promised {promised:.0%}")
-    right.axvspan(found["low"], found["high"], color="#30638e", alpha=.15, label=f"measured {found['coverage']:.1%} ({found['low']:.1%} to {found['high']:.1%})")
-    right.set(yticks=range(len(rows)), yticklabels=[f"{row['class'][:24]} ({row['rows']})" for row in rows], ylim=(-.6, len(rows) - .4), xlabel="sets that hold the true class", title="by class")
+    measured = f"measured {found['coverage']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
+    right.axvspan(found["low"], found["high"], color="#30638e", alpha=.15, label=measured)
+    right.set_yticks(range(len(rows)), [f"{row['class'][:24]} ({row['rows']})" for row in rows])
+    right.set(ylim=(-.6, len(rows) - .4), xlabel="sets that hold the true class", title="by class")
     right.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(.5, 1.08), ncols=2)
     for axis in (left, right): axis.grid(alpha=.3); axis.spines[["top", "right"]].set_visible(False)
     return figure

@@ -39,7 +39,7 @@ def draw_mistakes(
     footprints: np.ndarray | None = None, # (features, height, width): where each feature looks
     top: int = 8 # reasons to show
 ): # matplotlib figure
-    "One row a mistake: the image, the reasons added back to where their features look (one scale for all), and the strongest as bars."
+    "One row a mistake: the image, the reasons where their features look (one scale for all), and the strongest as bars."
     import matplotlib.pyplot as plt
     wide = images is not None
     figure, axes = plt.subplots(len(spoke), 3 if wide else 1, figsize=(8.6, (1.75 if wide else 1.9)*len(spoke)),
@@ -101,7 +101,8 @@ def lime_rules(
     with threadpool_limits(1):
         explainer = LimeTabularExplainer(X, feature_names=names, random_state=seed, discretize_continuous=True)
         answer = explainer.explain_instance(row, predict, labels=(label,), num_features=top, num_samples=n_samples)
-    return [(str(rule), float(weight)) for rule, weight in answer.as_list(label)], float(np.squeeze(answer.score[label] if isinstance(answer.score, dict) else answer.score))
+    fit = answer.score[label] if isinstance(answer.score, dict) else answer.score
+    return [(str(rule), float(weight)) for rule, weight in answer.as_list(label)], float(np.squeeze(fit))
 
 # %% ../../nbs/evaluation/decisions.ipynb #f5508c7a
 def shared_rules(

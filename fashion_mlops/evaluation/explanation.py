@@ -67,13 +67,14 @@ def judged(
     real, noise = importance[:len(names)].astype(float), np.sort(importance[len(names):].astype(float))
     threshold = float(np.quantile(noise, quantile))
     kept, beats = real > threshold, np.searchsorted(noise, real)/len(noise)
-    reason = [f"explains more than {share:.0%} of {len(noise)} shuffled features" if keep else
-              "explains nothing" if value == 0 else f"explains no more than noise does: {value:.4f}, noise "
-                                                    f"{threshold:.4f}"
-              for value, keep, share in zip(real, kept, beats)]
-    if not kept.any(): # a model needs something: the strongest stay, and the verdict says that they are no better than noise
-        for place in np.argsort(-real, kind="stable")[:3]:
-            kept[place], reason[place] = True, "kept, though nothing explains more than noise: one of the three strongest"
+    def said(value, keep, share):
+        if keep: return f"explains more than {share:.0%} of {len(noise)} shuffled features"
+        if value == 0: return "explains nothing"
+        return f"explains no more than noise does: {value:.4f}, noise {threshold:.4f}"
+    reason = [said(*each) for each in zip(real, kept, beats)]
+    if not kept.any(): # a model needs something, and the verdict says that it is no better than noise
+        spared = "kept, though nothing explains more than noise: one of the three strongest"
+        for place in np.argsort(-real, kind="stable")[:3]: kept[place], reason[place] = True, spared
     return pd.DataFrame({"feature": names, "mean_abs_shap": real.round(8), "beats": beats, "kept": kept,
                          "reason": reason})
 
@@ -182,7 +183,7 @@ def draw_interactions(
     names: list[str], # of the features
     top: int = 2 # pairs to show closely
 ): # matplotlib figure
-    "All pairs as a map, and the strongest as clouds: the first feature across, what the pair adds upwards, coloured by the second."
+    "All pairs as a map; the strongest as clouds: the first across, upwards what the pair adds, coloured by the second."
     import matplotlib.pyplot as plt
     pairs = strongest_pairs(values, names, top)
     figure, (axis, *others) = plt.subplots(1, 1 + len(pairs), figsize=(10, 3.6), width_ratios=[1.5, *[1]*len(pairs)],

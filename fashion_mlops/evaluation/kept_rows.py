@@ -25,7 +25,7 @@ def keep_rows(
     split: str, # which rows: valid or test
     ids: np.ndarray, # (n,) their numbers
     labels: np.ndarray, # (n,)
-    answers: dict[str, np.ndarray], # (n, k) probabilities by what stands before the metric's name; empty for the stage's own
+    answers: dict[str, np.ndarray], # (n, k) probabilities, by what stands before a metric's name: nothing, or a model
     clusters: np.ndarray | None = None # (n,) which rows belong together
 ) -> Path: # the file
     "Keep what each row came to, so that a later run can be compared row by row."
@@ -55,7 +55,7 @@ def paired_differences(
     dataset: str, # of both runs
     one: dict, # record of a stage
     two: dict # of the same stage in the other run
-) -> dict[str, tuple[float, float, float]]: # difference (second minus first), low, high by metric; empty when the rows differ
+) -> dict[str, tuple]: # difference (second minus first), low, high by metric; empty when the rows differ
     "Differences of two runs on the same rows, with paired 95 % intervals."
     first, second = _held(dataset, one), _held(dataset, two)
     if not _same_rows(one, two, first, second): return {}

@@ -37,8 +37,8 @@ def verdict_parts(
     kept, dropped = ordered[ordered.kept], ordered[~ordered.kept]
     parts = {"the strongest": kept.head(6), "kept narrowly": kept.tail(4), "dropped narrowly": dropped.head(4),
              "the weakest": dropped.tail(4)}
-    return pd.concat(parts).reset_index(level=0, names="").set_index(["", "feature"])[["words", "mean_abs_shap",
-        "reason"]]
+    both = pd.concat(parts).reset_index(level=0, names="").set_index(["", "feature"])
+    return both[["words", "mean_abs_shap", "reason"]]
 
 # %% ../../nbs/evaluation/lessons.ipynb #9b3cddee
 def dropped_words(
@@ -47,7 +47,8 @@ def dropped_words(
     "How many features of which family are gone."
     gone = [f"{int(n - k)} of {int(n)} {as_markdown(family)}"
             for family, n, k in summary[["features", "kept"]].itertuples() if n > k]
-    return f"Because of all this, {int((summary.features - summary.kept).sum())} features are gone from the table: {', '.join(gone) or 'none'}."
+    count = int((summary.features - summary.kept).sum())
+    return f"Because of all this, {count} features are gone from the table: {', '.join(gone) or 'none'}."
 
 # %% ../../nbs/evaluation/lessons.ipynb #684e92e5
 @dataclass

@@ -19,10 +19,20 @@ def edges_of(
     if not len(held) or abs(held).max() > _LARGEST: return np.empty(0)
     low, high = held.min(), held.max()
     least = 4*bins*np.spacing(max(abs(low), abs(high))) # below that the edges would not all differ
-    if high - low < least: middle, half = (low + high)/2, max(least/2, 0.5*(high == low)); low, high = middle - half, middle + half
+    if high - low < least:
+        middle, half = (low + high)/2, max(least/2, 0.5*(high == low))
+        low, high = middle - half, middle + half
     return np.linspace(low, high, bins + 1)
 
 _LARGEST = 1e300 # matplotlib multiplies the ends of an axis
+
+# %% ../../nbs/evaluation/spread.ipynb #d1a9c4cb
+def _say(axis, held: np.ndarray):
+    "Why nothing is drawn."
+    known = held[~np.isnan(held)]
+    reason = "no value" if not len(known) else f"from {known.min():.3g} to {known.max():.3g}:\ntoo wide to draw"
+    axis.text(0.5, 0.5, reason, ha="center", va="center", fontsize=7, transform=axis.transAxes)
+    axis.set_xticks([])
 
 # %% ../../nbs/evaluation/spread.ipynb #4e425f7c
 def draw_spread(
@@ -41,11 +51,3 @@ def draw_spread(
     if not len(edges): return _say(axis, held)
     axis.hist(held[np.isfinite(held)], edges, **{"color": "#475569"} | style)
     if moments: axis.xaxis_date()
-
-# %% ../../nbs/evaluation/spread.ipynb #d1a9c4cb
-def _say(axis, held: np.ndarray):
-    "Why nothing is drawn."
-    known = held[~np.isnan(held)]
-    reason = "no value" if not len(known) else f"from {known.min():.3g} to {known.max():.3g}:\ntoo wide to draw"
-    axis.text(0.5, 0.5, reason, ha="center", va="center", fontsize=7, transform=axis.transAxes)
-    axis.set_xticks([])

@@ -15,32 +15,42 @@ from ..core import WorkflowError
 from .pixel_range import eight_bits, value_range
 
 # %% ../../nbs/images/arrays.ipynb #c5637721
-NPZ_NAMES = [(("x_train", "y_train"), ("x_valid", "y_valid"), ("x_test", "y_test")), (("x_train", "y_train"), ("x_val", "y_val"), ("x_test", "y_test")),
-             (("train_images", "train_labels"), ("val_images", "val_labels"), ("test_images", "test_labels")),
-             (("train_images", "train_labels"), ("valid_images", "valid_labels"), ("test_images", "test_labels"))]
+_FORMS = ("x_{}", "y_{}"), ("{}_images", "{}_labels")
+NPZ_NAMES = [tuple(tuple(form.format(part) for form in forms) for part in ("train", valid, "test"))
+             for forms in _FORMS for valid in ("valid", "val")]
 
 # %% ../../nbs/images/arrays.ipynb #c70c3109
 def _read_npz(path: Path) -> dict:
     "Arrays by split: (images, labels); all under `all` when there is no split."
-    if not zipfile.is_zipfile(path): raise WorkflowError(f"{path.name} is no .npz file, or is cut off. Check the path, or the layout in the dataset file.")
+    if not zipfile.is_zipfile(path):
+        raise WorkflowError(f"{path.name} is no .npz file, or is cut off. Check the path, or the layout in the dataset "
+                            f"file.")
     try:
-        with np.load(path, allow_pickle=False) as file: held = {name.lower(): name for name in file.files}; arrays = {low: file[name] for low, name in held.items()}
-    except (ValueError, OSError, EOFError) as error: raise WorkflowError(f"{path.name} cannot be read as .npz: {' '.join(str(error).split())[:120]}. Expected arrays of numbers or text, without Python objects.") from None
+        with np.load(path, allow_pickle=False) as file: arrays = {name.lower(): file[name] for name in file.files}
+    except (ValueError, OSError, EOFError) as error:
+        raise WorkflowError(f"{path.name} cannot be read as .npz: {' '.join(str(error).split())[:120]}. Expected arrays "
+                            f"of numbers or text, without Python objects.") from None
     for names in NPZ_NAMES:
-        parts = {split: tuple(arrays[n] for n in pair) for split, pair in zip(("train", "valid", "test"), names) if all(n in arrays for n in pair)}
-        if "train" in parts: return parts
-    pairs = [(x, y) for x in ("images", "x", "data", "inputs") for y in ("labels", "y", "targets", "target", "classes", "label") if x in arrays and y in arrays]
-    if pairs: return {"all": tuple(arrays[n] for n in pairs[0])}
-    raise WorkflowError(f"{path.name} holds {', '.join(f'{n} {a.shape}' for n, a in list(arrays.items())[:8]) or 'nothing'}; expected images and labels, or x_train, y_train and so on.")
+        there = {split: pair for split, pair in zip(("train", "valid", "test"), names) if set(pair) <= set(arrays)}
+        if "train" in there: return {split: tuple(arrays[name] for name in pair) for split, pair in there.items()}
+    images = [name for name in ("images", "x", "data", "inputs") if name in arrays]
+    labels = [name for name in ("labels", "y", "targets", "target", "classes", "label") if name in arrays]
+    if images and labels: return {"all": (arrays[images[0]], arrays[labels[0]])}
+    held = ", ".join(f"{name} {array.shape}" for name, array in list(arrays.items())[:8]) or "nothing"
+    raise WorkflowError(f"{path.name} holds {held}; expected images and labels, or x_train, y_train and so on.")
 
 # %% ../../nbs/images/arrays.ipynb #d128d19b
 def _read_idx(path: Path) -> np.ndarray:
     "One IDX file, perhaps packed."
     with (gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file: content = file.read()
-    if len(content) < 8 or content[:3] != b"\0\0\x08": raise WorkflowError(f"{path.name} is not an IDX file of bytes: it begins with {content[:4].hex()}, expected 000008.")
-    shape = struct.unpack(f">{content[3]}I", content[4:4 + 4*content[3]])
-    if len(content) != 4 + 4*content[3] + math.prod(shape): raise WorkflowError(f"{path.name} is cut off: {len(content):,} bytes, expected {4 + 4*content[3] + math.prod(shape):,}.")
-    return np.frombuffer(content, np.uint8, offset=4 + 4*content[3]).reshape(shape)
+    if len(content) < 8 or content[:3] != b"\0\0\x08":
+        raise WorkflowError(f"{path.name} is not an IDX file of bytes: it begins with {content[:4].hex()}, expected "
+                            f"000008.")
+    begin = 4 + 4*content[3]
+    shape = struct.unpack(f">{content[3]}I", content[4:begin])
+    if len(content) != (whole := begin + math.prod(shape)):
+        raise WorkflowError(f"{path.name} is cut off: {len(content):,} bytes, expected {whole:,}.")
+    return np.frombuffer(content, np.uint8, offset=begin).reshape(shape)
 
 # %% ../../nbs/images/arrays.ipynb #a111e9da
 def _idx_files(root: Path) -> dict[str, tuple[Path, Path]]:
@@ -50,20 +60,26 @@ def _idx_files(root: Path) -> dict[str, tuple[Path, Path]]:
         if "idx3" not in path.name or path.name.startswith("."): continue
         labels = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
         if not labels.is_file(): raise WorkflowError(f"{path.name} has no {labels.name} beside it.")
-        words = path.name.lower()
-        found["test" if words.startswith(("t10k", "test")) else "valid" if words.startswith("val") else "train" if words.startswith("train") else "all"] = (path, labels)
+        begins = {"t10k": "test", "test": "test", "val": "valid", "train": "train"}
+        said = [split for begin, split in begins.items() if path.name.lower().startswith(begin)]
+        found[(said or ["all"])[0]] = path, labels
     return found
 
 # %% ../../nbs/images/arrays.ipynb #ce17fefc
 def _as_images(array: np.ndarray, where: str) -> np.ndarray:
     "Numbers of shape (n, height, width) or (n, height, width, 3) from the ways in which people store images."
-    if array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3, 4): array = array.transpose(0, 2, 3, 1)
+    colours_first = array.ndim == 4 and array.shape[1] in (1, 3) and array.shape[3] not in (1, 3, 4)
+    if colours_first: array = array.transpose(0, 2, 3, 1)
     if array.ndim == 4 and array.shape[3] == 1: array = array[..., 0]
     if array.ndim == 4 and array.shape[3] == 4: array = array[..., :3]
-    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3): raise WorkflowError(f"{where}: images have the shape {array.shape}; expected (n, height, width), with 1 or 3 colours first or last.")
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3):
+        raise WorkflowError(f"{where}: images have the shape {array.shape}; expected (n, height, width), with 1 or 3 "
+                            f"colours first or last.")
     if array.dtype == bool: return array.astype(np.uint8)*np.uint8(255)
-    if array.dtype.kind not in "uif": raise WorkflowError(f"{where}: images are of type {array.dtype}; expected numbers.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all(): raise WorkflowError(f"{where}: {int((~np.isfinite(array)).sum()):,} pixels are not numbers. Repair them, or leave these images out.")
+    if array.dtype.kind not in "uif":
+        raise WorkflowError(f"{where}: images are of type {array.dtype}; expected numbers.")
+    if array.dtype.kind == "f" and (lost := int((~np.isfinite(array)).sum())):
+        raise WorkflowError(f"{where}: {lost:,} pixels are not numbers. Repair them, or leave these images out.")
     return array
 
 # %% ../../nbs/images/arrays.ipynb #20b5c833
@@ -79,14 +95,22 @@ def image_arrays(
     span: list[float] | None = None # the values of black and of white; those of all arrays together when None
 ) -> tuple[dict, list[float] | None]: # images and labels by split; and the range that was brought to 8 bits
     "Images as uint8 and labels, checked."
-    parts = _read_npz(path) if layout == "npz" else {split: (_read_idx(a), _read_idx(b)) for split, (a, b) in _idx_files(path).items()}
-    if not parts: raise WorkflowError(f"{path.name} holds no IDX files; expected names such as train-images-idx3-ubyte, each with its labels beside it.")
+    if layout == "npz": parts = _read_npz(path)
+    else: parts = {split: (_read_idx(one), _read_idx(other)) for split, (one, other) in _idx_files(path).items()}
+    if not parts:
+        raise WorkflowError(f"{path.name} holds no IDX files; expected names such as train-images-idx3-ubyte, each with "
+                            f"its labels beside it.")
     images = {split: _as_images(np.asarray(part[0]), path.name) for split, part in parts.items()}
-    if len(shapes := {array.shape[1:] for array in images.values()}) > 1: raise WorkflowError(f"{path.name}: images have the shapes {' and '.join(map(str, sorted(shapes)))}; expected one shape in all splits.")
+    if len(shapes := {array.shape[1:] for array in images.values()}) > 1:
+        raise WorkflowError(f"{path.name}: images have the shapes {' and '.join(map(str, sorted(shapes)))}; expected one "
+                            f"shape in all splits.")
     labels = {split: np.asarray(part[1]).squeeze() for split, part in parts.items()}
     for split, array in images.items():
-        if labels[split].shape != (len(array),): raise WorkflowError(f"{path.name}: {len(array):,} images and labels of the shape {labels[split].shape}; expected one label for each image.")
-    if all(array.dtype == np.uint8 for array in images.values()) and max(array.max(initial=0) for array in images.values()) > 1: span = None
+        if labels[split].shape == (len(array),): continue
+        raise WorkflowError(f"{path.name}: {len(array):,} images and labels of the shape {labels[split].shape}; expected "
+                            f"one label for each image.")
+    plain = all(array.dtype == np.uint8 for array in images.values())
+    if plain and max(array.max(initial=0) for array in images.values()) > 1: span = None
     else:
         span = span or _array_range([array for array in images.values() if array.size])
         images = {split: eight_bits(array, span) for split, array in images.items()}

@@ -11,7 +11,9 @@ from hashlib import blake2b
 
 import numpy as np
 
-from ..samples.expectations import Promises, Suspicion, Tolerances, _tolerance, class_expectations, class_frame, copies_of, copy_expectations, dataset_expectations, dataset_frame, label_expectations, seen_labels, severity_for
+from ..samples.expectations import (
+    Promises, Suspicion, Tolerances, _tolerance, class_expectations, class_frame, copies_of, copy_expectations,
+    dataset_expectations, dataset_frame, label_expectations, seen_labels, severity_for)
 from ..samples.samples import SPLITS, Samples
 from ..workflow.markup import as_plot_text
 
@@ -20,14 +22,15 @@ def identical(
     images: np.ndarray # uint8 (n, ...)
 ) -> np.ndarray: # uint64 (n,)
     "A number for each image, the same for images that are equal to the last byte."
-    return np.array([int.from_bytes(blake2b(np.ascontiguousarray(image).data, digest_size=8).digest(), "little") for image in images], np.uint64)
+    def digest(image): return blake2b(np.ascontiguousarray(image).data, digest_size=8).digest()
+    return np.array([int.from_bytes(digest(image), "little") for image in images], np.uint64)
 
 # %% ../../nbs/images/checks.ipynb #e615bb0e
 def _pixel_statistics(images: np.ndarray, step: int = 5000) -> dict:
-    "Missing pixels, smallest and largest value, contrast, mean and share of ink of each image, a few thousand at a time."
+    "Missing pixels, smallest and largest value, contrast, mean and share of ink of each image."
     flat = np.asarray(images).reshape(len(images), -1)
     blocks = [flat[start:start + step] for start in range(0, len(flat), step)]
-    each = lambda measure: np.concatenate([measure(block) for block in blocks])
+    def each(measure): return np.concatenate([measure(block) for block in blocks])
     missing = each(lambda b: np.isnan(b).sum(1)) if flat.dtype.kind == "f" else np.zeros(len(flat), int)
     minimum, maximum = (each(lambda b: measure(b, axis=1).astype(float)) for measure in (np.min, np.max))
     return {"missing": missing, "minimum": minimum, "maximum": maximum, "contrast": maximum - minimum,
@@ -40,7 +43,8 @@ def sample_frame(
     "Id, split, label, pixel statistics, and how many copies of the image there are and where."
     import pandas as pd
     split = pd.Series(np.asarray(samples.split)).map(dict(enumerate(SPLITS))).fillna("unknown")
-    frame = pd.DataFrame({"id": np.arange(len(samples)), "split": split, "label": seen_labels(samples), **_pixel_statistics(samples.images)})
+    frame = pd.DataFrame({"id": np.arange(len(samples)), "split": split, "label": seen_labels(samples),
+                          **_pixel_statistics(samples.images)})
     return frame.assign(**copies_of(identical(samples.images), samples, split))
 
 # %% ../../nbs/images/checks.ipynb #8e84a7c2
@@ -49,7 +53,8 @@ def image_frames(
 ) -> dict: # pandas.DataFrame by name: samples, classes, dataset
     "The tables that the expectations of an image dataset are about."
     shape = " × ".join(map(str, samples.inputs.shape[1:]))
-    return {"samples": sample_frame(samples), "classes": class_frame(samples), "dataset": dataset_frame(samples, shape, str(samples.inputs.dtype))}
+    return {"samples": sample_frame(samples), "classes": class_frame(samples),
+            "dataset": dataset_frame(samples, shape, str(samples.inputs.dtype))}
 
 # %% ../../nbs/images/checks.ipynb #05f728e7
 def sample_expectations(
@@ -61,14 +66,18 @@ def sample_expectations(
 ) -> list: # Great Expectations' expectations
     "What holds for each sample."
     import great_expectations.expectations as gxe
-    columns = ["id", "split", "label", "missing", "minimum", "maximum", "contrast", "mean", "ink", "copies", "splits_with_it", "labels_with_it"]
+    columns = ["id", "split", "label", "missing", "minimum", "maximum", "contrast", "mean", "ink", "copies",
+               "splits_with_it", "labels_with_it"]
+    def between(column, words, **limits):
+        return gxe.ExpectColumnValuesToBeBetween(column=column, description=words, **limits)
     return [
         gxe.ExpectTableColumnsToMatchSet(column_set=columns, exact_match=False, description="no column is missing"),
         *label_expectations(classes),
-        gxe.ExpectColumnValuesToBeBetween(column="missing", max_value=0, description="no pixel is missing (NaN)"),
-        gxe.ExpectColumnValuesToBeBetween(column="minimum", min_value=0, description="no pixel is below 0"),
-        gxe.ExpectColumnValuesToBeBetween(column="maximum", max_value=255, description="no pixel is above 255"),
-        gxe.ExpectColumnValuesToBeBetween(column="contrast", min_value=1, mostly=1 - max_blank, severity=severity, description=f"no image is of one colour{_tolerance(max_blank)}"),
+        between("missing", "no pixel is missing (NaN)", max_value=0),
+        between("minimum", "no pixel is below 0", min_value=0),
+        between("maximum", "no pixel is above 255", max_value=255),
+        between("contrast", f"no image is of one colour{_tolerance(max_blank)}", min_value=1, mostly=1 - max_blank,
+                severity=severity),
         *copy_expectations("image", max_copies, max_leaks, severity),
     ]
 
@@ -84,7 +93,8 @@ def image_expectations(
     "The suite for image datasets."
     severity = severity_for(samples)
     return {"samples": sample_expectations(samples.classes, max_copies, max_leaks, max_blank, severity),
-            "classes": class_expectations(max_imbalance, min_per_class, severity), "dataset": dataset_expectations(samples, "uint8", "pixels are uint8", severity)}
+            "classes": class_expectations(max_imbalance, min_per_class, severity),
+            "dataset": dataset_expectations(samples, "uint8", "pixels are uint8", severity)}
 
 # %% ../../nbs/images/checks.ipynb #51080652
 def promises(
@@ -130,5 +140,6 @@ def extremes(
             axis.imshow(samples.images[id], cmap="gray_r", vmin=0, vmax=255)
             axis.set_title(_label_words(label, samples.classes), fontsize=7, pad=2)
         line[0].text(-0.1, 0.5, name, ha="right", va="center", fontsize=9, transform=line[0].transAxes)
-    caption = f"The images of {samples.dataset} with the least and the most ink, and the faintest and the darkest, with their labels."
+    caption = (f"The images of {samples.dataset} with the least and the most ink, and the faintest and the darkest, "
+               f"with their labels.")
     return [(figure, caption, "extremes")]

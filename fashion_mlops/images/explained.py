@@ -96,7 +96,8 @@ def place_words(
     if len(about.present) <= 2: return ""
     maps = np.tensordot(about.by_class.T, footprints, 1)
     maps /= np.maximum(maps.sum((1, 2), keepdims=True), 1e-12)
-    return f". More than for other classes, the features that decide about it look {spoken_place(np.maximum(maps[weakest] - maps.mean(0), 0))}"
+    where = spoken_place(np.maximum(maps[weakest] - maps.mean(0), 0))
+    return f". More than for other classes, the features that decide about it look {where}"
 
 # %% ../../nbs/images/explained.ipynb #3d357ef5
 footprints = feature_footprints

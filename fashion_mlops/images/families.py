@@ -15,8 +15,7 @@ from .texture import Texture
 
 # %% ../../nbs/images/families.ipynb #2b66b726
 FAMILIES = {"hog": "oriented gradients", "zone": "zone intensities", "profile": "profiles", "shape": "shape",
-            "pca": "compressed pixels", "texture": "texture",
-            "colour": "colours"}
+            "pca": "compressed pixels", "texture": "texture", "colour": "colours"}
 
 # %% ../../nbs/images/families.ipynb #da1d1dc0
 def image_families(
@@ -45,8 +44,8 @@ def spoken(
     "A feature's name in words; rows and columns count from 0 at the top left."
     family, place, *what = name.split("_")
     side = {"r": "row", "c": "column"}.get(place[0], "")
-    cell = f"row {place[1]}, column {place[3:]}" if family in ("hog", "zone", "texture",
-                                                               "colour") else f"{side} band {place[1:]}"
+    celled = family in ("hog", "zone", "texture", "colour")
+    cell = f"row {place[1]}, column {place[3:]}" if celled else f"{side} band {place[1:]}"
     return {"hog": lambda: f"{36*int(what[0][1:])}° gradients in {cell}", "zone": lambda: f"brightness in {cell}",
             "profile": lambda: f"{what[0]} of {cell}", "shape": lambda: " ".join([place, *what]),
             "pca": lambda: f"pixel pattern {int(place)}",

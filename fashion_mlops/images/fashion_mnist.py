@@ -24,8 +24,9 @@ FASHION_MNIST = Source("Fashion-MNIST",
     ("fashion-mnist", "FashionMNIST/raw"))
 
 # %% ../../nbs/images/fashion_mnist.ipynb #d2846d9f
-_TEST_BEFORE = ("in development the benchmarks measured 4 recipes of the net (14 trainings), 2 classical models on 5 splits each and the contestants "
-                "of an AutoML contest on these rows, and the net of the full profile is one of the 4 recipes")
+_TEST_BEFORE = ("in development the benchmarks measured 4 recipes of the net (14 trainings), 2 classical models on 5 "
+                "splits each and the contestants of an AutoML contest on these rows, and the net of the full profile is "
+                "one of the 4 recipes")
 
 # %% ../../nbs/images/fashion_mnist.ipynb #e90b4714
 def fetched() -> list[Path]: # four files
@@ -49,8 +50,11 @@ def load_fashion_mnist(
         raw = Path(folder)/"FashionMNIST"/"raw"
         raw.mkdir(parents=True)
         for file in files:
-            with gzip.open(file) as packed, (raw/file.stem).open("wb") as plain: shutil.copyfileobj(packed, plain, 1 << 20)
+            with gzip.open(file) as packed, (raw/file.stem).open("wb") as plain:
+                shutil.copyfileobj(packed, plain, 1 << 20)
         parts = [FashionMNIST(folder, train=train) for train in (True, False)]
     images, labels = (np.concatenate([getattr(part, name).numpy() for part in parts]) for name in ("data", "targets"))
-    return Loaded(images, labels.astype(np.uint8), CLASSES, np.repeat([False, True], [len(part) for part in parts]),
-                  about={"target": "garment", "floor": 0.9, "strict": True, "augmentation": {"mirror": True, "shift": 2}, "test_before": _TEST_BEFORE})
+    is_test = np.repeat([False, True], [len(part) for part in parts])
+    about = {"target": "garment", "floor": 0.9, "strict": True, "augmentation": {"mirror": True, "shift": 2},
+             "test_before": _TEST_BEFORE}
+    return Loaded(images, labels.astype(np.uint8), CLASSES, is_test, about=about)

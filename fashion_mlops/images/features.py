@@ -65,12 +65,12 @@ def by_blocks(
     blocks = [images[i:i + size] for i in range(0, len(images), size)]
     if len(blocks) == 1: return [function(blocks[0])]
     from threadpoolctl import threadpool_limits
-    with threadpool_limits(1), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool: return list(pool.map(function,
-        blocks))
+    with threadpool_limits(1), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return list(pool.map(function, blocks))
 
 # %% ../../nbs/images/features.ipynb #183f2b34
 class ImageFamily(TransformerMixin, BaseEstimator):
-    "A named group of measurements on images; a family says how to `measure` a block, its `names`, and where each feature looks."
+    "A named group of measurements on images; a family says its `names`, how to `measure`, and where each feature looks."
     def fit(self, X, y=None):
         "Remember the shape of the images."
         self.images_, self.shape_ = checked_images(X).shape[1:], checked_images(X).shape[1:3]
@@ -83,8 +83,8 @@ class ImageFamily(TransformerMixin, BaseEstimator):
         "One float32 row of features for each image."
         check_is_fitted(self, "images_")
         images = checked_images(X, self.images_)
-        return np.concatenate(by_blocks(self.measure, images)) if len(images) else np.empty((0, len(self.names())),
-            np.float32)
+        if not len(images): return np.empty((0, len(self.names())), np.float32)
+        return np.concatenate(by_blocks(self.measure, images))
 
     def get_feature_names_out(self, input_features=None):
         "Names of the columns, in order."
@@ -171,7 +171,7 @@ INK = np.float32(0.35) # a tone above this is garment rather than background
 
 # %% ../../nbs/images/features.ipynb #72b5b775
 def _span(inked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    "Of each line along the last axis: share from the first to the last inked pixel, and share of empty pixels between them."
+    "Of each line along the last axis: share from the first to the last inked pixel, and of empty pixels between them."
     size = inked.shape[-1]
     first, last = inked.argmax(-1), size - inked[..., ::-1].argmax(-1)
     width = np.where(inked.any(-1), last - first, 0)
@@ -195,9 +195,9 @@ class Profiles(ImageFamily):
 
     def footprint(self):
         rows, columns = (cell_weights(size, self.bands) for size in self.shape_)
-        bands = [rows[:, :, None].repeat(self.shape_[1], 2)/self.shape_[1]]*3 + [columns[:,
-            None].repeat(self.shape_[0], 1)/self.shape_[0]]*3
-        return np.concatenate(bands)
+        height, width = self.shape_
+        down, across = rows[:, :, None].repeat(width, 2)/width, columns[:, None].repeat(height, 1)/height
+        return np.concatenate([down]*3 + [across]*3)
 
 # %% ../../nbs/images/features.ipynb #cb3fe7a8
 def draw_profile(
@@ -205,7 +205,7 @@ def draw_profile(
     values: np.ndarray, # what `Profiles` says of one image
     bands: int # bands on each side
 ):
-    "Draw a bar for each band down: as long as the garment is wide, as dark as its ink, with the gap left open in the middle."
+    "Draw a bar for each band down: as long as the garment is wide, as dark as its ink, with the gap left open."
     ink, width, gap = values[:bands*3].reshape(3, bands)
     for band in range(bands):
         for side in (-1, 1):
@@ -231,8 +231,8 @@ def moments(
     rows, columns = light.sum(2), light.sum(1)
     total = np.maximum(rows.sum(1), 1e-6)
     row, column = rows @ y/total, columns @ x/total
-    down, across = np.sqrt(np.maximum(rows @ y**2/total - row**2,
-                                      0)), np.sqrt(np.maximum(columns @ x**2/total - column**2, 0))
+    def spread(lines, place, middle): return np.sqrt(np.maximum(lines @ place**2/total - middle**2, 0))
+    down, across = spread(rows, y, row), spread(columns, x, column)
     together = np.einsum("nhw,h,w->n", light, y, x, optimize=True)/total - row*column
     return [row, column, down, across, together/np.maximum(down*across, 1e-6)]
 
@@ -240,25 +240,25 @@ def moments(
 class Silhouette(ImageFamily):
     "Extent, aspect, fill, symmetry, moments, holes and texture of the whole garment: `shape_aspect`."
     def names(self):
-        return [f"shape_{what}" for what in ("top", "bottom", "left", "right", "aspect", "area", "fill", "centre_row",
-                                             "centre_column", "spread_row",
-                                             "spread_column", "tilt", "mirror", "flip", "holes", "edges", "contrast",
-                                             "peak")]
+        what = ("top bottom left right aspect area fill centre_row centre_column spread_row spread_column tilt mirror "
+                "flip holes edges contrast peak")
+        return [f"shape_{each}" for each in what.split()]
 
     def measure(self, images):
         x, (height, width) = tone(images), self.shape_
         inked, pixels = x > INK, np.float32(height*width)
         rows, columns, total = inked.any(2), inked.any(1), np.maximum(x.sum((1, 2)), 1e-6)
-        top, bottom, left, right = rows.argmax(1), rows[:, ::-1].argmax(1), columns.argmax(1), columns[:,
-            ::-1].argmax(1)
+        top, bottom = rows.argmax(1), rows[:, ::-1].argmax(1)
+        left, right = columns.argmax(1), columns[:, ::-1].argmax(1)
         tall, wide, area = height - top - bottom, width - left - right, inked.sum((1, 2))
         unlike = [np.abs(x - turned).sum((1, 2))/total for turned in (x[:, :, ::-1], x[:, ::-1])]
         edges = (np.abs(np.diff(x, axis=1)).sum((1, 2)) + np.abs(np.diff(x, axis=2)).sum((1, 2)))/total
         contrast = np.sqrt(np.maximum((x*x).sum((1, 2))/pixels - (total/pixels)**2, 0))
-        return np.stack([top/height, bottom/height, left/width, right/width, np.log(tall/wide), area/pixels,
-                         area/(tall*wide), *moments(x),
-                         *unlike, np.clip(1 - euler_number(inked), -3, 3), edges, contrast, x.max((1, 2))],
-                        1).astype(np.float32)
+        extent = [top/height, bottom/height, left/width, right/width]
+        filled = [np.log(tall/wide), area/pixels, area/(tall*wide)]
+        holes = np.clip(1 - euler_number(inked), -3, 3)
+        measures = [*extent, *filled, *moments(x), *unlike, holes, edges, contrast, x.max((1, 2))]
+        return np.stack(measures, 1).astype(np.float32)
 
     def footprint(self): return np.zeros((len(self.names()), *self.shape_), np.float32) # of no place
 

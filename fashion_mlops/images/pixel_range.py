@@ -30,7 +30,8 @@ def eight_bits(
     span: list[float] # the values of black and of white
 ) -> np.ndarray: # uint8 of the same shape
     "Numbers as shades from 0 to 255; what lies outside the range is cut off."
-    if numbers.dtype.kind == "f" and not np.isfinite(numbers).all(): raise ValueError(f"{int((~np.isfinite(numbers)).sum()):,} pixels are not numbers")
+    if numbers.dtype.kind == "f" and (lost := int((~np.isfinite(numbers)).sum())):
+        raise ValueError(f"{lost:,} pixels are not numbers")
     shares = (numbers.astype(np.float32) - span[0])/(span[1] - span[0])
     return np.round(np.clip(shares, 0, 1)*255).astype(np.uint8)
 
@@ -45,15 +46,17 @@ def deep_numbers(
     order = re.search(";16([BLN])", str([tile[-1] for tile in image.tile])) if path else None
     if order is None or image.mode not in ("RGB", "RGBA"): return None
     other = "L" if order[1] == "B" else "B"
-    swapped = lambda word: word.replace(order[0], f";16{other}") if isinstance(word, str) else word
+    def swapped(said):
+        if isinstance(said, tuple): return tuple(map(swapped, said))
+        return said.replace(order[0], f";16{other}") if isinstance(said, str) else said
     upper = np.asarray(image).astype(np.uint16)
     with Image.open(path) as again:
-        again.tile = [tile._replace(args=swapped(tile.args) if isinstance(tile.args, str) else tuple(map(swapped, tile.args))) for tile in again.tile]
+        again.tile = [tile._replace(args=swapped(tile.args)) for tile in again.tile]
         return (256*upper + np.asarray(again))[..., :3]
 
 # %% ../../nbs/images/pixel_range.ipynb #da429e1b
-def _extremes(path: Path) -> tuple | None: # low, high, whether all are whole; None for a picture of 8 bits, or none that can be read
-    "What the numbers of a deep picture reach."
+def _extremes(path: Path) -> tuple | None:
+    "What a deep picture reaches: low, high, whether all are whole; None for one of 8 bits, or that cannot be read."
     from PIL import Image
     try:
         with Image.open(path) as image: numbers = deep_numbers(image, path)
@@ -68,7 +71,8 @@ def common_range(
     threads: int = 8 # that look at them
 ) -> list[float] | None: # the values of black and of white; None when no picture is deep
     "The range of all deep pictures together."
-    looked = [path for path in paths if path.suffix.lower() not in (".jpg", ".jpeg", ".gif", ".bmp", ".webp")] # these are never deep
+    never = ".jpg", ".jpeg", ".gif", ".bmp", ".webp"
+    looked = [path for path in paths if path.suffix.lower() not in never]
     with ThreadPoolExecutor(threads) as pool: found = [each for each in pool.map(_extremes, looked) if each]
     if not found: return None
     lows, highs, whole = zip(*found)
@@ -79,5 +83,7 @@ def range_words(
     span: list[float] # the values of black and of white
 ) -> str: # a sentence
     "What became of the numbers of deep pictures, in words."
-    bits = f" ({int(span[1]).bit_length()} bits)" if span[0] == 0 and span[1] > 1 and float(span[1]).is_integer() else ""
-    return f"Pixels lie between {span[0]:,.10g} and {span[1]:,.10g}{bits}, going by all pictures together; these became black and white. Another range goes into the dataset file, as images: {{range: [{span[0]:.10g}, {span[1]:.10g}]}}."
+    low, high = span
+    bits = f" ({int(high).bit_length()} bits)" if low == 0 and high > 1 and float(high).is_integer() else ""
+    return (f"Pixels lie between {low:,.10g} and {high:,.10g}{bits}, going by all pictures together; these became black "
+            f"and white. Another range goes into the dataset file, as images: {{range: [{low:.10g}, {high:.10g}]}}.")

@@ -15,7 +15,8 @@ def input_description(
     samples # of kind image
 ) -> dict: # for `model.json`
     "What the model is fitted on, for those who ask it later."
-    return {"kind": "image", "shape": list(samples.images.shape[1:]), "preparation": samples.about.get("preparation", {})}
+    shape, preparation = list(samples.images.shape[1:]), samples.about.get("preparation", {})
+    return {"kind": "image", "shape": shape, "preparation": preparation}
 
 # %% ../../nbs/images/requests.ipynb #930751f5
 def images_in_form(
@@ -24,11 +25,16 @@ def images_in_form(
 ) -> np.ndarray: # uint8
     "The images as a model takes them; raise `WorkflowError` for anything that is not one."
     if images.ndim != 1 + len(shape) or images.shape[1:] != tuple(shape):
-        raise WorkflowError(f"Images have the shape {images.shape}, expected (n, {', '.join(map(str, shape))}). A single image goes in as images[None].")
+        raise WorkflowError(f"Images have the shape {images.shape}, expected (n, {', '.join(map(str, shape))}). "
+                            f"A single image goes in as images[None].")
     if images.dtype == np.uint8: return images
-    if images.dtype.kind not in "biuf" or not len(images): numeric = not len(images)
-    else: numeric = bool(np.isfinite(images).all() and (images == np.round(images)).all() and images.min() >= 0 and images.max() <= 255)
-    if not numeric: raise WorkflowError(f"Pixels of type {images.dtype} are not all whole numbers from 0 to 255. Scale to 0–255 and round, if they are shares of 1; a file is prepared as those in training by images.files.prepared(file, model.about['input']['preparation']).")
+    def are_bytes():
+        if images.dtype.kind not in "biuf" or not np.isfinite(images).all(): return False
+        return bool((images == np.round(images)).all() and images.min() >= 0 and images.max() <= 255)
+    if len(images) and not are_bytes():
+        raise WorkflowError(f"Pixels of type {images.dtype} are not all whole numbers from 0 to 255. Scale to 0–255 and "
+                            f"round, if they are shares of 1; a file is prepared as those in training by "
+                            f"images.picture.prepared(file, model.about['input']['preparation']).")
     return images.astype(np.uint8)
 
 # %% ../../nbs/images/requests.ipynb #d157acec

@@ -76,7 +76,7 @@ def speed_table(
 ): # pandas DataFrame: precision, layout, threads, images a second; the quickest first
     "How fast a few steps run here, by precision, memory layout and threads."
     from fashion_mlops.nets.net import choose_device, choose_precision
-    from fashion_mlops.nets.trainer import training_speed
+    from fashion_mlops.nets.speed import training_speed
     device, rows = choose_device(), []
     most = min(available_cores(), recipe.shards) if device.type == "cpu" else 1
     ways = [("contiguous_format", threads), ("channels_last", threads), ("channels_last", 1)]
@@ -91,12 +91,12 @@ def speed_table(
 @patch
 def what_fits(self: ImageTraining) -> list[dict]: # what was measured; nothing where an earlier attempt had chosen
     "Take the net that reaches most in the time."
-    from fashion_mlops.nets.trainer import fitted
+    from fashion_mlops.nets.speed import fitted_recipe
     params, budget, speeds = self.params, self.stage.budget, []
     precision = params["precision"] if params["precision"] == "auto" else self.recipe.precision
     def that_fits():
         given = self.recipe, self.images, self.labels, self.classes
-        best, self.threads, found = fitted(*given, budget.part(0.8), params["threads"], precision)
+        best, self.threads, found = fitted_recipe(*given, budget.part(0.8), params["threads"], precision)
         speeds.extend(found)
         in_order = pd.DataFrame(found).round().sort_values("images a second", ascending=False, ignore_index=True)
         display(in_order)

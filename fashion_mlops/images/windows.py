@@ -13,7 +13,8 @@ import numpy as np
 
 from ..core import WorkflowError
 from .arrays import _array_range, _as_images
-from .files import image_layout, image_paths, load_images, path_columns, prepare_image, read_images
+from .files import image_layout, image_paths, load_images, path_columns
+from .picture import prepare_image, read_images
 from .pixel_range import eight_bits
 from ..samples.samples import Samples
 
@@ -34,10 +35,12 @@ def _from_npz(path: Path, shape: tuple, span: list[float] | None) -> dict:
     pictures = [name for name, array in held.items() if array.ndim in (3, 4)]
     if len(pictures) != 1:
         found = ", ".join(f"{name} {array.shape}" for name, array in list(held.items())[:8]) or "nothing"
-        raise WorkflowError(f"{path.name} holds {found}; expected one array of images, perhaps with one of labels beside it.")
+        raise WorkflowError(f"{path.name} holds {found}; expected one array of images, perhaps with one of labels "
+                            f"beside it.")
     images = _as_images(held[pictures[0]], path.name)
     if images.dtype != np.uint8: images = eight_bits(images, span or _array_range([images]))
-    if images.shape[1:] != tuple(shape): images = np.stack([prepare_image(Image.fromarray(image), tuple(shape)) for image in images])
+    if images.shape[1:] != tuple(shape):
+        images = np.stack([prepare_image(Image.fromarray(image), tuple(shape)) for image in images])
     labels = [array for array in held.values() if array.squeeze().shape == (len(images),)]
     names = [str(each) for each in labels[0].squeeze().tolist()] if len(labels) == 1 else None
     return {"name": path.name, "inputs": images, "names": names}
@@ -46,13 +49,17 @@ def _from_npz(path: Path, shape: tuple, span: list[float] | None) -> dict:
 def _from_folder(path: Path, samples: Samples, span: list[float] | None) -> dict:
     "A window from a folder of pictures; a folder of each class names it."
     paths, aside = image_paths(path)
-    if not paths: raise WorkflowError(f"{path} holds no pictures ({len(aside):,} other files). Name a folder of pictures.")
+    if not paths:
+        raise WorkflowError(f"{path} holds no pictures ({len(aside):,} other files). Name a folder of pictures.")
     images, kept, broken = read_images(paths, tuple(samples.images.shape[1:]), span=span)
-    if not len(kept): raise WorkflowError(f"None of the {len(paths):,} pictures of {path} can be read (the first: {broken[0]['reason']}).")
-    notes = [f"{len(broken):,} of {len(paths):,} pictures could not be read, such as {Path(each['file']).name} ({each['reason']})."
-             for each in broken[:1]]
+    if not len(kept):
+        raise WorkflowError(f"None of the {len(paths):,} pictures of {path} can be read (the first: "
+                            f"{broken[0]['reason']}).")
+    lost = f"{len(broken):,} of {len(paths):,} pictures could not be read"
+    notes = [f"{lost}, such as {Path(each['file']).name} ({each['reason']})." for each in broken[:1]]
     names = [paths[place].parent.name for place in kept]
-    return {"name": path.name, "inputs": images, "names": names if set(names) & set(samples.classes) else None, "notes": notes}
+    if not set(names) & set(samples.classes): names = None
+    return {"name": path.name, "inputs": images, "names": names, "notes": notes}
 
 # %% ../../nbs/images/windows.ipynb #707e77a9
 def _listed_columns(path: Path, layout: str) -> dict:
@@ -63,7 +70,8 @@ def _listed_columns(path: Path, layout: str) -> dict:
     usual = [name for name in ("label", "class", "target") if name in names]
     others = [name for name in names if name not in found.values()]
     if not usual + others:
-        raise WorkflowError(f"{path.name} lists pictures without a class beside them. Name the folder that they lie in.")
+        raise WorkflowError(f"{path.name} lists pictures without a class beside them. Name the folder that they lie "
+                            f"in.")
     return {"columns": {**found, "target": (usual + others)[0]}}
 
 # %% ../../nbs/images/windows.ipynb #5a02ce1d
@@ -73,11 +81,13 @@ def read_window(
     by_dataset_file: Callable # what reads rows; pictures need no such rules
 ) -> dict: # name, inputs, names of classes (None where nobody says), and notes
     "A window from pictures."
-    shape, layout, span = samples.images.shape[1:], image_layout(path), samples.about.get("preparation", {}).get("range")
+    shape, layout = samples.images.shape[1:], image_layout(path)
+    span = samples.about.get("preparation", {}).get("range")
     if layout == "npz": return _from_npz(path, shape, span)
     if layout == "class_folders": return _from_folder(path, samples, span)
     if layout is None:
         raise WorkflowError(f"{path.name} is none of the forms that images come in: "
                             "expected a folder of pictures, .npz, IDX files, or a list of paths.")
     loaded = load_images({**_listed_columns(path, layout), "layout": layout, "shape": list(shape), "range": span}, path)
-    return {"name": path.name, "inputs": loaded["inputs"], "names": [loaded["classes"][label] for label in loaded["labels"]]}
+    names = [loaded["classes"][label] for label in loaded["labels"]]
+    return {"name": path.name, "inputs": loaded["inputs"], "names": names}

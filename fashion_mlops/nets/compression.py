@@ -11,11 +11,12 @@ __all__ = ['LIMITS', 'REFERENCE', 'onnx_session', 'onnx_probabilities', 'export_
 import copy, time, warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ..core import WorkflowError, atomic_path, human_bytes
+from ..core import WorkflowError, atomic_path, available_cores, human_bytes
 from ..evaluation.metrics import mean_interval, row_losses, shown
 
 # %% ../../nbs/nets/compression.ipynb #09d78d5d
@@ -111,8 +112,8 @@ def quantize(
         prepared = temporary.with_name("prepared.onnx") # beside the temporary file, and gone with it
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         nodes = onnx.load(prepared).graph.node
-        in_floats = [node.name for node in nodes if node.op_type in ("BatchNormalization",
-                                                                     "Softmax")] + [node.name for node in nodes if node.op_type == "Conv"][:1]
+        first = next(node.name for node in nodes if node.op_type == "Conv")
+        in_floats = [first, *(node.name for node in nodes if node.op_type in ("BatchNormalization", "Softmax"))]
         quantize_static(str(prepared), str(temporary), CalibrationImages(images), quant_format=QuantFormat.QDQ,
                         per_channel=True, reduce_range=seven_bits, weight_type=QuantType.QInt8,
                         activation_type=QuantType.QUInt8 if activations == "uint8" else QuantType.QInt8,
@@ -152,7 +153,8 @@ def ratio_interval(
     return float(np.median(first)/np.median(second)), *(float(v) for v in np.quantile(drawn, [0.025, 0.975]))
 
 # %% ../../nbs/nets/compression.ipynb #2d2212af
-LIMITS = {"accuracy_difference": -0.002, "bytes_ratio": 0.3, "alone_ratio": 0.6, "batch_ratio": 0.6} # of an int8 model against the same in floats
+LIMITS = { # of an int8 model against the same in floats
+    "accuracy_difference": -0.002, "bytes_ratio": 0.3, "alone_ratio": 0.6, "batch_ratio": 0.6}
 REFERENCE = "ONNX float32"
 
 # %% ../../nbs/nets/compression.ipynb #f676d1ec
@@ -169,23 +171,22 @@ def compression_entries(
 ) -> dict[str, dict]: # by model: accuracy, bytes, milliseconds, each with what it is compared with the float ONNX file
     "Measure the net in PyTorch, in ONNX, and in ONNX with eight bits."
     import torch
-    from fashion_mlops.nets.net import available_cores, one_thread_each, probabilities
+    from fashion_mlops.nets.net import one_thread_each, probabilities
     alone = copy.deepcopy(net).cpu().eval()
     sessions = {REFERENCE: onnx_session(float_file), "ONNX int8": onnx_session(int8_file)}
     answers = {"torch float32": probabilities(alone, images, mirror_average, threads=threads)}
-    answers |= {name: onnx_probabilities(session, images, mirror_average, threads or available_cores()) for name,
-                session in sessions.items()}
+    cores = threads or available_cores()
+    answers |= {name: onnx_probabilities(session, images, mirror_average, cores) for name, session in sessions.items()}
     sizes = {"torch float32": sum(value.nbytes for value in alone.state_dict().values()),
              REFERENCE: Path(float_file).stat().st_size, "ONNX int8": Path(int8_file).stat().st_size}
     some, times = np.array(images[:64]), {}
     with torch.inference_mode(), one_thread_each(1):
         for key, part in (("alone", some[:1]), ("batch", some)):
-            passes = {name: lambda session=session, part=part: session.run(None, {"images": part}) for name,
-                      session in sessions.items()}
-            times[key] = interleaved({"torch float32": lambda part=torch.from_numpy(part): alone(part).softmax(1),
-                                      **passes}, rounds, 10 if key == "alone" else 1)
-    right, losses = ({name: measure(answer) for name, answer in answers.items()}
-                     for measure in (lambda a: (a.argmax(1) == labels).astype(float), lambda a: row_losses(labels, a)))
+            passes = {"torch float32": partial(lambda given: alone(given).softmax(1), torch.from_numpy(part))}
+            passes |= {name: partial(session.run, None, {"images": part}) for name, session in sessions.items()}
+            times[key] = interleaved(passes, rounds, 10 if key == "alone" else 1)
+    right = {name: (answer.argmax(1) == labels).astype(float) for name, answer in answers.items()}
+    losses = {name: row_losses(labels, answer) for name, answer in answers.items()}
     return {name: {"accuracy": mean_interval(right[name], seed, 1000),
                    "accuracy_difference": mean_interval(right[name] - right[REFERENCE], seed, 1000),
                    "log_loss_difference": mean_interval(losses[name] - losses[REFERENCE], seed, 1000),
@@ -200,9 +201,12 @@ def beyond_limits(
     entry: dict # of the int8 model, from `compression_entries`
 ) -> list[str]: # such as `batch_ratio 0.71 (limit 0.6)`; empty when all are kept
     "Which limits an int8 model does not keep."
-    found = {name: float(np.atleast_1d(entry[name])[0]) for name in LIMITS}
-    return [f"{name} {found[name]:.4g} (limit {limit:g})" for name,
-            limit in LIMITS.items() if (found[name] < limit if name == "accuracy_difference" else found[name] > limit)]
+    beyond = []
+    for name, limit in LIMITS.items():
+        found = float(np.atleast_1d(entry[name])[0])
+        kept = found >= limit if name == "accuracy_difference" else found <= limit
+        if not kept: beyond.append(f"{name} {found:.4g} (limit {limit:g})")
+    return beyond
 
 # %% ../../nbs/nets/compression.ipynb #af7e797c
 def compression_table(

@@ -67,7 +67,9 @@ def run_process(
     try:
         if torch.cuda.is_available(): torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         first = dist.get_rank() == 0
-        read_job(folder).fit(folder, tell=(lambda line: print(line, flush=True)) if first else lambda line: None)
+        def tell(line): print(line, flush=True)
+        def keep_quiet(line): pass
+        read_job(folder).fit(folder, tell=tell if first else keep_quiet)
     finally: dist.destroy_process_group()
 
 # %% ../../nbs/nets/distributed.ipynb #f167bdbc
@@ -97,7 +99,8 @@ def train_distributed(
         running.wait(30)
     if running.returncode: # torchrun's own summary comes last and says nothing; what a process raised is further up
         raised = [line for line in lines if re.match(r"(\[rank\d+\]: )?[\w.]*Error", line)]
-        raise WorkflowError(f"Training on {processes} processes failed (exit {running.returncode}):\n" + "\n".join(raised[:4] or lines[-12:]))
+        raise WorkflowError(f"Training on {processes} processes failed (exit {running.returncode}):\n"
+                            + "\n".join(raised[:4] or lines[-12:]))
     trainer = read_job(folder)
     trainer.deadline = None # what has ended is read, and not planned again
     trainer.resume(Path(folder)/"checkpoint.pt")

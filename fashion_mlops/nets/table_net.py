@@ -10,7 +10,7 @@ __all__ = ['Waves', 'SharedLayer', 'TableNet', 'TableRecipe', 'TableTrainer', 't
 import copy, math, time
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,12 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from ..workflow.budget import passes
-from ..core import WorkflowError, atomic_path, digest_bytes
-from ..workflow.dependencies import code_mark
+from ..core import WorkflowError, digest_bytes
+from .checkpoints import read_checkpoint, write_checkpoint
+from .timetable import Deadline, Planned, progress, read_plan
 from ..samples.folds import hold_out
 from ..samples.samples import Key
-from .timetable import Deadline, progress, read_plan, total_steps, written
+from ..workflow.budget import passes
 
 # %% ../../nbs/nets/table_net.ipynb #9e4276ac
 class Waves(nn.Module):
@@ -105,7 +105,7 @@ class TableRecipe:
     seed: int = 0
 
 # %% ../../nbs/nets/table_net.ipynb #f1fb1c1f
-class TableTrainer:
+class TableTrainer(Planned):
     "A table net, its running average, and how far it has come."
     def __init__(self,
         recipe: TableRecipe, # how to train
@@ -121,9 +121,9 @@ class TableTrainer:
                                 f"Take more rows.")
         held = hold_out(labels, max(len(labels)//10, 1), recipe.seed + 17, key)
         learn = np.setdiff1d(np.arange(len(labels)), held)
-        as_tensor = lambda rows: (torch.from_numpy(np.ascontiguousarray(features[rows], np.float32)),
-                                  torch.from_numpy(np.asarray(labels)[rows].astype(np.int64)))
-        (self.x, self.y), (self.held_x, self.held_y) = as_tensor(learn), as_tensor(held)
+        def tensors(rows): return (torch.from_numpy(np.ascontiguousarray(features[rows], np.float32)),
+                                   torch.from_numpy(np.asarray(labels)[rows].astype(np.int64)))
+        (self.x, self.y), (self.held_x, self.held_y) = tensors(learn), tensors(held)
         torch.manual_seed(recipe.seed)
         self.recipe, self.deadline, self.epoch, self.step, self.history = recipe, deadline, 0, 0, []
         self.generator = torch.Generator().manual_seed(recipe.seed)
@@ -150,8 +150,8 @@ def run_epoch(self: TableTrainer) -> float: # mean loss
     order, losses = torch.randperm(len(self.x), generator=self.generator), []
     torch.manual_seed(self.recipe.seed*1000 + self.epoch) # of the dropout, so that a resumed run drops the same
     for place in range(self.steps):
-        if place % 8 == 0: self._revise()
-        if self._over(): break
+        if place % 8 == 0: self.revise()
+        if self.over(): break
         rows = order[place*self.batch:(place + 1)*self.batch]
         for group in self.optimizer.param_groups: group["lr"] = self._rate()
         scores = self.net(self.x[rows])
@@ -165,28 +165,9 @@ def run_epoch(self: TableTrainer) -> float: # mean loss
         with torch.no_grad():
             for mean, now in zip(self.averaged.parameters(), self.net.parameters()): mean.lerp_(now, 1 - keep)
         losses.append(loss.item())
-    self._revise()
+    self.revise()
     self.epoch += 1
     return float(np.mean(losses))
-
-# %% ../../nbs/nets/table_net.ipynb #f21dcb78
-@patch
-def _over(self: TableTrainer) -> bool:
-    "Whether training has had all its steps."
-    return self.step >= total_steps(self.step, self.plan)
-
-@patch
-def _revise(self: TableTrainer):
-    "Ask the clock how many steps there will be."
-    if self.deadline and not self._over():
-        self.plan = self.deadline.look(self.step, self.plan, self.steps, self.epochs*self.steps)
-
-# %% ../../nbs/nets/table_net.ipynb #8658c0c1
-@patch(as_prop=True)
-def repeated(self: TableTrainer) -> TableRecipe:
-    "The recipe by which what was trained so far is trained again without a clock."
-    if self.plan == ((0, self.epochs*self.steps),): return self.recipe
-    return replace(self.recipe, epochs=-(-total_steps(self.step, self.plan)//self.steps), replanned=written(self.plan))
 
 # %% ../../nbs/nets/table_net.ipynb #1595700e
 @torch.no_grad()
@@ -206,35 +187,9 @@ def table_probabilities(
 @patch
 def _held_out_loss(self: TableTrainer) -> float:
     "Mean log loss of the running average on the rows held out."
-    said = table_probabilities(self.averaged, self.held_x.numpy())[np.arange(len(self.held_y)), self.held_y.numpy()]
+    answers = table_probabilities(self.averaged, self.held_x.numpy())
+    said = answers[np.arange(len(self.held_y)), self.held_y.numpy()]
     return float(-np.log(np.clip(said, 1e-15, 1)).mean())
-
-# %% ../../nbs/nets/table_net.ipynb #d2c236d5
-@patch
-def fit(self: TableTrainer,
-    folder: Path | None = None, # for the checkpoint; none is kept when None
-    tell = None, # function that is given one line an epoch
-    patience: int = 8 # passes without a better loss on the held-out rows, after which training stops
-) -> list[dict]: # history: epoch, loss, held_out_loss, seconds
-    "Train, or go on from the checkpoint; `net` then has the averaged weights of the best pass."
-    path = Path(folder)/"table_net.checkpoint" if folder else None
-    if path and path.is_file(): self.resume(path)
-    while not self._over() and not self.stuck(patience):
-        began = time.perf_counter()
-        with _one_thread(): loss = self.run_epoch()
-        with self.deadline or nullcontext():
-            held_out = self._held_out_loss()
-            if all(held_out < row["held_out_loss"] for row in self.history):
-                self.best = copy.deepcopy(self.averaged.state_dict())
-            self.history.append({"epoch": self.epoch, "loss": loss, "held_out_loss": held_out,
-                                 "seconds": time.perf_counter() - began})
-            if path: self.save(path)
-        planned = -(-total_steps(self.step, self.plan)//self.steps)
-        if tell:
-            tell(f"epoch {self.epoch:3} of {planned}: loss {loss:.4f}, held out {held_out:.4f}, "
-                 f"{self.history[-1]['seconds']:.1f} s")
-    self.net.load_state_dict(self.best)
-    return self.history
 
 # %% ../../nbs/nets/table_net.ipynb #8a2e37db
 @patch
@@ -260,9 +215,8 @@ def save(self: TableTrainer,
     "Write a checkpoint."
     held = {name: getattr(self, name) for name in ("epoch", "step", "plan", "history", "best")}
     held |= {name: getattr(self, name).state_dict() for name in ("net", "averaged", "optimizer")}
-    held |= {"code": code_mark("nets.table_net"), "recipe": asdict(self.recipe), "given": self._given()}
     held |= {"a_step": self.deadline.a_step if self.deadline else 0.0, "generator": self.generator.get_state()}
-    with atomic_path(path) as temporary: torch.save(held, temporary)
+    write_checkpoint(path, "nets.table_net", self.recipe, given=self._given(), **held)
 
 # %% ../../nbs/nets/table_net.ipynb #fb2cfad9
 @patch
@@ -270,26 +224,39 @@ def resume(self: TableTrainer,
     path: Path # file that `save` wrote
 ):
     "Continue where a checkpoint ends, unless a new training is better; raise `WorkflowError` when it is none, or one of another recipe, other rows or other code."
-    try: state = torch.load(path, weights_only=True)
-    except Exception as error: # torch raises half a dozen kinds for a broken file
-        raise WorkflowError(f"{path} cannot be read as a checkpoint ({type(error).__name__}). Remove it and run "
-                            f"again.") from error
-    if state.get("code") != code_mark("nets.table_net"):
-        raise WorkflowError(f"{path} was begun with other code or packages than those at hand. Remove it and run "
-                            f"again.")
-    if state["recipe"] != asdict(self.recipe):
-        raise WorkflowError(f"{path} belongs to another recipe: {state['recipe']}, expected "
-                            f"{asdict(self.recipe)}. Remove it and run again.")
-    if state["given"] != self._given():
-        raise WorkflowError(f"{path} was trained with other rows, labels or weights of classes than those at "
-                            f"hand. Remove it and run again.")
-    plan = tuple(tuple(entry) for entry in state["plan"])
+    state = read_checkpoint(path, "nets.table_net", self.recipe, self._given())
     if self.deadline:
         self.deadline.a_step = self.deadline.a_step or state["a_step"]
-        if self.deadline.outdone(state["step"], plan, self.epochs*self.steps): return
-    self.epoch, self.step, self.plan, self.history, self.best = state["epoch"], state["step"], plan, state["history"], state["best"]
+        if self.deadline.outdone(state["step"], state["plan"], self.epochs*self.steps): return
+    for name in ("epoch", "step", "plan", "history", "best"): setattr(self, name, state[name])
     for name in ("net", "averaged", "optimizer"): getattr(self, name).load_state_dict(state[name])
     self.generator.set_state(state["generator"])
+
+# %% ../../nbs/nets/table_net.ipynb #d2c236d5
+@patch
+def fit(self: TableTrainer,
+    folder: Path | None = None, # for the checkpoint; none is kept when None
+    tell = None, # function that is given one line an epoch
+    patience: int = 8 # passes without a better loss on the held-out rows, after which training stops
+) -> list[dict]: # history: epoch, loss, held_out_loss, seconds
+    "Train, or go on from the checkpoint; `net` then has the averaged weights of the best pass."
+    path = Path(folder)/"table_net.checkpoint" if folder else None
+    if path and path.is_file(): self.resume(path)
+    while not self.over() and not self.stuck(patience):
+        began = time.perf_counter()
+        with _one_thread(): loss = self.run_epoch()
+        with self.deadline or nullcontext():
+            held_out = self._held_out_loss()
+            if all(held_out < row["held_out_loss"] for row in self.history):
+                self.best = copy.deepcopy(self.averaged.state_dict())
+            self.history.append({"epoch": self.epoch, "loss": loss, "held_out_loss": held_out,
+                                 "seconds": time.perf_counter() - began})
+            if path: self.save(path)
+        if tell:
+            tell(f"epoch {self.epoch:3} of {self.passes}: loss {loss:.4f}, held out {held_out:.4f}, "
+                 f"{self.history[-1]['seconds']:.1f} s")
+    self.net.load_state_dict(self.best)
+    return self.history
 
 # %% ../../nbs/nets/table_net.ipynb #0401ed5b
 def pass_seconds(

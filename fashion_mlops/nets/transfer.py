@@ -43,10 +43,10 @@ def start_from(
             and not name.startswith(head + ".")}
     for name, tensor in body.items():
         given = weights.get(name, weights.get(name.removeprefix("body.")))
-        if given is not None and tensor.ndim == 4 and given.shape[1:2] == (3,) and tensor.shape[1] == 1 and given.shape[2:] == tensor.shape[2:]:
+        if given is None: continue
+        if given.ndim == 4 and given.shape[1] == 3 and tensor.shape == (len(given), 1, *given.shape[2:]):
             given = given.sum(1, keepdim=True)
-        if given is not None and given.shape == tensor.shape:
-            own[name] = given.to(tensor.dtype); taken += tensor.numel()
+        if given.shape == tensor.shape: own[name], taken = given.to(tensor.dtype), taken + tensor.numel()
     share = taken/sum(tensor.numel() for tensor in body.values())
     if share < 0.5:
         raise WorkflowError(f"Only {share:.0%} of the net's body is found in these weights: expected those of "

@@ -10,12 +10,142 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..samples.amounts import Style, as_numbers, beyond_exact, is_text, style_of
-from .column_kinds import DATES, Guess, less_sentinels, look_of_codes, look_of_dates, look_of_numbers, look_of_words, name_words, option, out_of_reach, since_1970, unread_doubts
-from ..samples.columns import Column
 from ..core import WorkflowError
+from ..samples.amounts import Style, as_numbers, beyond_exact, is_text, style_of
+from ..samples.columns import Column
 from ..samples.moments import as_moments, format_of
 from ..samples.values import MARKS, WORDS, as_words, converted, marks_of, without_marks
+from .column_kinds import (
+    DATES, Guess, less_sentinels, look_of_codes, look_of_dates, look_of_numbers, look_of_words, name_words, option,
+    out_of_reach, since_1970, unread_doubts)
+
+# %% ../../nbs/tables/column_types.ipynb #1f20e6e0
+def _by_values(name: str, values, thin, words, decimal: str) -> Guess:
+    "A guess from the values without what stands for a missing one."
+    import pyarrow as pa
+    if pa.types.is_boolean(values.type): return Guess(Column(name, "boolean"))
+    if pa.types.is_temporal(values.type): return _held(name, values)
+    share = 0
+    if thin.null_count < len(thin):
+        if found := _long_integers(name, thin) or _amount(name, thin, decimal): return found
+        if found := look_of_dates(name, as_words(thin)): return found
+        share = style_of(as_words(thin), decimal).share
+    guess = look_of_words(name, as_words(words), as_words(thin), len(values))
+    guess = replace(guess, doubts=[*guess.doubts, *unread_doubts(name, as_words(thin), guess.column)])
+    taken = f"taken as {guess.column.type}"
+    if unit := _unit(as_words(thin)):
+        doubt = (f"{name}: numbers with the unit {unit!r} are words here; {taken}. To use them as amounts, write the unit into "
+                 f"the name and not into the values")
+    elif share >= 0.05 and guess.column.use:
+        doubt = f"{name}: {share:.0%} of its different values are numbers and the rest is not; {taken}"
+    else: return guess
+    return replace(guess, doubts=[*guess.doubts, doubt])
+
+# %% ../../nbs/tables/column_types.ipynb #7dd85c8d
+def _unit(words) -> str:
+    "The word that stands behind every number; empty when these are no numbers with a unit."
+    import pyarrow.compute as pc
+    there = words.drop_null()
+    if not len(there) or not pc.all(pc.match_substring_regex(there, r"^[+-]?\d[\d.,]* ?[a-zA-Zµ°Ω/²³]{1,8}$")).as_py(): return ""
+    units = pc.replace_substring_regex(there, r"^[+-]?\d[\d.,]* ?", "").unique().to_pylist()
+    return units[0] if len(units) <= 3 else ""
+
+# %% ../../nbs/tables/column_types.ipynb #504518f7
+def _long_integers(name: str, thin) -> Guess | None:
+    "A column of integers some of which a float cannot hold."
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    if not len(long := beyond_exact(thin)): return None
+    def whole(): return pc.all(pc.match_substring_regex(thin, r"^\s*[+-]?\d+\s*$")).as_py()
+    if not pa.types.is_integer(thin.type) and not whole(): return None
+    guess = look_of_codes(name, len(thin.drop_null().unique()), len(thin) - thin.null_count)
+    doubt = (f"{name}: integers beyond 2**53 such as {long[0].as_py()} are taken as names ({guess.column.type}), for as "
+             f"numbers they could not be told apart")
+    return replace(guess, doubts=[doubt])
+
+# %% ../../nbs/tables/column_types.ipynb #8a6c0783
+def _held(name: str, values) -> Guess:
+    "A column that a parquet file holds as dates; those that moments cannot hold are declared as missing."
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    lost = pc.and_(pc.is_valid(values), pa.array(as_moments(values).isna().to_numpy()))
+    outside = as_words(values.filter(lost)).unique().to_pylist()
+    if len(outside) > 20:
+        return Guess(Column(name, "text", False, "many of its dates lie before 1678 or after 2262, which moments cannot hold; "
+                                                 "give the year as a number"))
+    return less_sentinels(Guess(Column(name, "datetime")), values, outside)
+
+# %% ../../nbs/tables/column_types.ipynb #15c7d23b
+def _amount(name: str, thin, decimal: str) -> Guess | None:
+    "A column of numbers, with a few words declared as missing; nothing when these are none."
+    import pyarrow.compute as pc
+    style = style_of(thin, decimal) if is_text(thin.type) else Style(decimal, 1, True, "")
+    if not style.share: return None
+    numbers = as_numbers(thin, style.decimal)
+    odd = as_words(thin.filter(pc.and_(thin.is_valid(), numbers.is_null()))).to_pylist()
+    if odd and not _few(odd, numbers): return None
+    if not odd and (date := _date_in_digits(name, thin)): return date
+    marks = [*sorted(set(odd)), *out_of_reach(numbers, thin)]
+    kept = without_marks(thin, Column(name, "numeric", missing=tuple(marks)))
+    guess = look_of_numbers(name, as_numbers(kept, style.decimal) if marks else numbers, kept, len(thin))
+    if guess.column.type not in ("numeric", "boolean"): return guess
+    if marks:
+        named, rows = ", ".join(repr(word[:30]) for word in marks[:4]), kept.null_count - thin.null_count
+        doubt = (f"{name}: {named} among numbers ({rows:,} of {len(thin):,} rows) taken for a missing value. To keep it as a "
+                 f"word: {option('--type', name, 'category')}")
+        guess = replace(guess, column=replace(guess.column, missing=tuple(marks)), doubts=[*guess.doubts, doubt])
+    return _styled(guess, style, decimal)
+
+# %% ../../nbs/tables/column_types.ipynb #ab99c547
+def _few(odd: list[str], numbers) -> bool:
+    "Whether these are a few words among numbers: one value in twenty, or three words among many different numbers."
+    different, strange = len(numbers.drop_null().unique()), len(set(odd))
+    rows = len(odd) + len(numbers) - numbers.null_count
+    return different > 2 and len(odd) <= 0.05*rows and strange <= 10 or different >= 20 and strange <= 3
+
+# %% ../../nbs/tables/column_types.ipynb #517f98b2
+def _styled(guess: Guess, style: Style, decimal: str) -> Guess:
+    "The guess, with its decimal mark where that is not the file's, and an example where no value says it."
+    column = guess.column
+    if style.decimal != decimal and column.type == "numeric": column = replace(column, decimal=style.decimal)
+    if not style.example: return replace(guess, column=column)
+    read = as_numbers(_array([style.example]), style.decimal)[0].as_py()
+    return replace(guess, column=column, either=(style.example.strip(), f"{read:,.10g}"))
+
+# %% ../../nbs/tables/column_types.ipynb #d66a4ae7
+def _array(words: list[str]):
+    "Words as an Arrow array."
+    import pyarrow as pa
+    return pa.array(words, pa.string())
+
+# %% ../../nbs/tables/column_types.ipynb #7de3bee5
+def _date_in_digits(name: str, values) -> Guess | None:
+    "A date written as eight digits, when a word of the name says that it is one."
+    import pyarrow.compute as pc
+    words = as_words(values).drop_null()
+    if not set(name_words(name)) & DATES or not len(words): return None
+    dates = pc.match_substring_regex(words, r"^(1[6-9]|2\d)\d{6}$")
+    odd = words.filter(pc.invert(dates)).unique().to_pylist()
+    if not set(odd) <= {"0", "00000000", "99991231", "99999999", "99990101"} or len(odd) == len(words): return None
+    if not as_moments(words.filter(dates), "%Y%m%d").notna().all(): return None
+    return less_sentinels(Guess(Column(name, "datetime", format="%Y%m%d")), as_words(values), odd)
+
+# %% ../../nbs/tables/column_types.ipynb #cf55ff55
+def _told(guess: Guess, values, also: tuple[str, ...], missing: tuple[str, ...] | None) -> Guess:
+    "The guess, with the words that it takes for a missing value or keeps; its marks include the usual ones that are there."
+    import pyarrow.compute as pc
+    column = guess.column
+    if missing is not None: column = replace(column, missing=tuple(dict.fromkeys([*missing, *(column.missing or ())])))
+    blank = {"": values.null_count} if values.null_count and column.use else {}
+    if not is_text(values.type): return replace(guess, column=column, taken=blank)
+    words = as_words(values)
+    marked = pc.value_counts(words.filter(pc.is_in(words, _array([*MARKS, *also]))))
+    counts = {each["values"]: each["counts"] for each in marked.to_pylist()}
+    if missing is None and column.missing and column.type not in WORDS:
+        column = replace(column, missing=tuple(dict.fromkeys([*column.missing, *sorted(counts)])))
+    taken = {word: rows for word, rows in counts.items() if word in marks_of(column, also)}
+    kept = {word: rows for word, rows in counts.items() if word not in taken and column.use}
+    return replace(guess, column=column, taken={**blank, **taken}, kept=kept)
 
 # %% ../../nbs/tables/column_types.ipynb #7bbb7d65
 def guessed(
@@ -38,120 +168,6 @@ def guessed(
         return Guess(Column(name, "category", False, f"the same value in every row: {str(there[0].as_py())[:40]!r}"))
     return _told(_by_values(name, values, thin, words, decimal), values, also, missing)
 
-# %% ../../nbs/tables/column_types.ipynb #1f20e6e0
-def _by_values(name: str, values, thin, words, decimal: str) -> Guess:
-    "A guess from the values without what stands for a missing one."
-    import pyarrow as pa
-    if pa.types.is_boolean(values.type): return Guess(Column(name, "boolean"))
-    if pa.types.is_temporal(values.type): return _held(name, values)
-    share = 0
-    if thin.null_count < len(thin):
-        if found := _long_integers(name, thin) or _amount(name, thin, decimal): return found
-        if found := look_of_dates(name, as_words(thin)): return found
-        share = style_of(as_words(thin), decimal).share
-    guess = look_of_words(name, as_words(words), as_words(thin), len(values))
-    guess = replace(guess, doubts=[*guess.doubts, *unread_doubts(name, as_words(thin), guess.column)])
-    if unit := _unit(as_words(thin)): return replace(guess, doubts=[*guess.doubts, f"{name}: numbers with the unit {unit!r} are words here; taken as {guess.column.type}. To use them as amounts, write the unit into the name and not into the values"])
-    if share < 0.05 or not guess.column.use: return guess
-    return replace(guess, doubts=[*guess.doubts, f"{name}: {share:.0%} of its different values are numbers and the rest is not; taken as {guess.column.type}"])
-
-# %% ../../nbs/tables/column_types.ipynb #7dd85c8d
-def _unit(words) -> str:
-    "The word that stands behind every number; empty when these are no numbers with a unit."
-    import pyarrow.compute as pc
-    there = words.drop_null()
-    if not len(there) or not pc.all(pc.match_substring_regex(there, r"^[+-]?\d[\d.,]* ?[a-zA-Zµ°Ω/²³]{1,8}$")).as_py(): return ""
-    units = pc.replace_substring_regex(there, r"^[+-]?\d[\d.,]* ?", "").unique().to_pylist()
-    return units[0] if len(units) <= 3 else ""
-
-# %% ../../nbs/tables/column_types.ipynb #504518f7
-def _long_integers(name: str, thin) -> Guess | None:
-    "A column of integers some of which a float cannot hold."
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    if not len(long := beyond_exact(thin)): return None
-    if not pa.types.is_integer(thin.type) and not pc.all(pc.match_substring_regex(thin, r"^\s*[+-]?\d+\s*$")).as_py(): return None
-    guess = look_of_codes(name, len(thin.drop_null().unique()), len(thin) - thin.null_count)
-    doubt = f"{name}: integers beyond 2**53 such as {long[0].as_py()} are taken as names ({guess.column.type}), for as numbers they could not be told apart"
-    return replace(guess, doubts=[doubt])
-
-# %% ../../nbs/tables/column_types.ipynb #8a6c0783
-def _held(name: str, values) -> Guess:
-    "A column that a parquet file holds as dates; those that moments cannot hold are declared as missing."
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    lost = pc.and_(pc.is_valid(values), pa.array(as_moments(values).isna().to_numpy()))
-    outside = as_words(values.filter(lost)).unique().to_pylist()
-    if len(outside) > 20: return Guess(Column(name, "text", False, "many of its dates lie before 1678 or after 2262, which moments cannot hold; give the year as a number"))
-    return less_sentinels(Guess(Column(name, "datetime")), values, outside)
-
-# %% ../../nbs/tables/column_types.ipynb #15c7d23b
-def _amount(name: str, thin, decimal: str) -> Guess | None:
-    "A column of numbers, with a few words declared as missing; nothing when these are none."
-    import pyarrow.compute as pc
-    style = style_of(thin, decimal) if is_text(thin.type) else Style(decimal, 1, True, "")
-    if not style.share: return None
-    numbers = as_numbers(thin, style.decimal)
-    odd = as_words(thin.filter(pc.and_(thin.is_valid(), numbers.is_null()))).to_pylist()
-    if odd and not _few(odd, numbers): return None
-    if not odd and (date := _date_in_digits(name, thin)): return date
-    marks = [*sorted(set(odd)), *out_of_reach(numbers, thin)]
-    kept = without_marks(thin, Column(name, "numeric", missing=tuple(marks)))
-    guess = look_of_numbers(name, as_numbers(kept, style.decimal) if marks else numbers, kept, len(thin))
-    if guess.column.type not in ("numeric", "boolean"): return guess
-    if marks:
-        doubt = f"{name}: {', '.join(repr(word[:30]) for word in marks[:4])} among numbers ({kept.null_count - thin.null_count:,} of {len(thin):,} rows) taken for a missing value. To keep it as a word: {option('--type', name, 'category')}"
-        guess = replace(guess, column=replace(guess.column, missing=tuple(marks)), doubts=[*guess.doubts, doubt])
-    return _styled(guess, style, decimal)
-
-# %% ../../nbs/tables/column_types.ipynb #ab99c547
-def _few(odd: list[str], numbers) -> bool:
-    "Whether these are a few words among numbers: one value in twenty, or three words among many different numbers."
-    different, strange = len(numbers.drop_null().unique()), len(set(odd))
-    rows = len(odd) + len(numbers) - numbers.null_count
-    return different > 2 and len(odd) <= 0.05*rows and strange <= 10 or different >= 20 and strange <= 3
-
-# %% ../../nbs/tables/column_types.ipynb #517f98b2
-def _styled(guess: Guess, style: Style, decimal: str) -> Guess:
-    "The guess, with its decimal mark where that is not the file's, and an example where no value says it."
-    column = guess.column
-    if style.decimal != decimal and column.type == "numeric": column = replace(column, decimal=style.decimal)
-    if not style.example: return replace(guess, column=column)
-    return replace(guess, column=column, either=(style.example.strip(), f"{as_numbers(_array([style.example]), style.decimal)[0].as_py():,.10g}"))
-
-# %% ../../nbs/tables/column_types.ipynb #d66a4ae7
-def _array(words: list[str]):
-    "Words as an Arrow array."
-    import pyarrow as pa
-    return pa.array(words, pa.string())
-
-# %% ../../nbs/tables/column_types.ipynb #7de3bee5
-def _date_in_digits(name: str, values) -> Guess | None:
-    "A date written as eight digits, when a word of the name says that it is one."
-    import pyarrow.compute as pc
-    words = as_words(values).drop_null()
-    if not set(name_words(name)) & DATES or not len(words): return None
-    dates = pc.match_substring_regex(words, r"^(1[6-9]|2\d)\d{6}$")
-    odd = words.filter(pc.invert(dates)).unique().to_pylist()
-    if not set(odd) <= {"0", "00000000", "99991231", "99999999", "99990101"} or len(odd) == len(words): return None
-    if not as_moments(words.filter(dates), "%Y%m%d").notna().all(): return None
-    return less_sentinels(Guess(Column(name, "datetime", format="%Y%m%d")), as_words(values), odd)
-
-# %% ../../nbs/tables/column_types.ipynb #cf55ff55
-def _told(guess: Guess, values, also: tuple[str, ...], missing: tuple[str, ...] | None) -> Guess:
-    "The guess, with the words that it takes for a missing value or keeps; marks that it declares include the usual ones that are there."
-    import pyarrow.compute as pc
-    column = guess.column
-    if missing is not None: column = replace(column, missing=tuple(dict.fromkeys([*missing, *(column.missing or ())])))
-    blank = {"": values.null_count} if values.null_count and column.use else {}
-    if not is_text(values.type): return replace(guess, column=column, taken=blank)
-    words = as_words(values)
-    counts = {each["values"]: each["counts"] for each in pc.value_counts(words.filter(pc.is_in(words, _array([*MARKS, *also])))).to_pylist()}
-    if missing is None and column.missing and column.type not in WORDS: column = replace(column, missing=tuple(dict.fromkeys([*column.missing, *sorted(counts)])))
-    taken = {word: rows for word, rows in counts.items() if word in marks_of(column, also)}
-    kept = {word: rows for word, rows in counts.items() if word not in taken and column.use}
-    return replace(guess, column=column, taken={**blank, **taken}, kept=kept)
-
 # %% ../../nbs/tables/column_types.ipynb #f7db5a35
 def _unix(values, column: Column, also: tuple[str, ...]) -> str:
     "The unit of moments that are numbers; empty when they are none."
@@ -169,19 +185,83 @@ def as_said(
     also: tuple[str, ...] = () # further words for a missing value, those of the file
 ) -> Guess: # the guess, corrected
     "A guess, corrected by what the user says."
-    name = guess.column.name
-    type = said.get("type") or ("datetime" if "format" in said else "ordinal" if "levels" in said else "numeric" if "decimal" in said else guess.column.type)
+    name, known = guess.column.name, {"format": "datetime", "levels": "ordinal", "decimal": "numeric"}
+    type = said.get("type") or next((known[word] for word in known if word in said), guess.column.type)
+    levels = said.get("levels", guess.column.levels if type == "ordinal" else ())
     if type == "ordinal" and not (said.get("levels") or guess.column.levels):
-        raise WorkflowError(f"Column {name!r} is to be ordered, and its grades are not known. Name them, lowest first: {option('--levels', name, 'LOW,MIDDLE,HIGH')}")
-    column = Column(name, type, missing=guess.column.missing if type == guess.column.type else said.get("missing"), levels=said.get("levels", guess.column.levels if type == "ordinal" else ()))
+        raise WorkflowError(f"Column {name!r} is to be ordered, and its grades are not known. Name them, lowest first: "
+                            f"{option('--levels', name, 'LOW,MIDDLE,HIGH')}")
+    missing = guess.column.missing if type == guess.column.type else said.get("missing")
+    column = Column(name, type, missing=missing, levels=levels)
     if type == "datetime":
-        found = format_of(as_words(without_marks(values, column, also)).drop_null().unique().to_pylist()) or {}
-        column = replace(column, format=said.get("format", found.get("format") or _unix(values, column, also)), missing=column.missing or tuple(found.get("outside", ())) or None)
+        texts = as_words(without_marks(values, column, also)).drop_null().unique().to_pylist()
+        found = format_of(texts) or {}
+        format = said.get("format", found.get("format") or _unix(values, column, also))
+        column = replace(column, format=format, missing=column.missing or tuple(found.get("outside", ())) or None)
     if type in ("numeric", "latitude", "longitude") and is_text(values.type):
         own = said.get("decimal") or style_of(without_marks(values, column, also), decimal).decimal
         column = replace(column, decimal=own if own != decimal else "")
     converted(values, column, decimal, also)
     return _told(Guess(column), values, also, None)
+
+# %% ../../nbs/tables/column_types.ipynb #061c2959
+def _read_as_guessed(guess: Guess, values, decimal: str, also: tuple[str, ...]) -> Guess:
+    "The guess, when the column can be read as that; else it is left out, with the reason."
+    if not guess.column.use: return guess
+    try: converted(values, guess.column, decimal, also)
+    except WorkflowError as error:
+        column = replace(guess.column, use=False, reason=f"it cannot be read as {guess.column.type}: {error}")
+        return replace(guess, column=column, doubts=[*guess.doubts, f"{column.name}: left out. {error}"])
+    return guess
+
+# %% ../../nbs/tables/column_types.ipynb #401283cb
+def _unnamed(guess: Guess, values, first: bool) -> Guess:
+    "A column without a name: a row name when it is the first and each value is another one."
+    column, different = guess.column, len(values.unique())
+    if first and different == len(values):
+        reason = "it has no name in the file and is another one in each row: a row name, as DataFrame.to_csv and R write it"
+        return Guess(replace(column, type="identifier", use=False, reason=reason))
+    if not column.use: return guess
+    doubt = f"{column.name} has no name in the file. Give it one there, or leave it out with --leave-out {column.name}"
+    return replace(guess, doubts=[*guess.doubts, doubt])
+
+# %% ../../nbs/tables/column_types.ipynb #ee3d19b0
+def _places(table, guesses: list[Guess], said: set[str], decimal: str) -> list[Guess]:
+    "The guesses, with pairs of latitude and longitude by whole words and range."
+    kinds = {"lat": "latitude", "latitude": "latitude", **dict.fromkeys(("lon", "lng", "long", "longitude"), "longitude")}
+    other, limits = {"latitude": "longitude", "longitude": "latitude"}, {"latitude": 90, "longitude": 180}
+    found = {}
+    for guess in guesses:
+        words, column = name_words(guess.column.name), guess.column
+        where = [i for i, word in enumerate(words) if word in kinds]
+        if column.type != "numeric" or not column.use or len(where) != 1 or column.name in said: continue
+        kind, rest = kinds[words[where[0]]], (*words[:where[0]], "", *words[where[0] + 1:])
+        if _on_globe(table.column(column.name).combine_chunks(), column, decimal, limits[kind]):
+            found[kind, *rest] = column.name
+    pairs = {name: kind for (kind, *rest), name in found.items() if (other[kind], *rest) in found}
+    def placed(guess): return replace(guess, column=replace(guess.column, type=pairs[guess.column.name]))
+    return [placed(guess) if guess.column.name in pairs else guess for guess in guesses]
+
+# %% ../../nbs/tables/column_types.ipynb #a1fedd3f
+def _on_globe(values, column: Column, decimal: str, limit: float) -> bool:
+    "Whether numbers could be degrees: within the limit, many, and not all whole."
+    numbers = as_numbers(without_marks(values, column), column.decimal or decimal).drop_null().to_numpy()
+    return len(np.unique(numbers)) > 10 and np.abs(numbers).max() <= limit and bool((numbers != np.round(numbers)).any())
+
+# %% ../../nbs/tables/column_types.ipynb #8f8029bf
+def _less_twins(table, guesses: list[Guess]) -> list[Guess]:
+    "The guesses, without columns that repeat another one."
+    from fashion_mlops.core import digest_bytes
+    seen, kept = {}, []
+    for guess in guesses:
+        name, values = guess.column.name, table.column(guess.column.name)
+        key = digest_bytes(repr((str(values.type), values.null_count, values.slice(0, 3000).to_pylist())))
+        twin = next((other for other in seen.get(key, []) if values.equals(table.column(other))), None)
+        if twin and guess.column.use:
+            guess = Guess(replace(guess.column, use=False, reason=f"the same as {twin} in every row"))
+        else: seen.setdefault(key, []).append(name)
+        kept.append(guess)
+    return kept
 
 # %% ../../nbs/tables/column_types.ipynb #42254dd7
 def guess_columns(
@@ -200,54 +280,3 @@ def guess_columns(
         else: guess = _read_as_guessed(guess, values, decimal, also)
         guesses.append(_unnamed(guess, values, name == table.column_names[0]) if name in unnamed else guess)
     return _less_twins(table, _places(table, guesses, set(said), decimal))
-
-# %% ../../nbs/tables/column_types.ipynb #061c2959
-def _read_as_guessed(guess: Guess, values, decimal: str, also: tuple[str, ...]) -> Guess:
-    "The guess, when the column can be read as that; else it is left out, with the reason."
-    if not guess.column.use: return guess
-    try: converted(values, guess.column, decimal, also)
-    except WorkflowError as error:
-        column = replace(guess.column, use=False, reason=f"it cannot be read as {guess.column.type}: {error}")
-        return replace(guess, column=column, doubts=[*guess.doubts, f"{column.name}: left out. {error}"])
-    return guess
-
-# %% ../../nbs/tables/column_types.ipynb #401283cb
-def _unnamed(guess: Guess, values, first: bool) -> Guess:
-    "A column without a name: a row name when it is the first and each value is another one."
-    column, different = guess.column, len(values.unique())
-    if first and different == len(values): return Guess(replace(column, type="identifier", use=False, reason="it has no name in the file and is another one in each row: a row name, as DataFrame.to_csv and R write it"))
-    return replace(guess, doubts=[*guess.doubts, f"{column.name} has no name in the file. Give it one there, or leave it out with --leave-out {column.name}"]) if column.use else guess
-
-# %% ../../nbs/tables/column_types.ipynb #ee3d19b0
-def _places(table, guesses: list[Guess], said: set[str], decimal: str) -> list[Guess]:
-    "The guesses, with pairs of latitude and longitude by whole words and range."
-    kinds = {"lat": "latitude", "latitude": "latitude", "lon": "longitude", "lng": "longitude", "long": "longitude", "longitude": "longitude"}
-    found = {}
-    for guess in guesses:
-        words, column = name_words(guess.column.name), guess.column
-        where = [i for i, word in enumerate(words) if word in kinds]
-        if column.type == "numeric" and column.use and len(where) == 1 and column.name not in said:
-            kind = kinds[words[where[0]]]
-            if _on_globe(table.column(column.name).combine_chunks(), column, decimal, 90 if kind == "latitude" else 180): found[(kind, *words[:where[0]], "", *words[where[0] + 1:])] = column.name
-    pairs = {name: kind for (kind, *rest), name in found.items() if ({"latitude": "longitude", "longitude": "latitude"}[kind], *rest) in found}
-    return [replace(guess, column=replace(guess.column, type=pairs[guess.column.name])) if guess.column.name in pairs else guess for guess in guesses]
-
-# %% ../../nbs/tables/column_types.ipynb #a1fedd3f
-def _on_globe(values, column: Column, decimal: str, limit: float) -> bool:
-    "Whether numbers could be degrees: within the limit, many, and not all whole."
-    numbers = as_numbers(without_marks(values, column), column.decimal or decimal).drop_null().to_numpy()
-    return len(np.unique(numbers)) > 10 and np.abs(numbers).max() <= limit and bool((numbers != np.round(numbers)).any())
-
-# %% ../../nbs/tables/column_types.ipynb #8f8029bf
-def _less_twins(table, guesses: list[Guess]) -> list[Guess]:
-    "The guesses, without columns that repeat another one."
-    from fashion_mlops.core import digest_bytes
-    seen, kept = {}, []
-    for guess in guesses:
-        name, values = guess.column.name, table.column(guess.column.name)
-        key = digest_bytes(repr((str(values.type), values.null_count, values.slice(0, 3000).to_pylist())))
-        twin = next((other for other in seen.get(key, []) if values.equals(table.column(other))), None)
-        if twin and guess.column.use: guess = Guess(replace(guess.column, use=False, reason=f"the same as {twin} in every row"))
-        else: seen.setdefault(key, []).append(name)
-        kept.append(guess)
-    return kept

@@ -43,9 +43,11 @@ from .habits import HABITS
 _all_ = ["HABITS"] # 04_features, 05_automl, 06_tuning, 07_training
 
 # %% ../../nbs/tables/kind.ipynb #4fb604e1
-from .explained import footprints, place_words, rows_to_read, show_decisions, show_families, show_reasons, with_places
+from .explained import (
+    footprints, place_words, rows_to_read, show_decisions, show_families, show_reasons, with_places)
 
-_all_ = ["footprints", "place_words", "rows_to_read", "show_decisions", "show_families", "show_reasons", "with_places"] # 04_features
+_all_ = ["footprints", "place_words", "rows_to_read", "show_decisions", "show_families", "show_reasons",
+         "with_places"] # 04_features
 
 # %% ../../nbs/tables/kind.ipynb #19c4f2c2
 from .net_search import EXTENT_OF_A_NET, ROWS_OF_A_STUDY, NetSearch, enough_for_a_net

@@ -61,6 +61,12 @@ def _kernel_inputs(stage: StageNotebook, settings: dict[str, Setting], context: 
     given = {n: v for n, v in values.items() if n not in hidden and settings[n].source != "notebook"}
     return given, env, [*(values[n] for n in hidden if values[n]), *_store_secrets()]
 
+# %% ../../nbs/workflow/at_work.ipynb #8b34f1c5
+def _engine():
+    "Import papermill without a grammar of web addresses, which jsonschema would compile at every start, for a second, and no notebook asks for."
+    with hidden("rfc3987_syntax"): from fashion_mlops.workflow import engine # jsonschema takes it for not installed
+    return engine
+
 # %% ../../nbs/workflow/at_work.ipynb #8b1a262f
 @dataclass
 class AtWork:
@@ -84,57 +90,6 @@ def end_kernel(work: AtWork):
         time.sleep(0.1)
     if work.thread.is_alive(): work.thread.join(5)
 
-# %% ../../nbs/workflow/at_work.ipynb #64130a7e
-def _keep_failed(stage: StageNotebook, watch, executed: Path, kept: Path):
-    "Keep the executed notebook of a failed stage, with the error on top."
-    from nbformat import NO_CONVERT, read, write
-    from nbformat.v4 import new_markdown_cell
-    trace = "\n".join(watch.traceback)
-    notebook = read(executed, NO_CONVERT)
-    notebook.cells.insert(0, new_markdown_cell(f"# {stage.name} failed\n\nIn cell {watch.cell} `{watch.label}`: {as_markdown(watch.error, 2000)}\n\n````````\n{trace}\n````````"))
-    write(notebook, executed)
-    os.replace(executed, kept)
-
-# %% ../../nbs/workflow/at_work.ipynb #70a97feb
-def _not_kept(stage: str, executed: Path, error: Exception) -> str:
-    "Why an executed notebook could not be kept; one that was cut off is a matter of the disk, whatever its reader calls that."
-    if isinstance(error, OSError): return told(f"{stage}: its notebook could not be kept", error)
-    free = shutil.disk_usage(executed.parent).free
-    return (f"{stage}: its notebook could not be kept: {executed} is cut off, as where a disk is full or a file may not grow (ulimit -f). "
-            f"{human_bytes(free)} are free on that disk; make room, and run it again.")
-
-# %% ../../nbs/workflow/at_work.ipynb #226cafd3
-def _settle_failure(run: Run, stage: StageNotebook, watch, executed: Path):
-    "Note a failure for the next run. What broke the stage, such as a full disk, may break this too: that is said, and no more."
-    kept = executed.with_name(f"{stage.name}.failed.ipynb")
-    note = {"when": now(), "where": f"cell {watch.cell} `{watch.label}`", "error": watch.error,
-            "notebook": str(kept), "run": run.token}
-    try:
-        if executed.is_file(): _keep_failed(stage, watch, executed, kept)
-    except (OSError, ValueError) as error: run.problems.append(_not_kept(stage.name, executed, error))
-    try: write_json(failure_path(run.dataset, stage.name), note)
-    except OSError as error: run.problems.append(told(f"{stage.name}: its failure could not be noted", error))
-
-# %% ../../nbs/workflow/at_work.ipynb #40e009c0
-def _drop_unpublished(run: Run, stage: StageNotebook):
-    "Remove what a stage wrote and did not publish."
-    for folder in (artifacts_folder(run.dataset)/stage.name).glob(".*"): remove_unheld(folder)
-
-# %% ../../nbs/workflow/at_work.ipynb #6c287a69
-def _settle_success(run: Run, stage: StageNotebook, executed: Path, manifest: dict, background: Background):
-    "Give the executed notebook its name, forget an earlier failure, and have the report written."
-    failure_path(run.dataset, stage.name).unlink(missing_ok=True)
-    executed.with_name(f"{stage.name}.failed.ipynb").unlink(missing_ok=True)
-    notebook = executed.with_name(f"{stage.name}.ipynb")
-    os.replace(executed, notebook)
-    background.add(f"the report of {stage.name}", publish, run, notebook, manifest)
-
-# %% ../../nbs/workflow/at_work.ipynb #8b34f1c5
-def _engine():
-    "Import papermill without a grammar of web addresses, which jsonschema would compile at every start, for a second, and no notebook asks for."
-    with hidden("rfc3987_syntax"): from fashion_mlops.workflow import engine # jsonschema takes it for not installed
-    return engine
-
 # %% ../../nbs/workflow/at_work.ipynb #3957941a
 def prepare_stage(
     run: Run, # the run that it belongs to
@@ -149,11 +104,16 @@ def prepare_stage(
     notebooks.mkdir(parents=True, exist_ok=True)
     executed, context = notebooks/f".{stage.name}.running.ipynb", _context_file(run, stage, state, sockets)
     values, env, secrets = _kernel_inputs(stage, settings, context)
-    launch = run.kernels and partial(run.kernels.launch, stage.name)
+    launch, folder = run.kernels and partial(run.kernels.launch, stage.name), stage.path.parent.resolve()
     compile_by_content(list(state.stamps))
-    words = stage.notebook, executed, values, watch, env, secrets, context.stem, sockets, stage.path.parent.resolve(), launch
+    words = stage.notebook, executed, values, watch, env, secrets, context.stem, sockets, folder, launch
     thread = threading.Thread(target=engine.execute, args=words, daemon=True)
     return AtWork(stage, state, watch, thread, executed, context, sockets)
+
+# %% ../../nbs/workflow/at_work.ipynb #40e009c0
+def _drop_unpublished(run: Run, stage: StageNotebook):
+    "Remove what a stage wrote and did not publish."
+    for folder in (artifacts_folder(run.dataset)/stage.name).glob(".*"): remove_unheld(folder)
 
 # %% ../../nbs/workflow/at_work.ipynb #aea4d6d4
 def tidy(run: Run, work: AtWork):
@@ -163,6 +123,46 @@ def tidy(run: Run, work: AtWork):
     if work.sockets: shutil.rmtree(work.sockets, ignore_errors=True)
     # else the next run has to know what to end
     if work.watch.done and not work.thread.is_alive(): work.context.unlink(missing_ok=True)
+
+# %% ../../nbs/workflow/at_work.ipynb #64130a7e
+def _keep_failed(stage: StageNotebook, watch, executed: Path, kept: Path):
+    "Keep the executed notebook of a failed stage, with the error on top."
+    from nbformat import NO_CONVERT, read, write
+    from nbformat.v4 import new_markdown_cell
+    notebook, fence = read(executed, NO_CONVERT), "`"*8
+    words = [f"# {stage.name} failed", "", f"In cell {watch.cell} `{watch.label}`: {as_markdown(watch.error, 2000)}", "",
+             fence, *watch.traceback, fence]
+    notebook.cells.insert(0, new_markdown_cell("\n".join(words)))
+    write(notebook, executed)
+    os.replace(executed, kept)
+
+# %% ../../nbs/workflow/at_work.ipynb #70a97feb
+def _not_kept(stage: str, executed: Path, error: Exception) -> str:
+    "Why an executed notebook could not be kept; one that was cut off is a matter of the disk, whatever its reader calls that."
+    if isinstance(error, OSError): return told(f"{stage}: its notebook could not be kept", error)
+    free = human_bytes(shutil.disk_usage(executed.parent).free)
+    return (f"{stage}: its notebook could not be kept: {executed} is cut off, as where a disk is full "
+            f"or a file may not grow (ulimit -f). {free} are free on that disk; make room, and run it again.")
+
+# %% ../../nbs/workflow/at_work.ipynb #226cafd3
+def _settle_failure(run: Run, stage: StageNotebook, watch, executed: Path):
+    "Note a failure for the next run. What broke the stage, such as a full disk, may break this too: that is said, and no more."
+    kept, where = executed.with_name(f"{stage.name}.failed.ipynb"), f"cell {watch.cell} `{watch.label}`"
+    note = {"when": now(), "where": where, "error": watch.error, "notebook": str(kept), "run": run.token}
+    try:
+        if executed.is_file(): _keep_failed(stage, watch, executed, kept)
+    except (OSError, ValueError) as error: run.problems.append(_not_kept(stage.name, executed, error))
+    try: write_json(failure_path(run.dataset, stage.name), note)
+    except OSError as error: run.problems.append(told(f"{stage.name}: its failure could not be noted", error))
+
+# %% ../../nbs/workflow/at_work.ipynb #6c287a69
+def _settle_success(run: Run, stage: StageNotebook, executed: Path, manifest: dict, background: Background):
+    "Give the executed notebook its name, forget an earlier failure, and have the report written."
+    failure_path(run.dataset, stage.name).unlink(missing_ok=True)
+    executed.with_name(f"{stage.name}.failed.ipynb").unlink(missing_ok=True)
+    notebook = executed.with_name(f"{stage.name}.ipynb")
+    os.replace(executed, notebook)
+    background.add(f"the report of {stage.name}", publish, run, notebook, manifest)
 
 # %% ../../nbs/workflow/at_work.ipynb #37f94e8d
 def settle_stage(
@@ -185,5 +185,5 @@ def settle_stage(
     said = manifest if finished else {"headline": ""}
     trace = "".join(f"\n    {line}" for line in watch.traceback)
     error = watch.error and f"cell {watch.cell} `{watch.label}`: {watch.error}{trace}"
-    return Result(stage.name, "failed" if watch.error else "done", work.state.reasons, watch.seconds, watch.peak, said["headline"],
-                  resumed=said.get("resumed", False), overran=said.get("overran", ""), error=error)
+    state, more = "failed" if watch.error else "done", {key: said[key] for key in ("resumed", "overran") if key in said}
+    return Result(stage.name, state, work.state.reasons, watch.seconds, watch.peak, said["headline"], error, **more)

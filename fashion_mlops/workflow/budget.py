@@ -26,8 +26,7 @@ class Budget:
         minutes: float = 0, # 0: as long as it takes
         clock: Callable[[], float] = time.monotonic # in seconds
     ):
-        if not isinstance(minutes,
-                          (int, float)) or not math.isfinite(minutes) or minutes < 0 or 0 < minutes < LEAST_MINUTES:
+        if not isinstance(minutes, int | float) or not (minutes == 0 or LEAST_MINUTES <= minutes < math.inf):
             raise ParameterError(f"minutes = {minutes!r}: expected 0 (no limit), or at least {LEAST_MINUTES}; in less nothing can be done.")
         self.minutes, self.clock, self.began, self.seen = minutes, clock, clock(), 0.0
 
@@ -52,11 +51,10 @@ class Budget:
     def words(self, seconds: float) -> str: # such as `about 12 of the 40 seconds that are left`
         "What something will take, beside what there is."
         left = self.left()
+        rest, verb = human_seconds(left), "is" if left < 1.5 else "are"
         if left < 0.5: return f"about {human_seconds(seconds)}, and no time is left"
-        if seconds == math.inf:
-            return f"nobody knows how long, and {human_seconds(left)} {'is' if left < 1.5 else 'are'} left"
-        if seconds > left:
-            return f"about {human_seconds(seconds)}, more than the {human_seconds(left)} that {'is' if left < 1.5 else 'are'} left"
+        if seconds == math.inf: return f"nobody knows how long, and {rest} {verb} left"
+        if seconds > left: return f"about {human_seconds(seconds)}, more than the {rest} that {verb} left"
         return f"{f'about {seconds:.0f}' if seconds >= 0.5 else 'less than one'} of the {left:.0f} seconds that are left"
 
 # %% ../../nbs/workflow/budget.ipynb #ae1813dd
@@ -126,10 +124,11 @@ def choice(
     where: str = "" # stage name, for the message
 ) -> dict: # the values in their declared types
     "Check that what was chosen can be asked for again; raise `ParameterError` otherwise."
+    free = [name for name, parameter in parameters.items() if name != "minutes" and parameter.kind != "secret"]
     for name in values:
-        if name not in parameters or name == "minutes" or parameters[name].kind == "secret":
-            raise ParameterError(f"{where}: {name!r} was chosen, and nobody could ask for it again: it is none of the parameters that may be chosen."
-                                 + nearest(name, [p.name for p in parameters.values() if p.name != "minutes" and p.kind != "secret"]))
+        if name in free: continue
+        raise ParameterError(f"{where}: {name!r} was chosen, and nobody could ask for it again: "
+                             f"it is none of the parameters that may be chosen.{nearest(name, free)}")
     return {name: checked(parameters[name], value, where) for name, value in values.items()}
 
 # %% ../../nbs/workflow/budget.ipynb #9b6f27f1
@@ -142,21 +141,19 @@ class Chooses:
 
     def _check_open(self): "A stage refuses where it has not started."
 
-# %% ../../nbs/workflow/budget.ipynb #a3e533fc
-@patch
-def chose(self: Chooses,
-    because: str, # one sentence, such as `4,500 rows take 90 of the 95 seconds that are left.`
-    **values # by the name of a parameter
-):
-    "Say what was taken of the parameters and why, and record it so that it can be asked for again."
-    from IPython.display import Markdown, display
-    self._check_open()
-    self.chosen |= choice(self.declared, values, self.name)
-    self.choices.append(self.budget.spent())
-    other = [name for name in values if self.chosen[name] != self.params.get(name)]
-    taken = ", ".join(f"`{name} = {readable(self.chosen[name], 60)}`" for name in other) # whole in the manifest
-    what = f"Chosen: {taken}" if taken else "As the parameters say"
-    display(Markdown(f"**{what}.** {as_markdown(strike_out(because, self.secrets), 1000)}"))
+    def chose(self,
+        because: str, # one sentence, such as `4,500 rows take 90 of the 95 seconds that are left.`
+        **values # by the name of a parameter
+    ):
+        "Say what was taken of the parameters and why, and record it so that it can be asked for again."
+        from IPython.display import Markdown, display
+        self._check_open()
+        self.chosen |= choice(self.declared, values, self.name)
+        self.choices.append(self.budget.spent())
+        other = [name for name in values if self.chosen[name] != self.params.get(name)]
+        taken = ", ".join(f"`{name} = {readable(self.chosen[name], 60)}`" for name in other) # whole in the manifest
+        what = f"Chosen: {taken}" if taken else "As the parameters say"
+        display(Markdown(f"**{what}.** {as_markdown(strike_out(because, self.secrets), 1000)}"))
 
 # %% ../../nbs/workflow/budget.ipynb #15689650
 @patch
@@ -188,5 +185,6 @@ def overrun_words(
     if not minutes or spent <= 66*minutes + 1: return ""
     took = f"It took {human_seconds(spent)} of {human_seconds(60*minutes)}: "
     if not choices: return took + "nothing in it is chosen by the time."
-    return (f"{took}{human_seconds(choices[0])} until there was something to choose, and {human_seconds(spent - choices[-1])} after the last choice, "
+    before, after = human_seconds(choices[0]), human_seconds(spent - choices[-1])
+    return (f"{took}{before} until there was something to choose, and {after} after the last choice, "
             "which no choice shortens. Give it more minutes, or fewer rows.")

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core import WorkflowError, nearest, path_part
-from .export import ExportError, notebook_json
+from .notebook_modules import ExportError, notebook_json
 
 # %% ../../nbs/workflow/contract.ipynb #77b6b642
 class ParameterError(WorkflowError):
     "A parameter that does not exist, has the wrong type or lies out of bounds."
 
-# %% ../../nbs/workflow/contract.ipynb #f530fbbf
 class ContractError(WorkflowError):
     "A notebook whose parameters cell or contract is missing, doubled or does not fit; names the file and the cell."
 
@@ -43,8 +42,8 @@ class Parameter:
     def allowed(self) -> str:
         "What may be given, in words."
         if self.choices: return "one of " + ", ".join(self.choices)
-        ends = [f" {word} {f'{end:,.0f}' if end == int(end) else f'{end:g}'}" for word,
-                end in (("from", self.low), ("to", self.high)) if end is not None]
+        def number(end): return f"{end:,.0f}" if end == int(end) else f"{end:g}"
+        ends = [f" {word} {number(end)}" for word, end in (("from", self.low), ("to", self.high)) if end is not None]
         return _WORDS[self.kind] + "".join(ends)
 
 # %% ../../nbs/workflow/contract.ipynb #ba783a7e
@@ -53,7 +52,8 @@ def parse_annotation(
 ) -> dict: # keyword arguments for `Parameter`
     "Read kind, bounds and choices from an annotation; raise `ValueError` when it is none of ours."
     if not (match := _ANNOTATION.fullmatch(text.strip())):
-        raise ValueError(f"the type {text!r} is not int, float, str, bool or secret, with bounds such as int[1, 100] in whole numbers")
+        raise ValueError(f"the type {text!r} is not int, float, str, bool or secret, "
+                         "with bounds such as int[1, 100] in whole numbers")
     kind, inside = match[1], [part.strip() for part in (match[2] or "").split(",")]
     if not match[2]: return {"kind": kind}
     if kind == "str": return {"kind": kind, "choices": tuple(filter(None, inside))}
@@ -85,11 +85,12 @@ def checked(
     where: str = "" # stage name, for the message
 ): # the value in the declared type
     "Return `value` in the declared type; raise `ParameterError` with name, value and what is allowed."
-    shown = "(hidden)" if parameter.kind == "secret" else repr(value)
+    shown, name = "(hidden)" if parameter.kind == "secret" else repr(value), f"{where}: "*bool(where) + parameter.name
     # one that papermill put there is none
     default = "" if parameter.kind == "secret" or parameter.default is value else f" (default {parameter.default!r})"
-    octal = " Without the leading zero, please: 010 is 8 to some and 10 to others." if parameter.kind in ("int", "float") and _OCTAL.match(str(value)) else ""
-    complaint = f"{where + ': ' if where else ''}{parameter.name} = {shown}: expected {parameter.allowed}{default}.{octal}"
+    complaint = f"{name} = {shown}: expected {parameter.allowed}{default}."
+    if parameter.kind in ("int", "float") and _OCTAL.match(str(value)):
+        complaint += " Without the leading zero, please: 010 is 8 to some and 10 to others."
     try: result = _convert(parameter.kind, value)
     except (ValueError, KeyError, TypeError, OverflowError): raise ParameterError(complaint) from None
     if parameter.choices and result not in parameter.choices: raise ParameterError(complaint)
@@ -98,27 +99,33 @@ def checked(
     return result
 
 # %% ../../nbs/workflow/contract.ipynb #d5541b9e
+def _assigned(node: ast.stmt) -> tuple[str, str]:
+    "Name and type of a parameter; raise `ValueError` for what is no annotated assignment."
+    line, given = f"line {node.lineno}", getattr(node, "annotation", None)
+    if not isinstance(node, ast.AnnAssign) or node.value is None or not isinstance(node.target, ast.Name):
+        raise ValueError(f"{line} is not an annotated assignment such as `n_trials: int = 8  # Optuna trials`")
+    if isinstance(given, ast.Constant): return node.target.id, given.value
+    name, kind = node.target.id, ast.unparse(given)
+    if kind not in ("int", "float", "str", "bool") and _ANNOTATION.fullmatch(kind):
+        raise ValueError(f"{line}: the type of {name} is no name that Python knows. "
+                         f"It stands in quotation marks: {name}: \"{kind}\" = …")
+    return name, kind
+
 def parse_parameters(
     source: str # source of a parameters cell
 ) -> dict[str, Parameter]: # by name, in order
     "Read the annotated assignments of a parameters cell; raise `ValueError` that says what is wrong with which line."
-    comments = {t.start[0]: t.string.lstrip("# ").strip() for t in tokenize.generate_tokens(io.StringIO(source).readline)
-                if t.type == tokenize.COMMENT}
-    found = {}
+    words = [word for word in tokenize.generate_tokens(io.StringIO(source).readline) if word.type == tokenize.COMMENT]
+    comments, found = {word.start[0]: word.string.lstrip("# ").strip() for word in words}, {}
     for node in ast.parse(source).body:
-        if not isinstance(node, ast.AnnAssign) or node.value is None or not isinstance(node.target, ast.Name):
-            raise ValueError(f"line {node.lineno} is not an annotated assignment such as `n_trials: int = 8  # Optuna trials`")
-        kind = node.annotation.value if isinstance(node.annotation, ast.Constant) else ast.unparse(node.annotation)
-        name, help = node.target.id, comments.get(node.end_lineno, "")
-        if not isinstance(node.annotation,
-                          ast.Constant) and kind not in ("int", "float", "str", "bool") and _ANNOTATION.fullmatch(kind):
-            raise ValueError(f"line {node.lineno}: the type of {name} is no name that Python knows. It stands in quotation marks: {name}: \"{kind}\" = …")
+        name, kind = _assigned(node)
         if name in found: raise ValueError(f"line {node.lineno} sets {name} a second time")
-        parameter = Parameter(name, default=ast.literal_eval(node.value), help=help, **parse_annotation(kind))
-        checked(parameter, parameter.default)
-        if name == "minutes" and parameter.kind not in ("int", "float"):
-            raise ValueError(f"line {node.lineno}: minutes is the time that a stage keeps to, a number. Give what this holds another name.")
-        found[name] = parameter
+        default, help = ast.literal_eval(node.value), comments.get(node.end_lineno, "")
+        found[name] = Parameter(name, default=default, help=help, **parse_annotation(kind))
+        checked(found[name], default)
+        if name == "minutes" and found[name].kind not in ("int", "float"):
+            raise ValueError(f"line {node.lineno}: minutes is the time that a stage keeps to, a number. "
+                             "Give what this holds another name.")
     return found
 
 # %% ../../nbs/workflow/contract.ipynb #23b5e782
@@ -138,18 +145,6 @@ class StageNotebook:
     def name(self) -> str: return self.path.stem
 
 # %% ../../nbs/workflow/contract.ipynb #2a25ee7a
-def code_tree(
-    source: str # a code cell
-) -> ast.Module: # magics and shell lines as calls, the bodies of magics behind them
-    "The syntax tree of a cell; raise `SyntaxError` when IPython could not run it either."
-    try: return ast.parse(source)
-    except (SyntaxError, ValueError): pass
-    from IPython.core.inputtransformer2 import TransformerManager
-    tree = ast.parse(TransformerManager().transform_cell(source))
-    tree.body += [node for text in _bodies(tree) for node in text.body]
-    return tree
-
-# %% ../../nbs/workflow/contract.ipynb #2650f4c3
 def _bodies(tree: ast.Module) -> list[ast.Module]:
     "What magics are given to run, as far as it is Python."
     found = []
@@ -162,6 +157,33 @@ def _bodies(tree: ast.Module) -> list[ast.Module]:
         except SyntaxError: pass # a shell's words, or HTML
     return found
 
+def code_tree(
+    source: str # a code cell
+) -> ast.Module: # magics and shell lines as calls, the bodies of magics behind them
+    "The syntax tree of a cell; raise `SyntaxError` when IPython could not run it either."
+    try: return ast.parse(source)
+    except (SyntaxError, ValueError): pass
+    from IPython.core.inputtransformer2 import TransformerManager
+    tree = ast.parse(TransformerManager().transform_cell(source))
+    tree.body += [node for text in _bodies(tree) for node in text.body]
+    return tree
+
+# %% ../../nbs/workflow/contract.ipynb #35473e5b
+def read_notebook(
+    path: Path | str # a notebook file
+) -> dict: # its JSON, every cell's source as one string
+    "Read a notebook without validation; raise `ContractError` that names the file when it is not one."
+    try: return notebook_json(path)
+    except ExportError as error: raise ContractError(str(error)) from None
+
+# %% ../../nbs/workflow/contract.ipynb #23c621bd
+def is_stage_name(
+    name: str # of a notebook, without its ending
+) -> bool: # a stage is numbered, and can be the name of a folder
+    "Whether a notebook may be a stage's."
+    try: return name[:1].isdecimal() and name[:1].isascii() and bool(path_part(name))
+    except WorkflowError: return False
+
 # %% ../../nbs/workflow/contract.ipynb #8429be73
 def _declared(node: ast.Call, where: str) -> tuple[str, list[str], list[str]]:
     "Name, reads and writes of a `Stage(...)` call, all literals."
@@ -169,7 +191,8 @@ def _declared(node: ast.Call, where: str) -> tuple[str, list[str], list[str]]:
         name = ast.literal_eval(node.args[0])
         lists = {k.arg: ast.literal_eval(k.value) for k in node.keywords}
     except (ValueError, IndexError):
-        raise ContractError(f"{where}: the contract must be written out, such as Stage(\"06_tuning\", reads=[\"a.json\"], writes=[\"b.json\"]).") from None
+        raise ContractError(f"{where}: the contract must be written out, such as "
+                            "Stage(\"06_tuning\", reads=[\"a.json\"], writes=[\"b.json\"]).") from None
     if unknown := set(lists) - {"reads", "writes"}:
         raise ContractError(f"{where}: the contract has no {sorted(unknown)[0]!r}; it has reads and writes.")
     for word in [word for names in lists.values() for word in names]:
@@ -192,22 +215,6 @@ def _contracts(cells: list[tuple[int, str]], file: str) -> list[tuple[str, str, 
                 where = f"{file}, cell {number}"
                 found.append((where, *_declared(call, where)))
     return found
-
-# %% ../../nbs/workflow/contract.ipynb #35473e5b
-def read_notebook(
-    path: Path | str # a notebook file
-) -> dict: # its JSON, every cell's source as one string
-    "Read a notebook without validation; raise `ContractError` that names the file when it is not one."
-    try: return notebook_json(path)
-    except ExportError as error: raise ContractError(str(error)) from None
-
-# %% ../../nbs/workflow/contract.ipynb #23c621bd
-def is_stage_name(
-    name: str # of a notebook, without its ending
-) -> bool: # a stage is numbered, and can be the name of a folder
-    "Whether a notebook may be a stage's."
-    try: return name[:1].isdecimal() and name[:1].isascii() and bool(path_part(name))
-    except WorkflowError: return False
 
 # %% ../../nbs/workflow/contract.ipynb #6192afdd
 def _problem(code: list[tuple[int, str]], file: str) -> str:
@@ -233,17 +240,19 @@ def read_stage(
         where = "cells " + " and ".join(str(n) for n, _ in tagged) if tagged else "no cell"
         raise ContractError(f"{path.name}: {where} tagged `parameters`; a stage has exactly one.")
     if not is_stage_name(path.stem):
-        raise ContractError(f"{path.name}: a stage's notebook begins with a number, and its name becomes a folder's: letters, digits, '_', '-' and '.', such as 13_pricing.ipynb.")
+        raise ContractError(f"{path.name}: a stage's notebook begins with a number, and its name becomes a folder's: "
+                            "letters, digits, '_', '-' and '.', such as 13_pricing.ipynb.")
     contracts = _contracts(code, path.name)
     if len(contracts) != 1:
-        raise ContractError(f"{path.name}: {len(contracts)} contracts; a stage has exactly one cell such as stage = Stage(\"{path.stem}\", reads=[…], writes=[…]).")
+        raise ContractError(f"{path.name}: {len(contracts)} contracts; a stage has exactly one cell such as "
+                            f"stage = Stage(\"{path.stem}\", reads=[…], writes=[…]).")
     where, name, reads, writes = contracts[0]
     if name != path.stem:
-        raise ContractError(f"{where}: the contract names the stage {name!r}; the file says {path.stem!r}. A draft or copy is left alone when its name begins with an underscore.")
+        raise ContractError(f"{where}: the contract names the stage {name!r}; the file says {path.stem!r}. "
+                            "A draft or copy is left alone when its name begins with an underscore.")
     try: parameters = parse_parameters(tagged[0][1])
     except (ValueError, SyntaxError, WorkflowError) as error:
         raise ContractError(f"{path.name}, cell {tagged[0][0]}: {error}") from None
-    title = next((re.sub(r"^# ", "", c["source"].splitlines()[0]) for _, c in cells if c["source"].startswith("# ")),
-                 path.stem)
-    return StageNotebook(path, parameters, reads, writes, title, [source for _, source in code],
+    titles = (c["source"].splitlines()[0].removeprefix("# ") for _, c in cells if c["source"].startswith("# "))
+    return StageNotebook(path, parameters, reads, writes, next(titles, path.stem), [source for _, source in code],
                          _problem(code, path.name), notebook)

@@ -99,7 +99,8 @@ def _resolved(package: Path, names: set[tuple[str, str]], where: str) -> set[str
         inner, file = ".".join([*parts, item]), _exists(package, module, where) if module else package/"__init__.py"
         if _module_file(package, inner): found.add(inner)
         elif file.name == "__init__.py" and not re.search(rf"\b{item}\b", file.read_text(encoding="utf-8")):
-            raise ContractError(f"{where} imports {item!r} from {'.'.join(['fashion_mlops', *parts])}, which has neither a module nor a value of that name. If its notebook is there, `make export` makes it.")
+            raise ContractError(f"{where} imports {item!r} from {'.'.join(['fashion_mlops', *parts])}, which has neither a module "
+                                "nor a value of that name. If its notebook is there, `make export` makes it.")
     return found
 
 # %% ../../nbs/workflow/dependencies.ipynb #b17f5d85
@@ -109,6 +110,10 @@ def _read_module(source: str, name: str) -> tuple[str, set[tuple[str, str]]]:
     return code_digest(source), imported_names(source, name)
 
 # %% ../../nbs/workflow/dependencies.ipynb #8b1f1334
+def _targets(node) -> set[str]:
+    "The names that an assignment gives values to."
+    return {getattr(target, "id", "") for target in getattr(node, "targets", [])}
+
 @lru_cache(maxsize=500)
 def is_door(
     source: str # of a module
@@ -117,7 +122,7 @@ def is_door(
     try: body = code_tree(source).body
     except SyntaxError: return False
     if any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in body): return False
-    return any(getattr(target, "id", "") == "_all_" for node in body for target in getattr(node, "targets", []))
+    return any("_all_" in _targets(node) for node in body)
 
 # %% ../../nbs/workflow/dependencies.ipynb #fdfce2db
 @lru_cache(maxsize=2000)
@@ -130,7 +135,8 @@ def _asked(source: str) -> frozenset[str]:
         if isinstance(node, ast.Attribute): found.add(node.attr)
         elif isinstance(node, ast.ImportFrom): found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
-            found |= {part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+            said = [part.value for part in node.args if isinstance(part, ast.Constant)]
+            found |= {word for word in said if isinstance(word, str)}
     return frozenset(found)
 
 def _opened(names: set[tuple[str, str]], asked: set[str]) -> set[tuple[str, str]]:
@@ -139,8 +145,9 @@ def _opened(names: set[tuple[str, str]], asked: set[str]) -> set[tuple[str, str]
 
 def _door_digest(source: str, opened: set[tuple[str, str]]) -> str:
     "Digest of a door: its own code, and what is asked for through it."
+    listed = {"_all_", "__all__"}
     own = [ast.dump(node) for node in code_tree(source).body
-           if not isinstance(node, ast.ImportFrom) and not {getattr(target, "id", "") for target in getattr(node, "targets", [])} & {"_all_", "__all__"}]
+           if not isinstance(node, ast.ImportFrom) and not _targets(node) & listed]
     return digest_bytes(repr((own, sorted(opened))))
 
 # %% ../../nbs/workflow/dependencies.ipynb #29a6cfd6
@@ -216,13 +223,17 @@ def compile_by_content(
         except (OSError, PyCompileError): pass
 
 # %% ../../nbs/workflow/dependencies.ipynb #840aa63f
+def _spelled(name: str) -> str:
+    "A package's name in its one spelling."
+    return re.sub(r"[-_.]+", "-", name).lower()
+
 def installed_packages() -> dict[str, str]: # version by name
     "What is installed where this Python looks, read off the folders' names: nothing is imported."
     found = {}
     for place in reversed([Path(p) for p in sys.path if p and Path(p).is_dir()]):
         for folder in place.glob("*.dist-info"):
             name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
-            found[re.sub(r"[-_.]+", "-", name).lower()] = version
+            found[_spelled(name)] = version
     return found
 
 # %% ../../nbs/workflow/dependencies.ipynb #f563e2bc
@@ -238,9 +249,11 @@ def pinned(
         if not re.match(r"[A-Za-z0-9]", said) or re.match(r"[\w+.-]+:", said): continue
         try: wish = Requirement(said)
         except InvalidRequirement as error:
-            raise WorkflowError(f"requirements.txt asks for {said[:80]!r}, which is no requirement such as numpy==2.3.5 ({str(error).splitlines()[0]}). `make lock` writes it anew.") from None
+            why = str(error).splitlines()[0]
+            raise WorkflowError(f"requirements.txt asks for {said[:80]!r}, which is no requirement such as numpy==2.3.5 ({why}). "
+                                "`make lock` writes it anew.") from None
         if wish.marker is None or wish.marker.evaluate():
-            wanted[re.sub(r"[-_.]+", "-", wish.name).lower()] = str(wish.specifier).removeprefix("==")
+            wanted[_spelled(wish.name)] = str(wish.specifier).removeprefix("==")
     return wanted
 
 # %% ../../nbs/workflow/dependencies.ipynb #717e3b18
@@ -260,9 +273,14 @@ def lock_digest() -> str: # 32 hexadecimal characters
 def environment_note() -> str: # one sentence, empty when all is as locked
     "What is installed in another version than `requirements.txt` says."
     installed, locked = installed_packages(), locked_packages()
-    other = [f"{name} {installed[name]} instead of {version}" for name, version in locked.items() if re.match(r"\w", version) and installed.get(name, version).partition("+")[0] != version.partition("+")[0]] # torch 2.15.0+cpu is 2.15.0 without libraries for accelerators
+    def differs(name, version): # torch 2.15.0+cpu is 2.15.0 without libraries for accelerators
+        known = re.match(r"\w", version) and name in installed
+        return known and installed[name].partition("+")[0] != version.partition("+")[0]
+    other = [f"{name} {installed[name]} instead of {version}" for name, version in locked.items() if differs(name, version)]
+    if not other: return ""
     more = f" and {len(other) - 3} more" if len(other) > 3 else ""
-    return f"Installed otherwise than requirements.txt says: {', '.join(other[:3])}{more}. `rm .venv/.ready` and `make setup` install what is locked." if other else ""
+    return (f"Installed otherwise than requirements.txt says: {', '.join(other[:3])}{more}. "
+            "`rm .venv/.ready` and `make setup` install what is locked.")
 
 # %% ../../nbs/workflow/dependencies.ipynb #240809c7
 @lru_cache

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .contract import read_notebook
 from ..core import WorkflowError, atomic_path, human_seconds, project_root
-from .export import notebook_name
+from .notebook_modules import notebook_name
 from .report import render_notebook
 
 # %% ../../nbs/workflow/documentation.ipynb #1e31dbf6

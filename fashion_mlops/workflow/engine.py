@@ -13,7 +13,6 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from fastcore.basics import patch
 from jupyter_client import AsyncKernelManager
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -21,6 +20,10 @@ from papermill.engines import NBClientEngine, papermill_engines
 from ..core import human_bytes
 from .fingerprint import cell_label
 from .secrets import strike_out
+
+# %% ../../nbs/workflow/engine.ipynb #93799a2f
+# colours, cursor movements, titles: nothing that may act on a terminal
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 # %% ../../nbs/workflow/engine.ipynb #23b5e782
 @dataclass
@@ -43,23 +46,15 @@ class Watch:
 
     def flush(self): pass
 
+    def write(self, text: str):
+        "Remember the last line that was printed; a secret may come in pieces, so they are looked at together."
+        # in this order, or a long line would be cut within a secret
+        self.heard = strike_out(self.heard + text, self.secrets)[-4000:]
+        lines = _CONTROL.sub(" ", self.heard).splitlines()
+        self.line = next((line.strip() for line in reversed(lines) if line.strip()), self.line)
+
     @property
     def seconds(self) -> float: return time.monotonic() - self.began
-
-# %% ../../nbs/workflow/engine.ipynb #93799a2f
-# colours, cursor movements, titles: nothing that may act on a terminal
-_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-# %% ../../nbs/workflow/engine.ipynb #ff9b7088
-@patch
-def write(self: Watch,
-    text: str # a piece of what the notebook printed
-):
-    "Remember the last line that was printed; a secret may come in pieces, so they are looked at together."
-    # in this order, or a long line would be cut within a secret
-    self.heard = strike_out(self.heard + text, self.secrets)[-4000:]
-    lines = _CONTROL.sub(" ", self.heard).splitlines()
-    self.line = next((line.strip() for line in reversed(lines) if line.strip()), self.line)
 
 # %% ../../nbs/workflow/engine.ipynb #3ddc6d44
 def _resident(process) -> int:
@@ -109,47 +104,17 @@ class AskingManager(AsyncKernelManager):
         if not self.shutting_down: await super()._async_interrupt_kernel()
 
     async def _async_launch_kernel(self, kernel_cmd, **options):
-        process = self.launch(kernel_cmd[3:], options["env"], options.get("cwd")
-                              or os.getcwd()) if self.launch else None
+        folder, started = options.get("cwd") or os.getcwd(), self.provisioner
+        process = self.launch(kernel_cmd[3:], options["env"], folder) if self.launch else None
         if not process: return await super()._async_launch_kernel(kernel_cmd, **options)
-        self.provisioner.process, self.provisioner.pid, self.provisioner.pgid = process, process.pid, process.pid
-        self._reconcile_connection_info(self.provisioner.connection_info)
+        started.process, started.pid, started.pgid = process, process.pid, process.pid
+        self._reconcile_connection_info(started.connection_info)
 
 # %% ../../nbs/workflow/engine.ipynb #55073713
 def _same_stream(one, other) -> bool:
     "Whether two outputs are pieces of the same stream."
     return one.get("output_type") == other.get("output_type") == "stream" and one.get("name") == other.get("name")
 
-# %% ../../nbs/workflow/engine.ipynb #15091ec9
-class StageEngine(NBClientEngine):
-    "papermill's own engine, with a `Watch`, an environment for the kernel, and secrets struck out."
-    @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, token="", sockets=None,
-                                 folder=None, launch=None, stdout_file=None, **kwargs):
-        if watch is None:
-            return super().execute_managed_notebook(nb_man, kernel_name, stdout_file=stdout_file, **kwargs)
-        nb_man.nb.metadata["fashion_mlops"] = {"token": token}
-        if watch.secrets: _save_without(nb_man, watch.secrets)
-        save, nb_man.save = nb_man.save, _sparing(nb_man.save)
-        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None,
-                                         stdout_file=watch, kernel_manager_class=AskingManager)
-        manager, sockets = client.create_kernel_manager(), sockets or socket_folder()
-        watch.manager, manager.launch = manager, launch
-        _follow(nb_man, client, watch)
-        try:
-            _connect(manager, sockets)
-            return client.execute(env={**os.environ, **(env or {})}, **({"cwd": str(folder)} if folder else {}))
-        except BaseException:
-            watch.exit_code = watch.process.poll() if watch.process else None
-            manager.context.destroy(linger=0) # sockets that were never connected would hold up the end of this process
-            raise
-        finally:
-            watch.done, nb_man.save = True, save # the last state is always written
-            if sockets: shutil.rmtree(sockets, ignore_errors=True)
-
-papermill_engines.register("fashion_mlops", StageEngine)
-
-# %% ../../nbs/workflow/engine.ipynb #2d86e727
 def _strike_streams(outputs: list, secrets: list[str]):
     "Strike out secrets that came in several pieces of one stream; the pieces stay, since widgets count them."
     for n, first in enumerate(outputs):
@@ -163,7 +128,7 @@ def _strike_streams(outputs: list, secrets: list[str]):
 
 # %% ../../nbs/workflow/engine.ipynb #2ab44957
 def _strike_output(output: dict, secrets: list[str]):
-    "Strike secrets out of what an output shows; what makes it an output of a notebook stays, should a secret be a word such as `stream`."
+    "Strike secrets out of what an output shows; what makes it an output of a notebook stays."
     for part in ("text", "ename", "evalue", "traceback"):
         if part in output: output[part] = strike_out(output[part], secrets)
     for form, shown in output.get("data", {}).items():
@@ -207,6 +172,35 @@ def _follow(nb_man, client, watch: Watch):
         return start(cell, index, **kwargs)
     nb_man.cell_start = cell_start
 
+# %% ../../nbs/workflow/engine.ipynb #15091ec9
+class StageEngine(NBClientEngine):
+    "papermill's own engine, with a `Watch`, an environment for the kernel, and secrets struck out."
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, watch=None, env=None, token="", sockets=None,
+                                 folder=None, launch=None, stdout_file=None, **kwargs):
+        if watch is None:
+            return super().execute_managed_notebook(nb_man, kernel_name, stdout_file=stdout_file, **kwargs)
+        nb_man.nb.metadata["fashion_mlops"] = {"token": token}
+        if watch.secrets: _save_without(nb_man, watch.secrets)
+        save, nb_man.save = nb_man.save, _sparing(nb_man.save)
+        client = PapermillNotebookClient(nb_man, kernel_name=kernel_name, startup_timeout=120, timeout=None,
+                                         stdout_file=watch, kernel_manager_class=AskingManager)
+        manager, sockets = client.create_kernel_manager(), sockets or socket_folder()
+        watch.manager, manager.launch = manager, launch
+        _follow(nb_man, client, watch)
+        try:
+            _connect(manager, sockets)
+            return client.execute(env={**os.environ, **(env or {})}, **({"cwd": str(folder)} if folder else {}))
+        except BaseException:
+            watch.exit_code = watch.process.poll() if watch.process else None
+            manager.context.destroy(linger=0) # sockets that were never connected would hold up the end of this process
+            raise
+        finally:
+            watch.done, nb_man.save = True, save # the last state is always written
+            if sockets: shutil.rmtree(sockets, ignore_errors=True)
+
+papermill_engines.register("fashion_mlops", StageEngine)
+
 # %% ../../nbs/workflow/engine.ipynb #2623653d
 # subclasses of WorkflowError, which a kernel reports by name
 _OURS = {"WorkflowError", "ParameterError", "ContractError", "TrackingError", "ChecksumError", "UnreachableError"}
@@ -222,8 +216,8 @@ def _explain(error: BaseException, watch: Watch):
         if error.ename in _OURS: watch.error = error.evalue or error.ename
         else: watch.traceback = [line for line in plain if line.strip("- ")][-10:]
     elif type(error).__name__ == "DeadKernelError":
-        code = watch.exit_code
-        how = f"killed by {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}" if code is not None else "gone"
+        code, how = watch.exit_code, "gone"
+        if code is not None: how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         watch.error = f"the kernel died ({how}; peak memory {human_bytes(watch.peak)}): killed from outside, or out of memory"
     else: watch.error = f"{type(error).__name__}: {error}"
 
@@ -248,8 +242,9 @@ def execute(
     watch.secrets = [*watch.secrets, *secrets]
     try:
         source = nbformat.reads(json.dumps(notebook), as_version=4) if isinstance(notebook, dict) else str(notebook)
-        papermill.execute_notebook(source, str(output), parameters=parameters, engine_name="fashion_mlops", progress_bar=False,
-                                   kernel_name="python3", language="python", watch=watch, env=env, token=token, sockets=sockets, folder=folder, launch=launch, autosave_cell_every=0)
+        ours = {"watch": watch, "env": env, "token": token, "sockets": sockets, "folder": folder, "launch": launch}
+        papermill.execute_notebook(source, str(output), parameters, engine_name="fashion_mlops", kernel_name="python3",
+                                   language="python", progress_bar=False, autosave_cell_every=0, **ours)
     except BaseException as error: _explain(error, watch)
     finally: watch.done = True
     for name in ("label", "line", "error", "traceback"):

@@ -18,15 +18,6 @@ from .markup import as_html
 from .secrets import strike_out
 from .tool_words import write_reason
 
-# %% ../../nbs/workflow/failing_parts.ipynb #9f186a6d
-class TooFew(WorkflowError): "There is too little to say this by; the message says of what."
-class TooLate(TooFew): "There was no time for it: the same parameters bring it where no clock has a say."
-
-# %% ../../nbs/workflow/failing_parts.ipynb #a0d9160f
-class FailingParts:
-    "What of a stage's report failed, or came too late, while the stage went on; `Stage` is one."
-    def __init__(self): self.failures, self.late, self.secrets = {}, [], []
-
 # %% ../../nbs/workflow/failing_parts.ipynb #d4b160cf
 def _not_made(what: str, reason: str) -> str:
     "HTML for the place where a part would stand."
@@ -37,28 +28,34 @@ def _frames(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return as_html(" → ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames), 500)
 
-# %% ../../nbs/workflow/failing_parts.ipynb #8b6d86fd
-@patch
-@contextmanager
-def may_fail(self: FailingParts,
-    what: str # what the part makes, such as `the comparison of rules`
-):
-    "Let a part of the report fail without the stage, and say so in its place; yields what is filled with the reason."
-    from IPython.display import HTML, display
-    what, told = strike_out(what, self.secrets), {"what": what, "reason": ""}
-    try: yield told
-    except TooFew as error:
-        told |= {"what": what, "reason": strike_out(str(error), self.secrets)}
-        self.late += [what]*isinstance(error, TooLate)
-        display(HTML(_not_made(what, as_html(told["reason"], 400))))
-    except Exception as error:
-        if os.environ.get("FASHION_MLOPS_STRICT"): raise
-        lines = strike_out(str(error), self.secrets).splitlines()
-        reason = next((line for line in lines if line.strip()), "no message")
-        told |= {"what": what, "reason": f"{type(error).__name__}: {reason[:300]}"}
-        self.failures[what] = told["reason"]
-        goes_on = f"It failed with {as_html(told['reason'], 400)} The stage goes on without it."
-        display(HTML(f"{_not_made(what, goes_on)}<details><summary>where</summary><code>{_frames(error)}</code></details>"))
+# %% ../../nbs/workflow/failing_parts.ipynb #9f186a6d
+class TooFew(WorkflowError): "There is too little to say this by; the message says of what."
+class TooLate(TooFew): "There was no time for it: the same parameters bring it where no clock has a say."
+
+class FailingParts:
+    "What of a stage's report failed, or came too late, while the stage went on; `Stage` is one."
+    def __init__(self): self.failures, self.late, self.secrets = {}, [], []
+
+    @contextmanager
+    def may_fail(self,
+        what: str # what the part makes, such as `the comparison of rules`
+    ):
+        "Let a part of the report fail without the stage, and say so in its place; yields what is filled with the reason."
+        from IPython.display import HTML, display
+        what, told = strike_out(what, self.secrets), {"what": what, "reason": ""}
+        try: yield told
+        except TooFew as error:
+            told |= {"what": what, "reason": strike_out(str(error), self.secrets)}
+            self.late += [what]*isinstance(error, TooLate)
+            display(HTML(_not_made(what, as_html(told["reason"], 400))))
+        except Exception as error:
+            if os.environ.get("FASHION_MLOPS_STRICT"): raise
+            lines = strike_out(str(error), self.secrets).splitlines()
+            reason = next((line for line in lines if line.strip()), "no message")
+            told |= {"what": what, "reason": f"{type(error).__name__}: {reason[:300]}"}
+            self.failures[what] = told["reason"]
+            goes_on = _not_made(what, f"It failed with {as_html(told['reason'], 400)} The stage goes on without it.")
+            display(HTML(f"{goes_on}<details><summary>where</summary><code>{_frames(error)}</code></details>"))
 
 # %% ../../nbs/workflow/failing_parts.ipynb #0d68b98d
 @patch

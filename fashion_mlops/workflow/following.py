@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..core import package_folder, project_root
-from .export import ExportError, export_into, library_changes, refresh_library
+from .export import export_into, library_changes, refresh_library
+from .notebook_modules import ExportError
 
 # %% ../../nbs/workflow/following.ipynb #a826b0ff
 def follows_notebooks() -> bool:

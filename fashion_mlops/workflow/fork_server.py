@@ -7,20 +7,19 @@ __all__ = ['ACCELERATORS', 'threads_left', 'unfit', 'Later', 'shadowed', 'birth_
            'serve']
 
 # %% ../../nbs/workflow/fork_server.ipynb #6a89a7b2
-import atexit, contextlib, ctypes, gc, importlib, importlib.machinery, io, json, os, runpy, select, signal, socket, sys, threading, traceback, warnings
+import atexit, contextlib, ctypes, gc, importlib, importlib.machinery, io, json, os
+import runpy, select, signal, socket, sys, threading, traceback, warnings
 
 # %% ../../nbs/workflow/fork_server.ipynb #fcbab699
 def _threads() -> list[str]: # their names
     "The threads of this process beside the first one."
     found = []
     for number in os.listdir("/proc/self/task"):
-        # it may have ended meanwhile
-        with contextlib.suppress(OSError), open(f"/proc/self/task/{number}/comm", encoding="utf-8",
-                                                errors="replace") as file:
-            if int(number) != os.getpid(): found.append(file.read().strip())
+        if int(number) == os.getpid(): continue
+        with contextlib.suppress(OSError): # it may have ended meanwhile
+            with open(f"/proc/self/task/{number}/comm", "rb") as file: found.append(os.fsdecode(file.read()).strip())
     return found
 
-# %% ../../nbs/workflow/fork_server.ipynb #7c0f9985
 def threads_left() -> list[str]: # their names
     "The threads that a fork does not put down."
     if not _threads(): return []
@@ -60,10 +59,12 @@ def unfit(
 class Later:
     "A stream that drops what comes now, and later passes on to the stream that then has its name."
     def __init__(self, name: str): self.name, self.encoding = name, "utf-8"
-    def write(self, text: str): return getattr(sys, self.name).write(text) if getattr(sys, self.name) is not self else len(text)
-    def flush(self): return getattr(sys, self.name).flush() if getattr(sys, self.name) is not self else None
     def isatty(self): return False
     def fileno(self): raise io.UnsupportedOperation("fileno")
+
+    def write(self, text: str): return len(text) if getattr(sys, self.name) is self else getattr(sys, self.name).write(text)
+    def flush(self):
+        if getattr(sys, self.name) is not self: getattr(sys, self.name).flush()
 
 # %% ../../nbs/workflow/fork_server.ipynb #db1561fc
 def _import(
@@ -96,8 +97,8 @@ def shadowed(
         except OSError: continue # no such folder
         for name in names:
             path = os.path.join(folder, name)
-            is_module = name.endswith(endings) or os.path.isfile(os.path.join(path, "__init__.py"))
-            if is_module and name.partition(".")[0] in known: return path
+            if name.partition(".")[0] not in known: continue
+            if name.endswith(endings) or os.path.isfile(os.path.join(path, "__init__.py")): return path
     return ""
 
 # %% ../../nbs/workflow/fork_server.ipynb #8b520a60
@@ -109,7 +110,6 @@ def birth_place() -> int: # an address, 0 when there is none
     find.restype, find.argtypes = ctypes.c_void_p, [ctypes.c_char_p]
     return find(_MARK) or 0
 
-# %% ../../nbs/workflow/fork_server.ipynb #af127904
 def write_birth(
     place: int, # from `birth_place`, taken before anything was changed
     room: int, # length of the value there
@@ -142,17 +142,16 @@ def _settle(
     birth: dict # the environment that this process began with
 ):
     "Make environment, folder and path those of a kernel that was started by itself."
-    # by imports
-    added = {name: value for name, value in os.environ.items() if birth.get(name) != value
-             and name != "JE_ARROW_MALLOC_CONF"}
-    folders = [os.path.abspath(folder)
-               for folder in filter(None, wanted["env"].get("PYTHONPATH", "").split(os.pathsep))]
+    by_imports = {name: value for name, value in os.environ.items() if birth.get(name) != value}
+    by_imports.pop("JE_ARROW_MALLOC_CONF", None)
+    named = wanted["env"].get("PYTHONPATH", "").split(os.pathsep)
+    folders = [os.path.abspath(folder) for folder in named if folder]
     if found := shadowed(folders): raise ValueError(f"{found} comes before a library of the same name")
     os.environ.clear()
-    os.environ.update(wanted["env"] | added | {"JPY_PARENT_PID": str(os.getppid())})
+    os.environ.update(wanted["env"] | by_imports | {"JPY_PARENT_PID": str(os.getppid())})
     sys.path[:] = dict.fromkeys([*folders, *sys.path])
-    sys.argv, sys.orig_argv = ["ipykernel_launcher",
-                               *wanted["argv"]], [sys.executable, "-m", "ipykernel_launcher", *wanted["argv"]]
+    sys.argv = ["ipykernel_launcher", *wanted["argv"]]
+    sys.orig_argv = [sys.executable, "-m", *sys.argv]
     os.chdir(wanted["cwd"])
 
 # %% ../../nbs/workflow/fork_server.ipynb #5e0d1a02
@@ -277,12 +276,14 @@ def _become_second(server: Server, connection: socket.socket, until: int):
     "Turn this process, just forked, into a server that imports more."
     _die_with(server.pid)
     os.setsid()
-    server.pid, server.control, server.until, server.children, server.asked, server.second = os.getpid(), connection, until, {}, [], 0
+    server.pid, server.control, server.until = os.getpid(), connection, until
+    server.children, server.asked, server.second = {}, [], 0
 
 # %% ../../nbs/workflow/fork_server.ipynb #3722312a
 def _answer(server: Server) -> socket.socket | None: # in a child that is to be a kernel, the connection to whoever asked
     "Fork for those whose modules are there, or say why not."
-    for request in [request for request in server.asked if server.why or server.done >= min(request[0], server.until)]:
+    ready = [request for request in server.asked if server.why or server.done >= min(request[0], server.until)]
+    for request in ready:
         server.asked.remove(request)
         _, until, connection = request
         server.why = server.why or unfit(_open_files(), warnings.showwarning)

@@ -34,8 +34,8 @@ def _code_so_far(names: set[str]) -> list:
     "What the kernel has run, as digests: its cells without those that only set `names`, our modules behind them, and the environment."
     from fashion_mlops.workflow.dependencies import code_digest, lock_digest, module_digests, only_sets
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    cells = [cell
-             for cell in dict.fromkeys(shell.user_ns.get("In", [])) if cell.strip()] if shell else [uuid.uuid4().hex]
+    ran = dict.fromkeys(shell.user_ns.get("In", [])) if shell else [uuid.uuid4().hex]
+    cells = [cell for cell in ran if cell.strip()]
     code = sorted({code_digest(cell) for cell in cells if not only_sets(cell, names)})
     return [code, module_digests(cells), lock_digest()]
 
@@ -48,27 +48,24 @@ class HalfDone:
     @property
     def resumed(self) -> bool: return any(self.begun.values())
 
-# %% ../../nbs/workflow/half_done.ipynb #f026b16d
-@patch
-def _code_to_come(self: HalfDone) -> dict | list:
-    "All that the notebook runs, as digests: from the runner, which read it, else from the file."
-    from fashion_mlops.workflow.dependencies import code_digest, only_sets
-    if taken := self.context.get("fingerprint"): return {part: taken.get(part) for part in ("cells", "own", "modules")}
-    path = own_notebook(self.name)
-    return [code_digest(cell)
-            for cell in read_stage(path).cells if not only_sets(cell, set(self.params))] if path else []
+    def _code_to_come(self) -> dict | list:
+        "All that the notebook runs, as digests: from the runner, which read it, else from the file."
+        from fashion_mlops.workflow.dependencies import code_digest, only_sets
+        taken, path = self.context.get("fingerprint"), own_notebook(self.name)
+        if taken: return {part: taken.get(part) for part in ("cells", "own", "modules")}
+        cells = read_stage(path).cells if path else []
+        return [code_digest(cell) for cell in cells if not only_sets(cell, set(self.params))]
 
-# %% ../../nbs/workflow/half_done.ipynb #f36e9032
-@patch
-def scratch(self: HalfDone,
-    *key # everything that the kept work depends on, besides the code
-) -> Path: # an existing folder
-    "A folder that survives a failed attempt; another key, or other code, gets another, empty folder."
-    everything = [*key, self.read_digests, _code_so_far(set(self.params)), self._code_to_come()]
-    path = artifacts_folder(self.dataset)/self.name/"scratch"/digest_bytes(json.dumps(everything, default=str, sort_keys=True))
-    path.mkdir(parents=True, exist_ok=True)
-    self.begun.setdefault(path, any(path.iterdir()))
-    return path
+    def scratch(self,
+        *key # everything that the kept work depends on, besides the code
+    ) -> Path: # an existing folder
+        "A folder that survives a failed attempt; another key, or other code, gets another, empty folder."
+        everything = [*key, self.read_digests, _code_so_far(set(self.params)), self._code_to_come()]
+        digest = digest_bytes(json.dumps(everything, default=str, sort_keys=True))
+        path = artifacts_folder(self.dataset)/self.name/"scratch"/digest
+        path.mkdir(parents=True, exist_ok=True)
+        self.begun.setdefault(path, any(path.iterdir()))
+        return path
 
 # %% ../../nbs/workflow/half_done.ipynb #7d83d56d
 @patch

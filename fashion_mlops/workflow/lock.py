@@ -16,27 +16,26 @@ from ..core import WorkflowError, home, now, project_root, read_memory, remove_u
 class LockedError(WorkflowError):
     "Another run is at work."
 
-# %% ../../nbs/workflow/lock.ipynb #ae14c913
 def _claim(handle, wait: float) -> str:
     "Take the lock and return what a dead holder left in it; raise `LockedError` naming a living one."
-    deadline = time.monotonic() + wait
+    deadline, path = time.monotonic() + wait, Path(handle.name)
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return Path(handle.name).read_text(encoding="utf-8")
+            return path.read_text(encoding="utf-8")
         except BlockingIOError:
-            if time.monotonic() > deadline:
-                try: holder = json.loads(Path(handle.name).read_text(encoding="utf-8"))
-                except ValueError: holder = {"pid": "unknown", "since": "a moment ago", "command": ""}
-                raise LockedError(f"Another run is at work: process {holder['pid']} since {holder['since']} ({holder['command']}). "
-                                  "Wait for it, or end that process; its lock then goes by itself.") from None
+            if time.monotonic() > deadline: break
             time.sleep(0.2)
+    try: holder = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError: holder = {"pid": "unknown", "since": "a moment ago", "command": ""}
+    raise LockedError(f"Another run is at work: process {holder['pid']} since {holder['since']} ({holder['command']}). "
+                      "Wait for it, or end that process; its lock then goes by itself.")
 
 # %% ../../nbs/workflow/lock.ipynb #82a5f119
 def _shown_command() -> str:
     "The command line without the values of parameters, since one of them may be a secret."
-    return " ".join(["fashion-mlops",
-                     *(word.partition("=")[0] + "=…" if "=" in word else word for word in sys.argv[1:])])
+    words = [word.partition("=")[0] + "=…" if "=" in word else word for word in sys.argv[1:]]
+    return " ".join(["fashion-mlops", *words])
 
 # %% ../../nbs/workflow/lock.ipynb #3265fcb2
 def end_processes(contexts: list[Path]):
@@ -56,20 +55,19 @@ def end_processes(contexts: list[Path]):
 # %% ../../nbs/workflow/lock.ipynb #51ced9b8
 def _put_away():
     "Remove what dead processes left: kernels, sockets, and whatever was not published."
-    contexts = list((home()/"data"/".run").glob("*.json"))
+    data, artifacts = home()/"data", home()/"data"/"artifacts"
+    contexts = list((data/".run").glob("*.json"))
     if contexts: end_processes(contexts)
     for context in contexts:
         if sockets := read_memory(context).get("sockets"): shutil.rmtree(sockets, ignore_errors=True)
-    shutil.rmtree(home()/"data"/".run", ignore_errors=True)
-    artifacts = home()/"data"/"artifacts"
+    shutil.rmtree(data/".run", ignore_errors=True)
     for folder in artifacts.glob("*/*/.*"):
         led_out = any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent))
         if not led_out: remove_unheld(folder)
-    data = home()/"data"
-    places = [project_root(), data, *(data/name for name in ("datasets", "expectations", "studies")),
-              *(data/"raw").glob("*"), artifacts, *artifacts.glob("*"), *runs_folder().glob("*"),
-              *runs_folder().glob("*/rows")]
-    for folder in (*places, reports_folder(), *reports_folder().glob("*")):
+    places = [project_root(), data, *(data/name for name in ("datasets", "expectations", "studies")), *(data/"raw").glob("*"),
+              artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), *runs_folder().glob("*/rows"),
+              reports_folder(), *reports_folder().glob("*")]
+    for folder in places:
         if folder.is_dir(): sweep_unfinished(folder)
 
 # %% ../../nbs/workflow/lock.ipynb #50a90f60
@@ -84,8 +82,8 @@ def run_lock(
     with path.open("a+", encoding="utf-8") as handle:
         if left := _claim(handle, wait):
             print(f"Taking over from a run that ended without cleaning up ({left.strip()[:160]}).", flush=True)
-        path.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now(),
-                                    "command": _shown_command()}), encoding="utf-8")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now(), "command": _shown_command()}
+        path.write_text(json.dumps(holder), encoding="utf-8")
         try:
             _put_away()
             yield

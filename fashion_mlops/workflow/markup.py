@@ -77,10 +77,11 @@ def harmless(
 ) -> str: # the same without scripts, frames, forms and addresses that run
     "HTML that can be read and cannot act."
     import nh3
-    return nh3.clean(page, tags=nh3.ALLOWED_TAGS | {"style"}, clean_content_tags={"script"}, strip_comments=True, link_rel=None,
-                     url_schemes={"http", "https", "mailto", "data"},
-                     attributes={**nh3.ALLOWED_ATTRIBUTES, "*": {"class", "id", "style", "title", "role", "lang"}, "details": {"open"},
-                                 "a": {"href"}, "img": {"src", "alt", "width", "height", "loading"}}, attribute_filter=_allowed)
+    attributes = {**nh3.ALLOWED_ATTRIBUTES, "*": {"class", "id", "style", "title", "role", "lang"}, "details": {"open"},
+                  "a": {"href"}, "img": {"src", "alt", "width", "height", "loading"}}
+    return nh3.clean(page, tags=nh3.ALLOWED_TAGS | {"style"}, clean_content_tags={"script"}, attributes=attributes,
+                     attribute_filter=_allowed, strip_comments=True, link_rel=None,
+                     url_schemes={"http", "https", "mailto", "data"})
 
 def _allowed(tag: str, attribute: str, value: str) -> str | None:
     "An attribute's value, or None where it is an address of a kind that this element has no use for."

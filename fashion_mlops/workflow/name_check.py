@@ -10,7 +10,7 @@ import ast, re, sys
 from pathlib import Path
 
 from ..core import project_root
-from .export import ExportError, library_notebooks, notebook_json, notebook_name
+from .notebook_modules import ExportError, library_notebooks, notebook_json, notebook_name
 
 # %% ../../nbs/workflow/name_check.ipynb #736000e7
 DOORS = {"as_markdown", "as_html", "in_words"} # what makes a word safe

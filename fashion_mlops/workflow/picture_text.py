@@ -48,19 +48,6 @@ def plain_text(
              for line in text.split("\n")]
     return "\n".join(map(in_visual_order, lines))
 
-# %% ../../nbs/workflow/picture_text.ipynb #ae6eb2e3
-def fonts_for(
-    characters: set[str] # that the usual font lacks
-) -> tuple[list[str], set[str]]: # families that have them, and the characters that none has
-    "Installed fonts for letters that are missing."
-    found, wanting = [], set(characters)
-    for place, name in _installed():
-        if not wanting: break
-        if has := {c for c in wanting if ord(c) in _letters(place)}:
-            found.append(name)
-            wanting -= has
-    return found, wanting
-
 # %% ../../nbs/workflow/picture_text.ipynb #87694be5
 @lru_cache
 def _installed() -> list[tuple[str, str]]:
@@ -78,11 +65,35 @@ def _letters(place: str) -> frozenset[int]:
     try: return frozenset(FT2Font(place).get_charmap())
     except (RuntimeError, OSError): return frozenset() # a font that matplotlib could not draw with either
 
+# %% ../../nbs/workflow/picture_text.ipynb #ae6eb2e3
+def fonts_for(
+    characters: set[str] # that the usual font lacks
+) -> tuple[list[str], set[str]]: # families that have them, and the characters that none has
+    "Installed fonts for letters that are missing."
+    found, wanting = [], set(characters)
+    for place, name in _installed():
+        if not wanting: break
+        if has := {c for c in wanting if ord(c) in _letters(place)}:
+            found.append(name)
+            wanting -= has
+    return found, wanting
+
 # %% ../../nbs/workflow/picture_text.ipynb #0e58deef
 def formulas_off():
     "Let matplotlib take dollars in any text for dollars, from now on in this process."
     import matplotlib
     matplotlib.rcParams["text.parse_math"] = False
+
+# %% ../../nbs/workflow/picture_text.ipynb #05e8f86b
+def _plain_ticks(axis):
+    "Let an axis write its numbers without formulas, and its names as they are."
+    from matplotlib.ticker import LogFormatterMathtext, LogitFormatter
+    for formatter in (axis.get_major_formatter(), axis.get_minor_formatter()):
+        if getattr(formatter, "_as_written", False): continue
+        powers = isinstance(formatter, LogFormatterMathtext | LogitFormatter)
+        tidy, written = plain_power if powers else lambda name: plain_text(name, 44), formatter.format_ticks
+        formatter.format_ticks = lambda values, written=written, tidy=tidy: [tidy(label) for label in written(values)]
+        formatter._as_written = True
 
 # %% ../../nbs/workflow/picture_text.ipynb #48e77533
 def as_written(
@@ -97,36 +108,6 @@ def as_written(
         if not getattr(text, "_as_written", False): text.set_text(plain_text(text.get_text()))
         text._as_written = True
     return figure
-
-# %% ../../nbs/workflow/picture_text.ipynb #05e8f86b
-def _plain_ticks(axis):
-    "Let an axis write its numbers without formulas, and its names as they are."
-    from matplotlib.ticker import LogFormatterMathtext, LogitFormatter
-    for formatter in (axis.get_major_formatter(), axis.get_minor_formatter()):
-        if getattr(formatter, "_as_written", False): continue
-        tidy = plain_power if isinstance(formatter,
-                                         LogFormatterMathtext | LogitFormatter) else lambda name: plain_text(name, 44)
-        written = formatter.format_ticks
-        formatter.format_ticks = lambda values, written=written, tidy=tidy: [tidy(label) for label in written(values)]
-        formatter._as_written = True
-
-# %% ../../nbs/workflow/picture_text.ipynb #213c6d7f
-def png(
-    figure, # a matplotlib figure; it is closed
-    dpi: int = 110 # dots an inch
-) -> tuple[bytes, set[str]]: # the PNG, and the letters that no font of this machine has
-    "A figure as a PNG with its names as written."
-    import matplotlib
-    import matplotlib.pyplot as plt
-    with matplotlib.rc_context({"text.parse_math": False}):
-        data, missing = _drawn(as_written(figure), dpi)
-        families, absent = fonts_for(missing)
-        if families:
-            _add_fonts(figure, families)
-            with matplotlib.rc_context({"font.family": [*matplotlib.rcParams["font.family"], *families]}):
-                data, absent = _drawn(figure, dpi)
-    plt.close(figure)
-    return data, absent
 
 # %% ../../nbs/workflow/picture_text.ipynb #39948319
 def _drawn(figure, dpi: int) -> tuple[bytes, set[str]]:
@@ -146,6 +127,24 @@ def _add_fonts(figure, families: list[str]):
     from matplotlib.text import Text
     for text in figure.findobj(Text): text.set_fontfamily([*text.get_fontfamily(), *families])
 
+# %% ../../nbs/workflow/picture_text.ipynb #213c6d7f
+def png(
+    figure, # a matplotlib figure; it is closed
+    dpi: int = 110 # dots an inch
+) -> tuple[bytes, set[str]]: # the PNG, and the letters that no font of this machine has
+    "A figure as a PNG with its names as written."
+    import matplotlib
+    import matplotlib.pyplot as plt
+    with matplotlib.rc_context({"text.parse_math": False}):
+        data, missing = _drawn(as_written(figure), dpi)
+        families, absent = fonts_for(missing)
+        if families:
+            _add_fonts(figure, families)
+            with matplotlib.rc_context({"font.family": [*matplotlib.rcParams["font.family"], *families]}):
+                data, absent = _drawn(figure, dpi)
+    plt.close(figure)
+    return data, absent
+
 # %% ../../nbs/workflow/picture_text.ipynb #c4d52894
 def absent_words(
     absent: set[str] # letters that no font has
@@ -153,8 +152,9 @@ def absent_words(
     "What a reader has to know about boxes in pictures."
     letters = sorted(c for c in absent if c.isprintable() and not c.isspace())
     if not letters: return ""
-    return (f"The pictures show empty boxes instead of {' '.join(letters[:12])}{' and others' if len(letters) > 12 else ''}: no font of this machine has such letters. "
-            "Install one that does (for Chinese, Japanese and Korean, Debian's fonts-noto-cjk) and run again; tables and sentences are not affected.")
+    shown = " ".join([*letters[:12], *["and others"]*(len(letters) > 12)])
+    return (f"The pictures show empty boxes instead of {shown}: no font of this machine has such letters. Install one that does "
+            "(for Chinese, Japanese and Korean, Debian's fonts-noto-cjk) and run again; tables and sentences are not affected.")
 
 # %% ../../nbs/workflow/picture_text.ipynb #4aa1f6f3
 _ABSENT = set() # letters of which a reader has been told that pictures lack them

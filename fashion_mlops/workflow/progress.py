@@ -32,7 +32,6 @@ class Result:
     overran: str = "" # that it did not keep to its minutes
     resumed: bool = False # it went on with what an earlier attempt had begun
 
-# %% ../../nbs/workflow/progress.ipynb #6cce31a8
 @dataclass
 class Run:
     "One execution of the pipeline."
@@ -47,7 +46,7 @@ class Run:
     token: str = field(default_factory=lambda: f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:4]}")
     began: str = field(default_factory=now)
     results: list[Result] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list) # what went wrong beside the stages, such as a page that could not be written
+    problems: list[str] = field(default_factory=list) # beside the stages, such as a page that could not be written
     parent_run_id: str | None = None
     recorded: bool = False # whether the record is written, by which this run is asked for again
     machine: dict = field(default_factory=dict) # from `machine_facts`, as it began
@@ -58,7 +57,8 @@ class Run:
     kernels: object = field(default=None, repr=False) # `ForkedKernels`, where kernels come from
 
     @property
-    def succeeded(self) -> bool: return not self.problems and all(r.state in ("done", "fresh") for r in self.results)
+    def succeeded(self) -> bool:
+        return not self.problems and all(result.state in ("done", "fresh") for result in self.results)
 
 # %% ../../nbs/workflow/progress.ipynb #1fafa17b
 def _next_number() -> int:
@@ -67,29 +67,37 @@ def _next_number() -> int:
     return max([len(kept), *(said.get("number") or 0 for said in kept)]) + 1
 
 # %% ../../nbs/workflow/progress.ipynb #0b7df43c
+_KEPT = ("params", "chosen", "metrics", "intervals", "headline", "fingerprint", "dataset_digest", "seed", "finished", "run_id")
+
 def record(run: Run):
     "Write the run's record: what was asked, what came out, and every stage's manifest at the end."
-    stages = manifests(run.dataset, run.declared)
-    told = run.remaining.told.stages if run.remaining else {}
+    stages, expected = manifests(run.dataset, run.declared), run.remaining and run.remaining.told
+    told = {name: vars(each) for name, each in expected.stages.items()} if expected else {}
+    settings = {stage: {name: vars(one) for name, one in values.items() if not one.hidden}
+                for stage, values in run.settings.items()}
     write_json(runs_folder(run.dataset)/f"{run.token}.json", {
-        "token": run.token, "number": _next_number(), "dataset": run.dataset, "profile": run.profile, "note": run.note, "began": run.began, "ended": now(),
-        "succeeded": run.succeeded, "problems": run.problems, "mlflow_run_id": run.parent_run_id, "results": [vars(r) for r in run.results],
-        "machine": run.machine, "shape": run.shape and vars(run.shape), "jobs": run.jobs, "minutes": run.minutes, "seconds": round(time.monotonic() - run.started, 2),
-        "expected": {"seconds": run.remaining and run.remaining.told.seconds, "stages": {name: vars(e) for name, e in told.items()}},
-        "settings": {s: {n: vars(v) for n, v in values.items() if not v.hidden} for s, values in run.settings.items()},
-        "stages": {n: {k: m.get(k) for k in ("params", "chosen", "metrics", "intervals", "headline", "fingerprint", "dataset_digest", "seed", "finished", "run_id")} for n, m in stages.items()}})
+        "token": run.token, "number": _next_number(), "dataset": run.dataset, "profile": run.profile, "note": run.note,
+        "began": run.began, "ended": now(), "succeeded": run.succeeded, "problems": run.problems,
+        "mlflow_run_id": run.parent_run_id, "results": [vars(result) for result in run.results],
+        "machine": run.machine, "shape": run.shape and vars(run.shape), "jobs": run.jobs, "minutes": run.minutes,
+        "seconds": round(time.monotonic() - run.started, 2),
+        "expected": {"seconds": expected and expected.seconds, "stages": told}, "settings": settings,
+        "stages": {name: {key: one.get(key) for key in _KEPT} for name, one in stages.items()}})
     run.recorded = True
 
 # %% ../../nbs/workflow/progress.ipynb #ede4b999
 def _progress_line(stage: str, watch, left: float | None) -> str:
     "Where a running stage is."
-    return (f"{stage:<15} cell {watch.cell}/{watch.cells} {watch.label[:24]} · {human_seconds(watch.seconds)} · {human_bytes(watch.peak)}"
-            + (f" · {rough_seconds(left)} left" if left is not None else "") + (f" · {watch.line}" if watch.line else ""))
+    words = [f"{stage:<15} cell {watch.cell}/{watch.cells} {watch.label[:24]}", human_seconds(watch.seconds), human_bytes(watch.peak)]
+    if left is not None: words.append(f"{rough_seconds(left)} left")
+    return " · ".join([*words, *filter(None, [watch.line])])
 
 # %% ../../nbs/workflow/progress.ipynb #96e4f839
 class Display:
     "Prints how a run is going."
-    def __init__(self, every: float | None = None): # seconds between lines where nothing can be written over; `FASHION_MLOPS_PROGRESS` or 20 when None
+    def __init__(self,
+        every: float | None = None # seconds between lines where nothing can be written over; `FASHION_MLOPS_PROGRESS` or 20 when None
+    ):
         able = os.environ.get("TERM") not in (None, "", "dumb") and shutil.get_terminal_size().columns >= 40
         self.live, self.last, self.height = sys.stdout.isatty() and able, 0.0, 1
         self.every = seconds_of("FASHION_MLOPS_PROGRESS", 20) if every is None else every
@@ -131,11 +139,12 @@ def _time_words(run: Run, result: Result) -> str:
 # %% ../../nbs/workflow/progress.ipynb #318ae8ac
 def _total_words(run: Run) -> str:
     "What a run took, beside what was asked for and what was expected."
-    said = [human_seconds(run.seconds or sum(r.seconds for r in run.results))]
+    said = [human_seconds(run.seconds or sum(result.seconds for result in run.results))]
     if run.minutes: said.append(f"{run.minutes:g} min were asked for")
     told = run.remaining.told if run.remaining else None
     if told and told.seconds and run.succeeded:
-        said.append(f"{rough_seconds(told.seconds)} expected" + (f", without {', '.join(told.unknown)}" if told.unknown else ""))
+        said.append(f"{rough_seconds(told.seconds)} expected")
+        if told.unknown: said.append(f"without {', '.join(told.unknown)}")
     return ", ".join(said)
 
 # %% ../../nbs/workflow/progress.ipynb #60271caa
@@ -143,11 +152,9 @@ def summary(
     run: Run # a run with results
 ) -> str: # a table, and the line where to look
     "What became of each stage, in a table."
-    timed = any((asked := run.settings.get(r.name, {}).get("minutes")) and asked.value and r.seconds
-                for r in run.results)
-    rows = [("stage", "", "time with imports, of its minutes" if timed else "time", "memory", "headline")]
-    rows += [(r.name, r.state, _time_words(run, r), human_bytes(r.peak) if r.peak else "–", r.headline)
-             for r in run.results]
+    rows = [(r.name, r.state, _time_words(run, r), human_bytes(r.peak) if r.peak else "–", r.headline) for r in run.results]
+    timed = any(" of " in row[2] for row in rows)
+    rows = [("stage", "", "time with imports, of its minutes" if timed else "time", "memory", "headline"), *rows]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row[:4], widths)), row[4]]).rstrip() for row in rows]
     page = reports_folder()/"index.html"

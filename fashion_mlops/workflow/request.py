@@ -43,22 +43,28 @@ def _profiles_with_minutes() -> list[str]:
 def _no_minutes(settings: dict[str, dict[str, Setting]], profile: str) -> ParameterError:
     "That there is nothing to spread, and why."
     having = [name for name, values in settings.items() if "minutes" in values]
+    said = [name for name in having if explicit(settings[name]["minutes"])]
     if not having:
-        return ParameterError(f"--minutes needs stages with minutes to keep to, and {' and '.join(settings) if len(settings) < 4 else 'none of these'} has no such parameter. Leave --minutes out.")
-    if any(explicit(settings[name]["minutes"]) for name in having):
-        return ParameterError(f"--minutes finds no stage to give minutes to: -p or -f say those of {', '.join(n for n in having if explicit(settings[n]['minutes']))}, and profile {profile} gives no others any. Leave one of the two out.")
+        which = " and ".join(settings) if len(settings) < 4 else "none of these"
+        return ParameterError(f"--minutes needs stages with minutes to keep to, and {which} has no such parameter. "
+                              "Leave --minutes out.")
+    if said:
+        return ParameterError(f"--minutes finds no stage to give minutes to: -p or -f say those of {', '.join(said)}, "
+                              f"and profile {profile} gives no others any. Leave one of the two out.")
     known = _profiles_with_minutes()
-    return ParameterError(f"--minutes spreads what a profile gives, and profile {profile} gives none to {', '.join(having)}. Say them by -p {having[0]}.minutes=2"
-                          + (f", or take another profile. Profiles that do: {', '.join(known)}." if known else "."))
+    way_out = f", or take another profile. Profiles that do: {', '.join(known)}." if known else "."
+    return ParameterError(f"--minutes spreads what a profile gives, and profile {profile} gives none to {', '.join(having)}. "
+                          f"Say them by -p {having[0]}.minutes=2{way_out}")
 
 # %% ../../nbs/workflow/request.ipynb #2cb7d2ad
 def _parts(settings: dict[str, dict[str, Setting]], beside: dict[str, float]) -> tuple[dict[str, float], float, float]:
     "Minutes that may be changed, by stage; the sum of those that -p and -f say; and what everything takes beside."
-    timed = {name: values["minutes"] for name, values in settings.items() if "minutes" in values
-             and values["minutes"].value}
-    free = {name: s.value for name, s in timed.items() if not explicit(s)}
-    said = sum(s.value for s in timed.values() if explicit(s))
-    return free, said, sum(beside.get(name, 0 if name in timed else LIGHT_SECONDS) for name in settings) / 60
+    asked = {name: values["minutes"] for name, values in settings.items() if "minutes" in values}
+    timed = {name: setting for name, setting in asked.items() if setting.value}
+    free = {name: setting.value for name, setting in timed.items() if not explicit(setting)}
+    said = sum(setting.value for setting in timed.values() if explicit(setting))
+    rest = sum(beside.get(name, 0 if name in timed else LIGHT_SECONDS) for name in settings)
+    return free, said, rest / 60
 
 def _least(free: dict[str, float]) -> float:
     "The least that stages with minutes have to share."
@@ -80,15 +86,15 @@ def _check_asked(minutes: float, settings: dict[str, dict[str, Setting]], beside
     if least <= minutes <= 100000: return
     expected = f"--minutes {as_said(minutes)}: expected a number of minutes, at least {least:g} and at most 100000."
     if not 0 <= minutes <= 100000: raise ParameterError(expected)
-    endless = [name for name, values in settings.items() if (s := values.get("minutes")) and not s.value
-               and explicit(s)]
+    asked = {name: values["minutes"] for name, values in settings.items() if "minutes" in values}
+    endless = [name for name, setting in asked.items() if not setting.value and explicit(setting)]
     alone = sum(beside.get(name, 0) for name in endless) / 60
     rest -= alone
-    why = [f"{said:g} min by -p or -f"] if said else []
-    why += [f"about {alone:.1f} min for {', '.join(endless)}, which has no limit where -p or -f say minutes=0"] if alone else []
-    why += [f"{rest:.1f} min for imports, and for stages without minutes"] if rest >= 0.05 else []
-    why += [f"{_least(free):.1f} min for {', '.join(free)}, which get hardly beyond their beginning in less"]
-    raise ParameterError(f"{expected} They have to hold: {'; '.join(why)}.")
+    hold = [(said, f"{said:g} min by -p or -f"),
+            (alone, f"about {alone:.1f} min for {', '.join(endless)}, which has no limit where -p or -f say minutes=0"),
+            (rest >= 0.05, f"{rest:.1f} min for imports, and for stages without minutes"),
+            (free, f"{_least(free):.1f} min for {', '.join(free)}, which get hardly beyond their beginning in less")]
+    raise ParameterError(f"{expected} They have to hold: {'; '.join(words for there, words in hold if there)}.")
 
 # %% ../../nbs/workflow/request.ipynb #5b7c0a3e
 def _shared_out(
@@ -116,8 +122,8 @@ def spread_minutes(
     if not free: raise _no_minutes(settings, profile)
     _check_asked(minutes, settings, beside)
     shares = _shared_out(free, minutes - said - rest)
-    spread = {name: {"minutes": Setting(share, f"command line, --minutes {minutes:g}")} for name,
-              share in shares.items()}
+    source = f"command line, --minutes {minutes:g}"
+    spread = {name: {"minutes": Setting(share, source)} for name, share in shares.items()}
     return {name: values | spread.get(name, {}) for name, values in settings.items()}
 
 # %% ../../nbs/workflow/request.ipynb #7e410b8c
@@ -128,7 +134,8 @@ def check_minutes(
     for stage, values in settings.items():
         asked = values.get("minutes")
         if asked and 0 < asked.value < LEAST_MINUTES:
-            raise ParameterError(f"{stage}: minutes = {as_said(asked.value)}: expected 0 (no limit), or at least {LEAST_MINUTES}; in less nothing can be done.")
+            raise ParameterError(f"{stage}: minutes = {as_said(asked.value)}: expected 0 (no limit), "
+                                 f"or at least {LEAST_MINUTES}; in less nothing can be done.")
 
 # %% ../../nbs/workflow/request.ipynb #c8809b48
 def as_they_ran(
@@ -153,8 +160,8 @@ def _chosen(stage: str, said: dict) -> dict:
 
 def _then(stage: str, said: dict) -> dict:
     "What a stage was asked for in a run, with what it chose; the clock has no say in it any more."
-    values, chosen = {name: one.get("value") for name,
-                      one in said["settings"].get(stage, {}).items() if name != "dataset"}, _chosen(stage, said)
+    asked, chosen = said["settings"].get(stage, {}), _chosen(stage, said)
+    values = {name: one.get("value") for name, one in asked.items() if name != "dataset"}
     return values | chosen | ({"minutes": 0.0} if chosen else {})
 
 # %% ../../nbs/workflow/request.ipynb #b0667006
@@ -162,7 +169,8 @@ def _then_setting(stage, name: str, value, token: str) -> Setting:
     "A value of that run, when it may still be asked for."
     try: return Setting(checked(stage.parameters[name], value, stage.name), f"command line, --like {token}")
     except ParameterError as error:
-        raise ParameterError(f"{str(error).rstrip('.')}. Run {token} asked for it; say another by -p {stage.name}.{name}=VALUE beside --like.") from None
+        raise ParameterError(f"{str(error).rstrip('.')}. Run {token} asked for it; "
+                             f"say another by -p {stage.name}.{name}=VALUE beside --like.") from None
 
 # %% ../../nbs/workflow/request.ipynb #8746b958
 def settings_like(
@@ -204,13 +212,13 @@ def again_words(
     "How to ask for what was chosen, here and elsewhere."
     chosen = {name: {"minutes": 0} | m["chosen"] for name, m in found.items() if m.get("chosen")}
     if not chosen: return ""
-    said = {stage: {name: s.value for name, s in values.items() if explicit(s) and not s.hidden} for stage,
-            values in (settings or {}).items()}
+    said = {stage: {name: s.value for name, s in values.items() if explicit(s) and not s.hidden}
+            for stage, values in (settings or {}).items()}
     asked = {stage: said.get(stage, {}) | chosen.get(stage, {}) for stage in dict.fromkeys((*chosen, *said))}
-    options = " ".join(f"-p {stage}.{name}={_word(value)}" for stage, values in asked.items() for name,
-                       value in values.items())
-    only = "".join(f"{name} " for name in stages)
+    options = [f"-p {stage}.{name}={_word(value)}" for stage, values in asked.items() for name, value in values.items()]
+    run = " ".join(["fashion-mlops run", *stages])
+    words = [f"What fitted into the time is asked for again, without a clock, by: {run} --like {token}",
+             f"or, elsewhere: {run} --dataset {_word(dataset)} --profile {_word(profile)} {' '.join(options)}"]
     late = "; ".join(f"{name}: {', '.join(m['late'])}" for name, m in found.items() if m.get("late"))
-    there = f"\nThere was no time for this, and it is made then, so that these stages may come out otherwise: {late}." if late else ""
-    return (f"What fitted into the time is asked for again, without a clock, by: fashion-mlops run {only}--like {token}\n"
-            f"or, elsewhere: fashion-mlops run {only}--dataset {_word(dataset)} --profile {_word(profile)} {options}{there}")
+    if late: words.append(f"There was no time for this, and it is made then, so that these stages may come out otherwise: {late}.")
+    return "\n".join(words)

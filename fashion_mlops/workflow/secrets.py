@@ -22,16 +22,6 @@ def secret_forms(
     if len(lines) > 1: forms |= {line for line in lines if len(line) >= 6}
     return sorted(forms, key=len, reverse=True)
 
-# %% ../../nbs/workflow/secrets.ipynb #8191b6bf
-def strike_out(
-    node, # a text, a manifest, or any part of it
-    secrets: list[str], # values that must not appear
-    keys: bool = True # also in the keys of dictionaries; false where these are ours, and not data
-):
-    "Replace every form of every secret in all strings of a node, in place where that is possible."
-    forms = {form for secret in secrets for form in secret_forms(secret)}
-    return _struck(node, sorted(forms, key=len, reverse=True), keys) # a secret may be the beginning of another
-
 # %% ../../nbs/workflow/secrets.ipynb #a386e5b9
 def _struck(node, forms: list[str], keys: bool):
     "Replace the given words in all strings of a node."
@@ -44,6 +34,15 @@ def _struck(node, forms: list[str], keys: bool):
     elif isinstance(node, list): node[:] = [_struck(part, forms, keys) for part in node]
     elif isinstance(node, tuple): node = tuple(_struck(part, forms, keys) for part in node)
     return node
+
+def strike_out(
+    node, # a text, a manifest, or any part of it
+    secrets: list[str], # values that must not appear
+    keys: bool = True # also in the keys of dictionaries; false where these are ours, and not data
+):
+    "Replace every form of every secret in all strings of a node, in place where that is possible."
+    forms = {form for secret in secrets for form in secret_forms(secret)}
+    return _struck(node, sorted(forms, key=len, reverse=True), keys) # a secret may be the beginning of another
 
 # %% ../../nbs/workflow/secrets.ipynb #ed9e8e8c
 def _parts(uri: str) -> tuple[str, str, str, str]:

@@ -68,7 +68,8 @@ def _declared(namespace: dict, stage: str) -> dict[str, Parameter]:
     "The annotated parameters of a running notebook, by name."
     found = {}
     for name, annotation in namespace.get("__annotations__", {}).items():
-        try: kind = parse_annotation(annotation if isinstance(annotation, str) else getattr(annotation, "__name__", ""))
+        said = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+        try: kind = parse_annotation(said)
         except ValueError as error:
             if isinstance(annotation, str): raise ParameterError(f"{stage}: {name}: {error}.") from None
             continue # an annotated variable of the chapter, not a parameter
@@ -126,8 +127,8 @@ def _check_package():
     import fashion_mlops
     ours, wanted = Path(fashion_mlops.__file__).resolve().parent, package_folder().resolve()
     if ours != wanted:
-        raise WorkflowError(f"This kernel imports the library of {ours.parent}, and the project is {wanted.parent}. "
-                            f"Start Jupyter or papermill with PYTHONPATH={wanted.parent}, or use `fashion-mlops run`, which does that.")
+        raise WorkflowError(f"This kernel imports the library of {ours.parent}, and the project is {wanted.parent}. Start Jupyter "
+                            f"or papermill with PYTHONPATH={wanted.parent}, or use `fashion-mlops run`, which does that.")
 
 # %% ../../nbs/workflow/stage.ipynb #04560730
 def _own_folder(path: Path) -> tuple[Path, int | None]:
@@ -137,34 +138,6 @@ def _own_folder(path: Path) -> tuple[Path, int | None]:
         try: held = hold(path)
         except FileNotFoundError: continue
         if path.is_dir(): return path, held
-
-# %% ../../nbs/workflow/stage.ipynb #4b1295d0
-@patch
-def start(self: Stage,
-    namespace: dict # the notebook's `globals()`
-) -> Stage: # itself
-    "Check the parameters, seed the generators, open the MLflow run and an empty folder to write to."
-    from fashion_mlops.workflow import tracking
-    _check_package()
-    if earlier := _open_here.pop(self.name, None): earlier._give_up()
-    self._reset()
-    self.declared = _declared(namespace, self.name)
-    self.params, self.context, self.began = _declared_values(namespace, self.name,
-                                                             self.declared), _context(), time.monotonic()
-    self.budget = Budget(self.params.get("minutes", 0))
-    self.secrets = [str(namespace[n]) for n, value in self.params.items() if value == "(hidden)" and namespace[n]]
-    self.dataset, self.seed = self.params.get("dataset", "synthetic"), self.params.get("seed", 0)
-    self.token = self.context.get("token") or f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    self.profile = self.context.get("profile", "notebook")
-    _open_here[self.name] = self
-    self.folder, self.held = _own_folder(artifacts_folder(self.dataset)/self.name/f".{self.token}.{os.getpid()}")
-    seed_everything(self.seed)
-    formulas_off()
-    tags = {"stage": self.name, "profile": self.profile, "dataset": self.dataset, "seed": self.seed}
-    self.run_id = tracking.start_run(self.dataset, self.name, tags, self.context.get("parent_run_id"))
-    if not self.context: tracking.close_abandoned()
-    self._ensure_inputs()
-    return self
 
 # %% ../../nbs/workflow/stage.ipynb #bb0aee2c
 @patch
@@ -182,6 +155,33 @@ def _ensure_inputs(self: Stage):
     if answer.returncode:
         raise WorkflowError(f"The stages before {self.name} failed:\n{(answer.stdout + answer.stderr)[-1500:]}")
     self.budget = Budget(self.budget.minutes) # the time of other stages is not this one's
+
+# %% ../../nbs/workflow/stage.ipynb #4b1295d0
+@patch
+def start(self: Stage,
+    namespace: dict # the notebook's `globals()`
+) -> Stage: # itself
+    "Check the parameters, seed the generators, open the MLflow run and an empty folder to write to."
+    from fashion_mlops.workflow import tracking
+    _check_package()
+    if earlier := _open_here.pop(self.name, None): earlier._give_up()
+    self._reset()
+    self.declared, self.context, self.began = _declared(namespace, self.name), _context(), time.monotonic()
+    self.params = _declared_values(namespace, self.name, self.declared)
+    self.budget = Budget(self.params.get("minutes", 0))
+    self.secrets = [str(namespace[n]) for n, value in self.params.items() if value == "(hidden)" and namespace[n]]
+    self.dataset, self.seed = self.params.get("dataset", "synthetic"), self.params.get("seed", 0)
+    self.token = self.context.get("token") or f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    self.profile = self.context.get("profile", "notebook")
+    _open_here[self.name] = self
+    self.folder, self.held = _own_folder(artifacts_folder(self.dataset)/self.name/f".{self.token}.{os.getpid()}")
+    seed_everything(self.seed)
+    formulas_off()
+    tags = {"stage": self.name, "profile": self.profile, "dataset": self.dataset, "seed": self.seed}
+    self.run_id = tracking.start_run(self.dataset, self.name, tags, self.context.get("parent_run_id"))
+    if not self.context: tracking.close_abandoned()
+    self._ensure_inputs()
+    return self
 
 # %% ../../nbs/workflow/stage.ipynb #d2c236d5
 @patch
@@ -217,7 +217,8 @@ def write(self: Stage,
 def _check_names(self: Stage, names, taken: dict, what: str):
     "MLflow would show the last step of a curve in place of a metric of the same name."
     if twice := sorted(set(names) & set(taken)):
-        raise WorkflowError(f"{self.name} has logged {what} of the name {twice[0]!r} already; give one of them another name.")
+        raise WorkflowError(f"{self.name} has logged {what} of the name {twice[0]!r} already; "
+                            "give one of them another name.")
 
 # %% ../../nbs/workflow/stage.ipynb #79a063a7
 @patch
@@ -250,7 +251,8 @@ def picture(self: Stage,
     "Show a picture and keep it with the run; the first one goes onto the front page."
     self._check_open()
     caption = strike_out(caption, self.secrets)
-    name = name and strike_out(name, self.secrets).replace("•••", "hidden") or re.sub(r"\W+", "_", caption.lower())[:40].strip("_") or "picture"
+    named = strike_out(name or "", self.secrets).replace("•••", "hidden")
+    name = named or re.sub(r"\W+", "_", caption.lower())[:40].strip("_") or "picture"
     taken = {picture["file"] for picture in self.pictures}
     if f"pictures/{name}.png" in taken: name = f"{name}_{len(taken) + 1}" # two captions may begin alike
     data = show(figure, caption)
@@ -264,10 +266,11 @@ def picture(self: Stage,
 def _fingerprint(self: Stage) -> dict | None:
     "The fingerprint that the runner took before this kernel began, with a mark where a module was written since."
     print_now, stamps = self.context.get("fingerprint"), self.context.get("library", {})
-    written = [Path(path) for path, stamp in stamps.items() if not Path(path).is_file()
-               or Path(path).stat().st_ctime_ns != stamp]
+    def as_it_was(path, stamp): return path.is_file() and path.stat().st_ctime_ns == stamp
+    written = [Path(path) for path, stamp in stamps.items() if not as_it_was(Path(path), stamp)]
     if not print_now or not written: return print_now
-    print(f"{', '.join(path.name for path in written)}: written while this stage ran, so nobody can say which of the two it used. It counts as stale.", flush=True)
+    print(f"{', '.join(path.name for path in written)}: written while this stage ran, so nobody can say "
+          "which of the two it used. It counts as stale.", flush=True)
     names = [".".join(path.relative_to(package_folder()).with_suffix("").parts).removesuffix(".__init__")
              for path in written]
     return print_now | {"modules": print_now["modules"] | {name: f"written while {self.name} ran" for name in names}}

@@ -12,7 +12,7 @@ from pathlib import Path
 from .contract import read_notebook
 from ..core import WorkflowError, project_root
 from .dependencies import pinned
-from .export import library_notebooks, notebook_name
+from .notebook_modules import library_notebooks, notebook_name
 
 # %% ../../nbs/workflow/static_check.ipynb #21616e7b
 _BEFORE = ("from typing import Any", "from IPython.display import display", "def _given() -> Any: ...")

@@ -20,12 +20,12 @@ from .secrets import shown_uri, uri_secrets, without_passwords
 class TrackingError(WorkflowError):
     "The MLflow store did not answer in time; nothing on disk is lost."
 
-# %% ../../nbs/workflow/store.ipynb #ed91791e
 def tracking_uri() -> str: # such as `sqlite:////home/me/project/mlflow.db`
     "The MLflow store: `MLFLOW_TRACKING_URI` when set, else a SQLite file at the project's home."
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri and re.search(r"%[0-9a-fA-F]{2}|\?", str(home())):
-        raise TrackingError(f"An address of a SQLite store cannot hold {str(home())!r}: it has a ? or a % in it. Rename the folder, or set MLFLOW_TRACKING_URI.")
+        raise TrackingError(f"An address of a SQLite store cannot hold {str(home())!r}: it has a ? or a % in it. "
+                            "Rename the folder, or set MLFLOW_TRACKING_URI.")
     if not uri: return f"sqlite:///{home()/'mlflow.db'}"
     # relative: made absolute once, for whoever is started from here
     if match := re.fullmatch(r"(sqlite[+\w]*:///)([^/:?][^?]*)(\?.*)?", uri):
@@ -63,8 +63,9 @@ def wait_for_store(
         except (OSError, sqlite3.Error) as error:
             problem = f"{type(error).__name__}: {without_passwords(str(error), tracking_uri())[:200]}"
         if time.monotonic() > deadline:
-            raise TrackingError(f"The MLflow store {where} did not answer within {seconds:g} s ({problem}). Artifacts on disk are kept. "
-                                "Free the store or set MLFLOW_TRACKING_URI, then run again: what is missing is logged then.")
+            raise TrackingError(f"The MLflow store {where} did not answer within {seconds:g} s ({problem}). "
+                                "Artifacts on disk are kept. Free the store or set MLFLOW_TRACKING_URI, "
+                                "then run again: what is missing is logged then.")
         if not told: print(f"Waiting up to {seconds:g} s for the MLflow store {where} ({problem}) …", flush=True)
         told = True
         time.sleep(0.5)
@@ -75,11 +76,11 @@ def _schema_words(text: str) -> str:
     found = re.search(r"found version (\w+)", text) or re.search(r"locate revision identified by '(\w+)'", text)
     if not found: return ""
     import mlflow
-    known = any(f"revision = \"{found[1]}\"" in path.read_text(encoding="utf-8").replace("'", '"')
-                for path in (Path(mlflow.__file__).parent/"store"/"db_migrations"/"versions").glob("*.py"))
-    if not known:
-        return (f"was written by a newer MLflow than {mlflow.__version__}. Update MLflow, or move the store away and start a new one")
-    target = shown_uri(tracking_uri()) if not uri_secrets(tracking_uri()) else "$MLFLOW_TRACKING_URI"
+    steps = (Path(mlflow.__file__).parent/"store"/"db_migrations"/"versions").glob("*.py")
+    if not any(re.search(f"revision = ['\"]{found[1]}['\"]", path.read_text(encoding="utf-8")) for path in steps):
+        return (f"was written by a newer MLflow than {mlflow.__version__}. "
+                "Update MLflow, or move the store away and start a new one")
+    target = "$MLFLOW_TRACKING_URI" if uri_secrets(tracking_uri()) else shown_uri(tracking_uri())
     return f"was written by an older MLflow. Make a copy of it, then bring it up to date: mlflow db upgrade '{target}'"
 
 # %% ../../nbs/workflow/store.ipynb #3b894f50
@@ -88,7 +89,8 @@ def store_sentence(error: Exception) -> str:
     text = " ".join(without_passwords(str(error), tracking_uri()).split())
     if words := _schema_words(text): what = words
     elif "must be in the 'active' state" in text or "lifecycle_stage" in text:
-        what = f"holds what is asked for as deleted. Restore it in MLflow's interface or by `mlflow experiments restore` or `mlflow runs restore` ({text[:160]})"
+        what = ("holds what is asked for as deleted. Restore it in MLflow's interface or by `mlflow experiments restore` "
+                f"or `mlflow runs restore` ({text[:160]})")
     elif any(words in text for words in ("disk I/O error", "disk is full", "File too large", "No space left")):
         what = "could not be written: its disk is full, or no file may grow there (ulimit -f). Make room, and run it again"
     else: what = f"answered: {text.partition(' [SQL:')[0].partition(' (Background on')[0][:300]}"
@@ -100,9 +102,8 @@ def translated():
     "Within this block an error of MLflow is a `TrackingError`."
     try: yield
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "alembic", "requests",
-                                                            "urllib3", "sqlite3"):
-            raise
+        theirs = {"mlflow", "sqlalchemy", "alembic", "requests", "urllib3", "sqlite3"}
+        if type(error).__module__.partition(".")[0] not in theirs: raise
         raise TrackingError(store_sentence(error)) from None
 
 # %% ../../nbs/workflow/store.ipynb #e62c44c7
@@ -130,19 +131,22 @@ def _at_home(database: Path) -> bool:
 
 # %% ../../nbs/workflow/store.ipynb #885adb9e
 def _is_deliberate(location: str, new: str) -> bool:
-    "Whether an experiment's address is where somebody put it. It is not when a project moved: the old place is gone, or is that of the project which this one is a copy of, and the new one is there."
+    "Whether an experiment's address is where somebody put it."
+    # it is not when a project moved: the old place is gone, or that of the project which this one is a copy of; the new one is there
     from urllib.request import url2pathname
-    old, new = (Path(url2pathname(urlparse(place).path) if place.startswith("file:") else place)
-                for place in (location, new))
+    def path(place): return Path(url2pathname(urlparse(place).path) if place.startswith("file:") else place)
+    old, new = path(location), path(new)
     return not new.exists() or (old.exists() and not (old.parents[1]/"mlflow.db").is_file())
 
 def _moved(store: sqlite3.Connection):
     "Yield what experiments' addresses begin with, as it is and as it should be, where the two differ."
-    for location, number, name in store.execute("select artifact_location, experiment_id, name from experiments").fetchall():
+    known = store.execute("select artifact_location, experiment_id, name from experiments").fetchall()
+    for location, number, name in known:
+        if not location: continue
+        base = home().as_uri() if location.startswith("file:") else str(home())
         for tail in (f"/mlruns/{quote(name)}", f"/mlruns/{number}"):
-            new = (home().as_uri() if (location or "").startswith("file:") else str(home())) + tail
-            if (location or "").endswith(tail) and location != new and not _is_deliberate(location, new):
-                yield location, new
+            new = base + tail
+            if location.endswith(tail) and location != new and not _is_deliberate(location, new): yield location, new
 
 # %% ../../nbs/workflow/store.ipynb #e58dc398
 def _repair_places(
@@ -155,7 +159,8 @@ def _repair_places(
         if not set(_PLACES) <= tables: return
         for old, new in _moved(store):
             for table, column in _PLACES.items():
-                store.execute(f"update {table} set {column} = ? || substr({column}, ?) where {column} = ? or substr({column}, 1, ?) = ?",
+                of_old = f"{column} = ? or substr({column}, 1, ?) = ?"
+                store.execute(f"update {table} set {column} = ? || substr({column}, ?) where {of_old}",
                               (new, len(old) + 1, old, len(old) + 1, old + "/"))
 
 # %% ../../nbs/workflow/store.ipynb #0201a1e6

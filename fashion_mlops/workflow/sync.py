@@ -10,9 +10,12 @@ import argparse, re, sys, tempfile
 from pathlib import Path
 
 try:
-    from fashion_mlops.workflow.export import ExportError, answer_with_fresh_library, export_into, library_notebooks, notebook_name, refresh_library
-except Exception as broken: raise SystemExit(f"fashion-mlops: fashion_mlops/workflow/export.py, which mends the other modules, stops with {type(broken).__name__}: {broken}. "
-                                             "Bring it back with: git checkout HEAD -- fashion_mlops/workflow/export.py") from None
+    from fashion_mlops.workflow.export import answer_with_fresh_library, export_into, refresh_library
+    from fashion_mlops.workflow.notebook_modules import ExportError, library_notebooks, notebook_name
+except Exception as broken:
+    mending = "fashion_mlops/workflow/export.py", "fashion_mlops/workflow/notebook_modules.py"
+    raise SystemExit(f"fashion-mlops: {' or '.join(mending)}, which mend the other modules, stops with {type(broken).__name__}: {broken}. "
+                     f"Bring them back with: git checkout HEAD -- {' '.join(mending)}") from None
 try:
     from fashion_mlops.workflow.contract import ContractError, read_notebook, read_stage
     from fashion_mlops.core import WorkflowError, atomic_path, project_root

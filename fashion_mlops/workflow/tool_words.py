@@ -80,14 +80,8 @@ def from_tool(
     return text.replace(_MARK, "")
 
 # %% ../../nbs/workflow/tool_words.ipynb #19e6b022
-def restored(
-    page: str # a tool's page, made of such words
-) -> str: # the same with the words as they were written
-    "Put the letters back: as entities in HTML, as escapes in scripts."
-    parts = re.split(r"(<script\b.*?</script>)", page, flags=re.S | re.I)
-    return "".join(_back(part, n % 2 == 1) for n, part in enumerate(parts))
+def _escaped(text: str) -> str: return "".join(c if c.isascii() else f"\\u{ord(c):04x}" for c in text)
 
-# %% ../../nbs/workflow/tool_words.ipynb #9265cce7
 def _back(part: str, script: bool) -> str:
     "One part of a page."
     part = part.replace("$$" + _CHANGED, "$" + _CHANGED) # Great Expectations writes two for one
@@ -98,7 +92,12 @@ def _back(part: str, script: bool) -> str:
     for mark in (_MARK, _escaped(_MARK), f"&#{ord(_MARK)};"): part = part.replace(mark, "")
     return part
 
-def _escaped(text: str) -> str: return "".join(c if c.isascii() else f"\\u{ord(c):04x}" for c in text)
+def restored(
+    page: str # a tool's page, made of such words
+) -> str: # the same with the words as they were written
+    "Put the letters back: as entities in HTML, as escapes in scripts."
+    parts = re.split(r"(<script\b.*?</script>)", page, flags=re.S | re.I)
+    return "".join(_back(part, n % 2 == 1) for n, part in enumerate(parts))
 
 # %% ../../nbs/workflow/tool_words.ipynb #f7a1c011
 def own_scripts(
@@ -117,8 +116,10 @@ def write_page(
 ):
     "Write a tool's page with the words as they were written; it may run the scripts that it has now and no others, and ask the network for nothing."
     page = restored(page).replace("\r\n", "\n")
-    policy = (f"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-eval' 'unsafe-hashes' {' '.join(own_scripts(page))}; style-src 'unsafe-inline'; "
-              "img-src data: blob:; font-src data:; connect-src data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'\">")
+    scripts = " ".join(["'unsafe-eval' 'unsafe-hashes'", *own_scripts(page)])
+    allowed = (f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
+               "connect-src data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'")
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{allowed}">'
     head = re.search(r"<head\b[^>]*>", page, re.I)
     Path(path).write_text(page[:head.end()] + policy + page[head.end():] if head else policy + page, encoding="utf-8")
 
@@ -129,7 +130,9 @@ def write_reason(
     reason: str # why it could not be made
 ):
     "A page that says why there is no report."
-    Path(path).write_text(f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-                          f"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>{as_html(what)}</title>"
-                          f'<style>:root{{color-scheme:light dark}}body{{font:16px/1.6 system-ui,sans-serif;max-width:45rem;margin:3rem auto;padding:0 1rem}}</style></head>'
-                          f"<body><h1>Not made: {as_html(what)}</h1><p>{as_html(reason, 2000)}</p><p>The stage went on without it.</p></body></html>", encoding="utf-8")
+    head = ('<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+            f"<title>{as_html(what)}</title><style>:root{{color-scheme:light dark}}"
+            "body{font:16px/1.6 system-ui,sans-serif;max-width:45rem;margin:3rem auto;padding:0 1rem}</style>")
+    body = f"<h1>Not made: {as_html(what)}</h1><p>{as_html(reason, 2000)}</p><p>The stage went on without it.</p>"
+    Path(path).write_text(f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>', encoding="utf-8")

@@ -77,8 +77,8 @@ def log_manifest(
     from mlflow.entities import Metric, Param, RunTag
     moment, send = int(time.time() * 1000), client()
     numbers = dict(manifest.get("metrics", {}))
-    params = manifest.get("params",
-                          {}) | {f"chosen.{name}": value for name, value in manifest.get("chosen", {}).items()}
+    chosen = {f"chosen.{name}": value for name, value in manifest.get("chosen", {}).items()}
+    params = manifest.get("params", {}) | chosen
     for name, (low, high) in manifest.get("intervals", {}).items():
         numbers |= {f"{name}_low": low, f"{name}_high": high}
     numbers = {name: value for name, value in numbers.items() if _is_number(value)}
@@ -111,7 +111,6 @@ def abandoned() -> list[Path]: # notes that nobody holds
     folder = home()/"data"/".open"
     return [path for path in sorted(folder.glob("*.json")) if not is_held(path)] if folder.is_dir() else []
 
-# %% ../../nbs/workflow/tracking.ipynb #e96b8ea4
 def close_abandoned(
     status: str = "KILLED" # FAILED or KILLED
 ) -> list[str]: # names of the runs that were closed

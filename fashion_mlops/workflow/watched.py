@@ -8,8 +8,6 @@ __all__ = ['file_stamp', 'watched_name', 'watched_place', 'Watches']
 # %% ../../nbs/workflow/watched.ipynb #daad97bb
 from pathlib import Path
 
-from fastcore.basics import patch
-
 from ..core import digest_files, digest_path, home, project_root
 
 # %% ../../nbs/workflow/watched.ipynb #e10ecee9
@@ -23,6 +21,7 @@ def file_stamp(
 
 # %% ../../nbs/workflow/watched.ipynb #6b1fd06d
 _HOME = "{home}/" # begins the name of what lies among the results, wherever these are
+
 def watched_name(
     path: Path # resolved
 ) -> str: # the same after project and results have been moved, each by itself
@@ -32,7 +31,6 @@ def watched_name(
         return _HOME + path.relative_to(results).as_posix()
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
-# %% ../../nbs/workflow/watched.ipynb #a5caeeb4
 def watched_place(
     name: str # from `watched_name`
 ) -> Path: # where it lies now
@@ -44,24 +42,20 @@ class Watches:
     "What a stage watches beside its artifacts; `Stage` is one."
     def __init__(self): self.watched, self.aliases = {}, {}
 
-# %% ../../nbs/workflow/watched.ipynb #4d20acde
-@patch
-def watch(self: Watches,
-    *paths: Path | str | tuple # files or folders outside the artifacts, as they are now; a folder with the names of files in it
-):
-    "Note what else decided this run: when it changes, the stage is stale."
-    for said in paths:
-        path, *files = said if isinstance(said, tuple) else (said,)
-        path = Path(path).resolve()
-        stamp = {"files": list(files[0]), "stamp": file_stamp((path, files[0]))} if files else file_stamp(path)
-        self.watched[watched_name(path)] = stamp
+    def watch(self,
+        *paths: Path | str | tuple # files or folders outside the artifacts, as they are now; a folder with the names of files in it
+    ):
+        "Note what else decided this run: when it changes, the stage is stale."
+        for said in paths:
+            path, *files = said if isinstance(said, tuple) else (said,)
+            path = Path(path).resolve()
+            stamp = {"files": list(files[0]), "stamp": file_stamp((path, files[0]))} if files else file_stamp(path)
+            self.watched[watched_name(path)] = stamp
 
-# %% ../../nbs/workflow/watched.ipynb #bdfa4da2
-@patch
-def watch_alias(self: Watches,
-    model: str, # registered model
-    alias: str = "champion" # which of its versions is meant
-):
-    "Note which version an alias stands for: when it moves, or the registry is gone, the stage is stale."
-    from fashion_mlops.workflow.tracking import alias_stamp
-    self.aliases[f"{model}@{alias}"] = alias_stamp(model, alias)
+    def watch_alias(self,
+        model: str, # registered model
+        alias: str = "champion" # which of its versions is meant
+    ):
+        "Note which version an alias stands for: when it moves, or the registry is gone, the stage is stale."
+        from fashion_mlops.workflow.tracking import alias_stamp
+        self.aliases[f"{model}@{alias}"] = alias_stamp(model, alias)

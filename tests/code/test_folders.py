@@ -17,7 +17,8 @@ from fashion_mlops.workflow import cleaning, documentation, name_check, report, 
 from fashion_mlops.workflow.contract import ContractError, read_stage
 from fashion_mlops.core import project_root
 from fashion_mlops.workflow.dependencies import code_mark, module_digests
-from fashion_mlops.workflow.export import ExportError, library_changes, library_notebooks, refresh_library
+from fashion_mlops.workflow.export import library_changes, refresh_library
+from fashion_mlops.workflow.notebook_modules import ExportError, library_notebooks
 from fashion_mlops.workflow.fingerprint import fingerprint, reasons_to_run, stage_state
 from fashion_mlops.workflow.pipeline import discover, write_stage_notebook
 from fashion_mlops.workflow.stage import Stage

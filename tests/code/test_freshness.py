@@ -159,7 +159,8 @@ def test_questions_and_runs_look_at_notebooks_and_modules_and_questions_write_no
 
 @pytest.mark.slow
 def test_an_error_in_a_library_notebook_never_reaches_the_library(clone):
-    from fashion_mlops.workflow.export import ExportError, refresh_library
+    from fashion_mlops.workflow.export import refresh_library
+    from fashion_mlops.workflow.notebook_modules import ExportError
     before = clone.state()
     for old, new, said in (("def home()", "def home(", "00_core.ipynb, cell "), ("def now()", "BROKEN = nowhere\\n\",\n    \"def now()", "NameError: name 'nowhere' is not defined"),
                            ("def now()", "def then()", "has no 'now'"), ("import difflib,", "import hashlibb, difflib,", "00_core.ipynb, cell 3: no module named 'hashlibb'")):

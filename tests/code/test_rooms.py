@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fashion_mlops.core import project_root
-from fashion_mlops.workflow.export import library_notebooks, planned_module
+from fashion_mlops.workflow.notebook_modules import library_notebooks, planned_module
 from fashion_mlops.workflow.pipeline import discover
 
 ROOT = project_root()

@@ -8,7 +8,8 @@ from PIL import Image
 
 from fashion_mlops import cli
 from fashion_mlops.datasets.catalogue import make_samples
-from fashion_mlops.images.files import hidden, infer_images, load_images, prepared
+from fashion_mlops.images.files import hidden, infer_images, load_images
+from fashion_mlops.images.picture import prepared
 from fashion_mlops.images.pixel_range import common_range
 
 

@@ -72,13 +72,13 @@ def _as_written(path: Path, about) -> tuple:
 # %% ../../nbs/drift/window.ipynb #1b7c17dd
 def _by_the_rules(table, about):
     "The rows that meet the dataset's rules, and what was taken away."
-    from fashion_mlops.datasets.description import _decimal, _less_missing
-    from fashion_mlops.datasets.target import meets
+    from fashion_mlops.tables.described import decimal_of, without_missing
+    from fashion_mlops.tables.target import meets
     if not about: return table, []
-    table = _less_missing(table, about)
+    table = without_missing(table, about)
     keep, unasked = np.ones(table.num_rows, bool), [rule.column for rule in about.rows if rule.column not in table.column_names]
     for rule in about.rows:
-        if rule.column not in unasked: keep &= meets(table.column(rule.column).combine_chunks(), rule, _decimal(about, rule.column))
+        if rule.column not in unasked: keep &= meets(table.column(rule.column).combine_chunks(), rule, decimal_of(about, rule.column))
     if not keep.any(): raise WorkflowError(f"No row of the window is left after the rules of data/datasets/{about.name}.yaml. Give rows that meet them.")
     notes = [f"{(~keep).sum():,} of {len(keep):,} rows were left out by the rules of the dataset file."]*(not keep.all())
     return table.filter(keep), notes + [f"The rule about {name} was not asked: the window has no such column." for name in unasked]
@@ -86,10 +86,10 @@ def _by_the_rules(table, about):
 # %% ../../nbs/drift/window.ipynb #94a7332d
 def _answers(table, about) -> tuple[list | None, list[str]]:
     "The class of each row where the target is there, and a sentence where it cannot be used."
-    from fashion_mlops.datasets.description import _decimal
-    from fashion_mlops.datasets.target import target_codes
+    from fashion_mlops.tables.described import decimal_of
+    from fashion_mlops.tables.target import target_codes
     if not about or about.target.column not in table.column_names: return None, []
-    try: codes = target_codes(table.column(about.target.column).combine_chunks(), about.target, _decimal(about, about.target.column))
+    try: codes = target_codes(table.column(about.target.column).combine_chunks(), about.target, decimal_of(about, about.target.column))
     except WorkflowError as error: return None, [f"Performance is not measured: {error}"]
     if (codes < 0).any(): return None, [f"Performance is not measured: {(codes < 0).sum():,} of {len(codes):,} answers are missing."]
     return [str(about.target.classes[code]) for code in codes], []
@@ -97,7 +97,7 @@ def _answers(table, about) -> tuple[list | None, list[str]]:
 # %% ../../nbs/drift/window.ipynb #5bf6df95
 def _together(table, about) -> np.ndarray | None:
     "Which rows of a table belong together, where its dataset file and the table say so."
-    from fashion_mlops.datasets.description import split_key
+    from fashion_mlops.tables.described import split_key
     from fashion_mlops.samples.samples import key_of
     if not about or about.split.by == "class" or about.split.column not in table.column_names: return None
     return key_of(about.split.by, split_key(table, about)).clusters

@@ -29,8 +29,9 @@ class TableFamily(TransformerMixin, BaseEstimator):
 
     def add(self, name: str, column: str, words: str):
         "Note one more feature; a name that is taken gets a number."
-        plain, taken = re.sub(r"\W+", "_", name.lower()).strip("_"), {f[0] for f in self.features_}
-        self.features_.append([plain if plain not in taken else next(f"{plain}_{i}" for i in range(2, 10**6) if f"{plain}_{i}" not in taken), column, words])
+        plain, taken = re.sub(r"\W+", "_", name.lower()).strip("_"), {feature[0] for feature in self.features_}
+        names = [plain, *(f"{plain}_{i}" for i in range(2, len(taken) + 3))]
+        self.features_.append([next(each for each in names if each not in taken), column, words])
 
     def transform(self, X):
         "One float32 row of features for each row of the frame."
@@ -49,7 +50,9 @@ def _numbers(frame, name: str) -> np.ndarray:
 def _codes(values, levels: list[str]) -> np.ndarray:
     "Position of each value among the levels, -1 where it is missing, -2 where it is none of them."
     import pandas as pd
-    if not isinstance(values.dtype, pd.CategoricalDtype): values = values.astype(object).where(values.notna(), None).map(lambda v: v if v is None else str(v)).astype("category")
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        plain = values.astype(object).where(values.notna(), None)
+        values = plain.map(lambda value: value if value is None else str(value)).astype("category")
     place = {level: i for i, level in enumerate(levels)}
     lookup = np.array([place.get(str(c), -2) for c in values.cat.categories] + [-1], np.int64)
     return lookup[values.cat.codes.to_numpy()]
@@ -83,7 +86,8 @@ class NumberFeatures(TableFamily):
 class CategoryFeatures(TableFamily):
     "Levels of a category, one by one while they are few, by frequency and by target when they are many."
     types = ("category",)
-    def __init__(self, columns=(), classes: int = 2, most: int = 12, least: float = 0.005, strength: float = 20.0, seed: int = 0):
+    def __init__(self, columns=(), classes: int = 2, most: int = 12, least: float = 0.005, strength: float = 20.0,
+                 seed: int = 0):
         super().__init__(columns, classes)
         self.most, self.least, self.strength, self.seed = most, least, strength, seed
 
@@ -92,10 +96,12 @@ class CategoryFeatures(TableFamily):
             name, counts = column["name"], X[column["name"]].value_counts()
             counts, rows = counts[counts > 0], len(X)
             if not len(counts) or (len(counts) == 1 and counts.iloc[0] == rows): continue
-            order = sorted(((str(level), int(count)) for level, count in counts.items()), key=lambda item: (-item[1], item[0]))
+            named = [(str(level), int(count)) for level, count in counts.items()]
+            order = sorted(named, key=lambda item: (-item[1], item[0]))
             frequent = [level for level, count in order[:self.most] if count >= max(5, self.least*rows)]
-            facts = {"levels": [level for level, _ in order], "counts": np.array([count for _, count in order], np.int64), "frequent": len(frequent),
-                     "rare": len(frequent) < len(order), "missing": bool(X[name].isna().any()), "many": len(order) > self.most and y is not None}
+            facts = {"levels": [level for level, _ in order], "counts": np.array([count for _, count in order], np.int64),
+                     "frequent": len(frequent), "rare": len(frequent) < len(order),
+                     "missing": bool(X[name].isna().any()), "many": len(order) > self.most and y is not None}
             for level in frequent: self.add(f"category_{name}_{level}", name, f"{name} is {level}")
             if facts["rare"]: self.add(f"category_{name}_rare", name, f"{name} is rare or unseen")
             if facts["missing"]: self.add(f"category_{name}_missing", name, f"{name} is missing")
@@ -117,19 +123,25 @@ class CategoryFeatures(TableFamily):
         "Features of the training rows, with targets from other folds only."
         self.fit(X, y)
         out = np.zeros((len(X), len(self.features_)), np.float32)
-        if self.features_: self.measure(X, out, None if y is None else self._without_own_fold(np.asarray(y), key))
+        left_out = None if y is None else self._without_own_fold(np.asarray(y), key)
+        if self.features_: self.measure(X, out, left_out)
         return out
 
 # %% ../../nbs/tables/families.ipynb #4b1295d0
 @patch
 def _learn_target(self: CategoryFeatures, name, facts, X, y):
     "Sums of the target by level, for the classes that get a feature: the second of two, else the five most frequent."
-    self.shown_ = [1] if self.classes == 2 else [int(k) for k in np.argsort(-np.bincount(y, minlength=self.classes), kind="stable")[:5]]
+    most = np.argsort(-np.bincount(y, minlength=self.classes), kind="stable")[:5]
+    self.shown_ = [1] if self.classes == 2 else [int(k) for k in most]
     codes = _codes(X[name], facts["levels"])
+    there = codes >= 0
+    def sums(k): return np.bincount(codes[there], (y == k)[there].astype(float), len(facts["levels"]))
     facts["prior"] = np.array([(y == k).mean() for k in self.shown_])
-    facts["sums"] = np.stack([np.bincount(codes[codes >= 0], (y == k)[codes >= 0].astype(float), len(facts["levels"])) for k in self.shown_], 1)
+    facts["sums"] = np.stack([sums(k) for k in self.shown_], 1)
     self.add(f"category_{name}_frequency", name, f"how frequent {name} is")
-    for k in self.shown_: self.add(f"category_{name}_target" + ("" if self.classes == 2 else f"_{k}"), name, f"target of training rows with the same {name}" + ("" if self.classes == 2 else f", class {k}"))
+    for k in self.shown_:
+        which, words = ("", "") if self.classes == 2 else (f"_{k}", f", class {k}")
+        self.add(f"category_{name}_target{which}", name, f"target of training rows with the same {name}{words}")
 
 # %% ../../nbs/tables/families.ipynb #bb0aee2c
 @patch
@@ -150,17 +162,18 @@ def _without_own_fold(self: CategoryFeatures, y, key: Key = Key()):
     "A function that gives each row counts and sums of the other folds; in time, of the earlier ones."
     forward, folds = key.by == "time", 10 if key.by == "time" else 5
     fold = fold_numbers(len(y), folds, self.seed, key)
-    others = lambda table: np.cumsum(table, 0) - table if forward else table.sum(0) - table
+    def others(table): return np.cumsum(table, 0) - table if forward else table.sum(0) - table
     rows = np.bincount(fold, minlength=folds).astype(float)
     def left_out(codes, prior, shown):
         there, level = codes >= 0, np.maximum(codes, 0)
         levels = int(level.max(initial=0)) + 1
         def of_others(values):
-            table = np.bincount((fold*levels + level)[there], values[there].astype(float), folds*levels).reshape(folds, levels)
-            return np.where(there, others(table)[fold, level], 0)
+            table = np.bincount((fold*levels + level)[there], values[there].astype(float), folds*levels)
+            return np.where(there, others(table.reshape(folds, levels))[fold, level], 0)
         counts, sums = of_others(there), np.stack([of_others(y == k) for k in shown], 1)
         known = np.stack([others(np.bincount(fold, y == k, folds)) for k in shown], 1)/np.maximum(others(rows), 1)[:, None]
-        return counts, sums + (prior - known[fold])*counts[:, None] # the mean of the others mirrors that of the own fold: only what differs from it counts
+        # the mean of the others mirrors that of the own fold: only what differs from it counts
+        return counts, sums + (prior - known[fold])*counts[:, None]
     return left_out
 
 # %% ../../nbs/tables/families.ipynb #b5176b02
@@ -173,7 +186,8 @@ class GradeFeatures(TableFamily):
             name, levels = column["name"], [str(level) for level in column["levels"]]
             codes = _codes(X[name], levels)
             if not (codes >= 0).any(): continue
-            self.facts_[name] = [levels, float(np.median(codes[codes >= 0]))/(len(levels) - 1), bool((codes < 0).any())]
+            middle = float(np.median(codes[codes >= 0]))/(len(levels) - 1)
+            self.facts_[name] = [levels, middle, bool((codes < 0).any())]
             self.add(f"grade_{name}", name, f"{name}, from {levels[0]} to {levels[-1]}")
             if self.facts_[name][2]: self.add(f"grade_{name}_missing", name, f"{name} is missing")
 
@@ -184,6 +198,12 @@ class GradeFeatures(TableFamily):
             out[:, place] = np.where(codes < 0, middle, codes/(len(levels) - 1))
             if holes: out[:, place + 1] = codes < 0
             place += 1 + holes
+
+# %% ../../nbs/tables/families.ipynb #65460c95
+def _days(values) -> np.ndarray:
+    "Days since 1970, NaN where missing."
+    moments = values.to_numpy("datetime64[ns]")
+    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64)/8.64e13)
 
 # %% ../../nbs/tables/families.ipynb #ff8ced44
 class MomentFeatures(TableFamily):
@@ -197,11 +217,13 @@ class MomentFeatures(TableFamily):
             there = days[np.isfinite(days)]
             if not len(there) or there.min() == there.max(): continue
             first, last = float(there.min()), float(there.max())
-            turns = [c for c, length in self.cycles.items() if last - first > 1.1*length and (c != "hour" or (there % 1).std() > 0)]
+            turns = [turn for turn, length in self.cycles.items() if last - first > 1.1*length]
+            if "hour" in turns and not (there % 1).std() > 0: turns.remove("hour")
             self.facts_[name] = [first, last, turns, bool(len(there) < len(days))]
             self.add(f"date_{name}_elapsed", name, f"how late {name} is")
             for turn in turns:
-                for part in ("sin", "cos"): self.add(f"date_{name}_{turn}_{part}", name, f"{turn} of {name} ({'sine' if part == 'sin' else 'cosine'})")
+                for part, word in (("sin", "sine"), ("cos", "cosine")):
+                    self.add(f"date_{name}_{turn}_{part}", name, f"{turn} of {name} ({word})")
             if self.facts_[name][3]: self.add(f"date_{name}_missing", name, f"{name} is missing")
 
     def measure(self, X, out):
@@ -213,16 +235,23 @@ class MomentFeatures(TableFamily):
             out[:, place] = (np.clip(days, first, last) - first)/(last - first)
             for turn in turns:
                 angle = 2*np.pi*days/self.cycles[turn]
-                out[:, place + 1], out[:, place + 2] = np.where(missing, 0, np.sin(angle)), np.where(missing, 0, np.cos(angle))
-                place += 2
+                for part in (np.sin, np.cos):
+                    place += 1
+                    out[:, place] = np.where(missing, 0, part(angle))
             if holes: out[:, place + 1] = missing
             place += 1 + holes
 
-# %% ../../nbs/tables/families.ipynb #65460c95
-def _days(values) -> np.ndarray:
-    "Days since 1970, NaN where missing."
-    moments = values.to_numpy("datetime64[ns]")
-    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64)/8.64e13)
+# %% ../../nbs/tables/families.ipynb #a9b32e92
+def _sphere(frame, latitude: str, longitude: str) -> np.ndarray:
+    "Points on the unit sphere, NaN where a coordinate is missing."
+    north, east = (np.radians(_numbers(frame, name)) for name in (latitude, longitude))
+    return np.stack([np.cos(north)*np.cos(east), np.cos(north)*np.sin(east), np.sin(north)], 1)
+
+# %% ../../nbs/tables/families.ipynb #047ccca4
+def _place_words(point: np.ndarray) -> str:
+    "A point near the sphere, in degrees."
+    north = np.degrees(np.arcsin(np.clip(point[2]/np.linalg.norm(point), -1, 1)))
+    return f"{north:.1f}° latitude, {np.degrees(np.arctan2(point[1], point[0])):.1f}° longitude"
 
 # %% ../../nbs/tables/families.ipynb #0451bb2a
 class PlaceFeatures(TableFamily):
@@ -242,13 +271,16 @@ class PlaceFeatures(TableFamily):
             different = np.unique(points.round(6), axis=0)
             if len(different) < 3: continue
             some = points[np.random.default_rng(self.seed).permutation(len(points))[:5000]]
-            with threadpool_limits(1): means = KMeans(min(self.centres, len(different)//2 + 1, len(some)), n_init=2, random_state=self.seed).fit(some)
+            count = min(self.centres, len(different)//2 + 1, len(some))
+            with threadpool_limits(1): means = KMeans(count, n_init=2, random_state=self.seed).fit(some)
             middle = means.cluster_centers_
             width = float(np.median(np.sqrt(((some - middle[means.labels_])**2).sum(1)))) or 0.01
             self.facts_[f"{latitude}\t{longitude}"] = [middle, width]
             start, both = ("place" if number == 0 else f"place{number + 1}"), f"{latitude} and {longitude}"
-            for axis, words in (("x", "towards longitude 0"), ("y", "towards longitude 90 east"), ("z", "towards the north pole")): self.add(f"{start}_{axis}", latitude, words)
-            for i, point in enumerate(middle): self.add(f"{start}_near_{i:02d}", latitude, f"near {np.degrees(np.arcsin(np.clip(point[2]/np.linalg.norm(point), -1, 1))):.1f}° latitude, {np.degrees(np.arctan2(point[1], point[0])):.1f}° longitude ({both})")
+            for axis, words in (("x", "longitude 0"), ("y", "longitude 90 east"), ("z", "the north pole")):
+                self.add(f"{start}_{axis}", latitude, f"towards {words}")
+            for i, point in enumerate(middle):
+                self.add(f"{start}_near_{i:02d}", latitude, f"near {_place_words(point)} ({both})")
 
     def measure(self, X, out):
         place = 0
@@ -256,11 +288,6 @@ class PlaceFeatures(TableFamily):
             points = _sphere(X, *pair.split("\t"))
             points[~np.isfinite(points).all(1)] = 0 # the centre of the sphere: near nothing
             out[:, place:place + 3] = points
-            for i, centre in enumerate(middle): out[:, place + 3 + i] = np.exp(-((points - centre)**2).sum(1)/(2*(3*width)**2))
+            for i, centre in enumerate(middle):
+                out[:, place + 3 + i] = np.exp(-((points - centre)**2).sum(1)/(2*(3*width)**2))
             place += 3 + len(middle)
-
-# %% ../../nbs/tables/families.ipynb #a9b32e92
-def _sphere(frame, latitude: str, longitude: str) -> np.ndarray:
-    "Points on the unit sphere, NaN where a coordinate is missing."
-    north, east = (np.radians(_numbers(frame, name)) for name in (latitude, longitude))
-    return np.stack([np.cos(north)*np.cos(east), np.cos(north)*np.sin(east), np.sin(north)], 1)

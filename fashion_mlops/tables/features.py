@@ -13,45 +13,11 @@ import numpy as np
 from fastcore.basics import patch
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from ..samples.columns import plain_column
 from ..core import WorkflowError
+from ..samples.columns import plain_column
 from ..samples.samples import Key
-from .families import CategoryFeatures, GradeFeatures, MomentFeatures, NumberFeatures, PlaceFeatures, TableFamily
-
-# %% ../../nbs/tables/features.ipynb #9dcfa7fd
-class TextFeatures(TableFamily):
-    "Free text by length, telling words and compressed word counts."
-    types = ("text",)
-    def __init__(self, columns=(), classes: int = 2, words: int = 8, vocabulary: int = 300, directions: int = 6):
-        super().__init__(columns, classes)
-        self.words, self.vocabulary, self.directions = words, vocabulary, directions
-
-    def learn(self, X, y):
-        for column in self.columns_:
-            name = column["name"]
-            split = [_words(v) for v in X[name]]
-            counts = Counter(w for words in split for w in set(words))
-            vocabulary = sorted((w for w, c in counts.items() if 5 <= c <= 0.9*len(split)), key=lambda w: (-counts[w], w))[:self.vocabulary]
-            matrix = _word_matrix(split, vocabulary)
-            weights = np.log((1 + len(split))/(1 + np.array([counts[w] for w in vocabulary]))) + 1
-            telling = _telling(matrix, vocabulary, y, self.words, self.classes)
-            vectors = _directions(matrix.multiply(weights).tocsr(), self.directions)
-            self.facts_[name] = {"vocabulary": vocabulary, "weights": weights, "telling": telling, "vectors": vectors}
-            self.add(f"text_{name}_length", name, f"length of {name}"); self.add(f"text_{name}_missing", name, f"{name} is missing")
-            for place in telling: self.add(f"text_{name}_word_{vocabulary[place]}", name, f"{name} says “{vocabulary[place]}”")
-            for i in range(vectors.shape[1]): self.add(f"text_{name}_direction_{i:02d}", name, f"word direction {i} of {name}: " + ", ".join(vocabulary[j] for j in np.argsort(-np.abs(vectors[:, i]))[:3]))
-
-    def measure(self, X, out):
-        place = 0
-        for name, facts in self.facts_.items():
-            split = [_words(v) for v in X[name]]
-            matrix = _word_matrix(split, facts["vocabulary"])
-            out[:, place] = [np.log1p(sum(map(len, words))) for words in split]
-            out[:, place + 1] = X[name].isna().to_numpy()
-            k, directions = len(facts["telling"]), facts["vectors"].shape[1]
-            if k: out[:, place + 2:place + 2 + k] = matrix[:, facts["telling"]].toarray() > 0
-            if directions: out[:, place + 2 + k:place + 2 + k + directions] = matrix.multiply(facts["weights"]).tocsr() @ facts["vectors"]
-            place += 2 + k + directions
+from .families import (CategoryFeatures, GradeFeatures, MomentFeatures, NumberFeatures, PlaceFeatures,
+                                           TableFamily)
 
 # %% ../../nbs/tables/features.ipynb #3a6b5998
 def _words(text) -> list[str]:
@@ -84,15 +50,63 @@ def _directions(matrix, count: int) -> np.ndarray:
     with threadpool_limits(1): vectors = np.linalg.eigh((matrix.T @ matrix).toarray())[1][:, ::-1][:, :count]
     return vectors*np.sign(vectors[np.abs(vectors).argmax(0), range(count)])
 
+# %% ../../nbs/tables/features.ipynb #9dcfa7fd
+class TextFeatures(TableFamily):
+    "Free text by length, telling words and compressed word counts."
+    types = ("text",)
+    def __init__(self, columns=(), classes: int = 2, words: int = 8, vocabulary: int = 300, directions: int = 6):
+        super().__init__(columns, classes)
+        self.words, self.vocabulary, self.directions = words, vocabulary, directions
+
+    def learn(self, X, y):
+        for column in self.columns_:
+            name = column["name"]
+            split = [_words(text) for text in X[name]]
+            counts = Counter(word for words in split for word in set(words))
+            usual = [word for word, count in counts.items() if 5 <= count <= 0.9*len(split)]
+            vocabulary = sorted(usual, key=lambda word: (-counts[word], word))[:self.vocabulary]
+            matrix = _word_matrix(split, vocabulary)
+            weights = np.log((1 + len(split))/(1 + np.array([counts[word] for word in vocabulary]))) + 1
+            telling = _telling(matrix, vocabulary, y, self.words, self.classes)
+            vectors = _directions(matrix.multiply(weights).tocsr(), self.directions)
+            self.facts_[name] = {"vocabulary": vocabulary, "weights": weights, "telling": telling, "vectors": vectors}
+            self._name(name)
+
+    def _name(self, name: str):
+        "What the features of a column are called."
+        vocabulary, telling, vectors = (self.facts_[name][part] for part in ("vocabulary", "telling", "vectors"))
+        self.add(f"text_{name}_length", name, f"length of {name}")
+        self.add(f"text_{name}_missing", name, f"{name} is missing")
+        for word in (vocabulary[place] for place in telling):
+            self.add(f"text_{name}_word_{word}", name, f"{name} says “{word}”")
+        for i, vector in enumerate(vectors.T):
+            words = ", ".join(vocabulary[j] for j in np.argsort(-np.abs(vector))[:3])
+            self.add(f"text_{name}_direction_{i:02d}", name, f"word direction {i} of {name}: {words}")
+
+    def measure(self, X, out):
+        place = 0
+        for name, facts in self.facts_.items():
+            split = [_words(text) for text in X[name]]
+            matrix = _word_matrix(split, facts["vocabulary"])
+            length, missing = [np.log1p(sum(map(len, words))) for words in split], X[name].isna().to_numpy()
+            said = matrix[:, facts["telling"]].toarray() > 0
+            weighed = matrix.multiply(facts["weights"]).tocsr() @ facts["vectors"]
+            for part in (np.array(length)[:, None], missing[:, None], said, weighed):
+                out[:, place:place + part.shape[1]] = part
+                place += part.shape[1]
+
 # %% ../../nbs/tables/features.ipynb #95d65d52
-FAMILIES = {"number": (NumberFeatures, "numbers"), "category": (CategoryFeatures, "categories"), "grade": (GradeFeatures, "grades"), "date": (MomentFeatures, "moments"),
-            "place": (PlaceFeatures, "places"), "text": (TextFeatures, "words")}
-TABLE_TYPES = ["fashion_mlops.tables.features.TableFeatures", *(f"{family.__module__}.{family.__name__}" for family, _ in FAMILIES.values())] # what a model file may hold of ours
+FAMILIES = {"number": (NumberFeatures, "numbers"), "category": (CategoryFeatures, "categories"),
+            "grade": (GradeFeatures, "grades"), "date": (MomentFeatures, "moments"), "place": (PlaceFeatures, "places"),
+            "text": (TextFeatures, "words")}
+TABLE_TYPES = ["fashion_mlops.tables.features.TableFeatures", # what a model file may hold of ours
+               *(f"{family.__module__}.{family.__name__}" for family, _ in FAMILIES.values())]
 
 # %% ../../nbs/tables/features.ipynb #5c11ec26
 class TableFeatures(TransformerMixin, BaseEstimator):
     "All families of features of a table."
-    def __init__(self, columns=(), classes: int = 2, most: int = 400, block: int = 100_000): self.columns, self.classes, self.most, self.block = columns, classes, most, block
+    def __init__(self, columns=(), classes: int = 2, most: int = 400, block: int = 100_000):
+        self.columns, self.classes, self.most, self.block = columns, classes, most, block
 
     def fit(self, X, y=None):
         "Learn every family from training rows."
@@ -112,35 +126,45 @@ class TableFeatures(TransformerMixin, BaseEstimator):
         out = np.empty((len(X), len(self.get_feature_names_out())), np.float32)
         for start in range(0, len(X), self.block):
             part = X.iloc[start:start + self.block]
-            out[start:start + self.block] = np.concatenate([family.transform(part) for family in self.families_.values()], 1)
+            values = [family.transform(part) for family in self.families_.values()]
+            out[start:start + self.block] = np.concatenate(values, 1)
         return out
 
-    def get_feature_names_out(self, input_features=None): return np.concatenate([family.get_feature_names_out() for family in self.families_.values()])
+    def get_feature_names_out(self, input_features=None):
+        return np.concatenate([family.get_feature_names_out() for family in self.families_.values()])
 
 # %% ../../nbs/tables/features.ipynb #4b1295d0
 @patch
 def _fitted(self: TableFeatures, X, y, do):
     "Apply `do` to each new family."
-    if not len(X): raise WorkflowError("No rows to fit the features on: expected at least one training row. Look at the splits in 01_data.")
+    if not len(X):
+        raise WorkflowError("No rows to fit the features on: expected at least one training row. Look at the splits in "
+                            "01_data.")
     columns = [c if isinstance(c, dict) else plain_column(c) for c in self.columns]
     wide = sum(c["type"] == "category" for c in columns)
     more = {"category": {"most": int(np.clip((self.most - 2*len(columns))//max(wide, 1), 2, 12))}}
-    self.families_ = {prefix: family(columns, self.classes, **more.get(prefix, {})) for prefix, (family, _) in FAMILIES.items()}
+    self.families_ = {prefix: family(columns, self.classes, **more.get(prefix, {}))
+                      for prefix, (family, _) in FAMILIES.items()}
     self.needed_ = [c["name"] for c in columns]
     self._checked(X)
     parts = [do(family, X, y) for family in self.families_.values()]
-    if not len(self.get_feature_names_out()): raise WorkflowError("No column of the table says anything: all are constant or empty in the training rows. Look at 02_quality.")
+    if not len(self.get_feature_names_out()):
+        raise WorkflowError("No column of the table says anything: all are constant or empty in the training rows. Look at "
+                            "02_quality.")
     return parts
 
 # %% ../../nbs/tables/features.ipynb #bb0aee2c
 @patch
 def _checked(self: TableFeatures, X):
     "The frame, when no column is missing."
-    if absent := [name for name in self.needed_ if name not in X.columns]: raise WorkflowError(f"The column {absent[0]!r} is missing ({len(absent)} of {len(self.needed_)} are); expected {', '.join(self.needed_[:12])}{' …' if len(self.needed_) > 12 else ''}.")
-    return X
+    absent, some = [name for name in self.needed_ if name not in X.columns], ", ".join(self.needed_[:12])
+    if not absent: return X
+    raise WorkflowError(f"The column {absent[0]!r} is missing ({len(absent)} of {len(self.needed_)} are); expected "
+                        f"{some}{' …' if len(self.needed_) > 12 else ''}.")
 
 # %% ../../nbs/tables/features.ipynb #d2c236d5
 @patch
 def described(self: TableFeatures) -> list[tuple[str, str, str, str]]:
     "For each feature: name, family in words, source column, what it means."
-    return [(name, FAMILIES[prefix][1], column, words) for prefix, family in self.families_.items() for name, column, words in family.features_]
+    return [(name, FAMILIES[prefix][1], column, words) for prefix, family in self.families_.items()
+            for name, column, words in family.features_]

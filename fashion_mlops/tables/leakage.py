@@ -32,7 +32,8 @@ def _plain(
 ) -> np.ndarray: # float64 (n,), NaN where missing
     "One number for each row."
     import pandas as pd
-    if column.type == "datetime": return values.astype("int64").to_numpy(np.float64, copy=True) + np.where(values.isna(), np.nan, 0)
+    if column.type == "datetime":
+        return values.astype("int64").to_numpy(np.float64, copy=True) + np.where(values.isna(), np.nan, 0)
     if column.type == "text": return values.str.len().to_numpy(np.float64)
     if isinstance(values.dtype, pd.CategoricalDtype): return np.where(values.isna(), np.nan, values.cat.codes)
     return values.to_numpy(np.float64)
@@ -63,16 +64,18 @@ def _answers(
 ) -> np.ndarray: # (n, k) probabilities, each row answered by what was learnt from the others
     "What one column alone says about the class."
     from sklearn.tree import DecisionTreeClassifier
-    found, codes = np.empty((len(labels), count)), np.nan_to_num(numbers, nan=-1).astype(np.int64) + 1 if named else None
-    ranks = None if named else _ranks(numbers)[:, None]
+    found = np.empty((len(labels), count))
+    codes = np.nan_to_num(numbers, nan=-1).astype(np.int64) + 1 if named else np.zeros(1, int)
+    size, ranks = int(codes.max()) + 1, None if named else _ranks(numbers)[:, None]
     for fold in range(folds.max() + 1):
         held, learnt = folds == fold, folds != fold
         if named:
-            size, prior = int(codes.max()) + 1, np.bincount(labels[learnt], minlength=count) / learnt.sum()
+            prior = np.bincount(labels[learnt], minlength=count) / learnt.sum()
             counts = np.bincount(codes[learnt]*count + labels[learnt], minlength=size*count).reshape(size, count)
             found[held] = ((counts + 5*prior) / (counts.sum(1, keepdims=True) + 5))[codes[held]]
         else:
-            tree = DecisionTreeClassifier(max_leaf_nodes=max(8, 2*count), min_samples_leaf=3, random_state=0).fit(ranks[learnt], labels[learnt])
+            tree = DecisionTreeClassifier(max_leaf_nodes=max(8, 2*count), min_samples_leaf=3, random_state=0)
+            tree.fit(ranks[learnt], labels[learnt])
             found[held] = 0
             found[np.ix_(held, tree.classes_)] = tree.predict_proba(ranks[held])
     return found
@@ -93,15 +96,18 @@ def _emptiness(
 ) -> tuple[float, str]: # score (0 when nothing is suspect), and a sentence
     "Whether being missing, or being there, gives the class away."
     if min(missing.sum(), (~missing).sum()) < FEW: return 0.0, ""
+    usual = np.bincount(labels, minlength=len(classes)) / len(labels)
     for rows, word in ((~missing, "there"), (missing, "missing")):
-        shares, usual = np.bincount(labels[rows], minlength=len(classes)) / rows.sum(), np.bincount(labels, minlength=len(classes)) / len(labels)
+        count, shares = rows.sum(), np.bincount(labels[rows], minlength=len(classes)) / rows.sum()
         most = int(shares.argmax())
-        if shares[most] >= PURE and rows.sum()*(1 - usual[most]) >= FEW:
-            return float(shares[most]), f"of the {rows.sum():,} rows in which it is {word}, {shares[most]:.1%} are {classes[most]}; of all rows {usual[most]:.1%}"
+        if shares[most] < PURE or count*(1 - usual[most]) < FEW: continue
+        return float(shares[most]), (f"of the {count:,} rows in which it is {word}, {shares[most]:.1%} are {classes[most]}; "
+                                     f"of all rows {usual[most]:.1%}")
     if len(classes) > 2: return 0.0, ""
     gone = [missing[labels == label].mean() for label in (0, 1)]
     area = 0.5 + abs(gone[1] - gone[0]) / 2
-    return (float(area), f"missing in {gone[1]:.1%} of {classes[1]} and in {gone[0]:.1%} of {classes[0]}") if area >= EMPTY else (0.0, "")
+    if area < EMPTY: return 0.0, ""
+    return float(area), f"missing in {gone[1]:.1%} of {classes[1]} and in {gone[0]:.1%} of {classes[0]}"
 
 # %% ../../nbs/tables/leakage.ipynb #6fe9fe46
 def _code(values, labels: np.ndarray, classes: list[str]) -> tuple[float, str]:
@@ -110,19 +116,22 @@ def _code(values, labels: np.ndarray, classes: list[str]) -> tuple[float, str]:
     codes, names = pd.factorize(values)
     there = codes >= 0
     if there.mean() < 0.9 or not 2 <= len(names) <= there.sum()/5 or len(names) > 5000: return 0.0, ""
-    counts = np.bincount(codes[there]*len(classes) + labels[there], minlength=len(names)*len(classes)).reshape(len(names), -1)
+    pairs = codes[there]*len(classes) + labels[there]
+    counts = np.bincount(pairs, minlength=len(names)*len(classes)).reshape(len(names), -1)
     said = counts.max(1).sum() / there.sum()
     if said < CODE or len(set(counts.argmax(1))) < min(len(classes), 2): return 0.0, ""
-    one = len(names) == len(set(counts.argmax(1)))
-    most = counts.sum(1).argmax()
-    return float(said), f"{'one value for each class' if one else f'each of its {len(names):,} values goes with one class'}, in {said:.2%} of the rows: {names[most]!s} means {classes[counts[most].argmax()]}"
+    one, most = len(names) == len(set(counts.argmax(1))), counts.sum(1).argmax()
+    way = "one value for each class" if one else f"each of its {len(names):,} values goes with one class"
+    meaning = f"{names[most]!s} means {classes[counts[most].argmax()]}"
+    return float(said), f"{way}, in {said:.2%} of the rows: {meaning}"
 
 # %% ../../nbs/tables/leakage.ipynb #9e7fff7b
 def _row_name(values, numbers: np.ndarray, column: Column) -> float:
-    "How far a column looks like an identifier that counts the rows: its rank correlation with the row number, 0 when its values repeat."
+    "How far a column looks like one that counts the rows: its rank correlation with their number, 0 when values repeat."
     import pandas as pd
     there = values.notna().to_numpy()
-    if column.type in ("datetime", "latitude", "longitude") or there.sum() < FEW or values.nunique() < ORDERED*there.sum(): return 0.0
+    if column.type in ("datetime", "latitude", "longitude") or there.sum() < FEW: return 0.0
+    if values.nunique() < ORDERED*there.sum(): return 0.0
     ranks = values[there].astype(str).rank() if column.type in ("text", "category") else pd.Series(numbers[there]).rank()
     return float(abs(np.corrcoef(np.arange(there.sum()), ranks)[0, 1]))
 
@@ -145,7 +154,7 @@ def examined(
     seed: int = 0, # of the choice of rows and of the folds
     rows: int = 20000, # at most so many are looked at
     key: Key = Key() # which rows belong together
-) -> list[dict]: # column, score, empty, code, ordered (numbers), and the sentences empty_says, code_says; highest score first
+) -> list[dict]: # highest score first: column; score, empty, code, ordered; and the sentences empty_says, code_says
     "What each column alone says about the target."
     chosen, labels, classes = _looked_at(np.asarray(labels).astype(np.int64), classes, seed, rows)
     smaller = np.bincount(labels).min() if len(classes) == 2 else len(labels)
@@ -154,10 +163,12 @@ def examined(
     for column in columns:
         if column.name not in part or column.type == "identifier": continue
         values = part[column.name]
-        numbers, named = _plain(values, column), column.type in ("category", "ordinal")
-        score = _score(labels, _answers(numbers, named, labels, len(classes), folds)) if np.isfinite(numbers).any() else 0.5
-        (empty, empty_says), (code, code_says) = _emptiness(values.isna().to_numpy(), labels, classes), _code(values, labels, classes)
-        found.append({"column": column.name, "score": score, "empty": empty, "empty_says": empty_says, "code": code, "code_says": code_says, "ordered": _row_name(values, numbers, column)})
+        numbers, named, score = _plain(values, column), column.type in ("category", "ordinal"), 0.5
+        if np.isfinite(numbers).any(): score = _score(labels, _answers(numbers, named, labels, len(classes), folds))
+        empty, empty_says = _emptiness(values.isna().to_numpy(), labels, classes)
+        code, code_says = _code(values, labels, classes)
+        found.append({"column": column.name, "score": score, "empty": empty, "empty_says": empty_says, "code": code,
+                      "code_says": code_says, "ordered": _row_name(values, numbers, column)})
     return sorted(found, key=lambda each: (-each["score"], each["column"]))
 
 # %% ../../nbs/tables/leakage.ipynb #ed3d0e21
@@ -168,16 +179,21 @@ def accused(
     "The columns that are suspect, each with its strongest reason."
     measure, some, answers = ("ROC AUC", 0.65, []) if binary else ("accuracy gain", 0.2, [])
     for place, each in enumerate(found):
-        following = found[place + 1]["score"] if place + 1 < len(found) else 0.5
-        says = f"alone it reaches {measure} {each['score']:.3f}" + (f", the next column {following:.3f}" if place + 1 < len(found) else "")
-        if each["code"]: answers.append((max(each["code"], each["score"]), each, "a code of the target", each["code_says"]))
-        elif each["empty"]: answers.append((max(each["empty"], each["score"]), each, "being missing gives the target away", each["empty_says"]))
-        elif each["ordered"] >= ORDERED and each["score"] >= some:
-            answers.append((each["score"], each, "an identifier that predicts", f"it counts the rows (rank correlation {each['ordered']:.3f}) and {says}: the file is sorted by something that knows the target"))
-        elif each["score"] >= ALONE or (each["score"] >= APART and 1 - each["score"] <= (1 - following)/4):
-            answers.append((each["score"], each, "predicts the target almost alone", says))
+        score, ordered, following = each["score"], each["ordered"], [other["score"] for other in found[place + 1:place + 2]]
+        beside = following[0] if following else 0.5
+        says = f"alone it reaches {measure} {score:.3f}" + f", the next column {beside:.3f}"*len(following)
+        def accuse(strength, reason, evidence): answers.append((strength, each["column"], reason, evidence))
+        if each["code"]: accuse(max(each["code"], score), "a code of the target", each["code_says"])
+        elif each["empty"]:
+            accuse(max(each["empty"], score), "being missing gives the target away", each["empty_says"])
+        elif ordered >= ORDERED and score >= some:
+            accuse(score, "an identifier that predicts", f"it counts the rows (rank correlation {ordered:.3f}) and {says}: the "
+                                                         f"file is sorted by something that knows the target")
+        elif score >= ALONE or (score >= APART and 1 - score <= (1 - beside)/4):
+            accuse(score, "predicts the target almost alone", says)
     answers.sort(key=lambda answer: -answer[0])
-    return [{"column": each["column"], "reason": reason, "evidence": f"{each['column']}: {evidence}.", "score": round(score, 4)} for score, each, reason, evidence in answers]
+    return [{"column": column, "reason": reason, "evidence": f"{column}: {evidence}.", "score": round(strength, 4)}
+            for strength, column, reason, evidence in answers]
 
 # %% ../../nbs/tables/leakage.ipynb #139f5526
 def suspects(
@@ -190,26 +206,29 @@ def suspects(
     key: Key = Key() # which rows belong together
 ) -> list[dict]: # column, reason, evidence, score; most suspicious first
     "Columns that may be leakage."
-    return accused(examined(table, columns, labels, classes, seed, rows, key), np.count_nonzero(np.bincount(labels)) == 2)
+    binary = np.count_nonzero(np.bincount(labels)) == 2
+    return accused(examined(table, columns, labels, classes, seed, rows, key), binary)
 
 # %% ../../nbs/tables/leakage.ipynb #59d7c429
 def idle(
     table, # DataFrame in the form of the columns
     columns: list[Column] # what they are
 ) -> list[dict]: # column, reason
-    "Columns that say nothing: the same value in every row, nothing at all, or a repetition of another column. Not leakage, but of no use."
+    "Columns that say nothing: the same value in every row, none at all, or a repetition of another column."
     import pandas as pd
     seen, found = {}, []
+    def note(reason): found.append({"column": column.name, "reason": reason})
     for column in columns:
         values = table[column.name]
-        if values.isna().all(): found.append({"column": column.name, "reason": "every value is missing"})
-        elif values.nunique(dropna=False) == 1: found.append({"column": column.name, "reason": f"the same value in every row: {values.iloc[0]!s}"})
+        if values.isna().all(): note("every value is missing")
+        elif values.nunique(dropna=False) == 1: note(f"the same value in every row: {values.iloc[0]!s}")
         else:
             plain = values.cat.codes if isinstance(values.dtype, pd.CategoricalDtype) else values
-            key = (str(values.dtype.kind), int(values.isna().sum()), int(pd.util.hash_pandas_object(plain, index=False).sum()))
-            twin = next((other for other in seen.get(key, []) if values.equals(table[other])), None)
-            if twin: found.append({"column": column.name, "reason": f"the same as {twin} in every row"})
-            else: seen.setdefault(key, []).append(column.name)
+            content = int(pd.util.hash_pandas_object(plain, index=False).sum())
+            alike = seen.setdefault((str(values.dtype.kind), int(values.isna().sum()), content), [])
+            twin = next((other for other in alike if values.equals(table[other])), None)
+            if twin: note(f"the same as {twin} in every row")
+            else: alike.append(column.name)
     return found
 
 # %% ../../nbs/tables/leakage.ipynb #fc60d0e6
@@ -226,12 +245,16 @@ def draw_alone(
     drawn = sorted(drawn, key=lambda each: each["score"])
     figure, axis = plt.subplots(figsize=(8.4, 0.9 + 0.24*len(drawn)), layout="constrained")
     left = 0.5 if binary else 0.0
-    values = np.array([max(each["score"], left) for each in drawn])
-    axis.barh(range(len(drawn)), values - left, 0.72, left=left, color=["#c8501e" if each["column"] in bad else "#7a94ad" for each in drawn])
-    for place, (value, each) in enumerate(zip(values, drawn)): axis.text(value + 0.006*(1 - left), place, f"{each['score']:.2f}" + "  suspect"*(each["column"] in bad), va="center", fontsize=8)
+    values, colours = np.array([max(each["score"], left) for each in drawn]), {True: "#c8501e", False: "#7a94ad"}
+    axis.barh(range(len(drawn)), values - left, 0.72, left=left, color=[colours[each["column"] in bad] for each in drawn])
+    for place, (value, each) in enumerate(zip(values, drawn)):
+        words = f"{each['score']:.2f}" + "  suspect"*(each["column"] in bad)
+        axis.text(value + 0.006*(1 - left), place, words, va="center", fontsize=8)
     axis.set_yticks(range(len(drawn)), [each["column"][:32] for each in drawn], fontsize=8)
     axis.axvline(ALONE, color="black", lw=1, ls="--")
-    axis.set(xlim=(left, 1 + 0.14*(1 - left)), ylim=(-0.7, len(drawn) - 0.3), xlabel="ROC AUC of the column alone, cross-validated" if binary else "accuracy gained over the most frequent class by the column alone, cross-validated")
+    measure = "ROC AUC of" if binary else "accuracy gained over the most frequent class by"
+    axis.set(xlim=(left, 1 + 0.14*(1 - left)), ylim=(-0.7, len(drawn) - 0.3))
+    axis.set_xlabel(f"{measure} the column alone, cross-validated")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 

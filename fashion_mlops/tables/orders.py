@@ -12,13 +12,25 @@ from ..samples.columns import Column
 from ..samples.splits import Loaded
 
 # %% ../../nbs/tables/orders.ipynb #be587a52
-ORDER_COLUMNS = [Column("price", "numeric"), Column("weight", "numeric"), Column("items", "numeric"), Column("garment", "category"),
-                 Column("supplier", "category"), Column("size", "ordinal", levels=("XS", "S", "M", "L", "XL")), Column("member", "boolean"),
-                 Column("ordered", "datetime"), Column("note", "text"), Column("latitude", "latitude"), Column("longitude", "longitude")]
+ORDER_COLUMNS = [
+    Column("price", "numeric"), Column("weight", "numeric"), Column("items", "numeric"), Column("garment", "category"),
+    Column("supplier", "category"), Column("size", "ordinal", levels=("XS", "S", "M", "L", "XL")),
+    Column("member", "boolean"), Column("ordered", "datetime"), Column("note", "text"),
+    Column("latitude", "latitude"), Column("longitude", "longitude")]
 
 # %% ../../nbs/tables/orders.ipynb #d2ba0229
 GARMENTS = ("shirt", "trousers", "dress", "coat", "sneaker", "bag", "scarf", "umbrella") # the last two are rare
 WORDS = ("gift", "urgent", "please", "wrap", "leave", "neighbour", "thanks", "size", "unsure", "again")
+
+# %% ../../nbs/tables/orders.ipynb #87b15fa7
+def _notes(draw: np.random.Generator, unsure: np.ndarray) -> list:
+    "A few words for each order, none for every third; whoever is unsure says so."
+    plain = [word for word in WORDS if word not in ("unsure", "size")]
+    counts, picks = draw.integers(1, 5, len(unsure)), draw.integers(0, len(plain), (len(unsure), 4))
+    silent = draw.random(len(unsure)) < 0.35
+    def note(doubts, count, row): return " ".join(["unsure size"]*bool(doubts) + [plain[i] for i in row[:count]])
+    each = zip(unsure, silent, counts, picks)
+    return [note(doubts, count, row) if doubts or not says_none else None for doubts, says_none, count, row in each]
 
 # %% ../../nbs/tables/orders.ipynb #8ab053b9
 def draw_orders(
@@ -38,23 +50,18 @@ def draw_orders(
     unsure, hands = draw.random(n) < 0.12, np.random.default_rng(7).normal(0, 0.7, 300)
     day = (moment.astype("datetime64[D]").astype(int) + 3) % 7 # 0 is Monday
     near = np.hypot(latitude - 52.5, (longitude - 13.4)*0.6) < 2
-    score = -3 + 0.55*(np.log(price) - 3.6) + 1.1*np.isin(garment, (2, 3)) + hands[supplier] + 0.8*np.isin(day, (0, 6)) + 1.6*unsure + 1.4*near - 0.5*member + 0.35*np.abs(size - 2)
+    score = -3 + 0.55*(np.log(price) - 3.6) + 1.1*np.isin(garment, (2, 3)) + hands[supplier] + 0.8*np.isin(day, (0, 6))
+    score = score + 1.6*unsure + 1.4*near - 0.5*member + 0.35*np.abs(size - 2)
     labels = (draw.random(n) < 1/(1 + np.exp(-score))).astype(np.uint8)
     weight = np.round(0.2 + 0.3*items*draw.gamma(3, 0.4, n), 2)
     weight[draw.random(n) < np.where(price < 30, 0.35, 0.08)] = np.nan
-    frame = {"price": price.round(2), "weight": weight, "items": items.astype(float), "garment": pd.Categorical.from_codes(garment, GARMENTS),
-             "supplier": pd.Categorical.from_codes(supplier, [f"S{i:03d}" for i in range(300)]).remove_unused_categories(),
-             "size": pd.Categorical.from_codes(size, ORDER_COLUMNS[5].levels, ordered=True), "member": member.astype(float),
-             "ordered": moment.astype("datetime64[ns]"), "note": _notes(draw, unsure), "latitude": latitude.round(4), "longitude": longitude.round(4)}
+    named, suppliers = pd.Categorical.from_codes, [f"S{i:03d}" for i in range(300)]
+    frame = {"price": price.round(2), "weight": weight, "items": items.astype(float), "garment": named(garment, GARMENTS),
+             "supplier": named(supplier, suppliers).remove_unused_categories(),
+             "size": named(size, ORDER_COLUMNS[5].levels, ordered=True), "member": member.astype(float),
+             "ordered": moment.astype("datetime64[ns]"), "note": _notes(draw, unsure),
+             "latitude": latitude.round(4), "longitude": longitude.round(4)}
     return pd.DataFrame(frame), labels
-
-# %% ../../nbs/tables/orders.ipynb #87b15fa7
-def _notes(draw: np.random.Generator, unsure: np.ndarray) -> list:
-    "A few words for each order, none for every third; whoever is unsure says so."
-    plain = [word for word in WORDS if word not in ("unsure", "size")]
-    counts, picks = draw.integers(1, 5, len(unsure)), draw.integers(0, len(plain), (len(unsure), 4))
-    silent = draw.random(len(unsure)) < 0.35
-    return [" ".join(["unsure size"]*bool(u) + [plain[i] for i in row[:k]]) if u or not s else None for u, s, k, row in zip(unsure, silent, counts, picks)]
 
 # %% ../../nbs/tables/orders.ipynb #430658ff
 def load_synthetic_orders(
@@ -63,5 +70,6 @@ def load_synthetic_orders(
 ) -> Loaded: # split by class
     "Draw orders and whether they came back."
     table, labels = draw_orders(n_samples, seed)
-    return Loaded(table, labels, ["kept", "returned"], columns=ORDER_COLUMNS,
-                  about={"target": "whether an order is returned", "costs": {"false_positive": 1, "false_negative": 3}, "left_out": {"order": "identifier: a number for each row"}})
+    about = {"target": "whether an order is returned", "costs": {"false_positive": 1, "false_negative": 3},
+             "left_out": {"order": "identifier: a number for each row"}}
+    return Loaded(table, labels, ["kept", "returned"], columns=ORDER_COLUMNS, about=about)

@@ -39,7 +39,21 @@ def input_description(
 ) -> dict: # for `model.json`
     "What the model is fitted on, for those who ask it later."
     table = samples.at(samples.rows("train"))
-    return {"kind": "table", "columns": [column_description(column, table[column.name], most_levels) for column in samples.columns]}
+    described = [column_description(column, table[column.name], most_levels) for column in samples.columns]
+    return {"kind": "table", "columns": described}
+
+# %% ../../nbs/tables/requests.ipynb #d87aa385
+def _side_by_side(columns: dict):
+    "Columns by name as a frame; raise `WorkflowError` where it is open which values belong to one row."
+    import pandas as pd
+    indexes = [v.index for v in columns.values() if isinstance(v, pd.Series)]
+    if len(lengths := {len(v) for v in columns.values()}) > 1:
+        raise WorkflowError(f"The columns have {min(lengths)} to {max(lengths)} values; expected as many in each.")
+    if any(not index.equals(indexes[0]) for index in indexes):
+        raise WorkflowError("The columns are Series whose rows are named differently (their index), so it is open which "
+                            "belong together. Join them into one DataFrame first.")
+    def plain(values): return values.array if isinstance(values, pd.Series) else list(values)
+    return pd.DataFrame({name: plain(values) for name, values in columns.items()})
 
 # %% ../../nbs/tables/requests.ipynb #25013b54
 def as_frame(
@@ -47,20 +61,13 @@ def as_frame(
 ): # DataFrame whose rows are counted from 0
     "Rows in whatever form as a frame, by position."
     import pandas as pd
-    if isinstance(rows, pd.Series) or isinstance(rows, dict) and all(isinstance(v, str) or not hasattr(v, "__len__") for v in rows.values()): rows = [rows]
+    def single(values): return all(isinstance(value, str) or not hasattr(value, "__len__") for value in values)
+    if isinstance(rows, pd.Series) or isinstance(rows, dict) and single(rows.values()): rows = [rows]
     if isinstance(rows, dict): rows = _side_by_side(rows)
     frame = (rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))).reset_index(drop=True)
-    if len(again := frame.columns[frame.columns.duplicated()]): raise WorkflowError(f"The column {again[0]!r} is there twice; expected each once. Drop or rename one of them.")
+    if len(again := frame.columns[frame.columns.duplicated()]):
+        raise WorkflowError(f"The column {again[0]!r} is there twice; expected each once. Drop or rename one of them.")
     return frame
-
-# %% ../../nbs/tables/requests.ipynb #d87aa385
-def _side_by_side(columns: dict):
-    "Columns by name as a frame; raise `WorkflowError` where it is open which values belong to one row."
-    import pandas as pd
-    indexes = [v.index for v in columns.values() if isinstance(v, pd.Series)]
-    if len(lengths := {len(v) for v in columns.values()}) > 1: raise WorkflowError(f"The columns have {min(lengths)} to {max(lengths)} values; expected as many in each.")
-    if any(not index.equals(indexes[0]) for index in indexes): raise WorkflowError("The columns are Series whose rows are named differently (their index), so it is open which belong together. Join them into one DataFrame first.")
-    return pd.DataFrame({name: values.array if isinstance(values, pd.Series) else list(values) for name, values in columns.items()})
 
 # %% ../../nbs/tables/requests.ipynb #c88a01c2
 def column_said(about: dict) -> Column:
@@ -77,11 +84,14 @@ def _has_form(values, about: dict) -> bool:
     if column.type in NUMBERS:
         if kind != "float64": return False
         numbers = values.to_numpy()
-        return bool((np.isnan(numbers) | ((numbers == 0) | (numbers == 1) if column.type == "boolean" else np.abs(numbers) <= LARGEST)).all())
-    if column.type not in ("category", "ordinal") or kind != "category": return False # a text's values are looked at one by one
-    if column.type == "ordinal" and values.cat.categories.tolist() != list(column.levels): return False
-    marks = marks_of(column)
-    return all(isinstance(level, str) and level and level == level.strip() and level not in marks for level in values.cat.categories)
+        fits = np.isin(numbers, (0, 1)) if column.type == "boolean" else np.abs(numbers) <= LARGEST
+        return bool((np.isnan(numbers) | fits).all())
+    # a text's values are looked at one by one
+    if column.type not in ("category", "ordinal") or kind != "category": return False
+    levels, marks = values.cat.categories.tolist(), marks_of(column)
+    if column.type == "ordinal" and levels != list(column.levels): return False
+    def is_plain(level): return isinstance(level, str) and level and level == level.strip() and level not in marks
+    return all(map(is_plain, levels))
 
 # %% ../../nbs/tables/requests.ipynb #e74a5971
 def in_form(values, about: dict):
@@ -89,8 +99,19 @@ def in_form(values, about: dict):
     if _has_form(values, about): return values
     found = typed(values, column_said(about))
     if about["type"] != "category" or "levels" not in about: return found
-    spelt = {level.lower(): level for level in about["levels"] if level.lower() in ("true", "false") and level.lower() not in about["levels"]}
-    return found.astype(object).map(lambda word: spelt.get(word, word)).astype("category") if spelt else found # True, where the file says TRUE
+    both = [level for level in about["levels"] if level.lower() in ("true", "false")]
+    spelt = {level.lower(): level for level in both if level.lower() not in about["levels"]}
+    if not spelt: return found
+    return found.astype(object).map(lambda word: spelt.get(word, word)).astype("category") # True, where the file says TRUE
+
+# %% ../../nbs/tables/requests.ipynb #8130397d
+def _strange(values, about: dict) -> tuple: # bool Series, and a sentence with a place for the value
+    "Which values of a column did not occur in training."
+    if about["type"] in NUMBERS and "low" in about:
+        low, high = about["low"], about["high"]
+        return (values < low) | (values > high), f"{{:g}} lies outside {low:g} to {high:g}, the range in training."
+    new = values.notna() & (about["type"] == "category") & ~values.astype(object).isin(about.get("levels", []))
+    return new, "{!r} did not occur in training."
 
 # %% ../../nbs/tables/requests.ipynb #e62a0ee8
 def check_rows(
@@ -105,10 +126,9 @@ def check_rows(
         if name not in frame.columns: continue
         try: values = in_form(frame[name], about)
         except WorkflowError as error: wrong.append(str(error)); continue
-        if about["type"] in NUMBERS and "low" in about and (out := (values < about["low"]) | (values > about["high"])).any():
-            odd.append(f"Column {name!r}, row {int(out.to_numpy().argmax()) + 1}: {values[out].iloc[0]:g} lies outside {about['low']:g} to {about['high']:g}, the range in training.")
-        if about["type"] == "category" and (new := values.notna() & ~values.astype(object).isin(about.get("levels", []))).any():
-            odd.append(f"Column {name!r}, row {int(new.to_numpy().argmax()) + 1}: {values[new].iloc[0]!r} did not occur in training.")
+        strange, says = _strange(values, about)
+        if not strange.any(): continue
+        odd.append(f"Column {name!r}, row {int(strange.to_numpy().argmax()) + 1}: {says.format(values[strange].iloc[0])}")
     return wrong, odd
 
 # %% ../../nbs/tables/requests.ipynb #bdb1bc0c

@@ -12,7 +12,6 @@ import numpy as np
 
 from ..samples.samples import Samples
 from ..samples.table_layout import format_words
-from .leakage import suspects
 from ..workflow.markup import readable
 
 # %% ../../nbs/tables/sources.ipynb #9e725b23
@@ -51,7 +50,8 @@ def counted(
 # %% ../../nbs/tables/sources.ipynb #5f0c1b04
 def _in_words(column, decimal: str) -> str:
     "A column by name, with what its values need to be read."
-    how = [column.format or "ISO 8601"]*(column.type == "datetime") + [f"decimal {'comma' if column.decimal == ',' else 'point'}"]*(column.decimal not in ("", decimal))
+    how = [column.format or "ISO 8601"]*(column.type == "datetime")
+    if column.decimal not in ("", decimal): how.append(f"decimal {'comma' if column.decimal == ',' else 'point'}")
     return readable(column.name) + (f" ({', '.join(how)})" if how else "")
 
 # %% ../../nbs/tables/sources.ipynb #e6b90050
@@ -87,6 +87,7 @@ def column_suspects(
     rows: int = 5000 # training rows to look at
 ) -> list[dict]: # column, reason, evidence, score
     "Columns that may be leakage, going by the training rows."
+    from fashion_mlops.tables.leakage import suspects
     train = samples.rows("train")
     labels = np.asarray(samples.labels)[train]
     return suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows, key=samples.key.at(train))

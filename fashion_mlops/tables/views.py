@@ -28,7 +28,8 @@ def _draw_column(axis, values, column: Column):
     elif column.type == "text": draw_spread(axis, there.str.len()); axis.set_xlabel("characters", fontsize=7)
     elif column.type == "datetime":
         draw_spread(axis, there)
-        axis.set_xticks([there.min(), there.max()], [f"{t:%Y-%m-%d}" for t in (there.min(), there.max())] if len(there) else [])
+        ends = [there.min(), there.max()] if len(there) else []
+        axis.set_xticks(ends, [f"{end:%Y-%m-%d}" for end in ends])
     else:
         low, high = there.quantile([0.005, 0.995]) if len(there) else (0, 1)
         draw_spread(axis, there.clip(low, high))
@@ -40,7 +41,8 @@ def _draw_columns(samples: Samples, most: int = 24):
     table = samples.table.iloc[samples.rows("train")]
     columns = samples.columns[:most]
     down = -(-len(columns)//4)
-    figure, axes = plt.subplots(down, min(4, len(columns)), figsize=(9.6, 1.75*down), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(down, min(4, len(columns)), figsize=(9.6, 1.75*down), squeeze=False,
+                                layout="constrained")
     for axis in axes.flat: axis.axis("off")
     for axis, column in zip(axes.flat, columns): _draw_column(axis, table[column.name], column)
     return figure
@@ -50,7 +52,9 @@ def draw_samples(
     samples: Samples # a table
 ): # a matplotlib figure, and a caption
     "What a model will see, on one sheet."
-    return _draw_columns(samples), f"How the training values of {min(len(samples.columns), 24)} columns of {samples.dataset} are spread, and how many are missing."
+    caption = (f"How the training values of {min(len(samples.columns), 24)} columns of {samples.dataset} are spread, and how "
+               f"many are missing.")
+    return _draw_columns(samples), caption
 
 # %% ../../nbs/tables/views.ipynb #8ad2a01a
 def _column_line(column: Column, values) -> dict:
@@ -58,7 +62,8 @@ def _column_line(column: Column, values) -> dict:
     there = values.dropna()
     common = there.mode()
     spans = column.type not in ("category", "text") and not there.empty
-    return {"column": column.name, "type": column.type, "missing": f"{values.isna().mean():.1%}", "different": f"{there.nunique():,}",
+    return {"column": column.name, "type": column.type, "missing": f"{values.isna().mean():.1%}",
+            "different": f"{there.nunique():,}",
             "from": str(there.min())[:19] if spans else "", "to": str(there.max())[:19] if spans else "",
             "most frequent": str(common.iloc[0])[:40] if len(common) else ""}
 
@@ -68,7 +73,8 @@ def column_table(
 ): # pandas DataFrame, one row a column
     "What each column is, how much of it is missing, and what stands in it."
     import pandas as pd
-    return pd.DataFrame([_column_line(column, samples.table[column.name]) for column in samples.columns]).set_index("column")
+    lines = [_column_line(column, samples.table[column.name]) for column in samples.columns]
+    return pd.DataFrame(lines).set_index("column")
 
 # %% ../../nbs/tables/views.ipynb #458c6585
 def column_tables(

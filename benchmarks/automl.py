@@ -65,7 +65,8 @@ def our_stage(samples, minutes: float, cores: int, seed: int) -> dict:
     from fashion_mlops.models.families import families, fitted, predicted
     from fashion_mlops.datasets.kinds import kind_of
     from fashion_mlops.search.leaderboard import leaderboard, row_gains, scored
-    from fashion_mlops.search.tpot import fitted_bytes, search_pipelines
+    from fashion_mlops.search.front import fitted_bytes
+    from fashion_mlops.search.tpot import search_pipelines
     began, pipeline = time.time(), kind_of(samples).pipeline_for(samples)
     left = lambda: 60*minutes - (time.time() - began)
     kind_of(samples).fit_features(pipeline, samples)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from fashion_mlops.search.choice import choose
+from fashion_mlops.tables.habits import HABITS
 from fashion_mlops.search.contest import contest
 from fashion_mlops.models.families import families, fitted, predicted
 from fashion_mlops.samples.folds import judged_in, make_folds
@@ -45,7 +46,7 @@ def drifting(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def promised(features: np.ndarray, labels: np.ndarray, key: Key, seed: int) -> tuple[dict, object]:
     "What 05 says of its choice with this key, and the choice, fitted on all rows."
     folds = make_folds(labels, 3, seed, key)
-    judged, known = judged_in(folds), families(features.shape[1], "table")
+    judged, known = judged_in(folds), families(features.shape[1], HABITS)
     clusters = key.at(judged).clusters
     results, _ = contest({name: known[name].build(seed=seed) for name in FAMILIES}, features, labels, folds, 2, 2, key=key)
     board = leaderboard([scored(name, name, result, labels[judged], len(labels), seed, clusters) for name, result in results.items()], "log_loss")

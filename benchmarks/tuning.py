@@ -18,7 +18,8 @@ from fashion_mlops.search.contest import timed_fold
 from fashion_mlops.models.families import families, quiet
 from fashion_mlops.samples.folds import make_folds, stratified_rows
 from fashion_mlops.evaluation.metrics import row_losses
-from fashion_mlops.search.study import open_study, run_batch, trials_done
+from fashion_mlops.search.journal import trials_done
+from fashion_mlops.search.study import open_study, run_batch
 from fashion_mlops.search.workers import search_with_workers
 from fashion_mlops.search.rungs import RACE, RUNGS, climber
 

@@ -59,8 +59,9 @@ def with_selection(
 def feature_table(
     pipeline, # fitted feature pipeline
     samples: Samples, # what to describe
-    train: np.ndarray | None = None # features of the training rows, from `fit_features`; when None all rows are transformed alike
-): # pandas DataFrame: id int64, split str, label int64 (-1 where it is sealed), group or time int64 where rows belong together, then float32 features
+    train: np.ndarray | None = None # features of the training rows, from `fit_features`; like all others when None
+# id int64, split str, label int64 (-1: sealed), group or time int64 where rows belong together, then float32 features
+): # pandas DataFrame
     "The features of all samples, in the order of their ids."
     import pandas as pd
     values = pipeline.transform(samples.inputs)
@@ -81,8 +82,8 @@ def split_table(
     if not rows.any():
         raise WorkflowError(f"The feature table has no rows of the split {split!r}; its splits are made in 01_data.")
     if (table.loc[rows, "label"] < 0).any(): raise WorkflowError(SEALED)
-    return np.ascontiguousarray(table.loc[rows, names].to_numpy(np.float32)), table.loc[rows,
-        "label"].to_numpy(np.int64), names
+    features, labels = table.loc[rows, names].to_numpy(np.float32), table.loc[rows, "label"].to_numpy(np.int64)
+    return np.ascontiguousarray(features), labels, names
 
 # %% ../../nbs/models/feature_table.ipynb #b52b967d
 def read_split(

@@ -29,7 +29,7 @@ def pair_decisions(
     points: np.ndarray, # (n, d)
     gamma: float, # width of the kernel
     block: int = 500 # rows at a time: bounds the memory
-) -> np.ndarray: # float32 (n, pairs): above 0 the first class of the pair, but of two classes the second, as `SVC` has it
+) -> np.ndarray: # float32 (n, pairs): above 0 the first class of a pair, but of two classes the second, as in `SVC`
     "What the machine of each pair of classes says."
     support, weights, starts = parts["support"], parts["weights"], parts["starts"]
     lengths, classes, answers = np.einsum("ij,ij->i", support, support), len(starts) - 1, []
@@ -100,8 +100,8 @@ def coupled(
     rows, pairs = firsts.shape
     classes = (1 + round((1 + 8*pairs)**.5))//2
     first, second, each = *np.triu_indices(classes, 1), np.arange(classes)
-    ratio, system, right = np.zeros((rows, classes, classes)), np.zeros((rows, classes + 1,
-                                                                         classes + 1)), np.zeros((rows, classes + 1, 1))
+    ratio, right = np.zeros((rows, classes, classes)), np.zeros((rows, classes + 1, 1))
+    system = np.zeros((rows, classes + 1, classes + 1))
     ratio[:, first, second], ratio[:, second, first] = firsts, 1 - firsts
     system[:, :classes, :classes] = -ratio*ratio.transpose(0, 2, 1)
     system[:, each, each] = (ratio**2).sum(1)
@@ -119,7 +119,9 @@ class KernelMachine(ClassifierMixin, BaseEstimator):
         folds: int = 3, # of the calibration
         threads: int = 1, # machines fitted at a time
         seed: int = 0 # of the folds
-    ): self.C, self.gamma, self.variance, self.folds, self.threads, self.seed = C, gamma, variance, folds, threads, seed
+    ):
+        self.C, self.gamma, self.variance, self.folds = C, gamma, variance, folds
+        self.threads, self.seed = threads, seed
 
     def predict(self, X): return self.classes_[self.predict_proba(X).argmax(1)]
 
@@ -211,10 +213,9 @@ def fit(self: KernelMachine,
     rare = np.setdiff1d(np.arange(len(labels)), np.concatenate([np.zeros(0, int), *judged]))
     asked = [*zip(others, judged), *([(self.parts_, rare)] if len(rare) else [])]
     unseen = np.empty((len(labels), len(self.parts_["intercepts"])), np.float32)
-    for (_, rows), said in zip(asked, _each(self.threads, lambda pair: pair_decisions(pair[0], points[pair[1]],
-        self.gamma), asked)):
-        unseen[rows] = said
+    def said(pair): return pair_decisions(pair[0], points[pair[1]], self.gamma)
+    for (_, rows), decisions in zip(asked, _each(self.threads, said, asked)): unseen[rows] = decisions
     self._fit_sigmoids(unseen, labels, weights)
-    self.calibration_ = LogisticRegression(C=0.1, max_iter=300).fit(self._evidence(unseen), self.classes_[labels],
-                                                                    weights)
+    logistic = LogisticRegression(C=0.1, max_iter=300)
+    self.calibration_ = logistic.fit(self._evidence(unseen), self.classes_[labels], weights)
     return self

@@ -29,7 +29,8 @@ def save_model_file(
     def number(place): return str(numbers.setdefault(place[0], len(numbers) + 1))
     schema = re.sub(r'(?<="__id__": )\d+|(?<="file": ")\d+(?=\.)', number, stored.read("schema.json").decode())
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
-        for name in sorted(stored.namelist(), key=lambda name: (int(numbers.get(name.partition(".")[0], 0)), name)):
+        def place(name): return int(numbers.get(name.partition(".")[0], 0)), name
+        for name in sorted(stored.namelist(), key=place):
             renamed = zipfile.ZipInfo(re.sub(r"^\d+(?=\.)", number, name)) # dated 1980, the format's first day
             target.writestr(renamed, schema if name == "schema.json" else stored.read(name), zipfile.ZIP_DEFLATED)
     return Path(path)

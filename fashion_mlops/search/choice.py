@@ -38,8 +38,7 @@ def _reason(chosen, tied, finest, runner_up, gap, excluded, budget: float, metri
         words.append(f"{finest.title} has it, but costs {times:.0f} times as much, so the cheaper one goes on.")
     for _, line in excluded.iterrows():
         words.append(f"{line.title} is out: its fit would take about {human_seconds(line.full_fit_seconds)} of one "
-                     "core, "
-                     f"and the budget is {human_seconds(budget)}.")
+                     f"core, and the budget is {human_seconds(budget)}.")
     return " ".join(words)
 
 # %% ../../nbs/search/choice.ipynb #5890afa1
@@ -56,8 +55,7 @@ def choose(
     able, excluded = ours[ours.full_fit_seconds <= budget], ours[ours.full_fit_seconds > budget]
     if able.empty:
         raise WorkflowError(f"No family fits all training rows within {human_seconds(budget)}; the quickest needs "
-                            "about "
-                            f"{human_seconds(ours.full_fit_seconds.min())}. Raise fit_budget_seconds.")
+                            f"about {human_seconds(ours.full_fit_seconds.min())}. Raise fit_budget_seconds.")
     lines = [line for _, line in able.iterrows()]
     tied = [line for line in lines if line is lines[0]
             or difference(gains[lines[0].family], gains[line.family], seed, clusters)[1] <= 0]
@@ -79,7 +77,8 @@ def _pipeline_words(line, found: dict, gap, budget: float, metric: str) -> str:
     if gap[1] <= 0: return f"{said}so the choice stands."
     if line.full_fit_seconds > budget:
         return f"{said}but its fit would take about {human_seconds(line.full_fit_seconds)}, so the choice stands."
-    how = "by its parameters alone" if found["transformation"] == "nothing" else "and the transformation goes on with it"
+    how = "and the transformation goes on with it"
+    if found["transformation"] == "nothing": how = "by its parameters alone"
     return f"{said}{how}: it wins, and the former choice is the runner-up."
 
 # %% ../../nbs/search/choice.ipynb #b2d4308c

@@ -16,7 +16,7 @@ from ..models.families import fit_extras, for_rows, predicted, quiet
 from ..samples.folds import Folds, judged_in, make_folds, stratified_rows
 from ..samples.samples import Key
 from .contest_plan import contest_seconds
-from .tpot import fitted_bytes
+from .front import fitted_bytes
 
 # %% ../../nbs/search/contest.ipynb #4e137a04
 def enough_rows(
@@ -37,12 +37,10 @@ def _comparable(labels: np.ndarray, n_folds: int):
     "Raise `WorkflowError` when there is nothing to compare."
     if len(np.unique(labels)) < 2:
         raise WorkflowError(f"All {len(labels)} training rows are of class {labels.max()}: expected two classes at "
-                            "least. "
-                            "Look at the splits and the target in 01_data.")
+                            "least. Look at the splits and the target in 01_data.")
     if len(labels) < n_folds:
         raise WorkflowError(f"There are {len(labels)} training rows for {n_folds} folds: expected a row for each "
-                            "fold at least. "
-                            "Lower n_folds or add rows.")
+                            "fold at least. Lower n_folds or add rows.")
 
 # %% ../../nbs/search/contest.ipynb #b9f9b6ec
 def _without_gaps(features: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
@@ -54,9 +52,8 @@ def _without_gaps(features: np.ndarray, names: list[str]) -> tuple[np.ndarray, l
         known = features[finite[:, column], column]
         features[~finite[:, column], column] = np.median(known) if len(known) else 0
     return features, [f"{len(gappy)} of {len(names)} features have gaps or infinite values "
-                      f"({_some([names[column] for column in gappy])}): "
-                      "each gets its column's median here. Later stages read the table as it is, so mend it in "
-                      "04_features."]
+                      f"({_some([names[column] for column in gappy])}): each gets its column's "
+                      "median here. Later stages read the table as it is, so mend it in 04_features."]
 
 # %% ../../nbs/search/contest.ipynb #d1ec59f6
 def _without_constants(features: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str], list[str]]:
@@ -66,7 +63,8 @@ def _without_constants(features: np.ndarray, names: list[str]) -> tuple[np.ndarr
         return features, names, [f"All {len(names)} features are constant: no model can do better than to say how "
                                  "frequent each class is."]
     if not still.any(): return features, names, []
-    said = f"{still.sum()} of {len(names)} features are constant and left out here: {_some([name for name, one in zip(names, still) if one])}."
+    names_left_out = _some([name for name, one in zip(names, still) if one])
+    said = f"{still.sum()} of {len(names)} features are constant and left out here: {names_left_out}."
     return features[:, ~still], [name for name, one in zip(names, still) if not one], [said]
 
 # %% ../../nbs/search/contest.ipynb #143e671e
@@ -84,8 +82,7 @@ def usable(
     single = np.flatnonzero(np.bincount(labels) == 1)
     if len(single):
         more.append(f"Class {_some(list(single))} has a single training row: no model that is judged on it has seen "
-                    "its class, "
-                    "so it counts as wrong for all.")
+                    "its class, so it counts as wrong for all.")
     fit_rows = int(min(judged_rows or len(labels), len(labels))*(1 - 1/n_folds))
     if fit_rows < len(names):
         more.append(f"There are more features ({len(names)}) than rows in a fit ({fit_rows}): scores are unsure, "
@@ -114,7 +111,7 @@ def timed_fold(
 
 # %% ../../nbs/search/contest.ipynb #b7258e89
 def _quarter(labels: np.ndarray, fit: np.ndarray) -> np.ndarray:
-    "A quarter of the rows of a fold, and a row of each class that is missing among them: without a class it would be another task."
+    "A quarter of a fold's rows, and a row of each class that they miss: without it the task would be another."
     missing = np.setdiff1d(labels[fit], labels[fit[::4]])
     return np.concatenate([fit[::4], *(fit[labels[fit] == label][:1] for label in missing)])
 
@@ -127,7 +124,7 @@ def cross_validated(
     threads: int = 1, # folds at a time
     classes: int = 0, # how many there are; as many as occur when 0
     key: Key = Key() # which rows belong together
-) -> dict: # probabilities of the judged rows (m, k); sizes and seconds of two fits; predict_seconds for 1000 rows; bytes of a fitted model
+) -> dict: # probabilities of judged rows (m, k); sizes, seconds of two fits; predict_seconds for 1000 rows; bytes
     "Out-of-fold probabilities, and what they cost."
     from concurrent.futures import ThreadPoolExecutor
     classes, (first, judge) = classes or labels.max() + 1, folds[0]
@@ -156,14 +153,16 @@ def contest(
     tell: Callable = lambda name, result: None, # called with each result
     key: Key = Key(), # which rows belong together
     fits: Callable = lambda name: True # whether there is time for a model; the first is fitted in any case
-) -> tuple[dict, dict[str, str]]: # by name: results of `cross_validated`, and a sentence for each that cannot be fitted; what is in neither had no time
+# by name: results of `cross_validated`, and a sentence for each that cannot be fitted; who had no time is in neither
+) -> tuple[dict, dict[str, str]]:
     "Cross-validate all of them alike; raise `WorkflowError` when none can be fitted."
     results, misfits = {}, {}
     for name, model in models.items():
         if results and not fits(name): continue
         try: results[name] = cross_validated(model, features, labels, folds, threads, classes, key)
         except ValueError as error:
-            misfits[name] = f"{name} cannot be fitted to these rows and is left out ({str(error).splitlines()[0].rstrip('.')})."
+            why = str(error).splitlines()[0].rstrip(".")
+            misfits[name] = f"{name} cannot be fitted to these rows and is left out ({why})."
         else: tell(name, results[name])
     if models and not results:
         raise WorkflowError(f"No model can be fitted to these {len(labels)} rows: {next(iter(misfits.values()))} "
@@ -182,11 +181,11 @@ def try_out(
     key: Key = Key(), # which rows belong together
     seconds: float = 10.0, # after which no further model begins
     rows: int = 600 # of the trial
-# results of `cross_validated` by name; seconds that go by while one of the processor is used; a sentence for each that cannot be fitted
+# results of `cross_validated` by name; seconds that go by for one of the processor; a sentence for each misfit
 ) -> tuple[dict, float, dict[str, str]]:
     "What the models take on a few rows."
-    some, began = stratified_rows(labels, [enough_rows(rows, labels.max() + 1, len(labels))], seed,
-                                  key)[0], time.monotonic()
+    began, size = time.monotonic(), enough_rows(rows, labels.max() + 1, len(labels))
+    some = stratified_rows(labels, [size], seed, key)[0]
     folds = make_folds(labels[some], n_folds, seed, key.at(some))
     def asked(names, fits):
         return contest({name: models[name] for name in names}, features[some], labels[some], folds, threads, classes,

@@ -14,16 +14,16 @@ import numpy as np
 
 from ..workflow.budget import largest
 from ..core import WorkflowError
-from ..models.families import families, habits
+from ..models.families import Habits, families
 from .leaderboard import extrapolated_seconds
 
 # %% ../../nbs/search/contest_plan.ipynb #8bb9e0d4
 def most_promising_first(
     contenders: dict, # families by name
-    kind: str = "image" # of the data behind the features
+    habits: Habits = Habits() # where they start on such features
 ) -> dict: # the same, in order
     "The families in the order in which they are worth their time."
-    return {name: contenders[name] for name in sorted(contenders, key=habits(kind).promising.index)}
+    return {name: contenders[name] for name in sorted(contenders, key=habits.promising.index)}
 
 # %% ../../nbs/search/contest_plan.ipynb #66f42e10
 def taking_part(
@@ -85,7 +85,9 @@ def plan_words(
     without = f" (without {', '.join(missing)})" if missing else ""
     fit = "fit into" if takes <= seconds else "are the least that makes sense, and more than fits into"
     busy = f" The machine is busy: work takes {slowness:.1f} times as long as it does alone." if slowness > 1.2 else ""
-    return f"{rows:,} rows and {families} of {families + len(missing)} families{without} {fit} the {seconds:.0f} s that are for them, as tried on a few hundred rows.{busy}"
+    of_all = f"{families} of {families + len(missing)} families"
+    return (f"{rows:,} rows and {of_all}{without} {fit} the {seconds:.0f} s that are for them, as tried on a few "
+            f"hundred rows.{busy}")
 
 # %% ../../nbs/search/contest_plan.ipynb #32c64c75
 def rows_there_are(

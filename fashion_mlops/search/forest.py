@@ -24,7 +24,8 @@ def forest_importance(
     most: int = 20, # features
     seed: int = 0, # of the permutations
     key: Key = Key() # which rows belong together
-): # a data frame, most impurity first: feature, impurity, spread (over trees), loss, loss_low, loss_high (of the score, when permuted)
+# most impurity first: feature, impurity, spread (over trees), loss (of the score, when permuted), loss_low, loss_high
+): # a data frame
     "The features that a random forest needs."
     import pandas as pd
     fit, judge = fold

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core import human_bytes, human_seconds
 from ..evaluation.metrics import is_better, is_share, mean_interval, row_losses, row_scores
-from .tpot import pareto_front
+from .front import pareto_front
 
 # %% ../../nbs/search/leaderboard.ipynb #daece634
 def extrapolated_seconds(
@@ -93,9 +93,11 @@ def verdict(
     gap: tuple[float, float, float], # from `difference`
     metric: str = "accuracy" # that it is of
 ) -> str: # such as `+1.20 points (+0.40 to +2.00), more than noise`
-    "A difference in words: of accuracy in percentage points, of log loss in nats less, and whether it is more than noise."
-    size = f"{gap[0]:+.4f} nats less ({gap[1]:+.4f} to {gap[2]:+.4f})" if metric == "log_loss" else f"{100*gap[0]:+.2f} points ({100*gap[1]:+.2f} to {100*gap[2]:+.2f})"
-    return f"{size}, {'more than noise' if gap[1] > 0 or gap[2] < 0 else 'within noise'}"
+    "A difference in words, of accuracy in percentage points, of log loss in nats; and whether it is more than noise."
+    unit, scale, digits = ("nats less", 1, 4) if metric == "log_loss" else ("points", 100, 2)
+    mean, low, high = (f"{scale*end:+.{digits}f}" for end in gap)
+    noise = "more than noise" if gap[1] > 0 or gap[2] < 0 else "within noise"
+    return f"{mean} {unit} ({low} to {high}), {noise}"
 
 # %% ../../nbs/search/leaderboard.ipynb #ea1fa344
 def draw_leaderboard(

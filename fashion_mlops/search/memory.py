@@ -9,7 +9,8 @@ __all__ = ['remember', 'recalled', 'best_of_file', 'log_trials']
 from pathlib import Path
 
 from ..core import WorkflowError, now, read_json, write_json
-from .study import fits, is_journal, open_journal, trials_done
+from .journal import is_journal, open_journal, trials_done
+from .proposal import fits
 
 # %% ../../nbs/search/memory.ipynb #cd725bb1
 def _entries(path: Path) -> list[dict]:
@@ -50,7 +51,7 @@ def best_of_file(
     path: Path | str, # a study's journal
     distributions: dict[str, str] # search space, from `search_space`
 ) -> list[dict]: # its best setting, or nothing
-    "The best setting of a study file; nothing, and a sentence, when it is none or belongs to another search space. The file is only read."
+    "The best setting of a study file; nothing, and a sentence, when it is none or belongs to another search space."
     import optuna
     path = Path(path).expanduser()
     if not path.is_file(): why = "is not there"

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import WorkflowError
-from .study import estimated_study, estimates, open_journal, trials_done
+from ..core import WorkflowError, artifacts_folder
+from .journal import open_journal, trials_done
+from .proposal import estimated_study, estimates
 
 # %% ../../nbs/search/pictures.ipynb #764c87db
 TABLE = ("trial", "state", "rung", "loss", "estimate", "seconds") # columns before the parameters
@@ -132,7 +133,7 @@ def draw_parallel(
     table, # from `trials_table`
     logarithmic: set[str] # parameters that are sampled on a logarithmic scale
 ): # a figure
-    "Every trial as a line through its parameters to its loss; pruned ones are thin, the better the darker, the best complete one is red."
+    "Every trial as a line through its parameters to its loss; pruned ones are thin, better is darker, the best is red."
     import matplotlib.pyplot as plt
     whole = table.assign(loss=table.estimate.clip(upper=_ceiling(table)),
                          best=table.loss.rank()).sort_values(["best", "loss"], ascending=False, na_position="first")
@@ -156,27 +157,32 @@ def draw_parallel(
     return figure
 
 # %% ../../nbs/search/pictures.ipynb #ea2c4a78
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,"><title>{title}</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:0 auto;padding:1rem;background:#fff;color:#1e293b}}h2{{margin-top:2.5rem;border-top:1px solid #cbd5e1;padding-top:1rem}}p{{max-width:46rem}}</style>
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,"><title>{title}</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:0 auto;padding:1rem;background:#fff}}
+body{{color:#1e293b}}h2{{margin-top:2.5rem;border-top:1px solid #cbd5e1;padding-top:1rem}}p{{max-width:46rem}}</style>
 <script>{code}</script></head><body><h1>{title}</h1>{body}</body></html>"""
 
 # %% ../../nbs/search/pictures.ipynb #7d6b3f2c
 def _plots(study):
     "Title, sentence and plotly figure of each plot that a study has enough trials for."
     import optuna.visualization as draw
-    done, estimated = trials_done(study), estimated_study(study)
-    shares = importances(study)
-    logged = "Pruned trials count with their estimate: their last loss, and what the nearest trials that came further gained from there."
+    estimated, shares = estimated_study(study), importances(study)
+    logged = ("Pruned trials count with their estimate: their last loss, and what the nearest trials that came further "
+              "gained from there.")
     yield "History", "The complete trials in order.", draw.plot_optimization_history(study, target_name="log loss")
-    yield "Rungs", "Each line is a trial on its way up; where it ends, the trial was pruned.", draw.plot_intermediate_values(study)
+    yield ("Rungs", "Each line is a trial on its way up; where it ends, the trial was pruned.",
+           draw.plot_intermediate_values(study))
     if shares:
-        yield "Importance", f"How much each parameter explains (PED-ANOVA). {logged}", draw.plot_param_importances(estimated)
+        yield ("Importance", f"How much each parameter explains (PED-ANOVA). {logged}",
+               draw.plot_param_importances(estimated))
     yield "Slices", f"Each parameter alone. {logged}", draw.plot_slice(estimated, target_name="log loss")
-    if len(done[0].params) > 1:
-        yield "All parameters together", f"Drag along an axis to choose trials. {logged}", draw.plot_parallel_coordinate(estimated, target_name="log loss")
+    if len(trials_done(study)[0].params) > 1:
+        yield ("All parameters together", f"Drag along an axis to choose trials. {logged}",
+               draw.plot_parallel_coordinate(estimated, target_name="log loss"))
     if len(shares) > 1:
-        yield "The two that matter most", logged, draw.plot_contour(estimated, params=list(shares)[:2],
-                                                                    target_name="log loss")
+        yield ("The two that matter most", logged,
+               draw.plot_contour(estimated, params=list(shares)[:2], target_name="log loss"))
 
 # %% ../../nbs/search/pictures.ipynb #22f6388e
 def interactive_page(
@@ -204,7 +210,6 @@ def last_journal(
     dataset: str # dataset name
 ) -> tuple[Path, bool]: # the file, and whether tuning is not through with it
     "Where the studies of a dataset lie."
-    from fashion_mlops.core import artifacts_folder
     from fashion_mlops.workflow.manifests import artifact
     growing = sorted((artifacts_folder(dataset)/"06_tuning"/"scratch").glob("*/study.log"),
                      key=lambda path: path.stat().st_mtime)

@@ -13,7 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core import WorkflowError
-from ..models.families import Family, families
+from ..models.families import Family, Habits, families
 
 # %% ../../nbs/search/pipeline_space.ipynb #61fd0c5c
 class Draw:
@@ -27,8 +27,8 @@ class Draw:
     def suggest_float(self, name: str, low: float, high: float, log: bool = False) -> float:
         scale, back = (np.log, np.exp) if log else (float, float)
         bottom, top = scale(low), scale(high)
-        place = self.random.normal(scale(self.near[name]),
-                                   self.step*(top - bottom)) if name in self.near else self.random.uniform(bottom, top)
+        if name in self.near: place = self.random.normal(scale(self.near[name]), self.step*(top - bottom))
+        else: place = self.random.uniform(bottom, top)
         return float(np.clip(back(place), low, high))
 
     def suggest_int(self, name: str, low: int, high: int, log: bool = False) -> int:
@@ -43,40 +43,47 @@ class Draw:
 class PipelineSpace:
     "What may be combined: nothing, principal components or a selection first, then one of our families."
     columns: int # features of the table
-    kind: str = "image" # of the data behind the features
+    habits: Habits = Habits() # where the families start on such features
     classes: int = 2 # how many
     seed: int = 0 # of the models
     components: tuple[int, int] | None = None # fewest and most principal components to try; None for none
 
     @property
-    def families(self) -> dict: return families(self.columns, self.kind, self.classes)
+    def families(self) -> dict: return families(self.columns, self.habits, self.classes)
 
     @property
     def transformations(self) -> dict[str, Callable]: # name → its parameters from a `Draw`
         known = {"nothing": lambda draw: {}}
-        if self.components: known["PCA"] = lambda draw: {"n_components": draw.suggest_int("n_components", *self.components, log=True)}
-        if self.columns >= 10: known["selection"] = lambda draw: {"percentile": draw.suggest_float("percentile", 20, 90)}
+        if self.components:
+            known["PCA"] = lambda draw: {"n_components": draw.suggest_int("n_components", *self.components, log=True)}
+        if self.columns >= 10:
+            known["selection"] = lambda draw: {"percentile": draw.suggest_float("percentile", 20, 90)}
         return known
 
     def __str__(self) -> str:
-        first = f"{self.components[0]} to {self.components[1]} principal components of {self.columns} columns (80 to 99 % of the variance)" if self.components else f"no principal components (99 % of the variance needs nearly all {self.columns} columns)"
-        return f"{first}, {'selections of 20 to 90 % of the columns' if self.columns >= 10 else 'no selections from so few'}, and {len(self.families)} families"
+        first = f"no principal components (99 % of the variance needs nearly all {self.columns} columns)"
+        if self.components:
+            first = "{} to {} principal components".format(*self.components)
+            first += f" of {self.columns} columns (80 to 99 % of the variance)"
+        then = "selections of 20 to 90 % of the columns" if self.columns >= 10 else "no selections from so few"
+        return f"{first}, {then}, and {len(self.families)} families"
 
 # %% ../../nbs/search/pipeline_space.ipynb #c32560e3
 def informed_space(
     features: np.ndarray, # (n, d)
     classes: int, # how many
     seed: int = 0, # of the models
-    kind: str = "image", # of the data behind the features
+    habits: Habits = Habits(), # where the families start on such features
     fit_rows: int | None = None # that a pipeline is fitted on; all when None
 ) -> PipelineSpace: # to search
     "The space that these features suggest."
     columns = features.shape[1]
-    share = np.linalg.eigvalsh(np.cov(features, rowvar=False, dtype=np.float64).reshape(columns, columns))[::-1].clip(0)
+    spread = np.cov(features, rowvar=False, dtype=np.float64).reshape(columns, columns)
+    share = np.linalg.eigvalsh(spread)[::-1].clip(0)
     low, high = (int(np.searchsorted(np.cumsum(share)/max(share.sum(), 1e-12), part)) + 1 for part in (0.80, 0.99))
     high = min(high, (fit_rows or len(features)) - 1, columns)
-    return PipelineSpace(columns, kind, classes, seed,
-                         (max(1, min(low, high)), high) if columns >= 4 and 2 <= high < 0.9*columns else None)
+    telling = columns >= 4 and 2 <= high < 0.9*columns
+    return PipelineSpace(columns, habits, classes, seed, (max(1, min(low, high)), high) if telling else None)
 
 # %% ../../nbs/search/pipeline_space.ipynb #2b5cafe2
 def transformed(
@@ -99,12 +106,12 @@ def transformed(
 
 # %% ../../nbs/search/pipeline_space.ipynb #ddc01650
 def family_of(
-    choice: dict, # what `choice.json` or `best_hyperparameters.json` says: family, and transformation with its shape where there is one
+    choice: dict, # of `choice.json` or `best_hyperparameters.json`: family, and what comes before it
     columns: int, # features of the table
-    kind: str = "image" # of the data behind the features
+    habits: Habits = Habits() # where the families start on such features
 ) -> Family:
     "The family that was chosen, with what comes before it."
-    known = families(columns, kind)
+    known = families(columns, habits)
     if choice["family"] not in known:
         raise WorkflowError(f"There is no family {choice['family']!r}; expected one of {', '.join(known)}. Run "
                             "06_tuning again.")
@@ -120,8 +127,12 @@ class Bred:
     family: str # name
     parameters: dict # of the family, in place of its defaults
 
+    @property
+    def whole(self) -> Family: return transformed(self.space.families[self.family], self.transformation, self.shape)
+
     def unique_id(self) -> str:
-        def said(name, values): return f"{name}({', '.join(f'{key}={value!r}' for key, value in sorted(values.items()))})"
+        def said(name, values):
+            return f"{name}({', '.join(f'{key}={value!r}' for key, value in sorted(values.items()))})"
         return f"{said(self.transformation, self.shape)} → {said(self.family, self.parameters)}"
 
     def crossover(self, other, rng=None) -> bool:
@@ -134,8 +145,7 @@ class Bred:
 
     def export_pipeline(self, memory=None, **options): # an unfitted scikit-learn pipeline
         from sklearn.pipeline import make_pipeline
-        model = transformed(self.space.families[self.family], self.transformation, self.shape).build(self.parameters,
-            self.space.seed)
+        model = self.whole.build(self.parameters, self.space.seed)
         return make_pipeline(model) if self.transformation == "nothing" else model
 
 # %% ../../nbs/search/pipeline_space.ipynb #4b1295d0
@@ -171,8 +181,7 @@ class Breeding:
 
     def generate(self, rng) -> Bred:
         if bred := self.waiting.pop(0) if self.waiting else None: return bred
-        bred = Bred(self.space, "nothing", {}, list(self.space.families)[rng.integers(len(self.space.families))], {})
-        bred.transformation = list(self.space.transformations)[rng.integers(len(self.space.transformations))]
-        bred.shape = self.space.transformations[bred.transformation](Draw(rng))
-        bred.parameters = self.space.families[bred.family].space(Draw(rng))
-        return bred
+        known, kinds = self.space.families, self.space.transformations
+        family, transformation = list(known)[rng.integers(len(known))], list(kinds)[rng.integers(len(kinds))]
+        shape = kinds[transformation](Draw(rng))
+        return Bred(self.space, transformation, shape, family, known[family].space(Draw(rng)))

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ..core import WorkflowError
-from ..models.families import families, for_rows, fit_extras, predicted, quiet
+from ..models.families import Habits, families, fit_extras, for_rows, predicted, quiet
 from .leaderboard import difference, row_gains
-from ..evaluation.metrics import mean_interval, shown
+from ..evaluation.metrics import mean_interval
 from ..samples.samples import Key
 
 # %% ../../nbs/search/refinement.ipynb #9b33f7db
@@ -23,7 +23,7 @@ def with_and_without(
     kept: np.ndarray, # bool (d,)
     rows: tuple[np.ndarray, np.ndarray], # rows to fit on, rows to judge on
     metric: str, # that decides
-    kind: str = "image", # of the data behind the features
+    habits: Habits = Habits(), # where the families start on such features
     seed: int = 0, # of the models
     threads: int = 1, # fits at a time
     key: Key = Key() # which rows belong together
@@ -39,11 +39,11 @@ def with_and_without(
         try: model.fit(features[np.ix_(fit, some[which])], labels[fit], **fit_extras(model, key=key.at(fit)))
         except ValueError: return None # a family that these rows do not suit is not asked
         return row_gains(metric, labels[judge], predicted(model, features[np.ix_(judge, some[which])], classes))
-    asked = families(features.shape[1], kind, len(np.unique(labels)))
-    with quiet(), ThreadPoolExecutor(threads) as pool: answers = list(pool.map(lambda job: once(*job),
-        [(family, which) for family in asked.values() for which in some]))
-    found = {name: pair for name, pair in zip(asked, zip(answers[::2], answers[1::2]))
-             if all(answer is not None for answer in pair)}
+    asked = families(features.shape[1], habits, len(np.unique(labels)))
+    jobs = [(family, which) for family in asked.values() for which in some]
+    with quiet(), ThreadPoolExecutor(threads) as pool: answers = list(pool.map(once, *zip(*jobs)))
+    pairs = zip(asked, zip(answers[::2], answers[1::2]))
+    found = {name: pair for name, pair in pairs if all(answer is not None for answer in pair)}
     if not found:
         raise WorkflowError(f"No model can be fitted to these {len(fit)} rows. Look at the features and classes.")
     return found
@@ -51,7 +51,6 @@ def with_and_without(
 # %% ../../nbs/search/refinement.ipynb #9abe72ae
 def refinement_table(
     found: dict[str, tuple[np.ndarray, np.ndarray]], # from `with_and_without`
-    kind: str = "image", # of the data behind the features
     seed: int = 0, # of the intervals
     clusters: np.ndarray | None = None # which of the judged rows belong together; none when None
 ): # pandas DataFrame, best first: family, title, score, change, low, high (of the gain by dropping), could_go_on, loses
@@ -66,7 +65,7 @@ def refinement_table(
     for name in order:
         mean, low, high = mean_interval(found[name][1] - found[name][0], seed, clusters=clusters)
         low, high = mean - wider*(mean - low), mean + wider*(high - mean)
-        lines.append({"family": name, "title": families(2, kind)[name].title, "score": best[name].mean(),
+        lines.append({"family": name, "title": families()[name].title, "score": best[name].mean(),
                       "change": mean, "low": low, "high": high,
                       "could_go_on": name in going, "loses": name in going and high < 0})
     return pd.DataFrame(lines)
@@ -81,7 +80,11 @@ def refinement_words(
     going, losing = table[table.could_go_on], table[table.loses]
     said = "; ".join(f"{line.title} {line.change:+.4f} ({line.low:+.4f} to {line.high:+.4f})"
                      for line in going.itertuples())
-    first = f"Gain by dropping, in {unit}, of the {len(going)} kinds of model that could go on: {said}." if len(going) > 1 else f"Gain by dropping, in {unit}, of {going.title.iloc[0]}, which leads: {said.removeprefix(going.title.iloc[0]).strip()}."
+    who = f"the {len(going)} kinds of model that could go on"
+    if len(going) == 1:
+        leads = going.title.iloc[0]
+        who, said = f"{leads}, which leads", said.removeprefix(leads).strip()
+    first = f"Gain by dropping, in {unit}, of {who}: {said}."
     if len(losing): return f"{first} {losing.title.iloc[0]} loses more than noise, so **nothing is dropped**."
     return f"{first} None loses more than noise, so the selection stands."
 
@@ -96,5 +99,6 @@ def judged_before(
     if found is None: return f"The selection of features could not be judged with {title}."
     ends = f"{found['change']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
     if found["high"] < 0 and not any(line["loses"] for line in lines):
-        return f"The selection of features costs {title} more than noise: {ends} by row; a lower shadow_quantile in 04_features keeps more."
+        return (f"The selection of features costs {title} more than noise: {ends} by row; a lower shadow_quantile in "
+                "04_features keeps more.")
     return f"The selection of features was judged with {title} too: {ends} by row."

@@ -26,7 +26,7 @@ def ninth(
     fit: np.ndarray, # rows of a fold
     classes: int # how many there are
 ) -> np.ndarray: # rows, ascending
-    "A stratified ninth of some rows, at least fifty and five a class; all of them when the ninth would hold one class only."
+    "A stratified ninth of some rows, at least fifty and five a class; all where the ninth would hold one class only."
     few = fit[stratified_rows(labels[fit], [min(len(fit), max(len(fit)//9, 50, 5*classes))], 0)[0]]
     return few if len(np.unique(labels[few])) > 1 else fit
 

@@ -24,7 +24,8 @@ def earlier_words(
 ) -> str: # a line, or nothing
     "What is tried right after the defaults."
     if not tried: return ""
-    return f"After the defaults, {numbered(len(tried), 'setting')} of earlier studies {'is' if len(tried) == 1 else 'are'} tried first."
+    verb = "is" if len(tried) == 1 else "are"
+    return f"After the defaults, {numbered(len(tried), 'setting')} of earlier studies {verb} tried first."
 
 # %% ../../nbs/search/study_words.ipynb #6598c3b0
 def why_ended(
@@ -41,7 +42,8 @@ def shared_words(
     workers: int # processes
 ) -> str: # a sentence, or nothing
     "What several processes mean for the result."
-    return f" {workers} processes shared the trials; their order, and so the result, may differ in another run." if workers > 1 else ""
+    if workers == 1: return ""
+    return f" {workers} processes shared the trials; their order, and so the result, may differ in another run."
 
 # %% ../../nbs/search/study_words.ipynb #bb5f0b36
 def nothing_better(
@@ -61,17 +63,18 @@ def finalists_words(
     verdict: dict # from `compared`
 ) -> str: # Markdown
     "The default against the tuned setting, and which of them goes on."
-    taken = "**The tuned setting** goes on to training." if verdict["better"] == "tuned" else "**The defaults** go on to training."
-    return (f"Fitted on {rows:,} rows: validation {metric.replace('_', ' ')} of the default "
-            f"{scores['default'][metric]:.4f}, "
-            f"tuned {scores['tuned'][metric]:.4f}. {verdict['reason']} {taken}")
+    taken = "**The tuned setting** goes" if verdict["better"] == "tuned" else "**The defaults** go"
+    default, tuned = (f"{scores[which][metric]:.4f}" for which in ("default", "tuned"))
+    return (f"Fitted on {rows:,} rows: validation {metric.replace('_', ' ')} of the default {default}, tuned {tuned}. "
+            f"{verdict['reason']} {taken} on to training.")
 
 # %% ../../nbs/search/study_words.ipynb #e51413eb
 def recipe_words(
     taken: dict # what was found; empty when training keeps its own
 ) -> str: # Markdown
     "Which recipe of the net goes on."
-    return f"**Training takes the recipe that was found:** {setting_words(taken, 3)}." if taken else "**Training keeps its own recipe.**"
+    if not taken: return "**Training keeps its own recipe.**"
+    return f"**Training takes the recipe that was found:** {setting_words(taken, 3)}."
 
 # %% ../../nbs/search/study_words.ipynb #a05bd583
 def best_of(

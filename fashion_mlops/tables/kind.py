@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
-           'claims', 'column_suspects', 'counted', 'found_lines', 'refused', 'source_doubts', 'FEATURE_TYPES',
-           'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'footprints', 'place_words',
-           'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET',
-           'ROWS_OF_A_STUDY', 'enough_for_a_net', 'net_search', 'Exploration', 'mistake_pictures', 'mistake_tables',
-           'raw_columns', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables',
-           'input_description', 'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks',
-           'worse_pictures', 'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures',
-           'input_form', 'input_words']
+           'add_options', 'claims', 'column_suspects', 'counted', 'describe', 'found_lines', 'refused', 'source_doubts',
+           'listed_files', 'load_described', 'mistakes_in', 'rows_and_columns', 'FEATURE_TYPES', 'feature_facts',
+           'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'footprints', 'place_words', 'rows_to_read',
+           'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY',
+           'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns',
+           'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables', 'input_description',
+           'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks', 'worse_pictures',
+           'worse_words', 'read_window', 'shift_inputs', 'shift_pictures', 'input_form', 'input_words']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -28,14 +28,26 @@ from .leakage import suspicions
 _all_ = ["extremes", "identical", "promises", "suspicions"] # 02_quality
 
 # %% ../../nbs/tables/kind.ipynb #4f3aea5d
+from .adding import describe
+from .reading_options import add_options
 from .sources import claims, column_suspects, counted, found_lines, refused, source_doubts
 
-_all_ = ["claims", "column_suspects", "counted", "found_lines", "refused", "source_doubts"] # datasets.commands
+_all_ = ["add_options", "claims", "column_suspects", "counted", "describe", "found_lines", "refused", "source_doubts"] # datasets.commands
+
+# %% ../../nbs/tables/kind.ipynb #5ca1abe2
+from .described import listed_files, load_described, mistakes_in, rows_and_columns
+
+_all_ = ["listed_files", "load_described", "mistakes_in", "rows_and_columns"] # datasets.description, datasets.size
 
 # %% ../../nbs/tables/kind.ipynb #1b4472a0
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold
 
 _all_ = ["FEATURE_TYPES", "feature_facts", "fit_features", "pipeline_for", "values_by_fold"] # 04_features, 05_automl
+
+# %% ../../nbs/tables/kind.ipynb #7be30c42
+from .habits import HABITS
+
+_all_ = ["HABITS"] # 04_features, 05_automl, 06_tuning, 07_training
 
 # %% ../../nbs/tables/kind.ipynb #4fb604e1
 from .explained import (
@@ -45,9 +57,9 @@ _all_ = ["footprints", "place_words", "rows_to_read", "show_decisions", "show_fa
          "with_places"] # 04_features
 
 # %% ../../nbs/tables/kind.ipynb #19c4f2c2
-from .net_search import EXTENT_OF_A_NET, ROWS_OF_A_STUDY, enough_for_a_net, net_search
+from .net_search import EXTENT_OF_A_NET, ROWS_OF_A_STUDY, NetSearch, enough_for_a_net
 
-_all_ = ["EXTENT_OF_A_NET", "ROWS_OF_A_STUDY", "enough_for_a_net", "net_search"] # 06_tuning
+_all_ = ["EXTENT_OF_A_NET", "ROWS_OF_A_STUDY", "NetSearch", "enough_for_a_net"] # 06_tuning
 
 # %% ../../nbs/tables/kind.ipynb #ce83d33a
 from .explore import Exploration # 03_eda
@@ -71,8 +83,8 @@ _all_ = ["SEVERITIES", "compress_net", "corrupted", "doubtful_pictures", "doubtf
 
 # %% ../../nbs/tables/kind.ipynb #3f01fc17
 from .shift import shift_inputs, shift_pictures
-from .windows import held_against, read_window
-_all_ = ["held_against", "read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
+from .windows import read_window
+_all_ = ["read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
 
 # %% ../../nbs/tables/kind.ipynb #deb522e9
 from .requests import input_form, input_words

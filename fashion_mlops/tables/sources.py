@@ -12,7 +12,6 @@ import numpy as np
 
 from ..samples.samples import Samples
 from ..samples.table_layout import format_words
-from .leakage import suspects
 from ..workflow.markup import readable
 
 # %% ../../nbs/tables/sources.ipynb #9e725b23
@@ -88,6 +87,7 @@ def column_suspects(
     rows: int = 5000 # training rows to look at
 ) -> list[dict]: # column, reason, evidence, score
     "Columns that may be leakage, going by the training rows."
+    from fashion_mlops.tables.leakage import suspects
     train = samples.rows("train")
     labels = np.asarray(samples.labels)[train]
     return suspects(samples.at(train), samples.columns, labels, samples.classes, rows=rows, key=samples.key.at(train))

@@ -67,7 +67,8 @@ def test_an_attempt_goes_on_with_the_choice_of_the_work_that_it_finds(tmp_path, 
 
 def test_trials_that_the_clock_stopped_are_run_again_by_their_number(tmp_path):
     from fashion_mlops.models.families import families
-    from fashion_mlops.search.study import open_study, search, trials_done
+    from fashion_mlops.search.journal import trials_done
+    from fashion_mlops.search.study import open_study, search
     space, start = families(20)["svm"].space, {"C": 10.0, "gamma": 0.025}
 
     def climb(seconds):

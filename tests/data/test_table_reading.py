@@ -60,7 +60,7 @@ def test_moments_and_numbers_that_are_not_read_are_said(values):
 
 
 def test_words_spelled_in_several_ways_are_said():
-    from fashion_mlops.datasets.table_description import target_classes
+    from fashion_mlops.tables.adding import target_classes
     assert "'YES', 'Yes', 'yes'" in target_classes(pa.array(["Yes", "YES", "yes", "no", "No", "n"]*20), "ok", ".")[1][0]
     assert "u200b" in " ".join(look("town", ["Bonn", "Bonn\u200b", "Paris", "paris", "Rome"]*9).doubts)
     assert not look("town", ["Bonn", "Paris", "Rome"]*9).doubts
@@ -69,7 +69,7 @@ def test_words_spelled_in_several_ways_are_said():
 def test_a_decimal_mark_with_an_exponent_is_one():
     from fashion_mlops.tables.column_kinds import Guess
     from fashion_mlops.samples.columns import Column
-    from fashion_mlops.datasets.reading_options import mark_doubts
+    from fashion_mlops.tables.reading_options import mark_doubts
     assert not mark_doubts([look("s", ["6.674e+04", "1.234e+03"]*9)])
     assert "divides thousands: --decimal s=," in mark_doubts([Guess(Column("s", "numeric"), either=("66740.125", "66,740.125"))])[0]
     assert "is a decimal mark: --decimal s=." in mark_doubts([Guess(Column("s", "numeric"), either=("1.200", "1,200"))])[0]
@@ -84,13 +84,16 @@ def home(tmp_path, monkeypatch):
 def added(home, content, *words, target="ok"):
     "What `dataset add` makes of a file: description, doubts, frame."
     from fashion_mlops.datasets.commands import add_parser
-    from fashion_mlops.datasets.table_description import describe_table
-    from fashion_mlops.datasets.description import load_dataset, read_dataset_file, write_dataset_file
+    from fashion_mlops.tables.adding import describe
+    from fashion_mlops.datasets.description import described, load_dataset, read_dataset_file, write_dataset_file
+    from functools import partial
     import argparse
     path = home/"shop.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     top = argparse.ArgumentParser(); add_parser(top.add_subparsers())
-    about, doubts = describe_table(path, "shop", target, reading=top.parse_args(["dataset", "add", "file", *words]))
+    asked = top.parse_args(["dataset", "add", "file", *words])
+    asked.target = target
+    about, doubts = describe(path, asked, partial(described, "shop", kind="table", path=str(path)))
     about = read_dataset_file(write_dataset_file(about))
     return about, " ".join(doubts), load_dataset(about).inputs
 

@@ -2,6 +2,7 @@
 import argparse
 import gzip
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from fashion_mlops.core import WorkflowError
 from fashion_mlops.datasets.commands import add_parser
-from fashion_mlops.datasets.table_description import describe_table
+from fashion_mlops.tables.adding import describe
 from fashion_mlops.datasets.description import described, load_dataset, read_dataset_file, write_dataset_file
 
 
@@ -20,14 +21,14 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def options(*words):
+def options(target, *words):
     top = argparse.ArgumentParser(); add_parser(top.add_subparsers())
-    return top.parse_args(["dataset", "add", "file", *words])
+    return top.parse_args(["dataset", "add", "file", *(["--target", target] if target else []), *words])
 
 
 def added(path, *words, target="kept"):
     "What `dataset add` makes of a file: dataset file (written and read again), doubts, frame, labels as class names."
-    about, doubts = describe_table(Path(path), "shop", target, reading=options(*words))
+    about, doubts = describe(Path(path), options(target, *words), partial(described, "shop", kind="table", path=str(path)))
     about = read_dataset_file(write_dataset_file(about))
     loaded = load_dataset(about)
     return about, doubts, loaded.inputs, [loaded.classes[label] for label in loaded.labels]
@@ -284,7 +285,7 @@ def test_every_option_that_a_message_names_exists():
     from fashion_mlops import cli
     known = set(re.findall(r"--[a-z][a-z-]+", " ".join(each for parser in _parsers(cli.parser()) for each in parser._option_string_actions)))
     named = set()
-    for module in ("samples.table_files", "samples.table_layout", "samples.text_encoding", "samples.values", "samples.amounts", "samples.moments", "tables.column_kinds", "tables.column_types", "datasets.reading_options", "datasets.commands", "datasets.table_description", "tables.sources", "datasets.description"):
+    for module in ("samples.table_files", "samples.table_layout", "samples.text_encoding", "samples.values", "samples.amounts", "samples.moments", "tables.column_kinds", "tables.column_types", "tables.reading_options", "datasets.commands", "tables.adding", "tables.split_suggestions", "images.sources", "tables.sources", "datasets.description"):
         for node in ast.walk(ast.parse(Path(importlib.import_module(f"fashion_mlops.{module}").__file__).read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str): named |= {(module, word) for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", node.value)}
     assert named and not {(module, word) for module, word in named if word not in known}

@@ -14,7 +14,8 @@ from fashion_mlops.core import WorkflowError
 from fashion_mlops.models.families import families
 from fashion_mlops.samples.folds import make_folds, stratified_rows
 from fashion_mlops.search.leaderboard import leaderboard, row_gains, scored
-from fashion_mlops.search.tpot import pareto_front, search_pipelines, searchable_rows
+from fashion_mlops.search.front import pareto_front
+from fashion_mlops.search.tpot import search_pipelines, searchable_rows
 
 
 def problem(rows=240, columns=12, classes=3, seed=0):
@@ -23,11 +24,11 @@ def problem(rows=240, columns=12, classes=3, seed=0):
     return points.astype(np.float32), kinds
 
 
-def run(points, kinds, names=None, n_folds=3, minutes=0.0, kind="image"):
+def run(points, kinds, names=None, n_folds=3, minutes=0.0):
     "The stage's own steps, in the stage's order."
     points, names, notes = usable(points, kinds, names or [f"f{i}" for i in range(points.shape[1])], n_folds)
     (judged,), classes = stratified_rows(kinds, [len(kinds)], 0), kinds.max() + 1
-    models = {name: family.build({"n_estimators": 5} if name in ("random_forest", "gradient_boosting") else {}) for name, family in families(len(names), kind, classes).items()}
+    models = {name: family.build({"n_estimators": 5} if name in ("random_forest", "gradient_boosting") else {}) for name, family in families(len(names), classes=classes).items()}
     results, left_out = contest(models, points[judged], kinds[judged], make_folds(kinds[judged], n_folds, 0), 2, classes)
     board = leaderboard([scored(name, name, result, kinds[judged], len(kinds)) for name, result in results.items()])
     gains = {name: row_gains("accuracy", kinds[judged], result["probabilities"]) for name, result in results.items()}

@@ -7,6 +7,7 @@ from fashion_mlops.search.contest import contest
 from fashion_mlops.samples.columns import Column
 from fashion_mlops.evaluation.explanation import fit_trees, judged, shapley_values, with_shadows
 from fashion_mlops.models.families import families
+from fashion_mlops.tables.habits import HABITS
 from fashion_mlops.datasets.pipelines import features_by_fold
 from fashion_mlops.evaluation.selection import strongest
 from fashion_mlops.models.feature_table import feature_names, with_selection
@@ -45,7 +46,7 @@ def test_noise_keeps_its_promise():
         folds = make_folds(labels, 3, seed)
         each = features_by_fold(pipeline, samples, np.arange(240), folds, seed)
         for name, features in (("chosen before", values), ("chosen by fold", each)):
-            results, _ = contest({"lr": families(20, "table", 2)["logistic_regression"].build(seed=seed)}, features, labels, folds, 1, 2)
+            results, _ = contest({"lr": families(20, HABITS, 2)["logistic_regression"].build(seed=seed)}, features, labels, folds, 1, 2)
             found[name].append((results["lr"]["probabilities"].argmax(1) == labels[judged_in(folds)]).mean())
     assert np.mean(found["chosen before"]) > 0.56 > 0.545 > np.mean(found["chosen by fold"]) > 0.44
 

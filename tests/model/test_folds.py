@@ -21,7 +21,8 @@ from fashion_mlops.samples.folds import NOT_FEATURES, fit_and_ask, fold_numbers,
 from fashion_mlops.models.kernel_machine import KernelMachine, _folds as machine_folds
 from fashion_mlops.evaluation.metrics import mean_interval, metric_intervals
 from fashion_mlops.models.model_file import load_model_file, save_model_file
-from fashion_mlops.search.recipe import TableNetSearch
+from fashion_mlops.tables.habits import HABITS
+from fashion_mlops.tables.net_search import NetSearch
 from fashion_mlops.search.pipeline_space import family_of
 from fashion_mlops.service.predictor import TRUSTED
 from fashion_mlops.search.refinement import refinement_table, with_and_without
@@ -50,7 +51,7 @@ def drifting(rows=2000, seed=0):
 
 def cross_validated_accuracy(features, labels, key, family="nearest_neighbours"):
     folds = make_folds(labels, 3, 0, key)
-    model = families(features.shape[1], "table")[family].build({"n_neighbors": 5} if family == "nearest_neighbours" else {})
+    model = families(features.shape[1], HABITS)[family].build({"n_neighbors": 5} if family == "nearest_neighbours" else {})
     answers = cross_validated(model, features, labels, folds, 1, 2, key)["probabilities"]
     return (answers.argmax(1) == labels[judged_in(folds)]).astype(float), key.at(judged_in(folds)).clusters
 
@@ -68,7 +69,7 @@ class TestPromises:
         early = np.arange(700)
         forward = cross_validated_accuracy(features[early], labels[early], key.at(early))[0].mean()
         at_random = cross_validated_accuracy(features[early], labels[early], Key())[0].mean()
-        model = families(5, "table")["nearest_neighbours"].build({"n_neighbors": 5}).fit(features[early], labels[early])
+        model = families(5, HABITS)["nearest_neighbours"].build({"n_neighbors": 5}).fit(features[early], labels[early])
         later = (model.predict(features[700:]) == labels[700:]).mean()
         assert at_random - later > 0.15 and abs(forward - later) < 0.1
 
@@ -99,7 +100,7 @@ class TestNoRowOfAGroupOnBothSides:
         for fit, judge in machine_folds(labels, 3, 0, key): apart(fit, judge)
         trainer = TableTrainer(TableRecipe(epochs=1, width=8, members=2), np.c_[groups, groups].astype(np.float32), labels, 3, key=key)
         assert not set(trainer.x[:, 0].tolist()) & set(trainer.held_x[:, 0].tolist())
-        study = TableNetSearch((groups[:, None], labels), (groups[:, None], labels), 3, rows=100, key=key)
+        study = NetSearch(None, (groups[:, None], labels), (groups[:, None], labels), 3, (100, 16, 128, 0), key=key)
         assert not set(study.fit[0][:, 0]) & set(study.judge[0][:, 0]) and len(study.fit[2].codes) == len(study.fit[1])
 
     @pytest.mark.parametrize("moments", [np.arange(360), np.arange(360)//40, np.random.default_rng(0).integers(0, 100, 360)])
@@ -156,10 +157,10 @@ class TestAClassInOneGroup:
     def test_leaderboard_and_refinement(self):
         features, labels, key = lonely_class()
         folds = make_folds(labels, 3, 0, key)
-        results, left_out = contest({name: families(12, "table", 3)[name].build() for name in ("logistic_regression", "gradient_boosting")}, features, labels, folds, 1, 3, key=key)
+        results, left_out = contest({name: families(12, HABITS, 3)[name].build() for name in ("logistic_regression", "gradient_boosting")}, features, labels, folds, 1, 3, key=key)
         assert not left_out and all(np.isfinite(result["probabilities"]).all() for result in results.values())
-        found = with_and_without(features, labels, np.arange(12) < 6, fit_and_ask(labels, 150, 90, 0, key), "accuracy", "table", key=key)
-        assert len(found) == 6 and len(refinement_table(found, "table", clusters=None)) == 6
+        found = with_and_without(features, labels, np.arange(12) < 6, fit_and_ask(labels, 150, 90, 0, key), "accuracy", HABITS, key=key)
+        assert len(found) == 6 and len(refinement_table(found, clusters=None)) == 6
 
     def test_exact_machine_and_net(self):
         features, labels, key = lonely_class()
@@ -170,7 +171,7 @@ class TestAClassInOneGroup:
     @pytest.mark.slow
     def test_the_search_of_pipelines(self):
         features, labels, key = lonely_class()
-        search = search_pipelines(features, labels, 0.08, 0, 0, metric="log_loss", kind="table", key=key)
+        search = search_pipelines(features, labels, 0.08, 0, 0, metric="log_loss", habits=HABITS, key=key)
         assert search.history is not None and np.isfinite(search.history.score).all() and search.history.score.max() > -40
 
 
@@ -266,13 +267,13 @@ class TestPipelinesGoOn:
     def test_a_transformed_candidate_is_stored_and_opened(self, tmp_path, transformation, shape, family):
         features, labels, _ = grouped_noise()
         choice = {"family": family, "transformation": transformation, "shape": shape}
-        model = fitted(family_of(choice, 6, "table").build({"landmarks": 20} if family == "svm" else {}), features, labels)
+        model = fitted(family_of(choice, 6, HABITS).build({"landmarks": 20} if family == "svm" else {}), features, labels)
         again = load_model_file(save_model_file(model, tmp_path/"estimator.skops"), TRUSTED, "07_training")
         np.testing.assert_allclose(predicted(again, features[:9], 2), predicted(model, features[:9], 2))
 
     def test_few_rows_bend_the_shape_and_weights_reach_the_last_step(self):
         features, labels, _ = grouped_noise()
-        chosen = family_of({"family": "svm", "transformation": "PCA", "shape": {"n_components": 6}}, 6, "table")
+        chosen = family_of({"family": "svm", "transformation": "PCA", "shape": {"n_components": 6}}, 6, HABITS)
         assert predicted(fitted(chosen.build({"landmarks": 4}), features[::200], np.arange(4) % 2), features, 2).shape == (720, 2)
         weighed = fitted(chosen.build({"landmarks": 20}), features, labels, weights=np.where(labels == 1, 50.0, 1.0))
         assert predicted(weighed, features, 2)[:, 1].mean() > labels.mean() + 0.1

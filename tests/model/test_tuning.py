@@ -7,7 +7,8 @@ import time
 import pytest
 
 from fashion_mlops.models.families import families
-from fashion_mlops.search.study import MOST_RETRIES, open_study, rescue, run_batch, search, trials_done
+from fashion_mlops.search.journal import MOST_RETRIES, rescue, trials_done
+from fashion_mlops.search.study import open_study, run_batch, search
 from fashion_mlops.search.workers import search_with_workers
 
 SPACE, START = families(20)["svm"].space, {"C": 10.0, "gamma": 0.025}

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
-           'add_options', 'claims', 'column_suspects', 'counted', 'describe', 'found_lines', 'refused', 'source_doubts',
+           'claims', 'column_suspects', 'counted', 'describe', 'found_lines', 'refused', 'source_doubts', 'add_options',
            'listed_files', 'load_described', 'mistakes_in', 'rows_and_columns', 'FEATURE_TYPES', 'feature_facts',
            'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'footprints', 'place_words', 'rows_to_read',
            'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY',
@@ -27,14 +27,14 @@ from .checks import extremes, identical, promises, suspicions
 _all_ = ["extremes", "identical", "promises", "suspicions"] # 02_quality
 
 # %% ../../nbs/images/kind.ipynb #a1488338
-from .sources import add_options, claims, column_suspects, counted, describe, found_lines, refused, source_doubts
+from .sources import claims, column_suspects, counted, describe, found_lines, refused, source_doubts
 
-_all_ = ["add_options", "claims", "column_suspects", "counted", "describe", "found_lines", "refused", "source_doubts"] # datasets.commands
+_all_ = ["claims", "column_suspects", "counted", "describe", "found_lines", "refused", "source_doubts"] # datasets.commands
 
 # %% ../../nbs/images/kind.ipynb #5ca1abe1
-from .described import listed_files, load_described, mistakes_in, rows_and_columns
+from .described import add_options, listed_files, load_described, mistakes_in, rows_and_columns
 
-_all_ = ["listed_files", "load_described", "mistakes_in", "rows_and_columns"] # datasets.description, datasets.size
+_all_ = ["add_options", "listed_files", "load_described", "mistakes_in", "rows_and_columns"] # datasets.description, datasets.size
 
 # %% ../../nbs/images/kind.ipynb #0fb8cffc
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
-           'add_options', 'claims', 'column_suspects', 'counted', 'describe', 'found_lines', 'refused', 'source_doubts',
+           'claims', 'column_suspects', 'counted', 'describe', 'found_lines', 'refused', 'source_doubts', 'add_options',
            'listed_files', 'load_described', 'mistakes_in', 'rows_and_columns', 'FEATURE_TYPES', 'feature_facts',
            'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'footprints', 'place_words', 'rows_to_read',
            'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY',
            'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns',
            'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables', 'input_description',
            'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks', 'worse_pictures',
-           'worse_words', 'read_window', 'shift_inputs', 'shift_pictures', 'input_form', 'input_words']
+           'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'input_form', 'input_words']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -27,14 +27,14 @@ from .checks import extremes, identical, promises, suspicions
 _all_ = ["extremes", "identical", "promises", "suspicions"] # 02_quality
 
 # %% ../../nbs/images/kind.ipynb #a1488338
-from .sources import add_options, claims, column_suspects, counted, describe, found_lines, refused, source_doubts
+from .sources import claims, column_suspects, counted, describe, found_lines, refused, source_doubts
 
-_all_ = ["add_options", "claims", "column_suspects", "counted", "describe", "found_lines", "refused", "source_doubts"] # datasets.commands
+_all_ = ["claims", "column_suspects", "counted", "describe", "found_lines", "refused", "source_doubts"] # datasets.commands
 
 # %% ../../nbs/images/kind.ipynb #5ca1abe1
-from .described import listed_files, load_described, mistakes_in, rows_and_columns
+from .described import add_options, listed_files, load_described, mistakes_in, rows_and_columns
 
-_all_ = ["listed_files", "load_described", "mistakes_in", "rows_and_columns"] # datasets.description, datasets.size
+_all_ = ["add_options", "listed_files", "load_described", "mistakes_in", "rows_and_columns"] # datasets.description, datasets.size
 
 # %% ../../nbs/images/kind.ipynb #0fb8cffc
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold
@@ -81,8 +81,8 @@ _all_ = ["SEVERITIES", "compress_net", "corrupted", "doubtful_pictures", "doubtf
 
 # %% ../../nbs/images/kind.ipynb #3a69027d
 from .shift import shift_inputs, shift_pictures
-from .windows import read_window
-_all_ = ["read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
+from .windows import held_against, read_window
+_all_ = ["held_against", "read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
 
 # %% ../../nbs/images/kind.ipynb #f51b5bfb
 from .requests import input_form, input_words

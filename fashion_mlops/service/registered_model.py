@@ -27,9 +27,8 @@ def served_model(): # `mlflow.pyfunc.PythonModel`
     "What MLflow calls: opens the candidate's folder and answers with class probabilities."
     import warnings
     import mlflow
-    with warnings.catch_warnings():
-        # MLflow's hints know no images; the signature says what goes in
-        warnings.filterwarnings("ignore", ".*Add type hints")
+    # MLflow wants type hints, which know no images; told and not filtered, since it sets filters of its own on the way
+    with warnings.catch_warnings(record=True):
         class ServedModel(mlflow.pyfunc.PythonModel):
             def load_context(self, context): self.predictor = load_predictor(context.artifacts["candidate"])
             def predict(self, context, model_input, params=None): return self.predictor.predict_proba(model_input)

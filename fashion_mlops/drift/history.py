@@ -21,15 +21,16 @@ def history_rows(
     rows = []
     for info, data in ((run.info, run.data) for run in runs if metric in run.data.metrics):
         value, ends = data.metrics[metric], {end: data.metrics.get(f"{metric}_{end}") for end in ("low", "high")}
-        rows.append({"run": data.tags.get("mlflow.parentRunId", info.run_id), "time": pd.Timestamp(info.start_time, unit="ms"),
-                     "metric": metric, "value": value, **{end: value if known is None else known for end, known in ends.items()},
+        around = {end: value if known is None else known for end, known in ends.items()}
+        run, time = data.tags.get("mlflow.parentRunId", info.run_id), pd.Timestamp(info.start_time, unit="ms")
+        rows.append({"run": run, "time": time, "metric": metric, "value": value, **around,
                      "version": versions.get(info.run_id)})
     return rows
 
 # %% ../../nbs/drift/history.ipynb #ee9b5f78
 def performance_history(
     dataset: str, # dataset name
-    metric: str = "accuracy" # metric to take, of the validation rows from 07_training and of the test rows from 08_registry
+    metric: str = "accuracy" # to take, of validation rows from 07_training and of test rows from 08_registry
 ): # DataFrame: run, time, metric, value, low, high, version; oldest first
     "A metric of every finished run of a dataset, from MLflow, with the registered version that came of it."
     import pandas as pd
@@ -38,8 +39,10 @@ def performance_history(
     versions = {v.run_id: int(v.version) for v in client.search_model_versions(f"name = '{dataset}'")}
     for stage, name in (("07_training", f"valid_{metric}"), ("08_registry", f"test_{metric}")):
         query = f"tags.stage = '{stage}' and attributes.status = 'FINISHED'"
-        rows += history_rows(client.search_runs([tracking.experiment_id(dataset)], query, max_results=1000), name, versions)
-    return pd.DataFrame(rows, columns=["run", "time", "metric", "value", "low", "high", "version"]).sort_values(["time", "metric"], ignore_index=True)
+        runs = client.search_runs([tracking.experiment_id(dataset)], query, max_results=1000)
+        rows += history_rows(runs, name, versions)
+    series = pd.DataFrame(rows, columns=["run", "time", "metric", "value", "low", "high", "version"])
+    return series.sort_values(["time", "metric"], ignore_index=True)
 
 # %% ../../nbs/drift/history.ipynb #a3d5d125
 def draw_history(
@@ -53,16 +56,20 @@ def draw_history(
     figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
     for number, (metric, part) in enumerate(history.groupby("metric")):
         x = part.run.map(place) + 0.08 * (number - 0.5)
-        axis.errorbar(x.to_numpy(), part.value.to_numpy(), [(part.value - part.low).to_numpy(), (part.high - part.value).to_numpy()], fmt="o-", lw=0.8, ms=5, capsize=3,
+        ends = [(part.value - part.low).to_numpy(), (part.high - part.value).to_numpy()]
+        axis.errorbar(x.to_numpy(), part.value.to_numpy(), ends, fmt="o-", lw=0.8, ms=5, capsize=3,
                       color=["#c8501e", "#2f6fb0"][number % 2], label=metric.replace("_", " "))
         for row, where in zip(part.itertuples(), x):
             if row.version != row.version or row.version is None: continue
-            axis.annotate(f"v{int(row.version)}", (where, row.low), xytext=(0, -13), textcoords="offset points", ha="center", fontsize=8)
-            if row.version == champion: axis.plot(where, row.value, "o", ms=14, mfc="none", mec="black", label=f"champion, version {champion}")
+            axis.annotate(f"v{int(row.version)}", (where, row.low), xytext=(0, -13), textcoords="offset points", ha="center",
+                          fontsize=8)
+            if row.version != champion: continue
+            axis.plot(where, row.value, "o", ms=14, mfc="none", mec="black", label=f"champion, version {champion}")
     step = max(1, len(order) // 8)
     axis.set_xticks(range(0, len(order), step), [f"{t:%d %b %H:%M}" for t in order.iloc[::step]], fontsize=8)
     axis.margins(y=0.15) # room for the versions below the intervals
-    axis.set(xlabel="pipeline run (UTC)", ylabel=history.metric.iloc[0].partition("_")[2].replace("_", " "), xlim=(-0.6, len(order) - 0.4))
+    said = history.metric.iloc[0].partition("_")[2].replace("_", " ")
+    axis.set(xlabel="pipeline run (UTC)", ylabel=said, xlim=(-0.6, len(order) - 0.4))
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False, fontsize=9)
     return figure

@@ -20,7 +20,8 @@ from ..workflow.markup import as_markdown
 def _place(where: str) -> Path | None:
     "The file or folder that is meant."
     path = Path(where).expanduser()
-    places = [path] if path.is_absolute() else [base/path for base in dict.fromkeys((Path.cwd(), project_root(), home()))]
+    bases = dict.fromkeys((Path.cwd(), project_root(), home()))
+    places = [path] if path.is_absolute() else [base/path for base in bases]
     return next((place.resolve() for place in places if place.exists()), None)
 
 # %% ../../nbs/drift/window.ipynb #17d6131a
@@ -40,7 +41,7 @@ class Window:
     inputs: object # in the form of the dataset's own: images, or a DataFrame
     names: list | None = None # the class of each row; None where nobody says
     labels: np.ndarray | None = None # int64 (n,) position in the dataset's classes; None where they are not known
-    together: np.ndarray | None = None # (n,) which rows belong together, where the dataset has such a column and the window too
+    together: np.ndarray | None = None # (n,) which rows belong together, where dataset and window say so
     notes: list[str] = field(default_factory=list) # what a reader has to know, in sentences
 
 # %% ../../nbs/drift/window.ipynb #214c3a50
@@ -53,13 +54,14 @@ def _rows(path: Path, samples) -> dict:
     about = file and read_dataset_file(file)
     table, format, said = _as_written(path, about)
     if absent := [c.name for c in samples.columns if c.name not in table.column_names]:
-        raise WorkflowError(f"{path.name} has no column {absent[0]!r} ({len(absent)} of the {len(samples.columns)} that {samples.dataset} has "
-                            f"are missing).{nearest(absent[0], table.column_names)}")
+        raise WorkflowError(f"{path.name} has no column {absent[0]!r} ({len(absent)} of the {len(samples.columns)} that "
+                            f"{samples.dataset} has are missing).{nearest(absent[0], table.column_names)}")
     table, notes = _by_the_rules(table, about)
     values = {c.name: without_marks(table.column(c.name).combine_chunks(), c, format.missing) for c in samples.columns}
     inputs = pd.DataFrame({c.name: converted(values[c.name], c, format.decimal) for c in samples.columns}, copy=False)
     names, more = _answers(table, about)
-    return {"name": path.name, "inputs": inputs, "names": names, "together": _together(table, about), "notes": [*said, *notes, *more]}
+    return {"name": path.name, "inputs": inputs, "names": names, "together": _together(table, about),
+            "notes": [*said, *notes, *more]}
 
 # %% ../../nbs/drift/window.ipynb #b6398739
 def _as_written(path: Path, about) -> tuple:
@@ -76,12 +78,16 @@ def _by_the_rules(table, about):
     from fashion_mlops.tables.target import meets
     if not about: return table, []
     table = without_missing(table, about)
-    keep, unasked = np.ones(table.num_rows, bool), [rule.column for rule in about.rows if rule.column not in table.column_names]
+    keep, notes = np.ones(table.num_rows, bool), []
     for rule in about.rows:
-        if rule.column not in unasked: keep &= meets(table.column(rule.column).combine_chunks(), rule, decimal_of(about, rule.column))
-    if not keep.any(): raise WorkflowError(f"No row of the window is left after the rules of data/datasets/{about.name}.yaml. Give rows that meet them.")
-    notes = [f"{(~keep).sum():,} of {len(keep):,} rows were left out by the rules of the dataset file."]*(not keep.all())
-    return table.filter(keep), notes + [f"The rule about {name} was not asked: the window has no such column." for name in unasked]
+        if rule.column in table.column_names:
+            keep &= meets(table.column(rule.column).combine_chunks(), rule, decimal_of(about, rule.column))
+        else: notes.append(f"The rule about {rule.column} was not asked: the window has no such column.")
+    if not keep.any():
+        raise WorkflowError(f"No row of the window is left after the rules of data/datasets/{about.name}.yaml. Give rows that "
+                            f"meet them.")
+    lost = [f"{(~keep).sum():,} of {len(keep):,} rows were left out by the rules of the dataset file."]*(not keep.all())
+    return table.filter(keep), lost + notes
 
 # %% ../../nbs/drift/window.ipynb #94a7332d
 def _answers(table, about) -> tuple[list | None, list[str]]:
@@ -89,9 +95,11 @@ def _answers(table, about) -> tuple[list | None, list[str]]:
     from fashion_mlops.tables.described import decimal_of
     from fashion_mlops.tables.target import target_codes
     if not about or about.target.column not in table.column_names: return None, []
-    try: codes = target_codes(table.column(about.target.column).combine_chunks(), about.target, decimal_of(about, about.target.column))
+    values = table.column(about.target.column).combine_chunks()
+    try: codes = target_codes(values, about.target, decimal_of(about, about.target.column))
     except WorkflowError as error: return None, [f"Performance is not measured: {error}"]
-    if (codes < 0).any(): return None, [f"Performance is not measured: {(codes < 0).sum():,} of {len(codes):,} answers are missing."]
+    if lost := int((codes < 0).sum()):
+        return None, [f"Performance is not measured: {lost:,} of {len(codes):,} answers are missing."]
     return [str(about.target.classes[code]) for code in codes], []
 
 # %% ../../nbs/drift/window.ipynb #5bf6df95
@@ -108,10 +116,15 @@ def _of_dataset(name: str, samples, seed: int) -> Window:
     from fashion_mlops.datasets.catalogue import dataset_entry
     from fashion_mlops.samples.samples import key_of
     entry = dataset_entry(name)
-    if name == samples.dataset and not entry.synthetic: raise WorkflowError(f"The window is {name} itself, from which the model has learnt. Give a file with newer rows, or another dataset.")
-    if entry.kind != samples.kind: raise WorkflowError(f"The window {name} is of the kind {entry.kind}; the model of {samples.dataset} takes the kind {samples.kind}.")
+    if name == samples.dataset and not entry.synthetic:
+        raise WorkflowError(f"The window is {name} itself, from which the model has learnt. Give a file with newer rows, or "
+                            f"another dataset.")
+    if entry.kind != samples.kind:
+        raise WorkflowError(f"The window {name} is of the kind {entry.kind}; the model of {samples.dataset} takes the kind "
+                            f"{samples.kind}.")
     loaded = entry.load(1000, seed)
-    return Window(name, loaded.inputs, [loaded.classes[label] for label in loaded.labels], together=key_of(loaded.split_by, loaded.key).clusters)
+    names, together = [loaded.classes[label] for label in loaded.labels], key_of(loaded.split_by, loaded.key).clusters
+    return Window(name, loaded.inputs, names, together=together)
 
 # %% ../../nbs/drift/window.ipynb #62426337
 def _loose(window: Window, samples) -> list[str]:
@@ -120,6 +133,22 @@ def _loose(window: Window, samples) -> list[str]:
     what = "groups" if samples.key.by == "group" else "stretches of time"
     return [f"It does not say which rows belong together (in {samples.dataset} {what} do), so each counts for itself: "
             "the alarm may ring more often than stated."]
+
+# %% ../../nbs/drift/window.ipynb #b3af902e
+def _labels(window: Window, classes: list[str]) -> tuple[np.ndarray | None, list[str]]:
+    "Classes as positions in the model's classes, and a sentence about how they were read or why they cannot be."
+    if window.names is None: return None, ["It says no classes, so drift is watched and performance is not measured."]
+    known, names, said = {name: code for code, name in enumerate(classes)}, list(map(str, window.names)), []
+    numbered = any(name.isdecimal() for name in classes)
+    if not numbered and all(name.isdecimal() for name in names):
+        known, last = {str(code): code for code in range(len(classes))}, len(classes) - 1
+        said = [f"Its classes are numbers and are taken as positions: 0 is {classes[0]}, {last} is {classes[-1]}."]
+    strange = [name for name in names if name not in known]
+    if not strange: return np.array([known[name] for name in names], np.int64), said
+    why = (" Classes of this dataset are called by numbers, so a number is a name and not a position."
+           if numbered and any(name.isdecimal() for name in strange) else "")
+    return None, [f"Performance is not measured: {len(strange):,} of {len(names):,} rows bear a class that the model does not "
+                  f"know, such as {strange[0]!r}.{why}"]
 
 # %% ../../nbs/drift/window.ipynb #7531ee43
 def read_window(
@@ -130,37 +159,19 @@ def read_window(
 ) -> Window: # checked, with labels where they are known
     "Read a window and hold it against what the model takes."
     from fashion_mlops.datasets.catalogue import dataset_names
+    kind = kind_of(samples)
     if where in dataset_names(): found = _of_dataset(where, samples, seed)
-    elif place := _place(where): found = Window(**kind_of(samples).read_window(place, samples, _rows))
-    else: raise WorkflowError(f"The window {where!r} is neither a file or folder nor a dataset.{nearest(where, dataset_names())}")
-    wrong, odd = _held_against(found, samples, predictor)
+    elif place := _place(where): found = Window(**kind.read_window(place, samples, _rows))
+    else:
+        raise WorkflowError(f"The window {where!r} is neither a file or folder nor a dataset."
+                            f"{nearest(where, dataset_names())}")
+    wrong, odd = kind.held_against(found.inputs, samples, predictor)
     if wrong:
         more = f" And {len(wrong) - 5} more."*(len(wrong) > 5)
         raise WorkflowError(f"The window {found.name} cannot be answered. {' '.join(wrong[:5])}{more}")
     labels, said = _labels(found, samples.classes)
     others = [f"And {len(odd) - 10} more such columns."]*(len(odd) > 10)
     return replace(found, labels=labels, notes=[*found.notes, *odd[:10], *others, *said, *_loose(found, samples)])
-
-# %% ../../nbs/drift/window.ipynb #202c4c09
-def _held_against(window: Window, samples, predictor) -> tuple[list[str], list[str]]:
-    "What is wrong with a window, and what is unusual."
-    from fashion_mlops.tables.requests import check_rows
-    if samples.columns: return check_rows(predictor.columns, window.inputs)
-    shape = samples.images.shape[1:]
-    return [f"Its images have the shape {window.inputs.shape[1:]}, expected {shape}."]*(window.inputs.shape[1:] != shape), []
-
-# %% ../../nbs/drift/window.ipynb #b3af902e
-def _labels(window: Window, classes: list[str]) -> tuple[np.ndarray | None, list[str]]:
-    "Classes as positions in the model's classes, and a sentence about how they were read or why they cannot be."
-    if window.names is None: return None, ["It says no classes, so drift is watched and performance is not measured."]
-    known, names, said = {name: code for code, name in enumerate(classes)}, list(map(str, window.names)), []
-    numbered = any(name.isdecimal() for name in classes)
-    if not numbered and all(name.isdecimal() for name in names):
-        known, said = {str(code): code for code in range(len(classes))}, [f"Its classes are numbers and are taken as positions: 0 is {classes[0]}, {len(classes) - 1} is {classes[-1]}."]
-    strange = [name for name in names if name not in known]
-    why = " Classes of this dataset are called by numbers, so a number is a name and not a position." if numbered and any(name.isdecimal() for name in strange) else ""
-    if strange: return None, [f"Performance is not measured: {len(strange):,} of {len(names):,} rows bear a class that the model does not know, such as {strange[0]!r}.{why}"]
-    return np.array([known[name] for name in names], np.int64), said
 
 # %% ../../nbs/drift/window.ipynb #99a3a70e
 def given_words(

@@ -11,7 +11,7 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extr
            'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns',
            'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables', 'input_description',
            'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks', 'worse_pictures',
-           'worse_words', 'read_window', 'shift_inputs', 'shift_pictures', 'input_form', 'input_words']
+           'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'input_form', 'input_words']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -81,8 +81,8 @@ _all_ = ["SEVERITIES", "compress_net", "corrupted", "doubtful_pictures", "doubtf
 
 # %% ../../nbs/images/kind.ipynb #3a69027d
 from .shift import shift_inputs, shift_pictures
-from .windows import read_window
-_all_ = ["read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
+from .windows import held_against, read_window
+_all_ = ["held_against", "read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
 
 # %% ../../nbs/images/kind.ipynb #f51b5bfb
 from .requests import input_form, input_words

@@ -6,45 +6,65 @@
 __all__ = ['model_card']
 
 # %% ../../nbs/service/card.ipynb #4d51e3da
+from ..core import numbered
 from ..datasets.kinds import kind_of
-from ..workflow.markup import as_markdown
 from ..evaluation.metrics import shown
+from ..workflow.markup import as_markdown
+
+# %% ../../nbs/service/card.ipynb #c31fc6d7
+def _line(*cells) -> str:
+    "A row of a Markdown table."
+    return f"| {' | '.join(map(str, cells))} |"
+
+def _around(low: float, high: float, form: str = ".3f") -> str:
+    "The ends of an interval."
+    return f"({low:{form}} to {high:{form}})"
 
 # %% ../../nbs/service/card.ipynb #a6df7160
 def _metric_rows(decision: dict) -> str:
     "The rows of the table of metrics."
-    return "\n".join(f"| {name.replace('_', ' ')} | {shown(value, decision['intervals'].get(name))} |" for name, value in decision["metrics"].items())
+    ends = decision["intervals"]
+    return "\n".join(_line(name.replace("_", " "), shown(value, ends.get(name))) for name, value in decision["metrics"].items())
 
 # %% ../../nbs/service/card.ipynb #382d5059
 def _intervals(decision: dict) -> str:
     "How the intervals of the table of metrics came about."
     drawn = {"group": "whole groups", "time": "stretches of time"}.get(decision.get("key"), "rows")
-    two = " Accuracy and macro F1 are those of the more probable class; those at the threshold, which `predict` goes by, stand beside them." if "test_accuracy_at_threshold" in decision["metrics"] else ""
-    return f"With 95 % intervals: of the calibration error by what chance adds to it, of a coverage Wilson's, of the others by a bootstrap of {drawn}. Another training run may move the values further.{two}"
+    two = (" Accuracy and macro F1 are those of the more probable class; those at the threshold, which `predict` goes by, stand "
+           "beside them.")*("test_accuracy_at_threshold" in decision["metrics"])
+    return (f"With 95 % intervals: of the calibration error by what chance adds to it, of a coverage Wilson's, of the others by "
+            f"a bootstrap of {drawn}. Another training run may move the values further.{two}")
 
 # %% ../../nbs/service/card.ipynb #ca5a8e6c
 def _class_rows(by_class: list[dict], most: int = 10) -> str:
     "The rows of the table of classes."
     rows = by_class if len(by_class) <= 2*most else sorted(by_class, key=lambda r: r["recall"])[:most]
-    return "\n".join(f"| {as_markdown(r['class'])} | {r['precision']:.3f} | {r['recall']:.3f} ({r['recall_low']:.3f} to {r['recall_high']:.3f}) | {r['f1']:.3f} | {r['rows']} |" for r in rows)
+    def line(row):
+        recall = f"{row['recall']:.3f} {_around(row['recall_low'], row['recall_high'])}"
+        return _line(as_markdown(row["class"]), f"{row['precision']:.3f}", recall, f"{row['f1']:.3f}", row["rows"])
+    return "\n".join(map(line, rows))
 
 # %% ../../nbs/service/card.ipynb #c51bfb7c
 def _baseline_rows(decision: dict) -> str:
     "The table of what anybody has in five lines, with the champion's lead."
     if not decision.get("baselines"): return ""
     metrics = list(next(iter(decision["baselines"].values()))["metrics"])
-    rows = ["| " + " | ".join([name, *(f"{b['metrics'][m]:.4f}; the model minus it: {b['lead'][m][0]:+.4f} ({b['lead'][m][1]:+.4f} to {b['lead'][m][2]:+.4f})" for m in metrics)]) + " |"
-            for name, b in decision["baselines"].items()]
-    return "\n".join([f"\n## Against baselines, on test\n| baseline | {' | '.join(m.replace('_', ' ') for m in metrics)} |", "|---"*(1 + len(metrics)) + "|", *rows, ""])
+    def cell(value, lead): return f"{value:.4f}; the model minus it: {lead[0]:+.4f} {_around(*lead[1:], '+.4f')}"
+    rows = [_line(name, *(cell(each["metrics"][metric], each["lead"][metric]) for metric in metrics))
+            for name, each in decision["baselines"].items()]
+    head = _line("baseline", *(metric.replace("_", " ") for metric in metrics))
+    return "\n".join(["\n## Against baselines, on test", head, "|---"*(1 + len(metrics)) + "|", *rows, ""])
 
 # %% ../../nbs/service/card.ipynb #8d78a5f1
 def _made(about: dict) -> str:
     "How the model came about."
     if about["kind"] == "classical":
-        before = {"PCA": "principal components of them, ", "selection": "a selection of them, "}.get(about.get("transformation"), "")
+        made = {"PCA": "principal components of them, ", "selection": "a selection of them, "}
+        before = made.get(about.get("transformation"), "")
         return f"features, {before}and {about['family'].replace('_', ' ')} with {about['parameters']}"
     if about["kind"] == "blend": return f"the mean of the probabilities of {' and '.join(about['members'])}"
-    return f"{'a convolutional net' if about['kind'] == 'net' else 'a net on the features of the table'}, trained with {', '.join(f'{k} {v}' for k, v in about['recipe'].items())}"
+    net = "a convolutional net" if about["kind"] == "net" else "a net on the features of the table"
+    return f"{net}, trained with {', '.join(f'{name} {value}' for name, value in about['recipe'].items())}"
 
 # %% ../../nbs/service/card.ipynb #798c2509
 def _loading(decision: dict, about: dict) -> str:
@@ -61,8 +81,63 @@ predictor.predict_proba(inputs)   # {kind_of(about['input']['kind']).input_form(
 def _readings(decision: dict, data: dict) -> str:
     "How untouched the test rows were."
     reads, readers = decision["test_reads"], decision.get("test_readers", 1)
-    counted = f"Runs of this home have read the labels of these test rows {reads} time{'s'*(reads > 1)} so far, by {readers} candidate{'s'*(readers > 1)}."
-    return counted + (f" Before any of them, {as_markdown(data['test_before'], 500)}." if data.get("test_before") else "")
+    before = f" Before any of them, {as_markdown(data['test_before'], 500)}." if data.get("test_before") else ""
+    return (f"Runs of this home have read the labels of these test rows {numbered(reads, 'time')} so far, by "
+            f"{numbered(readers, 'candidate')}.{before}")
+
+# %% ../../nbs/service/card.ipynb #a9565a2a
+def _left_out(data: dict) -> str:
+    "Columns that no model may see, and rows that were removed."
+    left = "; ".join(f"{as_markdown(name)} ({as_markdown(why, 500)})" for name, why in (data.get("left_out") or {}).items())
+    removed = "; ".join(f"{each['rows']:,} rows, {as_markdown(each['rule'], 500)}" for each in data.get("removed", []))
+    return f" Left out: {left}."*bool(left) + f" Removed: {removed}."*bool(removed)
+
+# %% ../../nbs/service/card.ipynb #efb46668
+def _promise(decision: dict, classes: list[str]) -> str:
+    "How far probabilities and prediction sets can be taken at their word."
+    whose = f" of the probability of {as_markdown(classes[1])}" if len(classes) == 2 else ""
+    error = shown(decision["metrics"]["test_calibration_error"], decision["intervals"].get("test_calibration_error"))
+    said = (f"Calibrated on valid at temperature {decision.get('temperature', 1):.3f}; the calibration error{whose} on test is "
+            f"{error}.")
+    if not (promise := decision.get("conformal")):
+        return f"{said} Too few validation rows to promise a coverage of prediction sets."
+    kept, worst = decision["coverage"], min(decision["coverage"]["by_class"], key=lambda row: row["coverage"])
+    fits = f", where a kept promise gives {kept['fits'][0]:.1%} to {kept['fits'][1]:.1%}" if "fits" in kept else ""
+    return (f"{said} Prediction sets (`predictor.predict_set`) promise to hold the true class in {promise['coverage']:.0%} of "
+            f"rows like these; on test they do in {kept['coverage']:.1%} {_around(kept['low'], kept['high'], '.1%')}{fits}, with "
+            f"{kept['mean_size']:.2f} classes on average. The promise is about all rows together: of "
+            f"{as_markdown(worst['class'])} it is {worst['coverage']:.1%}.")
+
+# %% ../../nbs/service/card.ipynb #1f60d238
+def _data(decision: dict, about: dict, licence: str, data: dict) -> str:
+    "What it saw."
+    written = list(map(as_markdown, about["classes"]))
+    named = ", ".join(written) if len(written) <= 20 else f"{len(written):,} classes, such as {', '.join(written[:10])}"
+    rule = data.get("split_rule") or "official where the source has them, else at random by class"
+    return (f"Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: "
+            f"{as_markdown(licence or 'not stated')}), {kind_of(about['input']['kind']).input_words(about['input'])}. Target: "
+            f"{as_markdown(about.get('target') or 'the class')}; classes: {named}. Splits: {as_markdown(rule, 1000)}. Fitted on "
+            f"the train split only, chosen on valid, reported on test. {_readings(decision, data)}{_left_out(data)}")
+
+# %% ../../nbs/service/card.ipynb #3dad9d8b
+def _use(about: dict, data: dict) -> str:
+    "What it is for."
+    usual = (f"To tell these {len(about['classes'])} classes apart in data that came about like the training data. Not for data "
+             f"of another origin, nor for anything that is none of the classes: the model has no way to say so.")
+    purpose = as_markdown(data.get("caveat") or usual, 2000)
+    if "threshold" not in about: return purpose
+    costs = about["costs"]
+    return (f"{purpose} A row is flagged as {as_markdown(about['classes'][1])} from a probability of {about['threshold']:.3f} on: "
+            f"what costs least on validation rows, at {costs['false_positive']} for a false alarm and "
+            f"{costs['false_negative']} for a miss.")
+
+# %% ../../nbs/service/card.ipynb #fdc5793f
+def _limits(decision: dict) -> str:
+    "Where it is not good."
+    weak = sorted(decision["by_class"], key=lambda row: row["recall"])[:3]
+    least = ", ".join(f"{as_markdown(row['class'])} ({row['recall']:.3f})" for row in weak)
+    most = "; ".join(f"{as_markdown(a)} taken for {as_markdown(b)} ({count} times)" for a, b, count in decision["confused"])
+    return f"Least often recognised: {least}. Most often confused: {most}. Drift is watched by `10_monitoring`."
 
 # %% ../../nbs/service/card.ipynb #d85ff54a
 def model_card(
@@ -72,19 +147,17 @@ def model_card(
     data: dict | None = None # `Samples.about`
 ) -> str: # Markdown
     "The card of a registered version."
-    data, weak, classes = data or {}, sorted(decision["by_class"], key=lambda row: row["recall"])[:3], about["classes"]
-    written = list(map(as_markdown, classes))
-    named = ", ".join(written) if len(classes) <= 20 else f"{len(classes):,} classes, such as {', '.join(written[:10])}"
-    threshold = f" A row is flagged as {written[1]} from a probability of {about['threshold']:.3f} on: what costs least on validation rows, at {about['costs']['false_positive']} for a false alarm and {about['costs']['false_negative']} for a miss." if "threshold" in about else ""
+    data, synthetic = data or {}, "**Trained on synthetic data, drawn in code.** "*bool(decision["synthetic"])
+    reasons = "; ".join(as_markdown(reason, 1000) for reason in decision["reasons"])
     return f"""# {decision['dataset']} v{decision['version']}
 
-{'**Trained on synthetic data, drawn in code.** ' if decision['synthetic'] else ''}Candidate `{decision['candidate']}`: {_made(about)}. Decision: {decision['outcome']} ({'; '.join(as_markdown(reason, 1000) for reason in decision['reasons'])}).
+{synthetic}Candidate `{decision['candidate']}`: {_made(about)}. Decision: {decision['outcome']} ({reasons}).
 
 ## Data
-Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: {as_markdown(licence or 'not stated')}), {kind_of(about['input']['kind']).input_words(about['input'])}. Target: {as_markdown(about.get('target') or 'the class')}; classes: {named}. Splits: {as_markdown(data.get('split_rule') or 'official where the source has them, else at random by class', 1000)}. Fitted on the train split only, chosen on valid, reported on test. {_readings(decision, data)}{_left_out(data)}
+{_data(decision, about, licence, data)}
 
 ## Intended use
-{as_markdown(data.get('caveat') or f"To tell these {len(classes)} classes apart in data that came about like the training data. Not for data of another origin, nor for anything that is none of the classes: the model has no way to say so.", 2000)}{threshold}
+{_use(about, data)}
 
 ## Metrics
 {_intervals(decision)}
@@ -99,27 +172,9 @@ Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, lic
 {_class_rows(decision['by_class'])}
 
 ## Probabilities
-{_promise(decision, classes)}
+{_promise(decision, about['classes'])}
 
 ## Limits
-Least often recognised: {', '.join(f"{as_markdown(r['class'])} ({r['recall']:.3f})" for r in weak)}. Most often confused: {'; '.join(f"{as_markdown(a)} taken for {as_markdown(b)} ({n} times)" for a, b, n in decision['confused'])}. Drift is watched by `10_monitoring`.
+{_limits(decision)}
 
 {_loading(decision, about)}"""
-
-# %% ../../nbs/service/card.ipynb #efb46668
-def _promise(decision: dict, classes: list[str]) -> str:
-    "How far probabilities and prediction sets can be taken at their word."
-    whose = f" of the probability of {as_markdown(classes[1])}" if len(classes) == 2 else ""
-    out = f"Calibrated on valid at temperature {decision.get('temperature', 1):.3f}; the calibration error{whose} on test is {shown(decision['metrics']['test_calibration_error'], decision['intervals'].get('test_calibration_error'))}."
-    if not (promise := decision.get("conformal")): return out + " Too few validation rows to promise a coverage of prediction sets."
-    kept, worst = decision["coverage"], min(decision["coverage"]["by_class"], key=lambda row: row["coverage"])
-    fits = f", where a kept promise gives {kept['fits'][0]:.1%} to {kept['fits'][1]:.1%}" if "fits" in kept else ""
-    return out + (f" Prediction sets (`predictor.predict_set`) promise to hold the true class in {promise['coverage']:.0%} of rows like these; on test they do in {kept['coverage']:.1%} ({kept['low']:.1%} to {kept['high']:.1%}){fits}, "
-                  f"with {kept['mean_size']:.2f} classes on average. The promise is about all rows together: of {as_markdown(worst['class'])} it is {worst['coverage']:.1%}.")
-
-# %% ../../nbs/service/card.ipynb #a9565a2a
-def _left_out(data: dict) -> str:
-    "Columns that no model may see, and rows that were removed."
-    out = f" Left out: {'; '.join(f'{as_markdown(name)} ({as_markdown(reason, 500)})' for name, reason in data['left_out'].items())}." if data.get("left_out") else ""
-    removed = "; ".join(f"{each['rows']:,} rows, {as_markdown(each['rule'], 500)}" for each in data.get("removed", []))
-    return out + (f" Removed: {removed}." if removed else "")

@@ -27,8 +27,8 @@ def served_model(): # `mlflow.pyfunc.PythonModel`
     "What MLflow calls: opens the candidate's folder and answers with class probabilities."
     import warnings
     import mlflow
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*Add type hints") # MLflow's hints know no images; the signature says what goes in
+    # MLflow wants type hints, which know no images; told and not filtered, since it sets filters of its own on the way
+    with warnings.catch_warnings(record=True):
         class ServedModel(mlflow.pyfunc.PythonModel):
             def load_context(self, context): self.predictor = load_predictor(context.artifacts["candidate"])
             def predict(self, context, model_input, params=None): return self.predictor.predict_proba(model_input)
@@ -40,23 +40,29 @@ def pinned(
 ) -> list[str]: # such as `numpy==2.3.5`
     "The installed versions of what a candidate of this kind needs in order to answer."
     from importlib.metadata import version
-    nets, features = ["torch", "safetensors"], ["scikit-learn", "scipy", "skops", "lightgbm", "pandas", "pyarrow", "threadpoolctl"]
+    nets = ["torch", "safetensors"]
+    features = ["scikit-learn", "scipy", "skops", "lightgbm", "pandas", "pyarrow", "threadpoolctl"]
     needs = {"net": nets, "classical": features}.get(kind, [*nets, *features])
     return [f"{name}=={version(name).partition('+')[0]}" for name in ("numpy", "fastcore", "mlflow", *needs)]
 
 # %% ../../nbs/service/registered_model.ipynb #a342407a
-MLFLOW_TYPES = {"datetime": "datetime", "category": "string", "ordinal": "string", "text": "string"} # of a column; numbers are double
+MLFLOW_TYPES = { # of a column; numbers are double
+    "datetime": "datetime", "category": "string", "ordinal": "string", "text": "string"}
 
 # %% ../../nbs/service/registered_model.ipynb #6382aac2
 def model_signature(
     predictor: Predictor # to describe
 ): # `mlflow.models.ModelSignature`
-    "What goes in and comes out: a tensor of images, or the columns of a table, of which those with missing values are optional."
+    "What goes in and comes out: a tensor of images, or columns, of which those with missing values are optional."
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
-    columns = [ColSpec(MLFLOW_TYPES.get(c["type"], "double"), c["name"], required=not c.get("share_missing")) for c in predictor.columns]
+    def column(said):
+        type = MLFLOW_TYPES.get(said["type"], "double")
+        return ColSpec(type, said["name"], required=not said.get("share_missing"))
+    columns = [column(said) for said in predictor.columns]
     inputs = Schema(columns or [TensorSpec(np.dtype("uint8"), (-1, *predictor.shape))])
-    return ModelSignature(inputs=inputs, outputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(predictor.classes)))]))
+    answers = TensorSpec(np.dtype("float32"), (-1, len(predictor.classes)))
+    return ModelSignature(inputs=inputs, outputs=Schema([answers]))
 
 # %% ../../nbs/service/registered_model.ipynb #0f0d50c8
 def plain_example(
@@ -87,6 +93,7 @@ def log_model(
         described = {"signature": model_signature(predictor), "input_example": plain_example(example, predictor),
                      "pip_requirements": pinned(predictor.kind), "code_paths": [str(package_folder())]}
         with translated(), mlflow.start_run(run_id=run_id):
-            logged = mlflow.pyfunc.log_model(name="model", python_model=str(script), artifacts={"candidate": str(folder)}, **described)
+            logged = mlflow.pyfunc.log_model(name="model", python_model=str(script),
+                                             artifacts={"candidate": str(folder)}, **described)
     client().update_run(run_id, "RUNNING") # leaving the block has ended it; the stage is not done
     return logged.model_uri

@@ -72,17 +72,6 @@ class TextFeatures(TableFamily):
             self.facts_[name] = {"vocabulary": vocabulary, "weights": weights, "telling": telling, "vectors": vectors}
             self._name(name)
 
-    def _name(self, name: str):
-        "What the features of a column are called."
-        vocabulary, telling, vectors = (self.facts_[name][part] for part in ("vocabulary", "telling", "vectors"))
-        self.add(f"text_{name}_length", name, f"length of {name}")
-        self.add(f"text_{name}_missing", name, f"{name} is missing")
-        for word in (vocabulary[place] for place in telling):
-            self.add(f"text_{name}_word_{word}", name, f"{name} says “{word}”")
-        for i, vector in enumerate(vectors.T):
-            words = ", ".join(vocabulary[j] for j in np.argsort(-np.abs(vector))[:3])
-            self.add(f"text_{name}_direction_{i:02d}", name, f"word direction {i} of {name}: {words}")
-
     def measure(self, X, out):
         place = 0
         for name, facts in self.facts_.items():
@@ -94,6 +83,19 @@ class TextFeatures(TableFamily):
             for part in (np.array(length)[:, None], missing[:, None], said, weighed):
                 out[:, place:place + part.shape[1]] = part
                 place += part.shape[1]
+
+# %% ../../nbs/tables/features.ipynb #c6bce09a
+@patch
+def _name(self: TextFeatures, name: str):
+    "What the features of a column are called."
+    vocabulary, telling, vectors = (self.facts_[name][part] for part in ("vocabulary", "telling", "vectors"))
+    self.add(f"text_{name}_length", name, f"length of {name}")
+    self.add(f"text_{name}_missing", name, f"{name} is missing")
+    for word in (vocabulary[place] for place in telling):
+        self.add(f"text_{name}_word_{word}", name, f"{name} says “{word}”")
+    for i, vector in enumerate(vectors.T):
+        words = ", ".join(vocabulary[j] for j in np.argsort(-np.abs(vector))[:3])
+        self.add(f"text_{name}_direction_{i:02d}", name, f"word direction {i} of {name}: {words}")
 
 # %% ../../nbs/tables/features.ipynb #95d65d52
 FAMILIES = {"number": (NumberFeatures, "numbers"), "category": (CategoryFeatures, "categories"),

@@ -68,14 +68,11 @@ def too_many_classes(
 
 # %% ../../nbs/search/contest_words.ipynb #82db8c59
 def result_line(
-    title: str, # of a model
-    line: dict, # from `scored`
-    seconds: float, # of its fit
-    size: int # bytes
+    line: dict # from `scored`
 ) -> str:
     "One model's result, as it comes."
-    return (f"{title:35} accuracy {line['accuracy']:.4f}  log loss {line['log_loss']:.4f}  "
-            f"fit {seconds:6.2f} s {human_bytes(size):>9}")
+    return (f"{line['title']:35} accuracy {line['accuracy']:.4f}  log loss {line['log_loss']:.4f}  "
+            f"fit {line['fit_seconds']:6.2f} s {human_bytes(line['bytes']):>9}")
 
 # %% ../../nbs/search/contest_words.ipynb #1aa15597
 def board_table(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BEAT', 'SILENCE', 'MOST_RETRIES', 'open_journal', 'is_journal', 'set_aside', 'trials_done', 'whole_lines',
-           'trials_kept', 'beating', 'rescue']
+           'studies_in', 'trials_kept', 'beating', 'rescue']
 
 # %% ../../nbs/search/journal.ipynb #39eac60e
 import json, os, socket, threading, time
@@ -64,17 +64,23 @@ def whole_lines(
     text = path.read_bytes()
     if not text.endswith(b"\n"): path.write_bytes(text[:text.rfind(b"\n") + 1])
 
-# %% ../../nbs/search/journal.ipynb #bc587530
+# %% ../../nbs/search/journal.ipynb #94ccfe7f
+def studies_in(
+    path: Path # a study's journal, or none
+) -> list: # Optuna studies
+    "The studies of a journal; none of a file that is no journal, or not there."
+    if not path.is_file() or not path.stat().st_size or not is_journal(path): return []
+    import optuna
+    storage = open_journal(path)
+    return [optuna.load_study(storage=storage, study_name=name) for name in optuna.get_all_study_names(storage)]
+
+# %% ../../nbs/search/journal.ipynb #1f45f326
 def trials_kept(
     path: Path # a study's journal, or none
 ) -> int: # trials that count
     "How much of a study an earlier attempt has left."
     whole_lines(path)
-    if not path.is_file() or not path.stat().st_size or not is_journal(path): return 0
-    import optuna
-    storage = open_journal(path)
-    studies = [optuna.load_study(storage=storage, study_name=name) for name in optuna.get_all_study_names(storage)]
-    return sum(len(trials_done(study)) for study in studies)
+    return sum(len(trials_done(study)) for study in studies_in(path))
 
 # %% ../../nbs/search/journal.ipynb #b74408e6
 BEAT = 5.0 # seconds between two signs of life

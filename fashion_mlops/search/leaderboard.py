@@ -108,45 +108,46 @@ def draw_leaderboard(
     import matplotlib.pyplot as plt
     figure, panels = plt.subplots(1, 3, figsize=(10.5, 0.9 + 0.42*len(board)), sharey=True, constrained_layout=True,
                                   width_ratios=[3, 3, 2])
+    lines = list(enumerate(line for _, line in board[::-1].iterrows()))
+    colors = ["#c2410c" if line.family == chosen else "#475569" for _, line in lines]
+    def mark(panel, place, value, text, shape="o", size=8):
+        filled = colors[place] if lines[place][1].family == chosen else "white"
+        panel.plot(value, place, shape, color=colors[place], markersize=size, markerfacecolor=filled,
+                   markeredgewidth=1.8)
+        panel.annotate(text, (value, place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8,
+                       color=colors[place])
     for panel, measure, better in zip(panels, ("accuracy", "log_loss"), ("more is better", "less is better")):
-        for place, line in board[::-1].reset_index(drop=True).iterrows():
-            value, color = line[measure], "#c2410c" if line.family == chosen else "#475569"
-            panel.plot([line[f"{measure}_low"], line[f"{measure}_high"]], [place, place], color=color, linewidth=2.5,
-                       alpha=0.6)
-            panel.plot(value, place, "o", color=color, markersize=8,
-                       markerfacecolor=color if line.family == chosen else "white", markeredgewidth=1.8)
-            panel.annotate(f"{value:.3f}", (value, place), xytext=(0, 7), textcoords="offset points", ha="center",
-                           fontsize=8, color=color)
+        for place, line in lines:
+            ends = [line[f"{measure}_low"], line[f"{measure}_high"]]
+            panel.plot(ends, [place, place], color=colors[place], linewidth=2.5, alpha=0.6)
+            mark(panel, place, line[measure], f"{line[measure]:.3f}")
         panel.set_xlabel(f"{measure.replace('_', ' ')} ({better})")
-        panel.grid(axis="x", alpha=0.25)
         panel.set_ylim(-0.6, len(board) - 0.3)
-    for place, line in board[::-1].reset_index(drop=True).iterrows():
-        color = "#c2410c" if line.family == chosen else "#475569"
-        panels[2].plot(line.bytes, place, "s" if line.front else "o", color=color, markersize=7,
-                       markerfacecolor=color if line.family == chosen else "white", markeredgewidth=1.8)
-        panels[2].annotate(human_bytes(line.bytes), (line.bytes, place), xytext=(0, 7), textcoords="offset points",
-                           ha="center", fontsize=8, color=color)
+    for place, line in lines: mark(panels[2], place, line.bytes, human_bytes(line.bytes), "s" if line.front else "o", 7)
     panels[2].set(xscale="log", xlabel="size (square: front)", xlim=(board.bytes.min()/5, board.bytes.max()*5))
-    panels[2].grid(axis="x", alpha=0.25)
+    for panel in panels: panel.grid(axis="x", alpha=0.25)
     panels[0].set_yticks(range(len(board)), board.title[::-1])
     return figure
 
 # %% ../../nbs/search/leaderboard.ipynb #3855c953
-def _name_apart(panel, x: float, y: float, text: str, color: str, taken: list):
-    "Write a name beside a point, at the first of several places where it stays inside and covers nothing else."
+def _name_points(panel, points: np.ndarray, names, colors, gap: int):
+    "Write a name beside each point, at the first of several places where it stays inside and covers nothing else."
     from matplotlib.text import Text
-    places = [(side * 9, up) for up in (4, -12, 16, -24, 30, -38, 44, -52) for side in (1, -1)]
-    for right, up in places:
-        name = panel.annotate(text, (x, y), xytext=(right, up), textcoords="offset points",
-                              ha="left" if right > 0 else "right", fontsize=9, color=color,
-                              arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6}
-                              if abs(up) > 12 else None, zorder=4)
-        name.get_window_extent() # puts the name in its place; the box wanted is that of the text without its line
-        box = Text.get_window_extent(name)
-        inside = panel.bbox.x0 <= box.x0 and box.x1 <= panel.bbox.x1
-        if inside and not any(box.overlaps(other) for other in taken) or (right, up) == places[-1]: break
-        name.remove()
-    taken.append(box)
+    from matplotlib.transforms import Bbox
+    panel.figure.canvas.draw() # fixes the axes, so that places can be compared
+    taken = [Bbox.from_bounds(x - gap, y - gap, 2*gap, 2*gap) for x, y in panel.transData.transform(points)]
+    places = [(side*9, up) for up in (4, -12, 16, -24, 30, -38, 44, -52) for side in (1, -1)]
+    for point, text, color in zip(points, names, colors):
+        for right, up in places:
+            line = {"arrowstyle": "-", "color": color, "linewidth": 0.6} if abs(up) > 12 else None
+            name = panel.annotate(text, point, xytext=(right, up), textcoords="offset points", fontsize=9, color=color,
+                                  ha="left" if right > 0 else "right", arrowprops=line, zorder=4)
+            name.get_window_extent() # puts the name in its place; the box wanted is that of the text without its line
+            box = Text.get_window_extent(name)
+            inside = panel.bbox.x0 <= box.x0 and box.x1 <= panel.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken) or (right, up) == places[-1]: break
+            name.remove()
+        taken.append(box)
 
 # %% ../../nbs/search/leaderboard.ipynb #36d52dfd
 def draw_cost(
@@ -157,7 +158,6 @@ def draw_cost(
 ): # a figure
     "The score against the estimated time of a fit on all training rows."
     import matplotlib.pyplot as plt
-    from matplotlib.transforms import Bbox
     figure, panel = plt.subplots(figsize=(8.5, 4.2))
     shortest, longest = board.full_fit_seconds.min(), max(board.full_fit_seconds.max(), budget)
     panel.axvspan(budget, longest * 4, color="#fee2e2", zorder=0)
@@ -172,11 +172,7 @@ def draw_cost(
         value, low, high = (getattr(line, f"{metric}{end}") for end in ("", "_low", "_high"))
         panel.errorbar(line.full_fit_seconds, value, [[value - low], [high - value]], fmt="o", color=color,
                        markerfacecolor=color if line.family == chosen else "white", markersize=7)
-    figure.canvas.draw() # fixes the axes, so that places can be compared
-    taken = [Bbox.from_bounds(x - 8, y - 8, 16, 16)
-             for x, y in panel.transData.transform(board[["full_fit_seconds", metric]].to_numpy())]
-    for line, color in zip(board.itertuples(), colors):
-        _name_apart(panel, line.full_fit_seconds, getattr(line, metric), line.title, color, taken)
+    _name_points(panel, board[["full_fit_seconds", metric]].to_numpy(), board.title, colors, 8)
     panel.grid(alpha=0.25)
     return figure
 
@@ -187,7 +183,6 @@ def draw_front(
 ): # a figure
     "Score against size of every pipeline, and the front with names."
     import matplotlib.pyplot as plt
-    from matplotlib.transforms import Bbox
     figure, panel = plt.subplots(figsize=(9.5, 4.6))
     best = table[table.front].drop_duplicates(["score", "bytes"]).sort_values("bytes")
     panel.plot(table.bytes, table.score, "o", color="#94a3b8", markersize=5, alpha=0.7, markeredgewidth=0)
@@ -200,10 +195,7 @@ def draw_front(
               ylabel="minus the log loss" if metric == "log_loss" else metric.replace("_", " "),
               ylim=(bottom, high + 0.25*(high - bottom)))
     panel.margins(x=0.15)
-    figure.canvas.draw() # fixes the axes, so that places can be compared
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12)
-             for x, y in panel.transData.transform(best[["bytes", "score"]].to_numpy(float))]
-    for line in best.itertuples(): _name_apart(panel, line.bytes, line.score, line.title, "#9a3412", taken)
+    _name_points(panel, best[["bytes", "score"]].to_numpy(float), best.title, ["#9a3412"]*len(best), 6)
     if below := int((table.score < bottom).sum()):
         panel.annotate(f"{below} more below", (0.01, 0.02), xycoords="axes fraction", fontsize=8, color="#475569")
     panel.grid(alpha=0.25)

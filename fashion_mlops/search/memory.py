@@ -9,7 +9,7 @@ __all__ = ['remember', 'recalled', 'best_of_file', 'log_trials']
 from pathlib import Path
 
 from ..core import WorkflowError, now, read_json, write_json
-from .journal import is_journal, open_journal, trials_done
+from .journal import studies_in, trials_done
 from .proposal import fits
 
 # %% ../../nbs/search/memory.ipynb #cd725bb1
@@ -52,17 +52,13 @@ def best_of_file(
     distributions: dict[str, str] # search space, from `search_space`
 ) -> list[dict]: # its best setting, or nothing
     "The best setting of a study file; nothing, and a sentence, when it is none or belongs to another search space."
-    import optuna
     path = Path(path).expanduser()
-    if not path.is_file(): why = "is not there"
-    elif not path.stat().st_size or not is_journal(path): why = "is not a study file"
-    else:
-        storage = open_journal(path)
-        studies = [optuna.load_study(storage=storage, study_name=name) for name in optuna.get_all_study_names(storage)]
-        trials = sorted((trial for study in studies for trial in study.trials if trial.state.name == "COMPLETE"),
-                        key=lambda trial: trial.value)
-        if settings := [trial.params for trial in trials if fits(trial.params, distributions)]: return settings[:1]
-        why = f"holds no whole trial of this search space ({', '.join(distributions)})"
+    studies = studies_in(path)
+    whole = [trial for study in studies for trial in study.trials if trial.state.name == "COMPLETE"]
+    possible = [trial for trial in whole if fits(trial.params, distributions)]
+    if possible: return [min(possible, key=lambda trial: trial.value).params]
+    why = f"holds no whole trial of this search space ({', '.join(distributions)})"
+    if not studies: why = "is not a study file" if path.is_file() else "is not there"
     print(f"study_file = {path} {why}; the study starts without it.", flush=True)
     return []
 

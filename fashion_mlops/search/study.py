@@ -126,11 +126,6 @@ def improved_last(
         if trial.state.name == "COMPLETE" and trial.value < best*(1 - relevant): best, since = trial.value, 0
     return since
 
-# %% ../../nbs/search/study.ipynb #44f4f676
-def _count(study, *states: str) -> int:
-    "How many trials are in one of these states."
-    return sum(trial.state.name in states for trial in study.get_trials(deepcopy=False))
-
 # %% ../../nbs/search/study.ipynb #8edd9af9
 def stop_reason(
     study, # an Optuna study
@@ -140,10 +135,11 @@ def stop_reason(
 ) -> str: # empty while there is no reason
     "Why the study should stop now."
     if n_trials == 0: return "no trial was run"
-    done, waiting, running = len(trials_done(study)), _count(study, "WAITING"), _count(study, "RUNNING")
+    states = [trial.state.name for trial in study.get_trials(deepcopy=False)]
+    done, waiting = len(trials_done(study)), states.count("WAITING")
     if patience and not waiting and done > patience and improved_last(study) >= patience:
         return f"none of the last {patience} trials lowered the best loss by 0.1 % or more"
-    if _places(study) >= n_trials and not running + waiting: return f"all {n_trials} trials were run"
+    if _places(study) >= n_trials and not waiting + states.count("RUNNING"): return f"all {n_trials} trials were run"
     if time.monotonic() < deadline: return ""
     return (f"its time was over after {done} of {n_trials} trials, so the result depends on how quick this machine "
             "is")

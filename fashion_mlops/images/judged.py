@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .corruptions import draw_corruptions
-from .mistakes import draw_mistakes
+from .mistakes import draw_gallery
 
 # %% ../../nbs/images/judged.ipynb #0a52d88d
 def most_worse(
@@ -45,7 +45,7 @@ def doubtful_pictures(
     "The pictures whose label looks most doubtful."
     if not len(suspects): return
     caption = f"The {min(12, len(suspects))} {origin}validation images whose label looks most doubtful to {best}."
-    yield draw_mistakes(inputs, suspects, words=("given", "rather")), caption, "label_errors"
+    yield draw_gallery(inputs, suspects, words=("given", "rather")), caption, "label_errors"
 
 def doubtful_tables(inputs, suspects, rows: np.ndarray) -> list: # empty
     "Pictures are shown and not listed."

@@ -220,7 +220,8 @@ def train_net(
     training.keep_plan(trainer)
     recipe, net = trainer.repeated, trainer.net
     about = {"mirror_average": recipe.mirror, "recipe": asdict(recipe), "architecture": net.architecture}
-    for curve in curves_of(trainer.history): stage.log_curve(f"net_epoch_{curve}", [row[curve] for row in trainer.history])
+    for curve in curves_of(trainer.history):
+        stage.log_curve(f"net_epoch_{curve}", [row[curve] for row in trainer.history])
     return Learnt("net", net, about, trainer.history)
 
 # %% ../../nbs/images/training.ipynb #a53cbb14

@@ -22,7 +22,8 @@ def _rounded(*points) -> np.ndarray:
     return np.stack([0.75*points + 0.25*following, 0.25*points + 0.75*following], 1).reshape(-1, 2)
 
 # %% ../../nbs/samples/garments.ipynb #220707be
-_TURN = np.stack([np.cos(np.linspace(0, 2*np.pi, 16, endpoint=False)), np.sin(np.linspace(0, 2*np.pi, 16, endpoint=False))], 1)
+_ANGLES = np.linspace(0, 2*np.pi, 16, endpoint=False)
+_TURN = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
 
 # %% ../../nbs/samples/garments.ipynb #03959c50
 def _ellipse(x: float, y: float, width: float, height: float) -> np.ndarray:
@@ -58,16 +59,20 @@ def _t_shirt(random) -> list:
     "Short sleeves, a round neck, now and then a print."
     shapes = _upper_body(random, random.uniform(0, .25), random.uniform(.84, .95), random.uniform(.2, .25))
     neck = (_ellipse(.5, .08, random.uniform(.08, .12), random.uniform(.04, .13)), 0)
-    if random.random() < .4: shapes.append((_ellipse(.5, random.uniform(.4, .55), *random.uniform(.05, .14, 2)), random.uniform(.3, .8)))
+    if random.random() < .4:
+        printed = _ellipse(.5, random.uniform(.4, .55), *random.uniform(.05, .14, 2))
+        shapes.append((printed, random.uniform(.3, .8)))
     return [*shapes, neck]
 
 # %% ../../nbs/samples/garments.ipynb #3d87ca2e
 def _trouser(random) -> list:
     "Two legs, a waistband, a middle seam; from slim to flared."
-    waist, hip, ankle, bottom = random.uniform(.13, .17), random.uniform(.15, .2), random.uniform(.14, .25), random.uniform(.9, .97)
+    waist, hip = random.uniform(.13, .17), random.uniform(.15, .2)
+    ankle, bottom = random.uniform(.14, .25), random.uniform(.9, .97)
     leg, crotch = random.uniform(.08, .12), random.uniform(.3, .42)
     legs = _mirrored((waist, .04), (hip, .25), (ankle, bottom), (ankle - leg, bottom), (.015, crotch))
-    return [(legs, 1), (_line(.5 - waist, .09, .5 + waist, .09, .025), random.uniform(.5, .8)), (_line(.5, .06, .5, crotch), .7)]
+    band, seam = _line(.5 - waist, .09, .5 + waist, .09, .025), _line(.5, .06, .5, crotch)
+    return [(legs, 1), (band, random.uniform(.5, .8)), (seam, .7)]
 
 # %% ../../nbs/samples/garments.ipynb #98e85855
 def _pullover(random) -> list:
@@ -75,14 +80,17 @@ def _pullover(random) -> list:
     hem, width = random.uniform(.82, .93), random.uniform(.2, .26)
     shapes, deep = _upper_body(random, random.uniform(.7, 1), hem, width), random.uniform(.06, .1)
     rib = (_line(.5 - width, hem - .04, .5 + width, hem - .04, random.uniform(.03, .07)), random.uniform(.6, .9))
-    return [*shapes, rib, (_ellipse(.5, .08, .1, deep), 0), (_arch(.5, .08, .11, -deep - .02, .035), random.uniform(.6, .85))]
+    neck, collar = _ellipse(.5, .08, .1, deep), _arch(.5, .08, .11, -deep - .02, .035)
+    return [*shapes, rib, (neck, 0), (collar, random.uniform(.6, .85))]
 
 # %% ../../nbs/samples/garments.ipynb #af8f0f2f
 def _dress(random) -> list:
     "Straps or short sleeves, a waist, a skirt, now and then a belt."
-    chest, waist, hem, bottom = random.uniform(.11, .16), random.uniform(.08, .14), random.uniform(.14, .3), random.uniform(.86, .97)
+    chest, waist = random.uniform(.11, .16), random.uniform(.08, .14)
+    hem, bottom = random.uniform(.14, .3), random.uniform(.86, .97)
     strap, arm = random.uniform(.06, .09), random.choice([0, 0, .1]) + random.uniform(0, .04)
-    body = _mirrored((strap, .04), (chest - .01, .05), (chest + arm, .2 + arm), (chest, .26), (waist, random.uniform(.36, .48)), (hem, bottom))
+    body = _mirrored((strap, .04), (chest - .01, .05), (chest + arm, .2 + arm), (chest, .26),
+                     (waist, random.uniform(.36, .48)), (hem, bottom))
     belt = [(_line(.5 - waist, .43, .5 + waist, .43, .03), random.uniform(.3, .7))]*(random.random() < .4)
     return [(body, 1), *belt, (_ellipse(.5, .03, strap, random.uniform(.05, .15)), 0)]
 
@@ -98,19 +106,24 @@ def _coat(random) -> list:
     hem, width = random.uniform(.88, .98), random.uniform(.21, .27)
     shapes = _upper_body(random, random.uniform(.7, 1), hem, width, random.uniform(0, .05))
     lapel, depth = random.uniform(.08, .13), random.uniform(.25, .42)
-    collar = [(_mirrored((lapel, .08), (lapel + .03, .2), (.005, depth)), random.uniform(.55, .8)), (np.array([(.43, .08), (.57, .08), (.5, .2)]), .15)]
+    collar = [(_mirrored((lapel, .08), (lapel + .03, .2), (.005, depth)), random.uniform(.55, .8)),
+              (np.array([(.43, .08), (.57, .08), (.5, .2)]), .15)]
     pockets = [(_line(.5 + side*.16, .62, .5 + side*.07, .66, .03), .6) for side in (-1, 1)]*(random.random() < .6)
-    return [*shapes, *collar, (_line(.5, depth - .1, .5, hem, random.uniform(.015, .04)), random.uniform(.2, .6)), *pockets, *_buttons(random, depth + .05, .8, .54)]
+    front = _line(.5, depth - .1, .5, hem, random.uniform(.015, .04)), random.uniform(.2, .6)
+    return [*shapes, *collar, front, *pockets, *_buttons(random, depth + .05, .8, .54)]
 
 # %% ../../nbs/samples/garments.ipynb #6e3aa097
 def _sandal(random) -> list:
     "A sole, flat or with a high heel, a few straps, and a loop around the ankle."
-    heel, sole, ground = random.choice([.02, .06, .25])*random.uniform(.8, 1.1), random.uniform(.03, .07), random.uniform(.7, .8)
-    foot = lambda x: ground - sole - heel*np.clip((np.asarray(x) - .3)/.5, 0, 1)**1.5
+    heel = random.choice([.02, .06, .25])*random.uniform(.8, 1.1)
+    sole, ground = random.uniform(.03, .07), random.uniform(.7, .8)
+    def foot(x): return ground - sole - heel*np.clip((np.asarray(x) - .3)/.5, 0, 1)**1.5
     xs = np.linspace(.05, .93, 8)
     shapes = [(np.concatenate([np.stack([xs, foot(xs)], 1), np.stack([xs, foot(xs) + sole], 1)[::-1]]), 1)]
     if heel > .1: shapes.append((np.array([(.8, foot(.8)), (.93, foot(.93)), (.92, ground), (.88, ground)]), 1))
-    else: shapes.append((np.array([(.05, ground - sole), (.93, foot(.93)), (.92, ground), (.06, ground)]), random.choice([.6, 1, 1.2])))
+    else:
+        wedge = np.array([(.05, ground - sole), (.93, foot(.93)), (.92, ground), (.06, ground)])
+        shapes.append((wedge, random.choice([.6, 1, 1.2])))
     band, high = random.uniform(.03, .06), random.uniform(.12, .22)
     for x in np.linspace(.12, random.uniform(.25, .5), random.integers(1, 4)):
         shapes.append((_line(x, foot(x) + .02, x + .18, foot(x + .18) - high, band), random.uniform(.7, 1)))
@@ -122,11 +135,14 @@ def _sandal(random) -> list:
 # %% ../../nbs/samples/garments.ipynb #73ace4a0
 def _shirt(random) -> list:
     "Long or short sleeves, a pointed collar, a curved hem and a row of buttons."
-    sleeve, hem, width = random.choice([random.uniform(0, .3), random.uniform(.7, 1), random.uniform(.7, 1)]), random.uniform(.84, .95), random.uniform(.2, .26)
+    sleeve = random.choice([random.uniform(0, .3), random.uniform(.7, 1), random.uniform(.7, 1)])
+    hem, width = random.uniform(.84, .95), random.uniform(.2, .26)
     shapes = _upper_body(random, sleeve, hem, width)
     tail = (_mirrored((width, hem - .02), (width*.5, hem + random.uniform(.01, .04)), (0, hem + .02)), 1)
-    collar = [(np.array([(.5, .2), (.5 + side*.11, .12), (.5 + side*.07, .05)]), random.uniform(.6, .85)) for side in (-1, 1)]
-    placket = [(_line(.5, .16, .5, hem, random.uniform(.015, .03)), random.uniform(.55, .8)), *_buttons(random, .25, hem - .1)]*(random.random() < .8)
+    def point(side): return np.array([(.5, .2), (.5 + side*.11, .12), (.5 + side*.07, .05)])
+    collar = [(point(side), random.uniform(.6, .85)) for side in (-1, 1)]
+    front = _line(.5, .16, .5, hem, random.uniform(.015, .03)), random.uniform(.55, .8)
+    placket = [front, *_buttons(random, .25, hem - .1)]*(random.random() < .8)
     return [*shapes, tail, *placket, *collar, (np.array([(.44, .06), (.56, .06), (.5, random.uniform(.14, .22))]), 0)]
 
 # %% ../../nbs/samples/garments.ipynb #1877f84b
@@ -136,7 +152,8 @@ def _sneaker(random) -> list:
     throat, toe = random.uniform(.5, .62), random.uniform(.5, .58)
     upper = _rounded((.04, ground - sole), (.06, toe), (.22, toe - .02), (throat, ankle),
                      (.78, ankle + random.uniform(0, .05)), (.93, ankle - .02), (.95, ground - sole))
-    shapes = [(upper, 1), (_rounded((.03, ground - sole), (.96, ground - sole), (.95, ground), (.05, ground)), random.choice([.5, 1.2, 1.3]))]
+    below = _rounded((.03, ground - sole), (.96, ground - sole), (.95, ground), (.05, ground))
+    shapes = [(upper, 1), (below, random.choice([.5, 1.2, 1.3]))]
     for step in np.linspace(.25, .85, random.integers(2, 5)):
         x, y = .22 + step*(throat - .22), toe - .01 + step*(ankle - toe)
         shapes.append((_line(x, y, x + .08, y + .07, .02), random.choice([.4, 1.3])))
@@ -147,12 +164,16 @@ def _sneaker(random) -> list:
 # %% ../../nbs/samples/garments.ipynb #1102c58b
 def _bag(random) -> list:
     "A rounded body with a handle, a flap and a clasp, each of them optional."
-    top, bottom, wide, base = random.uniform(.32, .5), random.uniform(.78, .93), random.uniform(.25, .42), random.uniform(.3, .45)
+    top, bottom = random.uniform(.32, .5), random.uniform(.78, .93)
+    wide, base = random.uniform(.25, .42), random.uniform(.3, .45)
     handle, rise, band = random.uniform(.12, .25), random.uniform(.1, .28), random.uniform(.03, .06)
     arch = [(_arch(.5, top + .03, handle, rise, band), .9)]*(random.random() < .85)
     shapes = [*arch, (_rounded(*_rounded(*_mirrored((wide, top), (base, bottom), (base*.8, bottom)))), 1)]
-    if random.random() < .5: shapes.append((_line(.5 - wide, top + (bottom - top)*.45, .5 + wide, top + (bottom - top)*.45, .02), .5))
-    if random.random() < .6: shapes.append((_ellipse(.5, top + (bottom - top)*random.uniform(.3, .5), .04, .03), random.choice([.3, 1.3])))
+    tall = bottom - top
+    if random.random() < .5: shapes.append((_line(.5 - wide, top + tall*.45, .5 + wide, top + tall*.45, .02), .5))
+    if random.random() < .6:
+        clasp = _ellipse(.5, top + tall*random.uniform(.3, .5), .04, .03)
+        shapes.append((clasp, random.choice([.3, 1.3])))
     return shapes
 
 # %% ../../nbs/samples/garments.ipynb #7bfc2c86
@@ -163,9 +184,11 @@ def _ankle_boot(random) -> list:
     back = random.uniform(.8, .9)
     boot = _rounded((.06, ground - sole), (.08, toe), (.3, toe - .06), (shaft, .48),
                     (shaft, top), (back, top), (back, .5), (back + .03, ground - sole - heel), (.45, ground - sole))
-    block = np.array([(back - .2, ground - sole - heel - .02), (back + .02, ground - sole - heel - .02), (back + .01, ground), (back - .15, ground)])
-    shapes = [(boot, 1), (block, .8), (_line(.06, ground - sole, .55, ground - sole, sole), random.choice([.5, .8, 1.2]))]
-    if random.random() < .5: shapes.append((_line((shaft + back)/2, top + .03, (shaft + back)/2 + .02, .6, .025), random.choice([.4, 1.3])))
+    above, middle = ground - sole - heel - .02, (shaft + back)/2
+    block = np.array([(back - .2, above), (back + .02, above), (back + .01, ground), (back - .15, ground)])
+    below = _line(.06, ground - sole, .55, ground - sole, sole), random.choice([.5, .8, 1.2])
+    shapes, zip_ = [(boot, 1), (block, .8), below], _line(middle, top + .03, middle + .02, .6, .025)
+    if random.random() < .5: shapes.append((zip_, random.choice([.4, 1.3])))
     return [*shapes, (_line(shaft, top + .02, back, top + .02, .03), random.uniform(.5, .9))]
 
 # %% ../../nbs/samples/garments.ipynb #fe27fd3f
@@ -178,7 +201,8 @@ CLASSES = list(GARMENTS)
 # %% ../../nbs/samples/garments.ipynb #fb3c5e96
 def _posed(shapes: list, random) -> list:
     "The same shapes, turned, sheared, scaled and moved."
-    angle, shear, scale = random.normal(0, .06), random.normal(0, .05), random.uniform(.74, 1.0)*random.uniform(.93, 1.05, 2)
+    angle, shear = random.normal(0, .06), random.normal(0, .05)
+    scale = random.uniform(.74, 1.0)*random.uniform(.93, 1.05, 2)
     turn = np.array([[np.cos(angle), np.sin(angle)], [shear - np.sin(angle), np.cos(angle)]])*scale
     move = 0.5 + random.uniform(-.07, .07, 2)
     return [((points - 0.5) @ turn + move, shade) for points, shade in shapes]
@@ -196,10 +220,12 @@ def _painted(shapes: list) -> np.ndarray:
 def _textures(n: int, random) -> np.ndarray:
     "Cloth as factors (n, 28, 28) up to 1: plain, striped along or across, checked, or fading to one side."
     y, x = np.mgrid[:28, :28].astype(np.float32)/28
-    kind, depth = random.integers(0, 8, n)[:, None, None], random.uniform(.15, .6, n)[:, None, None].astype(np.float32)
-    frequency, phase = random.uniform(15, 45, n)[:, None, None].astype(np.float32), random.uniform(0, 6, n)[:, None, None].astype(np.float32)
+    def drawn(low, high): return random.uniform(low, high, n)[:, None, None].astype(np.float32)
+    kind = random.integers(0, 8, n)[:, None, None]
+    depth, frequency, phase = drawn(.15, .6), drawn(15, 45), drawn(0, 6)
     across, along = np.sin(frequency*y + phase), np.sin(frequency*x + phase)
-    wave = np.select([kind == 4, kind == 5, kind == 6, kind == 7], [across, along, across*along, 2*np.abs(x*np.cos(phase) + y*np.sin(phase)) - 1], 1)
+    fading = 2*np.abs(x*np.cos(phase) + y*np.sin(phase)) - 1
+    wave = np.select([kind == each for each in (4, 5, 6, 7)], [across, along, across*along, fading], 1)
     return 1 - depth*(1 - wave)/2
 
 # %% ../../nbs/samples/garments.ipynb #72265fde

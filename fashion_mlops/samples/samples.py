@@ -19,9 +19,8 @@ from ..core import WorkflowError, atomic_path, digest_bytes, read_json, write_js
 
 # %% ../../nbs/samples/samples.ipynb #3edb20aa
 SPLITS = ("train", "valid", "test")
-
-# %% ../../nbs/samples/samples.ipynb #703f3e8d
-SEALED = "The labels of test rows are sealed: 08_registry reads them, after everything was chosen on train and valid. Ask for one of those splits."
+SEALED = ("The labels of test rows are sealed: 08_registry reads them, after everything was chosen on train and valid. "
+          "Ask for one of those splits.")
 
 # %% ../../nbs/samples/samples.ipynb #e21c55bc
 def stratified(
@@ -73,9 +72,9 @@ class Key:
         "What intervals over these rows cannot know."
         if self.by != "time" or not self or not len(self.codes): return ""
         count = len(np.unique(self.clusters))
-        return f"Intervals stand on {count:,} stretches of time; where errors stay alike for longer than one of about {len(self.codes)//count:,} rows, they are too narrow."
+        return (f"Intervals stand on {count:,} stretches of time; where errors stay alike for longer than one of about "
+                f"{len(self.codes)//count:,} rows, they are too narrow.")
 
-# %% ../../nbs/samples/samples.ipynb #dca22422
 def key_of(
     by: str, # class, group or time
     values: np.ndarray | None # (n,) names of groups, or moments; None for neither
@@ -115,7 +114,8 @@ class Samples:
     splits = SPLITS
 
     def __post_init__(self):
-        if framed(self.inputs): object.__setattr__(self, "inputs", self.inputs.reset_index(drop=True)) # a loader may have filtered or sorted
+        # a loader may have filtered or sorted
+        if framed(self.inputs): object.__setattr__(self, "inputs", self.inputs.reset_index(drop=True))
 
     def __len__(self): return len(self.labels)
 
@@ -128,11 +128,23 @@ class Samples:
     @property
     def table(self): return self._only("table")
 
+@patch
+def _only(self: Samples, kind: str):
+    "The inputs, when they are of that kind."
+    if self.kind == kind: return self.inputs
+    raise WorkflowError(f"{self.dataset} holds samples of the kind {self.kind}, expected {kind}. "
+                        "Ask for samples.inputs, or look at samples.kind first.")
+
 # %% ../../nbs/samples/samples.ipynb #55f07ca2
 @patch(as_prop=True)
 def prefix(self: Samples) -> str: # `synthetic: `, or nothing
     "What every headline about drawn data begins with."
     return "synthetic: " if self.synthetic else ""
+
+@patch(as_prop=True)
+def title(self: Samples) -> str:
+    "The dataset, and whether it was made up."
+    return f"{self.dataset} (synthetic, drawn in code)" if self.synthetic else self.dataset
 
 # %% ../../nbs/samples/samples.ipynb #eefed47c
 @patch
@@ -143,20 +155,12 @@ def rows(self: Samples,
     if split not in SPLITS: raise WorkflowError(f"There is no split {split!r}.{nearest(split, SPLITS)}")
     return np.flatnonzero(self.split == SPLITS.index(split))
 
-# %% ../../nbs/samples/samples.ipynb #89aadd4c
 @patch
 def at(self: Samples,
     rows # row numbers
 ): # inputs of these rows, in their order, in memory; a DataFrame counts from 0 again
     "Inputs of some rows."
     return self.inputs.iloc[rows].reset_index(drop=True) if framed(self.inputs) else self.inputs[rows]
-
-# %% ../../nbs/samples/samples.ipynb #4b1295d0
-@patch
-def _only(self: Samples, kind: str):
-    "The inputs, when they are of that kind."
-    if self.kind == kind: return self.inputs
-    raise WorkflowError(f"{self.dataset} holds samples of the kind {self.kind}, expected {kind}. Ask for samples.inputs, or look at samples.kind first.")
 
 # %% ../../nbs/samples/samples.ipynb #bb0aee2c
 @patch
@@ -171,11 +175,36 @@ def take(self: Samples,
     if limit is not None and limit < len(rows): rows = rows[stratified(self.labels[rows], limit, seed)]
     return self.at(rows), self.labels[rows]
 
-# %% ../../nbs/samples/samples.ipynb #6200689a
-@patch(as_prop=True)
-def title(self: Samples) -> str:
-    "The dataset, and whether it was made up."
-    return f"{self.dataset} (synthetic, drawn in code)" if self.synthetic else self.dataset
+# %% ../../nbs/samples/samples.ipynb #4aaf2fc0
+ABOUT = {
+    "target": "what is predicted, in words",
+    "caveat": "what the results must not be taken for",
+    "left_out": "reason by column that no model may see",
+    "removed": "list of {rule, rows}: rows that were taken away",
+    "split_rule": "how the splits came about, in words",
+    "costs": "{false_positive, false_negative} of a binary task",
+    "floor": "accuracy that a champion must have at least",
+    "strict": "whether broken tolerances (copies, balance, ranges) stop the pipeline; else they are reported",
+    "augmentation": "{mirror, shift}: what may be done to an image without changing its class",
+    "preparation": "how a file becomes an image of `shape`",
+    "set_aside": "list of {file, reason}: files that could not be read",
+    "suspects": "list of {column, reason, evidence}: columns that may be leakage",
+    "test_before": "who had read the labels of the test rows before any run did, in words",
+    "notes": "further sentences"}
+
+# %% ../../nbs/samples/samples.ipynb #ad05a5e4
+_AGAIN = "Run 01_data again with --force."
+
+def _opened(path: Path):
+    "One part of the samples."
+    if not path.is_file():
+        raise WorkflowError(f"{path.parent} is not a complete samples folder: {path.name} is missing. {_AGAIN}")
+    try:
+        if path.suffix == ".npy": return np.load(path, mmap_mode="r")
+        import pandas as pd
+        return pd.read_parquet(path)
+    except (ValueError, EOFError, OSError) as error:
+        raise WorkflowError(f"{path} cannot be read: {error}. {_AGAIN}") from None
 
 # %% ../../nbs/samples/samples.ipynb #c96bd030
 @patch(as_prop=True)
@@ -183,7 +212,6 @@ def label_type(self: Samples) -> str:
     "The type that labels are kept in, such as uint8."
     return str((_opened(self.sealed) if self.sealed else self.labels).dtype)
 
-# %% ../../nbs/samples/samples.ipynb #a4cceae7
 def unsealed(
     samples: Samples # from `load_samples`
 ) -> Samples: # with the labels of the test rows in place
@@ -194,12 +222,19 @@ def unsealed(
     labels[samples.rows("test")] = kept
     return replace(samples, labels=labels, sealed=None)
 
-# %% ../../nbs/samples/samples.ipynb #4aaf2fc0
-ABOUT = {"target": "what is predicted, in words", "caveat": "what the results must not be taken for", "left_out": "reason by column that no model may see",
-         "removed": "list of {rule, rows}: rows that were taken away", "split_rule": "how the splits came about, in words",
-         "costs": "{false_positive, false_negative} of a binary task", "floor": "accuracy that a champion must have at least", "strict": "whether broken tolerances (copies, balance, ranges) stop the pipeline; else they are reported",
-         "augmentation": "{mirror, shift}: what may be done to an image without changing its class", "preparation": "how a file becomes an image of `shape`",
-         "set_aside": "list of {file, reason}: files that could not be read", "suspects": "list of {column, reason, evidence}: columns that may be leakage", "test_before": "who had read the labels of the test rows before any run did, in words", "notes": "further sentences"}
+# %% ../../nbs/samples/samples.ipynb #609f1e05
+def _hashable(values):
+    "A column of which pandas can take digests: words of any kind as text."
+    if values.dtype.kind != "O": return values
+    return values.astype(object).where(values.notna(), None).astype(str)
+
+def _table_digest(table) -> str:
+    "Digest of the values of a table, column by column."
+    import pandas as pd
+    def digest(values):
+        hashed = pd.util.hash_pandas_object(_hashable(values), index=False, categorize=False)
+        return digest_bytes(np.ascontiguousarray(hashed).data)
+    return digest_bytes("|".join(f"{name}{table[name].dtype}{digest(table[name])}" for name in table))
 
 # %% ../../nbs/samples/samples.ipynb #9ca5d03f
 def content_digest(
@@ -207,34 +242,28 @@ def content_digest(
 ) -> str: # 32 hexadecimal characters
     "Digest of everything that a model could learn from."
     samples = unsealed(samples) # only to be added up
+    parts, arrays = [], [samples.labels, samples.split]
     if framed(samples.inputs):
         parts = [_table_digest(samples.inputs), repr([plain_column(column) for column in samples.columns])]
-        arrays = (samples.labels, samples.split)
-    else: parts, arrays = [], (samples.inputs, samples.labels, samples.split)
-    if samples.key: arrays = (*arrays, samples.key.codes)
-    arrays = [np.ascontiguousarray(a) for a in arrays]
-    return digest_bytes("|".join([*parts, *(f"{a.shape}{a.dtype}{digest_bytes(a.data)}" for a in arrays), *samples.classes]))
+    else: arrays = [samples.inputs, *arrays]
+    if samples.key: arrays.append(samples.key.codes)
+    arrays = [np.ascontiguousarray(each) for each in arrays]
+    parts += [f"{each.shape}{each.dtype}{digest_bytes(each.data)}" for each in arrays]
+    return digest_bytes("|".join([*parts, *samples.classes]))
 
-# %% ../../nbs/samples/samples.ipynb #609f1e05
-def _table_digest(table) -> str:
-    "Digest of the values of a table, column by column."
-    import pandas as pd
-    words = lambda values: pd.util.hash_pandas_object(values.astype(object).where(values.notna(), None).astype(str) if values.dtype.kind == "O" else values, index=False, categorize=False)
-    return digest_bytes("|".join(f"{name}{table[name].dtype}{digest_bytes(np.ascontiguousarray(words(table[name])).data)}" for name in table))
-
-# %% ../../nbs/samples/samples.ipynb #c031b184
 def rows_digest(
     samples: Samples, # any samples
     split: str = "test" # whose rows
 ) -> str: # 32 hexadecimal characters
     "Digest of the rows of one split, whatever the others are divided into."
     samples, rows = unsealed(samples), samples.rows(split) # only to be added up
-    return content_digest(replace(samples, inputs=samples.at(rows), labels=np.asarray(samples.labels)[rows], split=np.asarray(samples.split)[rows], columns=[], key=Key()))
-
-# %% ../../nbs/samples/samples.ipynb #4c2def78
-_SAID = ("dataset", "kind", "classes", "licence", "source", "seed", "synthetic", "digest", "about") # fields that `dataset.json` holds as they are
+    labels, codes = np.asarray(samples.labels)[rows], np.asarray(samples.split)[rows]
+    return content_digest(replace(samples, inputs=samples.at(rows), labels=labels, split=codes, columns=[], key=Key()))
 
 # %% ../../nbs/samples/samples.ipynb #7153ae13
+# fields that `dataset.json` holds as they are
+_SAID = ("dataset", "kind", "classes", "licence", "source", "seed", "synthetic", "digest", "about")
+
 def save_samples(
     samples: Samples, # what to keep
     folder: Path | str # folder to write, whole or not at all
@@ -242,19 +271,19 @@ def save_samples(
     "Write `images.npy` or `table.parquet`, `labels.npy`, `test_labels.npy`, `split.npy`, `key.npy` where there is a key, and `dataset.json`."
     samples, tested = unsealed(samples), np.asarray(samples.split) == SPLITS.index("test")
     labels = np.asarray(samples.labels)
-    arrays = {"labels": np.where(tested, -1, labels.astype(np.int64)), "test_labels": labels[tested], "split": samples.split}
+    arrays = {"labels": np.where(tested, -1, labels.astype(np.int64)), "test_labels": labels[tested],
+              "split": samples.split}
     if samples.key: arrays["key"] = samples.key.codes
-    about = {k: getattr(samples, k) for k in _SAID} | {"columns": [plain_column(column) for column in samples.columns]}
+    about = {k: getattr(samples, k) for k in _SAID} | {"columns": [plain_column(column) for column in samples.columns],
+             "splits": list(SPLITS), "shape": list(samples.inputs.shape)}
+    if samples.key: about["split_by"] = samples.key.by
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         if framed(samples.inputs): samples.inputs.to_parquet(temporary/"table.parquet", index=False)
         else: np.save(temporary/"images.npy", samples.inputs)
         for name, values in arrays.items(): np.save(temporary/f"{name}.npy", values)
-        write_json(temporary/"dataset.json", about | {"splits": list(SPLITS), "shape": list(samples.inputs.shape)} | ({"split_by": samples.key.by} if samples.key else {}))
+        write_json(temporary/"dataset.json", about)
     return Path(folder)
-
-# %% ../../nbs/samples/samples.ipynb #c0407fc9
-_AGAIN = "Run 01_data again with --force."
 
 # %% ../../nbs/samples/samples.ipynb #35978b6d
 def _inputs_file(about: dict) -> str:
@@ -262,32 +291,28 @@ def _inputs_file(about: dict) -> str:
     return "table.parquet" if len(about["shape"]) == 2 else "images.npy"
 
 # %% ../../nbs/samples/samples.ipynb #bc02d80d
+def _parts(folder: Path, about: dict) -> dict:
+    "What lies in a samples folder, by name; raise `WorkflowError` when the parts do not fit together."
+    files = {"inputs": _inputs_file(about), "labels": "labels.npy", "split": "split.npy"}
+    if "split_by" in about: files["key"] = "key.npy"
+    parts = {name: _opened(folder/file) for name, file in files.items()}
+    shapes, whole = {name: part.shape for name, part in parts.items()}, tuple(about["shape"])
+    expected = {name: whole if name == "inputs" else whole[:1] for name in parts}
+    if shapes != expected:
+        raise WorkflowError(f"The parts of {folder} have the shapes {shapes}, expected {expected}. {_AGAIN}")
+    sealed, tested = folder/"test_labels.npy", int((parts["split"] == SPLITS.index("test")).sum())
+    if (found := len(_opened(sealed))) == tested: return parts | {"sealed": sealed}
+    raise WorkflowError(f"{sealed} holds {found:,} labels, expected {tested:,}. {_AGAIN}")
+
 def load_samples(
     folder: Path | str # what `save_samples` wrote
 ) -> Samples: # images memory-mapped, a table in memory
     "Open samples; raise `WorkflowError` when the folder is incomplete or its parts do not fit together."
     folder = Path(folder)
-    if not (folder/"dataset.json").is_file(): raise WorkflowError(f"{folder} is not a complete samples folder: dataset.json is missing. {_AGAIN}")
+    if not (folder/"dataset.json").is_file():
+        raise WorkflowError(f"{folder} is not a complete samples folder: dataset.json is missing. {_AGAIN}")
     about = read_json(folder/"dataset.json")
-    files = {"inputs": _inputs_file(about), "labels": "labels.npy", "split": "split.npy"}
-    if "split_by" in about: files["key"] = "key.npy"
-    parts = {name: _opened(folder/file) for name, file in files.items()}
-    shapes, rows = {name: part.shape for name, part in parts.items()}, about["shape"][0]
-    expected = {name: (rows,) if name in ("labels", "split", "key") else tuple(about["shape"]) for name in parts}
-    if shapes != expected: raise WorkflowError(f"The parts of {folder} have the shapes {shapes}, expected {expected}. {_AGAIN}")
-    inputs, labels, split, *codes = parts.values()
-    sealed, tested = folder/"test_labels.npy", int((split == SPLITS.index("test")).sum())
-    if (found := len(_opened(sealed))) != tested: raise WorkflowError(f"{sealed} holds {found:,} labels, expected {tested:,}. {_AGAIN}")
+    parts = _parts(folder, about)
+    if "key" in parts: parts["key"] = Key(about["split_by"], np.asarray(parts["key"]))
     columns = [column_of(column) for column in about.get("columns", [])]
-    key = Key(about["split_by"], np.asarray(codes[0])) if codes else Key()
-    return Samples(inputs, labels, split, **{k: about[k] for k in _SAID if k in about}, columns=columns, key=key, sealed=sealed)
-
-# %% ../../nbs/samples/samples.ipynb #ad05a5e4
-def _opened(path: Path):
-    "One part of the samples."
-    if not path.is_file(): raise WorkflowError(f"{path.parent} is not a complete samples folder: {path.name} is missing. {_AGAIN}")
-    try:
-        if path.suffix == ".npy": return np.load(path, mmap_mode="r")
-        import pandas as pd
-        return pd.read_parquet(path)
-    except (ValueError, EOFError, OSError) as error: raise WorkflowError(f"{path} cannot be read: {error}. {_AGAIN}") from None
+    return Samples(**parts, **{k: about[k] for k in _SAID if k in about}, columns=columns)

@@ -15,7 +15,15 @@ from ..core import WorkflowError
 from .columns import Column
 from .samples import SPLITS, Samples, stratified
 
-# %% ../../nbs/samples/splits.ipynb #eb9b97bc
+# %% ../../nbs/samples/splits.ipynb #06e8a6fa
+_OTHERWISE = "Choose other sizes (valid_size, test_size), or split by class."
+
+def _none_empty(codes: np.ndarray, otherwise: str) -> np.ndarray:
+    "The codes, when each split has rows; else a `WorkflowError` that begins with the empty one."
+    empty = next((name for code, name in enumerate(SPLITS) if not (codes == code).any()), "")
+    if empty: raise WorkflowError(f"The split {empty!r} would be empty: {otherwise}")
+    return codes
+
 def split_codes(
     labels: np.ndarray, # (n,)
     is_test: np.ndarray, # (n,) bool, the test rows
@@ -26,10 +34,10 @@ def split_codes(
     codes, rest = np.where(is_test, 2, 0).astype(np.uint8), np.flatnonzero(~is_test)
     codes[rest[stratified(labels[rest], round(valid_size*len(rest)), seed)]] = 1
     if empty := [name for code, name in enumerate(SPLITS) if not (codes == code).any()]:
-        raise WorkflowError(f"valid_size = {valid_size} of {len(rest):,} rows leaves the split {empty[0]!r} empty. Choose another size.")
+        raise WorkflowError(f"valid_size = {valid_size} of {len(rest):,} rows leaves the split {empty[0]!r} empty. "
+                            "Choose another size.")
     return codes
 
-# %% ../../nbs/samples/splits.ipynb #dec3bb72
 def split_by_class(
     labels: np.ndarray, # (n,)
     test_size: float, # share of all rows
@@ -39,9 +47,26 @@ def split_by_class(
     "Divide at random, stratified."
     is_test = np.zeros(len(labels), bool)
     is_test[stratified(labels, round(test_size*len(labels)), seed)] = True
-    return split_codes(labels, is_test, valid_size, seed + 1) # the same seed would repeat the permutation that chose test
+    # the same seed would repeat the permutation that chose test
+    return split_codes(labels, is_test, valid_size, seed + 1)
+
+# %% ../../nbs/samples/splits.ipynb #e91b286b
+def _grouped(order: np.ndarray, sizes: np.ndarray, test_size: float, valid_size: float, rows: int) -> np.ndarray:
+    "A split for each group: the first in the order test, the next validate; of six groups or more none gets a single one."
+    share = (np.cumsum(sizes[order]) - 0.5*sizes[order])/rows
+    least, groups = (2 if len(order) >= 6 else 1), len(order)
+    test = min(max(int((share < test_size).sum()), least), groups - 2*least)
+    until = test_size + valid_size*(1 - test_size)
+    valid = min(max(int((share < until).sum()) - test, least), groups - test - least)
+    code = np.zeros(groups, np.uint8)
+    code[order[:test]], code[order[test:test + valid]] = 2, 1
+    return code
 
 # %% ../../nbs/samples/splits.ipynb #976d8d1d
+def _present(code: np.ndarray, held: np.ndarray) -> int:
+    "How much a draw leaves to each split: rows of a class, up to two; what is not in train cannot be learnt, and counts most."
+    return sum(weight*np.minimum(held[code == split].sum(0), 2).sum() for split, weight in enumerate((9, 1, 1)))
+
 def split_by_group(
     groups: np.ndarray, # (n,) what rows belong to
     test_size: float, # share of all rows, met as nearly as whole groups allow
@@ -50,31 +75,30 @@ def split_by_group(
     labels: np.ndarray | None = None, # (n,) class of each row, so that each split can judge; not looked at when None
     draws: int = 200 # orders of the groups to try
 ) -> np.ndarray: # uint8 (n,): 0 train, 1 valid, 2 test
-    "Divide whole groups at random: the first draw that leaves each split with at least two groups and all classes, else the one that comes nearest."
+    "Divide whole groups at random: the first draw that leaves each split all classes, else the one that comes nearest."
     import pandas as pd
     which, names = pd.factorize(np.asarray(groups))
-    if len(names) < 3: raise WorkflowError(f"A split by group needs at least three groups; there {'is' if len(names) == 1 else 'are'} {len(names)}. Split by class instead.")
-    held = pd.crosstab(which[which >= 0], np.zeros(len(which), int)[which >= 0] if labels is None else np.asarray(labels)[which >= 0]).to_numpy()
+    if len(names) < 3:
+        raise WorkflowError(f"A split by group needs at least three groups; there {'is' if len(names) == 1 else 'are'} "
+                            f"{len(names)}. Split by class instead.")
+    whole = which >= 0
+    held = pd.crosstab(which[whole], np.zeros(whole.sum(), int) if labels is None else np.asarray(labels)[whole]).to_numpy()
     random, best, found = np.random.default_rng(seed), -1, None
     for _ in range(draws):
         code = _grouped(random.permutation(len(names)), held.sum(1), test_size, valid_size, len(groups))
-        present = sum(weight*np.minimum(held[code == split].sum(0), 2).sum() for split, weight in enumerate((9, 1, 1))) # rows of a class, up to two; what is not in train cannot be learnt
-        if present > best: best, found = present, code
+        if (present := _present(code, held)) > best: best, found = present, code
         if best == 22*held.shape[1]: break
-    return _none_empty(np.where(which < 0, 0, found[which]).astype(np.uint8), "groups") # a row without a group trains
-
-# %% ../../nbs/samples/splits.ipynb #e91b286b
-def _grouped(order: np.ndarray, sizes: np.ndarray, test_size: float, valid_size: float, rows: int) -> np.ndarray:
-    "A split for each group: the first in the order test, the next validate, and of six groups or more none of the three gets a single one."
-    share = (np.cumsum(sizes[order]) - 0.5*sizes[order])/rows
-    least, groups = (2 if len(order) >= 6 else 1), len(order)
-    test = min(max(int((share < test_size).sum()), least), groups - 2*least)
-    valid = min(max(int((share < test_size + valid_size*(1 - test_size)).sum()) - test, least), groups - test - least)
-    code = np.zeros(groups, np.uint8)
-    code[order[:test]], code[order[test:test + valid]] = 2, 1
-    return code
+    codes = np.where(whole, found[which], 0).astype(np.uint8) # a row without a group trains
+    return _none_empty(codes, f"{len(codes):,} rows have too few different groups. {_OTHERWISE}")
 
 # %% ../../nbs/samples/splits.ipynb #782f379c
+def _latest(times: np.ndarray, share: float):
+    "The moment at which the latest share of these rows begins."
+    if not len(times):
+        raise WorkflowError("A split by time needs rows of different moments; nearly all are of the same. "
+                            "Split by class instead.")
+    return np.sort(times)[min(int(round((1 - share)*len(times))), len(times) - 1)]
+
 def split_by_time(
     times: np.ndarray, # (n,) datetime64 or numbers, none missing
     test_size: float, # share of all rows, the latest
@@ -82,29 +106,19 @@ def split_by_time(
 ) -> np.ndarray: # uint8 (n,): 0 train, 1 valid, 2 test
     "Consecutive splits: train, then valid, then test; rows of the same moment stay together."
     times = np.asarray(times)
-    if (missing := int(np.isnat(times).sum() if times.dtype.kind == "M" else np.isnan(times).sum())):
-        raise WorkflowError(f"A split by time needs the time of every row; {missing:,} of {len(times):,} are missing. Leave these rows out with a rule in the dataset file, rows: [{{column: NAME, present: true}}] with the name of the split's column; or split by class.")
+    missing = int((np.isnat(times) if times.dtype.kind == "M" else np.isnan(times)).sum())
+    if missing:
+        raise WorkflowError(f"A split by time needs the time of every row; {missing:,} of {len(times):,} are missing. "
+                            "Leave these rows out with a rule in the dataset file, rows: [{column: NAME, present: true}] "
+                            "with the name of the split's column; or split by class.")
     first_test = _latest(times, test_size)
     first_valid = _latest(times[times < first_test], valid_size)
-    return _none_empty(np.where(times >= first_test, 2, np.where(times >= first_valid, 1, 0)).astype(np.uint8), "moments")
-
-# %% ../../nbs/samples/splits.ipynb #a995e6aa
-def _latest(times: np.ndarray, share: float):
-    "The moment at which the latest share of these rows begins."
-    if not len(times): raise WorkflowError("A split by time needs rows of different moments; nearly all are of the same. Split by class instead.")
-    return np.sort(times)[min(int(round((1 - share)*len(times))), len(times) - 1)]
-
-# %% ../../nbs/samples/splits.ipynb #06e8a6fa
-def _none_empty(codes: np.ndarray, what: str) -> np.ndarray:
-    "The codes, when each split has rows."
-    if empty := [name for code, name in enumerate(SPLITS) if not (codes == code).any()]:
-        raise WorkflowError(f"The split {empty[0]!r} would be empty: {len(codes):,} rows have too few different {what}. Choose other sizes (valid_size, test_size), or split by class.")
-    return codes
-
-# %% ../../nbs/samples/splits.ipynb #dd0a4db7
-LEAST = 2 # rows of a class below which a split says nothing about it
+    codes = np.where(times >= first_test, 2, np.where(times >= first_valid, 1, 0)).astype(np.uint8)
+    return _none_empty(codes, f"{len(codes):,} rows have too few different moments. {_OTHERWISE}")
 
 # %% ../../nbs/samples/splits.ipynb #1d645809
+LEAST = 2 # rows of a class below which a split says nothing about it
+
 def rows_needed(
     counts: np.ndarray, # rows of each class
     share: float # of all rows, in the smallest split
@@ -112,6 +126,29 @@ def rows_needed(
     "About how many rows it takes until the smallest split can tell the two largest classes apart."
     second = np.sort(counts)[-2]/counts.sum()
     return -(-int(np.ceil(LEAST/(second*share)))//10)*10
+
+# %% ../../nbs/samples/splits.ipynb #5f13ce09
+def _cannot_judge(name: str, held: np.ndarray, counts: np.ndarray, classes: list[str], by: str, share: float | None) -> str:
+    "Why a split cannot judge, and what would help."
+    largest = np.argsort(-held, kind="stable")[:3]
+    there = ", ".join(f"{held[c]} of {classes[c]!r}" for c in largest)
+    says = (f"The split {name!r} would hold {held.sum()} of {counts.sum():,} rows ({there}); expected at least {LEAST} "
+            "rows of at least two classes, else nothing can be judged.")
+    if by != "class":
+        return f"{says} Split by class, or by another column, or name more rows{' and groups'*(by == 'group')}."
+    needed = rows_needed(counts.sum(0), share or max(held.sum(), 1)/counts.sum())
+    return f"{says} With classes of these sizes that takes about {needed:,} rows. Add rows, or join classes."
+
+def _hardly_judges(name: str, held: np.ndarray, classes: list[str]) -> list[str]:
+    "What a split can say little about, in sentences."
+    doubts, few, rows = [], np.flatnonzero(held < LEAST), held.sum()
+    if len(few):
+        doubts.append(f"{name} holds fewer than {LEAST} rows of {len(few)} of {len(classes)} classes, such as "
+                      f"{classes[few[0]]!r} with {held[few[0]]}: nothing can be said about them.")
+    if rows < 50:
+        doubts.append(f"{name} holds {rows} rows: an accuracy of 80 % on them is known to "
+                      f"±{196*(0.16/rows)**0.5:.0f} points. More rows are the only way out.")
+    return doubts
 
 # %% ../../nbs/samples/splits.ipynb #4e3e03bc
 def judging(
@@ -122,24 +159,16 @@ def judging(
     shares: tuple = () # of valid and test, when they were drawn at random
 ) -> list[str]: # what the splits can hardly judge, in sentences
     "Whether every split can do its work; raise `WorkflowError` with the least number of rows when one cannot."
-    counts = np.stack([np.bincount(np.asarray(labels)[split == code], minlength=len(classes)) for code in range(len(SPLITS))])
-    if not counts[0].all(): raise WorkflowError(f"No training row is of the class {classes[int(counts[0].argmin())]!r}, going by the split. Split by class, or remove that class.")
-    for name, held in zip(SPLITS[1:], counts[1:]):
-        if (held >= LEAST).sum() < 2: raise WorkflowError(_cannot_judge(name, held, counts, classes, by, dict(zip(SPLITS[1:], shares)).get(name)))
-    doubts = []
-    for name, held in zip(SPLITS[1:], counts[1:]):
-        if len(few := np.flatnonzero(held < LEAST)): doubts.append(f"{name} holds fewer than {LEAST} rows of {len(few)} of {len(classes)} classes, such as {classes[few[0]]!r} with {held[few[0]]}: nothing can be said about them.")
-        if held.sum() < 50: doubts.append(f"{name} holds {held.sum()} rows: an accuracy of 80 % on them is known to ±{196*(0.16/held.sum())**0.5:.0f} points. More rows are the only way out.")
-    return doubts
-
-# %% ../../nbs/samples/splits.ipynb #5f13ce09
-def _cannot_judge(name: str, held: np.ndarray, counts: np.ndarray, classes: list[str], by: str, share: float | None) -> str:
-    "Why a split cannot judge, and what would help."
-    largest = np.argsort(-held, kind="stable")[:3]
-    there = ", ".join(f"{held[c]} of {classes[c]!r}" for c in largest)
-    says = f"The split {name!r} would hold {held.sum()} of {counts.sum():,} rows ({there}); expected at least {LEAST} rows of at least two classes, else nothing can be judged."
-    if by != "class": return f"{says} Split by class, or by another column, or name more rows" + (" and groups." if by == "group" else ".")
-    return f"{says} With classes of these sizes that takes about {rows_needed(counts.sum(0), share or max(held.sum(), 1)/counts.sum()):,} rows. Add rows, or join classes."
+    labels, shares = np.asarray(labels), dict(zip(SPLITS[1:], shares))
+    counts = np.stack([np.bincount(labels[split == code], minlength=len(classes)) for code in range(len(SPLITS))])
+    if not counts[0].all():
+        raise WorkflowError(f"No training row is of the class {classes[int(counts[0].argmin())]!r}, going by the split. "
+                            "Split by class, or remove that class.")
+    judges = dict(zip(SPLITS[1:], counts[1:]))
+    for name, held in judges.items():
+        if (held >= LEAST).sum() >= 2: continue
+        raise WorkflowError(_cannot_judge(name, held, counts, classes, by, shares.get(name)))
+    return [line for name, held in judges.items() for line in _hardly_judges(name, held, classes)]
 
 # %% ../../nbs/samples/splits.ipynb #56bbe029
 @dataclass(frozen=True)
@@ -155,7 +184,6 @@ class Loaded:
     columns: list[Column] = field(default_factory=list)
     about: dict = field(default_factory=dict) # see `samples.ABOUT`
 
-# %% ../../nbs/samples/splits.ipynb #60abc3c3
 def divided(
     loaded: Loaded, # what the source gave
     test_size: float, # share of all rows that tests
@@ -187,9 +215,11 @@ def class_counts(
 ): # pandas DataFrame: one row a class, largest first when there are many; the last row is the total
     "Samples by class and split."
     import pandas as pd
-    counts = pd.crosstab(np.asarray(samples.labels), np.array(samples.splits)[samples.split]).reindex(columns=list(samples.splits), fill_value=0)
+    counts = pd.crosstab(np.asarray(samples.labels), np.array(samples.splits)[samples.split])
+    counts = counts.reindex(columns=list(samples.splits), fill_value=0)
     counts = counts.reindex(sorted({*counts.index, *range(len(samples.classes))}), fill_value=0)
-    counts.index = [samples.classes[n] if 0 <= n < len(samples.classes) else f"label {n}: not a class" for n in counts.index]
+    names = dict(enumerate(samples.classes))
+    counts.index = [names.get(n, f"label {n}: not a class") for n in counts.index]
     counts["all"] = counts.sum(axis=1)
     if len(counts) > 30: counts = counts.sort_values("all", ascending=False, kind="stable")
     counts.loc["all"] = counts.sum()

@@ -90,7 +90,7 @@ def predict(self: Predictor,
 def predict_set(self: Predictor,
     inputs # as for `predict_proba`
 ) -> np.ndarray: # bool (n, classes)
-    "Which classes are plausible: with the coverage that `model.json` promises, the true one is among them; an empty set means that none fits."
+    "Which classes are plausible: the true one is among them as often as `model.json` promises; an empty set: none fits."
     if "conformal" not in self.about:
         raise WorkflowError(f"The model {self.name!r} knows no threshold for prediction sets. Run 07_training "
                             f"again; it needs at least 20 validation rows.")
@@ -101,7 +101,8 @@ TRUSTED = ["collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklear
            "sklearn.tree._tree.Tree",
            "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
            "fashion_mlops.models.kernel_machine.KernelMachine",
-           "sklearn.feature_selection._univariate_selection.f_classif"] # beyond what skops trusts of scikit-learn by itself
+           # beyond what skops trusts of scikit-learn by itself
+           "sklearn.feature_selection._univariate_selection.f_classif"]
 
 # %% ../../nbs/service/predictor.ipynb #002f60d6
 def save_candidate(
@@ -171,7 +172,8 @@ def _load_table_net(folder: Path, about: dict, threads: int) -> Callable:
     "What answers for a net on the features of a table."
     from fashion_mlops.datasets.pipelines import load_feature_pipeline
     from fashion_mlops.nets.table_net import TableNet, table_probabilities
-    net, pipeline = _with_weights(TableNet(classes=len(about["classes"]), **about["architecture"]), folder), load_feature_pipeline(folder/"feature_pipeline.skops")
+    net = _with_weights(TableNet(classes=len(about["classes"]), **about["architecture"]), folder)
+    pipeline = load_feature_pipeline(folder/"feature_pipeline.skops")
     return lambda rows: reweighted(table_probabilities(net, pipeline.transform(rows)), about.get("class_weights"))
 
 # %% ../../nbs/service/predictor.ipynb #58463de3
@@ -180,7 +182,8 @@ def _load_classical(folder: Path, about: dict, threads: int) -> Callable:
     from fashion_mlops.core import all_cores
     from fashion_mlops.models.families import predicted, quiet
     from fashion_mlops.datasets.pipelines import load_feature_pipeline
-    estimator, pipeline = load_model_file(folder/"estimator.skops", TRUSTED, "07_training"), load_feature_pipeline(folder/"feature_pipeline.skops")
+    estimator = load_model_file(folder/"estimator.skops", TRUSTED, "07_training")
+    pipeline = load_feature_pipeline(folder/"feature_pipeline.skops")
     def answer(part):
         return reweighted(predicted(estimator, pipeline.transform(part), len(about["classes"])),
                           about.get("class_weights"))

@@ -52,6 +52,16 @@ def _first_line(source: str) -> str:
     lines = source.splitlines()
     return next((line for line in lines if not line.startswith("#|")), lines[0])
 
+# %% ../../nbs/workflow/report.ipynb #d9a62025
+def _joined(outputs: list[dict]) -> list[dict]:
+    "Outputs with neighbouring pieces of the same stream joined."
+    joined = []
+    for output in outputs:
+        same = output["output_type"] == "stream" and joined and joined[-1].get("name") == output["name"]
+        if same: joined[-1] = joined[-1] | {"text": joined[-1]["text"] + output["text"]}
+        else: joined.append(dict(output))
+    return joined
+
 # %% ../../nbs/workflow/report.ipynb #e1a317cb
 def _code_cell(cell: dict, folded: bool = True) -> str:
     "A code cell: its source behind a quiet word, its outputs below."
@@ -62,16 +72,6 @@ def _code_cell(cell: dict, folded: bool = True) -> str:
     opened = "" if folded else " open"
     handle = f'<details class="source"{opened}><summary>code</summary><pre>{html.escape(source)}</pre></details>'
     return handle + outputs
-
-# %% ../../nbs/workflow/report.ipynb #d9a62025
-def _joined(outputs: list[dict]) -> list[dict]:
-    "Outputs with neighbouring pieces of the same stream joined."
-    joined = []
-    for output in outputs:
-        same = output["output_type"] == "stream" and joined and joined[-1].get("name") == output["name"]
-        if same: joined[-1] = joined[-1] | {"text": joined[-1]["text"] + output["text"]}
-        else: joined.append(dict(output))
-    return joined
 
 # %% ../../nbs/workflow/report.ipynb #4b9a3231
 def _attach(dataset: str, manifest: dict):
@@ -148,8 +148,8 @@ def render_notebook(
 ) -> str: # a complete page
     "An executed notebook as a page, in its own order."
     cells = _cells(notebook)
-    title = next((c["source"].splitlines()[0][2:] for c in cells if c["source"].startswith("# ")), Path(notebook).stem)
-    return html_page(title, header + _rendered(cells, folded))
+    titles = (cell["source"].splitlines()[0][2:] for cell in cells if cell["source"].startswith("# "))
+    return html_page(next(titles, Path(notebook).stem), header + _rendered(cells, folded))
 
 # %% ../../nbs/workflow/report.ipynb #bfff8764
 def _level(cell: dict) -> int:
@@ -221,8 +221,7 @@ def render_report(
     failed = [c for c in cells[:1] if " failed\n" in c["source"]]
     title = next(c for c in cells if c["source"].startswith("# ") and c not in failed)
     asked = [c for c in cells if {"parameters", "injected-parameters"} & set(c["metadata"].get("tags", []))]
-    chapter = [c for c in cells[:begins] if c is not title and c not in asked and c not in failed]
-    run = cells[begins:]
+    chapter, run = [c for c in cells[:begins] if c not in [title, *asked, *failed]], cells[begins:]
     silent = set() if failed else silent_cells(run)
     story = [cell for place, cell in enumerate(run) if place not in silent]
     body = _rendered([*failed, title], True) + _asked_html(asked, manifest) + _rendered(story, True)
@@ -235,7 +234,14 @@ def _mark(manifest: dict) -> str:
     "By what a page is recognised, as ours and as this run's."
     return f'<meta name="generator" content="fashion_mlops {manifest["token"]}">'
 
-# %% ../../nbs/workflow/report.ipynb #2836f996
+# %% ../../nbs/workflow/report.ipynb #d08c5591
+def _is_notebook(said: dict) -> bool:
+    "Whether a page can be made of it."
+    import nbformat
+    try: nbformat.validate(said)
+    except (nbformat.ValidationError, KeyError, TypeError): return False
+    return True
+
 def kept_notebook(
     dataset: str, # dataset name
     manifest: dict # a stage's manifest
@@ -249,21 +255,14 @@ def kept_notebook(
         whole = status == "completed" and _is_notebook(said)
         if whole and said["metadata"].get("fashion_mlops", {}).get("token") == manifest["token"]: return path
 
-# %% ../../nbs/workflow/report.ipynb #d08c5591
-def _is_notebook(said: dict) -> bool:
-    "Whether a page can be made of it."
-    import nbformat
-    try: nbformat.validate(said)
-    except (nbformat.ValidationError, KeyError, TypeError): return False
-    return True
-
 # %% ../../nbs/workflow/report.ipynb #40b1711a
 def missing_page(
     dataset: str, # dataset name
     manifest: dict # a stage's manifest
 ) -> str: # in a few words; empty when all is there
     "What is missing, or older than the result, of the pages about a stage."
-    page, beside = reports_folder(dataset)/f"{manifest['stage']}.html", reports_folder(dataset)/manifest["stage"]
+    stage, folder = manifest["stage"], reports_folder(dataset)
+    page, beside = folder/f"{stage}.html", folder/stage
     if not page.is_file(): return "its page is missing"
     with page.open(encoding="utf-8", errors="replace") as text: head = text.read(2000)
     if _mark(manifest) not in head: return "its page is of another run"

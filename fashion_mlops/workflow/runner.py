@@ -32,7 +32,8 @@ def _catch_up(run: Run, display: Display):
     lost = tracking.missing_runs([m["run_id"] for m in found.values() if m.get("logged")])
     for name, manifest in found.items():
         if manifest.get("logged") and manifest["run_id"] not in lost: continue
-        display.line(f"{name:<15} logging to MLflow, {'which no longer has it' if manifest.get('logged') else 'which an earlier run could not'}")
+        why = "which no longer has it" if manifest.get("logged") else "which an earlier run could not"
+        display.line(f"{name:<15} logging to MLflow, {why}")
         try: log_to_mlflow(manifest)
         except tracking.TrackingError: raise # the store's fault: the others would fare no better
         except Exception as error: note_problem(run, display, f"{name} in MLflow", error)
@@ -57,9 +58,10 @@ def _pass_over(run: Run, state: State, display: Display, background: Background)
     "Note that a stage is up to date; when its page is not there, have it written again from the notebook that was kept."
     manifest, again = state.manifest, report.missing_page(run.dataset, state.manifest)
     if again:
-        background.add(f"the report of {state.name}", publish, run, report.kept_notebook(run.dataset, manifest),
-                       manifest)
-    display.line(f"{state.name:<15} up to date since {manifest['finished'][:16].replace('T', ' ')}" + (f"; {again}: written again" if again else ""))
+        notebook = report.kept_notebook(run.dataset, manifest)
+        background.add(f"the report of {state.name}", publish, run, notebook, manifest)
+    since, rest = manifest["finished"][:16].replace("T", " "), f"; {again}: written again"*bool(again)
+    display.line(f"{state.name:<15} up to date since {since}{rest}")
     return Result(state.name, "fresh", headline=manifest["headline"])
 
 # %% ../../nbs/workflow/runner.ipynb #51884705
@@ -98,7 +100,8 @@ def _look_at(run: Run, stage: StageNotebook, ahead: list[StageNotebook], forced:
     state.reasons = why = state.reasons or (["asked for"] if stage.name in forced else [])
     if not why: return _pass_over(run, state, display, background)
     if not run.remaining: _foresee(run, [stage, *ahead], forced, display)
-    display.line(f"{stage.name:<15} runs: {'; '.join(why[:4])}{f' and {len(why) - 4} more' if len(why) > 4 else ''}")
+    more = f" and {len(why) - 4} more"*(len(why) > 4)
+    display.line(f"{stage.name:<15} runs: {'; '.join(why[:4])}{more}")
     return prepare_stage(run, stage, state)
 
 # %% ../../nbs/workflow/runner.ipynb #f9acf4a4
@@ -150,7 +153,8 @@ def settle(self: Sequence):
                             error=told("after its cells", error))
         del self.going[name]
         self.run.remaining.end(name, counts=not result.resumed)
-        self.display.line(f"{name:<15} {result.state} in {human_seconds(result.seconds)}, peak {human_bytes(result.peak)}: {result.error or result.headline}")
+        took, said = f"{human_seconds(result.seconds)}, peak {human_bytes(result.peak)}", result.error or result.headline
+        self.display.line(f"{name:<15} {result.state} in {took}: {said}")
         if result.overran: self.display.line(f"{'':<15} {result.overran}")
         self.note(result)
 
@@ -164,7 +168,8 @@ def work(self: Sequence):
         # starting a kernel and importing MLflow at the same moment would slow both down
         for work in self.going.values():
             if work.watch.process: self.background.add_once("the run in MLflow", open_parent, self.run)
-        self.display.progress({name: work.watch for name, work in self.going.items()}, seconds_left(self.run.remaining))
+        watches = {name: work.watch for name, work in self.going.items()}
+        self.display.progress(watches, seconds_left(self.run.remaining))
         next(iter(self.going.values())).thread.join(0.1)
         self.settle()
 
@@ -185,6 +190,37 @@ def stop(self: Sequence):
     for work in self.going.values():
         end_kernel(work)
         tidy(self.run, work)
+
+# %% ../../nbs/workflow/runner.ipynb #284a7a3b
+def _take_over(run: Run) -> list[str]:
+    "Stages that are up to date and that no run has recorded; they are this run's, with the time that they took."
+    kept = {(name, one.get("finished")) for said in run_records(run.dataset) for name, one in said["stages"].items()}
+    found = manifests(run.dataset, run.declared)
+    taken = [r for r in run.results if r.state == "fresh" and (r.name, found[r.name].get("finished")) not in kept]
+    for result in taken:
+        result.reasons = ["taken over from a run that was not recorded"]
+        result.seconds = found[result.name].get("seconds", 0.0)
+    return [result.name for result in taken]
+
+# %% ../../nbs/workflow/runner.ipynb #273e8011
+def _conclude(run: Run, background: Background, display: Display):
+    "Close what is open in MLflow, write the record and the front page, and say what could not be done."
+    from fashion_mlops.workflow import tracking
+    interrupted = any(result.state == "interrupted" for result in run.results)
+    status = "FINISHED" if run.succeeded else "KILLED" if interrupted else "FAILED"
+    if background.jobs: background.add("the run in MLflow, at its end", close_parent, run, status)
+    for problem in background.finish():
+        run.problems.append(problem)
+        display.line(problem)
+    if tracking.abandoned():
+        attempt(run, display, "MLflow", tracking.close_abandoned, "KILLED" if status == "KILLED" else "FAILED")
+    run.seconds = time.monotonic() - run.started
+    taken_over = _take_over(run)
+    if taken_over: display.line(f"taken over from a run that ended before it was recorded: {', '.join(taken_over)}")
+    worth_keeping = run.problems or taken_over or any(r.state != "fresh" for r in run.results)
+    if worth_keeping: attempt(run, display, "the record of this run", record, run)
+    page = attempt(run, display, "the front page", front_page.write_front_page)
+    if not page and worth_keeping: attempt(run, display, "the record of this run", record, run)
 
 # %% ../../nbs/workflow/runner.ipynb #e986a1ec
 def run_stages(
@@ -207,33 +243,3 @@ def run_stages(
     run.results.sort(key=lambda result: order.index(result.name))
     _conclude(run, background, display)
     return run
-
-# %% ../../nbs/workflow/runner.ipynb #284a7a3b
-def _take_over(run: Run) -> list[str]:
-    "Stages that are up to date and that no run has recorded; they are this run's, with the time that they took."
-    kept = {(name, one.get("finished")) for said in run_records(run.dataset) for name, one in said["stages"].items()}
-    found = manifests(run.dataset, run.declared)
-    taken = [r for r in run.results if r.state == "fresh" and (r.name, found[r.name].get("finished")) not in kept]
-    for result in taken:
-        result.reasons, result.seconds = ["taken over from a run that was not recorded"], found[result.name].get("seconds", 0.0)
-    return [result.name for result in taken]
-
-# %% ../../nbs/workflow/runner.ipynb #273e8011
-def _conclude(run: Run, background: Background, display: Display):
-    "Close what is open in MLflow, write the record and the front page, and say what could not be done."
-    from fashion_mlops.workflow import tracking
-    status = "FINISHED" if run.succeeded else "KILLED" if any(r.state == "interrupted"
-                                                              for r in run.results) else "FAILED"
-    if background.jobs: background.add("the run in MLflow, at its end", close_parent, run, status)
-    for problem in background.finish():
-        run.problems.append(problem)
-        display.line(problem)
-    if tracking.abandoned():
-        attempt(run, display, "MLflow", tracking.close_abandoned, "KILLED" if status == "KILLED" else "FAILED")
-    run.seconds = time.monotonic() - run.started
-    taken_over = _take_over(run)
-    if taken_over: display.line(f"taken over from a run that ended before it was recorded: {', '.join(taken_over)}")
-    worth_keeping = run.problems or taken_over or any(r.state != "fresh" for r in run.results)
-    if worth_keeping: attempt(run, display, "the record of this run", record, run)
-    page = attempt(run, display, "the front page", front_page.write_front_page)
-    if not page and worth_keeping: attempt(run, display, "the record of this run", record, run)

@@ -25,10 +25,10 @@ _QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "
 def chromium() -> str: # path of the program
     "The Chromium to drive: `CHROMIUM` when set, else the first one on the path."
     named = os.environ.get("CHROMIUM")
-    found = shutil.which(named) if named else next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None)
-    if found: return found
-    raise WorkflowError((f"CHROMIUM is {named!r}, which is not a program" if named else "There is no Chromium on this machine") +
-                        ": install Debian's chromium package, or set CHROMIUM to the path of one.")
+    names = [named] if named else ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+    if found := next(filter(None, map(shutil.which, names)), None): return found
+    why = f"CHROMIUM is {named!r}, which is not a program" if named else "There is no Chromium on this machine"
+    raise WorkflowError(f"{why}: install Debian's chromium package, or set CHROMIUM to the path of one.")
 
 # %% ../../nbs/workflow/screenshots.ipynb #50a90f60
 @contextmanager
@@ -54,10 +54,10 @@ def small_png(
     picture, scale = Image.open(io.BytesIO(data)).convert("RGB"), 1.0
     while True:
         size = [max(1, round(side * scale)) for side in picture.size]
+        smaller = picture.resize(size, Image.LANCZOS)
         for colours in (192, 96, 48):
             out = io.BytesIO()
-            picture.resize(size,
-                           Image.LANCZOS).quantize(colours, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+            smaller.quantize(colours, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
             if len(out.getvalue()) <= limit or max(size) < 16:
                 Path(path).write_bytes(out.getvalue())
                 return Path(path)
@@ -167,6 +167,16 @@ def _answers(address: str) -> bool:
     try: return urllib.request.urlopen(f"{address}/health", timeout=2).status == 200
     except (urllib.error.URLError, OSError): return False
 
+# %% ../../nbs/workflow/screenshots.ipynb #41c13caf
+def _end(process: subprocess.Popen):
+    "End a process that was started in a session of its own, and what it has started."
+    for word, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        try: os.killpg(process.pid, word)
+        except ProcessLookupError: break
+        try: process.wait(patience)
+        except subprocess.TimeoutExpired: continue
+        break
+
 # %% ../../nbs/workflow/screenshots.ipynb #86f27526
 @contextmanager
 def mlflow_server(
@@ -194,16 +204,6 @@ def mlflow_server(
             yield address
         finally: _end(process)
 
-# %% ../../nbs/workflow/screenshots.ipynb #41c13caf
-def _end(process: subprocess.Popen):
-    "End a process that was started in a session of its own, and what it has started."
-    for word, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
-        try: os.killpg(process.pid, word)
-        except ProcessLookupError: break
-        try: process.wait(patience)
-        except subprocess.TimeoutExpired: continue
-        break
-
 # %% ../../nbs/workflow/screenshots.ipynb #4a564b94
 def comparable_runs(
     dataset: str, # experiment
@@ -212,9 +212,8 @@ def comparable_runs(
 ) -> tuple[str, list[str]]: # first word of their names, and run ids, newest first
     "Finished runs of one kind, to be laid side by side."
     from fashion_mlops.workflow import tracking
-    kinds = {}
-    for run in tracking.client().search_runs([tracking.experiment_id(dataset)], "attributes.status = 'FINISHED'",
-                                             max_results=1000):
+    experiment, kinds = tracking.experiment_id(dataset), {}
+    for run in tracking.client().search_runs([experiment], "attributes.status = 'FINISHED'", max_results=1000):
         kinds.setdefault((run.info.run_name or "").split(" ")[0], []).append(run.info.run_id)
     for kind in wanted:
         if len(kinds.get(kind, [])) > 1: return kind, kinds[kind][:count]
@@ -231,13 +230,14 @@ def mlflow_pages(
     _, runs = comparable_runs(dataset, ("08_registry", "07_training", "pipeline", "trial"))
     pages = {"mlflow_runs": (f"{address}/#/experiments/{experiment}/runs", "matching run")}
     if not runs: return pages
-    query, ids, experiments = (quote(text) for text in (f"attributes.run_name LIKE '{kind}%'", json.dumps(runs),
-                                                        json.dumps([experiment])))
-    return pages | {"mlflow_charts": (f"{address}/#/experiments/{experiment}/runs?searchFilter={query}&compareRunsMode=CHART", "Model metrics"),
-                    "mlflow_compare": (f"{address}/#/compare-runs?runs={ids}&experiments={experiments}", "Run details")}
+    query, ids = quote(f"attributes.run_name LIKE '{kind}%'"), quote(json.dumps(runs))
+    charts = f"{address}/#/experiments/{experiment}/runs?searchFilter={query}&compareRunsMode=CHART"
+    side_by_side = f"{address}/#/compare-runs?runs={ids}&experiments={quote(json.dumps([experiment]))}"
+    return pages | {"mlflow_charts": (charts, "Model metrics"), "mlflow_compare": (side_by_side, "Run details")}
 
 # %% ../../nbs/workflow/screenshots.ipynb #63e71db9
-_NO_ASSISTANT = "localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false'); localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"
+_NO_ASSISTANT = """localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false')
+localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"""
 
 # %% ../../nbs/workflow/screenshots.ipynb #311aa65a
 def _arrange(page, name: str):
@@ -294,7 +294,8 @@ def main(
     words: list[str] | None = None # arguments; those of the process when None
 ) -> int: # exit code
     "Entry point of `python -m fashion_mlops.workflow.screenshots`."
-    parser = argparse.ArgumentParser(prog="python -m fashion_mlops.workflow.screenshots", description="Pictures of the reports and of the MLflow interface, and a check of the reports.")
+    what = "Pictures of the reports and of the MLflow interface, and a check of the reports."
+    parser = argparse.ArgumentParser(prog="python -m fashion_mlops.workflow.screenshots", description=what)
     parser.add_argument("--to", metavar="FOLDER", help="where the pictures go (default: reports/screenshots)")
     parser.add_argument("--dataset", metavar="NAME", help="one dataset (default: every one with reports)")
     parser.add_argument("--no-mlflow", action="store_true", help="reports only")

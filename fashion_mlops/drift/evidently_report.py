@@ -33,7 +33,8 @@ def _lines_for(table, reference, current, numbers: list[str]) -> dict[str, float
     "The alarm line of each column, in Evidently's units."
     lines = dict(zip(table.column, table.alarm_line*(1 + TIE)))
     for name in numbers:
-        both, own = np.concatenate([reference[name], current[name]]).astype(np.float64), reference[name].to_numpy(np.float64)
+        both = np.concatenate([reference[name], current[name]]).astype(np.float64)
+        own = reference[name].to_numpy(np.float64)
         lines[name] *= unit_of(both)/max(float(np.std(own)), 0.001)
     return lines
 
@@ -51,15 +52,16 @@ def drift_report(
     from evidently.presets import DataDriftPreset
     names, seen = tool_names(list(reference)), table_for_tool(pd.concat([reference, current], ignore_index=True))
     numbers = [name for name in reference if name != "predicted_class"]
-    shape = DataDefinition(numerical_columns=[names[name] for name in numbers], categorical_columns=[names["predicted_class"]])
+    shape = DataDefinition(numerical_columns=[names[name] for name in numbers],
+                           categorical_columns=[names["predicted_class"]])
     limits = {names[name]: line for name, line in _lines_for(table, reference, current, numbers).items()}
     preset = DataDriftPreset(columns=list(seen), num_method="wasserstein", cat_method=_register_total_variation(),
                              per_column_threshold=limits, drift_share=1/len(table))
     parts = seen.iloc[len(reference):], seen.iloc[:len(reference)]
     answer = Report([preset]).run(*(Dataset.from_pandas(part, shape) for part in parts))
     banner = f'<body><h1 style="font:600 1.5rem sans-serif;margin:1rem 2rem 0">{as_html(title)}</h1>'
-    page = answer.get_html_str(as_iframe=False).replace("<head>", f"<head><title>{as_html(title)}</title>", 1).replace("<body>", banner, 1)
-    write_page(path, page)
+    head, page = f"<head><title>{as_html(title)}</title>", answer.get_html_str(as_iframe=False)
+    write_page(path, page.replace("<head>", head, 1).replace("<body>", banner, 1))
     return int(answer.dict()["metrics"][0]["value"]["count"])
 
 # %% ../../nbs/drift/evidently_report.ipynb #2a1f0409

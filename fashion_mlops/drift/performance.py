@@ -156,13 +156,16 @@ def draw_sweep(
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(8, 4.4), sharex=True, layout="constrained")
     top.plot(sweep.strength, sweep.score.clip(lower=0.05), "o-", color=COLOURS["deliberately shifted"])
     top.axhline(1, color="black", lw=1.2, ls="--")
-    top.annotate("alarm line", (sweep.strength.iloc[-1], 1), xytext=(0, 4), textcoords="offset points", ha="right", fontsize=9)
+    end = sweep.strength.iloc[-1], 1
+    top.annotate("alarm line", end, xytext=(0, 4), textcoords="offset points", ha="right", fontsize=9)
     top.set(ylabel="largest score", yscale="log")
     top.yaxis.set_major_formatter("{x:g}")
     top.yaxis.set_minor_formatter(NullFormatter())
-    bottom.errorbar(sweep.strength, sweep.value, [sweep.value - sweep.low, sweep.high - sweep.value], fmt="o-", capsize=3, color="#444a52")
+    ends = [sweep.value - sweep.low, sweep.high - sweep.value]
+    bottom.errorbar(sweep.strength, sweep.value, ends, fmt="o-", capsize=3, color="#444a52")
     bottom.set(xlabel="strength of the deliberate shift (square-root scale)", ylabel=metric.replace("_", " "))
-    bottom.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square)) # room for the small ones, where the alarm starts
+    def root(strength): return np.sqrt(np.maximum(strength, 0)) # room for the small ones, where the alarm starts
+    bottom.set_xscale("function", functions=(root, np.square))
     bottom.set_xticks(sweep.strength, [f"{s:.2g}" for s in sweep.strength], fontsize=8)
     for axis in (top, bottom): axis.spines[["top", "right"]].set_visible(False)
     return figure

@@ -132,14 +132,15 @@ def draw_answers(
     windows: dict, # DataFrame from `window_table` by window name
     classes: list[str] # in this order
 ): # matplotlib figure
-    "Shares of the predicted classes (of many, the 20 commonest in the first window), and the distribution of the confidence, in every window."
+    "Shares of the predicted classes (of many, the 20 commonest in the first window), and the confidence, in every window."
     import matplotlib.pyplot as plt
     if len(classes) > 20: classes = next(iter(windows.values())).predicted_class.value_counts().index[:20].tolist()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", width_ratios=[3, 2])
     for number, (name, table) in enumerate(windows.items()):
         shares = table.predicted_class.value_counts(normalize=True).reindex(classes, fill_value=0)
         wide = 0.81/len(windows)
-        left.bar(np.arange(len(classes)) + wide*(number - (len(windows) - 1)/2), shares, wide, color=COLOURS[name], label=f"{name} ({len(table):,})")
+        places = np.arange(len(classes)) + wide*(number - (len(windows) - 1)/2)
+        left.bar(places, shares, wide, color=COLOURS[name], label=f"{name} ({len(table):,})")
         right.step(np.sort(table.confidence), np.linspace(0, 1, len(table)), color=COLOURS[name], lw=2)
     left.set_xticks(range(len(classes)), [as_plot_text(name) for name in classes], rotation=40, ha="right", fontsize=8)
     left.set(ylabel="share of the window", title="predicted class")

@@ -26,14 +26,16 @@ def _draw_sheet(samples: Samples, classes: np.ndarray, columns: int = 16):
     "One class a row."
     import matplotlib.pyplot as plt
     train, (height, width) = samples.rows("train"), samples.images.shape[1:3]
-    sheet = np.full((len(classes)*(height + 2), columns*(width + 2), *samples.images.shape[3:]), 255 if samples.images.ndim == 4 else 0, np.uint8)
+    size = len(classes)*(height + 2), columns*(width + 2), *samples.images.shape[3:]
+    sheet = np.full(size, 255 if samples.images.ndim == 4 else 0, np.uint8)
     for place, label in enumerate(classes):
         for column, row in enumerate(train[samples.labels[train] == label][:columns]):
             top, left = place*(height + 2), column*(width + 2)
             sheet[top:top + height, left:left + width] = samples.images[row]
     figure, axis = plt.subplots(figsize=(9.6, 9.6*sheet.shape[0]/sheet.shape[1]))
     axis.imshow(sheet, cmap="gray_r", vmin=0, vmax=255)
-    axis.set_yticks((np.arange(len(classes)) + 0.5)*(height + 2), [as_plot_text(samples.classes[label]) for label in classes])
+    names = [as_plot_text(samples.classes[label]) for label in classes]
+    axis.set_yticks((np.arange(len(classes)) + 0.5)*(height + 2), names)
     axis.set_xticks([]); axis.tick_params(length=0); axis.spines[:].set_visible(False)
     return figure
 
@@ -44,7 +46,9 @@ def draw_samples(
     "What a model will see, on one sheet."
     classes = largest_classes(samples)
     which = "the" if len(classes) == len(samples.classes) else "the largest"
-    return _draw_sheet(samples, classes), f"Sixteen training samples of each of {which} {len(classes)} classes of {samples.dataset}, one class a row."
+    caption = (f"Sixteen training samples of each of {which} {len(classes)} classes of {samples.dataset}, one class a "
+               f"row.")
+    return _draw_sheet(samples, classes), caption
 
 # %% ../../nbs/images/views.ipynb #cc148dd6
 def extent(

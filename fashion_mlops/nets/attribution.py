@@ -97,14 +97,15 @@ def draw_attributions(
     maps: np.ndarray, # (n, k, height, width): attributions for k classes each
     titles: list[list[str]] # for each image 1 + k titles: of the image, and of the maps
 ): # matplotlib figure
-    "Each image and its maps in a row, two rows side by side: blue speaks for the class, red against it; one scale for all."
+    "Each image and its maps in a row, two rows side by side: blue for the class, red against it; one scale for all."
     import matplotlib.pyplot as plt
     wide, blocks = 1 + maps.shape[1], 2 if len(images) > 3 else 1
     rows = -(-len(images)//blocks)
     figure, axes = plt.subplots(rows, wide*blocks, figsize=(1.5*wide*blocks, 1.72*rows), squeeze=False,
                                 layout="constrained")
     for axis in axes.flat: axis.set_axis_off()
-    limit = float(np.quantile(np.abs(maps[np.abs(maps) > 0]), .99)) if maps.any() else 1. # a few single pixels may exceed it
+    there = np.abs(maps[np.abs(maps) > 0])
+    limit = float(np.quantile(there, .99)) if len(there) else 1. # a few single pixels may exceed it
     for i, (image, some, words) in enumerate(zip(images, maps, titles)):
         row = axes[i % rows, wide*(i//rows):wide*(i//rows + 1)]
         row[0].imshow(image, cmap="gray_r", vmin=0, vmax=255)

@@ -32,7 +32,7 @@ def read_checkpoint(
     given: str | None = None, # digest of what the net learns from; not asked for when None
     device = "cpu" # to read it to
 ) -> dict: # what was held
-    "Where a training stands; raise `WorkflowError` when the file is none of ours, or one of another recipe, other rows or other code."
+    "Where a training stands; raise `WorkflowError` when the file is none of this recipe, these rows and this code."
     import torch
     try: state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error: # torch raises half a dozen kinds for a broken file

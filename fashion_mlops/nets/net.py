@@ -104,7 +104,7 @@ def fit_first_layer(
     channels: int, # of an image
     small: bool # keep the size of the image
 ):
-    "Replace the first convolution by one for `channels`; for small images without stride, and without the pooling that a ResNet puts behind it."
+    "Replace the first convolution by one for `channels`; for small images without stride, nor a ResNet's pooling behind it."
     name, first = next((name, layer) for name, layer in body.named_modules() if isinstance(layer, nn.Conv2d))
     stride = 1 if small else first.stride
     layer = nn.Conv2d(channels, first.out_channels, first.kernel_size, stride, first.padding,

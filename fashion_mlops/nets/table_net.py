@@ -51,7 +51,7 @@ class SharedLayer(nn.Module):
 
 # %% ../../nbs/nets/table_net.ipynb #b5a8af9c
 class TableNet(nn.Module):
-    "Members that share their weights, on waves of the features; float32 features in, one score for each member and class out."
+    "Members that share their weights, on waves of the features: features in, a score for each member and class out."
     def __init__(self,
         features: int, # columns of the feature table
         classes: int, # how many
@@ -223,7 +223,7 @@ def save(self: TableTrainer,
 def resume(self: TableTrainer,
     path: Path # file that `save` wrote
 ):
-    "Continue where a checkpoint ends, unless a new training is better; raise `WorkflowError` when it is none, or one of another recipe, other rows or other code."
+    "Continue where a checkpoint ends, unless a new training is better; raise `WorkflowError` when it is none of ours."
     state = read_checkpoint(path, "nets.table_net", self.recipe, self._given())
     if self.deadline:
         self.deadline.a_step = self.deadline.a_step or state["a_step"]

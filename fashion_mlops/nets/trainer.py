@@ -186,7 +186,7 @@ def _average(self: Trainer, place: int):
 def run_epoch(self: Trainer,
     pool: ThreadPoolExecutor # threads for the shards
 ) -> float: # mean loss
-    "One pass over all training rows in random order, or what there is time for; what does not fill a batch is left for the next order."
+    "One pass over the rows in random order, or what there is time for; what fills no batch is left for the next order."
     recipe, shards, batch = self.recipe, self.group.shards, self.batch
     order, losses = torch.randperm(len(self.images), generator=self.generator), []
     self._freeze(self.epoch < recipe.frozen_epochs)
@@ -246,7 +246,7 @@ def save(self: Trainer,
 def resume(self: Trainer,
     path: Path | str # file that `save` wrote
 ) -> bool: # whether it goes on; False where its plan was cut short and a new training gets much further
-    "Continue where a checkpoint ends; raise `WorkflowError` when it is not one, or one of another recipe or other code."
+    "Continue where a checkpoint ends; raise `WorkflowError` when it is none of this recipe and this code."
     state = read_checkpoint(path, "nets.trainer", self.recipe, device=self.device)
     if self.deadline: self.deadline.a_step = self.deadline.a_step or state["a_step"]
     if self._outdone(state["step"], state["plan"]): return False
@@ -262,7 +262,8 @@ def resume(self: Trainer,
 @patch
 def _stale(self: Trainer) -> bool:
     "Whether patience is at its end."
-    losses = [entry.get("valid_loss", -entry["epoch"]) for entry in self.history] # nobody watches: every epoch counts as better
+    # where nobody watches every epoch counts as better
+    losses = [entry.get("valid_loss", -entry["epoch"]) for entry in self.history]
     return bool(self.recipe.patience and losses) and len(losses) - 1 - int(np.argmin(losses)) >= self.recipe.patience
 
 # %% ../../nbs/nets/trainer.ipynb #2c950bd4

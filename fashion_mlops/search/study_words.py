@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['setting_words', 'earlier_words', 'why_ended', 'shared_words', 'nothing_better', 'finalists_words', 'recipe_words',
-           'best_of', 'logarithmic_parameters']
+           'no_recipe_words', 'best_of', 'logarithmic_parameters']
 
 # %% ../../nbs/search/study_words.ipynb #519d1c04
 from ..core import numbered
@@ -75,6 +75,19 @@ def recipe_words(
     "Which recipe of the net goes on."
     if not taken: return "**Training keeps its own recipe.**"
     return f"**Training takes the recipe that was found:** {setting_words(taken, 3)}."
+
+# %% ../../nbs/search/study_words.ipynb #f9b416bd
+def no_recipe_words(
+    trials: int, # of the net's recipe that were asked for
+    enough: bool, # whether there are enough training rows to hold some out
+    rows: int # for training
+) -> str: # Markdown
+    "Why training uses the standing recipe when no trial was done."
+    if not trials:
+        return "None was asked for (`net_trials = 0`): training uses the standing recipe, which earlier studies left."
+    if enough: return "There was no time for a trial: training uses the standing recipe."
+    return (f"{rows} training rows are too few for a study, which has to hold some of them out: training uses its own "
+            "recipe.")
 
 # %% ../../nbs/search/study_words.ipynb #a05bd583
 def best_of(

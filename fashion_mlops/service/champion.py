@@ -51,7 +51,8 @@ def register_candidate(
         if (known := find_version(dataset, digest)) is not None: return int(known.version), False
         if not client().search_registered_models(f"name = '{dataset}'"): client().create_registered_model(dataset)
         uri = log_model(Path(folder), predictor, run_id, example)
-        own = {"dataset": dataset, "candidate": predictor.name, "kind": predictor.kind, "candidate_digest": digest, "run_id": run_id}
+        own = {"dataset": dataset, "candidate": predictor.name, "kind": predictor.kind, "candidate_digest": digest,
+               "run_id": run_id}
         noted = {name: str(value) for name, value in (own | tags).items()}
         made = client().create_model_version(dataset, uri, run_id, tags=noted, model_id=uri.removeprefix("models:/"))
     return int(made.version), True
@@ -77,8 +78,8 @@ def verified_candidate(
     "The folder, if it is what was registered; else `WorkflowError`."
     found = digest_path(folder)
     if found != expected:
-        raise WorkflowError(f"{title} is not what was registered: its files have the digest {found[:12]}, expected {expected[:12]}. "
-                            "Promote another version, or run 08_registry again.")
+        raise WorkflowError(f"{title} is not what was registered: its files have the digest {found[:12]}, expected "
+                            f"{expected[:12]}. Promote another version, or run 08_registry again.")
     return Path(folder)
 
 # %% ../../nbs/service/champion.ipynb #98ccccba
@@ -103,7 +104,8 @@ def load_version(
     with translated(): path = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{dataset}/{version}"))
     inside = mlflow.models.Model.load(str(path)).flavors["python_function"]["artifacts"]["candidate"]["path"]
     folder = verified_candidate(path/inside, entry.tags.get("candidate_digest", "nothing"), f"{dataset} v{version}")
-    return load_predictor(folder), {"version": int(version), "name": dataset, "run_id": entry.run_id, "tags": dict(entry.tags)}
+    said = {"version": int(version), "name": dataset, "run_id": entry.run_id, "tags": dict(entry.tags)}
+    return load_predictor(folder), said
 
 # %% ../../nbs/service/champion.ipynb #e4729502
 def load_champion(
@@ -114,9 +116,10 @@ def load_champion(
     if (version := champion_version(dataset)) is not None: return load_version(dataset, version)
     refused = [int(each.version) for each in client().search_model_versions(f"name = '{dataset}'")]
     if refused:
-        raise WorkflowError(f"{dataset!r} has no champion: the gate refused v{max(refused)}, so there is nothing to serve or to watch. "
-                            "The report of 08_registry says why; better data or features are the way out.")
-    raise WorkflowError(f"No model of {dataset!r} bears the alias champion. Run the pipeline first: fashion-mlops run --dataset {dataset}")
+        raise WorkflowError(f"{dataset!r} has no champion: the gate refused v{max(refused)}, so there is nothing to serve or "
+                            f"to watch. The report of 08_registry says why; better data or features are the way out.")
+    raise WorkflowError(f"No model of {dataset!r} bears the alias champion. Run the pipeline first: "
+                        f"fashion-mlops run --dataset {dataset}")
 
 # %% ../../nbs/service/champion.ipynb #d11f8cdb
 def promote(
@@ -128,8 +131,8 @@ def promote(
     from fashion_mlops.workflow.tracking import client
     with registry_lock():
         if (current := champion_version(dataset)) not in (expected, version):
-            raise WorkflowError(f"The champion of {dataset!r} became v{current} while v{version} was compared with v{expected}. "
-                                "Run 08_registry again.")
+            raise WorkflowError(f"The champion of {dataset!r} became v{current} while v{version} was compared with "
+                                f"v{expected}. Run 08_registry again.")
         client().set_registered_model_alias(dataset, "champion", str(version))
 
 # %% ../../nbs/service/champion.ipynb #e65ee74a

@@ -57,7 +57,7 @@ def recall_losses(
     classes: list[str], # names
     clusters: np.ndarray | None = None, # (n,) which rows belong together; none when None
     seed: int = 0 # of the throws, where rows belong together
-) -> list[dict]: # class, rows, loss (of recall), p (that equal models show a loss as clear as this in any class); the clearest first
+) -> list[dict]: # the clearest first: class, rows, loss of recall, p that equal models show one as clear in any class
     "What each class loses, and how often chance alone does that."
     true = np.asarray(labels).astype(np.int64)
     right, wrong = (before == labels) & (after != labels), (after == labels) & (before != labels)
@@ -87,12 +87,13 @@ def _class_check(losses: list[dict], version: str, recall_drop: float) -> list[t
     worst = max(clear or losses, key=lambda row: row["loss"])
     largest = "largest clear loss" if clear else "largest loss"
     words = "chance does so" if worst["loss"] > 0 else "chance does worse"
-    found = f"{100*max(0, worst['loss']):.1f} points in {worst['class']} ({worst['rows']} rows; {words} in {worst['p']:.1%} of comparisons)"
+    points, around = 100*max(0, worst["loss"]), f"{worst['rows']} rows; {words} in {worst['p']:.1%} of comparisons"
+    found = f"{points:.1f} points in {worst['class']} ({around})"
     wanted = f"at most {100*recall_drop:.1f} wanted, unless chance explains it in more than {CHANCE:.0%}"
     return [(not clear, f"{largest} of recall against {version}: {found}; {wanted}")]
 
 # %% ../../nbs/service/gate.ipynb #687b0f76
-def _against(champion: dict, challenger: dict, difference, tolerance: float, recall_drop: float) -> list[tuple[bool, str]]:
+def _against(champion: dict, challenger: dict, difference, tolerance: float, recall_drop: float) -> list[tuple]:
     "The checks against a champion."
     (mean, low, high), up = difference, is_better(challenger["metric"], 1, 0)
     gain, worst_gain, end, limit = (mean, low, "lower", -tolerance) if up else (-mean, -high, "upper", tolerance)
@@ -104,9 +105,9 @@ def _against(champion: dict, challenger: dict, difference, tolerance: float, rec
 
 # %% ../../nbs/service/gate.ipynb #17615306
 def gate(
-    challenger: dict, # metric, score, constant (the score of always giving the shares in training), lead (score minus that on the same rows: mean, low, high), accuracy, ms_alone
+    challenger: dict, # metric, score, accuracy, ms_alone; constant, the score of the shares in training; lead over that
     champion: dict | None, # version, losses (from `recall_losses`; empty for two classes); None when there is none
-    difference: tuple[float, float, float] | None = None, # score of challenger minus champion on the same rows: mean, low, high
+    difference: tuple[float, float, float] | None = None, # score minus the champion's on the same rows: mean, low, high
     floor: float = 0., # least accuracy
     tolerance: float = 0., # how far the worse end may lie on the wrong side of zero
     recall_drop: float = 1., # how much recall a class may lose, beyond chance

@@ -17,6 +17,14 @@ BASELINES = {"constant": "the shares of the classes in training",
              "default random forest": "scikit-learn's random forest, default settings, raw columns",
              "default boosting": "scikit-learn's histogram gradient boosting, default settings, raw columns"}
 
+# %% ../../nbs/models/baselines.ipynb #09ca8832
+def _models(names: np.ndarray, classes: int, seed: int, threads: int) -> dict:
+    "The unfitted models with default settings."
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+    if classes > 100: return {}
+    return {"default random forest": RandomForestClassifier(random_state=seed, n_jobs=threads),
+            "default boosting": HistGradientBoostingClassifier(random_state=seed, categorical_features=names)}
+
 # %% ../../nbs/models/baselines.ipynb #47351c28
 def baseline_answers(
     samples: Samples, # of any kind
@@ -45,14 +53,6 @@ def baseline_answers(
         with threadpool_limits(threads): model.fit(values[train], labels[train])
         answers[title] = {name: predicted(model, values[part], classes) for name, part in rows.items()}
     return answers, len(train)
-
-# %% ../../nbs/models/baselines.ipynb #09ca8832
-def _models(names: np.ndarray, classes: int, seed: int, threads: int) -> dict:
-    "The unfitted models with default settings."
-    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-    if classes > 100: return {}
-    return {"default random forest": RandomForestClassifier(random_state=seed, n_jobs=threads),
-            "default boosting": HistGradientBoostingClassifier(random_state=seed, categorical_features=names)}
 
 # %% ../../nbs/models/baselines.ipynb #511893d0
 def against_baselines(

@@ -108,17 +108,6 @@ class CategoryFeatures(TableFamily):
             if facts["many"]: self._learn_target(name, facts, X, y)
             self.facts_[name] = facts
 
-    def measure(self, X, out, left_out=None):
-        place = 0
-        for name, facts in self.facts_.items():
-            codes, k = _codes(X[name], facts["levels"]), facts["frequent"]
-            hit = (codes >= 0) & (codes < k)
-            out[np.flatnonzero(hit), place + codes[hit]] = 1
-            place += k
-            if facts["rare"]: out[:, place] = (codes == -2) | (codes >= k); place += 1
-            if facts["missing"]: out[:, place] = codes == -1; place += 1
-            if facts["many"]: place = self._measure_target(name, facts, codes, out, place, left_out)
-
     def fit_transform(self, X, y=None, key=Key(), **_):
         "Features of the training rows, with targets from other folds only."
         self.fit(X, y)
@@ -126,6 +115,20 @@ class CategoryFeatures(TableFamily):
         left_out = None if y is None else self._without_own_fold(np.asarray(y), key)
         if self.features_: self.measure(X, out, left_out)
         return out
+
+# %% ../../nbs/tables/families.ipynb #db4eca78
+@patch
+def measure(self: CategoryFeatures, X, out, left_out=None):
+    "Marks of frequent levels, of rare and of missing ones; of many levels also how frequent each is, and its target."
+    place = 0
+    for name, facts in self.facts_.items():
+        codes, k = _codes(X[name], facts["levels"]), facts["frequent"]
+        hit = (codes >= 0) & (codes < k)
+        out[np.flatnonzero(hit), place + codes[hit]] = 1
+        place += k
+        if facts["rare"]: out[:, place] = (codes == -2) | (codes >= k); place += 1
+        if facts["missing"]: out[:, place] = codes == -1; place += 1
+        if facts["many"]: place = self._measure_target(name, facts, codes, out, place, left_out)
 
 # %% ../../nbs/tables/families.ipynb #4b1295d0
 @patch

@@ -6,12 +6,13 @@
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
            'add_options', 'claims', 'column_suspects', 'counted', 'describe', 'found_lines', 'refused', 'source_doubts',
            'listed_files', 'load_described', 'mistakes_in', 'rows_and_columns', 'FEATURE_TYPES', 'feature_facts',
-           'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'footprints', 'place_words', 'rows_to_read',
-           'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY',
-           'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures', 'mistake_tables', 'raw_columns',
-           'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables', 'input_description',
-           'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks', 'worse_pictures',
-           'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'input_form', 'input_words']
+           'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'COSTS', 'footprints', 'place_words',
+           'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET',
+           'ROWS_OF_A_STUDY', 'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures', 'mistake_tables',
+           'raw_columns', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables',
+           'input_description', 'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks',
+           'worse_pictures', 'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures',
+           'input_form', 'input_words']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -48,6 +49,11 @@ _all_ = ["FEATURE_TYPES", "feature_facts", "fit_features", "pipeline_for", "valu
 from .habits import HABITS
 
 _all_ = ["HABITS"] # 04_features, 05_automl, 06_tuning, 07_training
+
+# %% ../../nbs/tables/kind.ipynb #d690dc4a
+from .costs import COSTS
+
+_all_ = ["COSTS"] # datasets.size
 
 # %% ../../nbs/tables/kind.ipynb #4fb604e1
 from .explained import (

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Past', 'past_stages', 'Expected', 'expected_stage', 'finish_time', 'Estimate', 'estimate', 'rough_seconds',
-           'estimate_words', 'late_words', 'foreseen', 'main']
+           'estimate_words', 'late_words', 'foreseen']
 
 # %% ../../nbs/workflow/estimate.ipynb #f7aec536
 import math
@@ -66,7 +66,7 @@ def _learnt(stage: str, dataset: str, shape: Shape, past: list[Past]) -> float |
             and p.seconds < 0.8 * (budget_seconds(p.params) or math.inf)]
     for near in ([p for p in free if p.dataset == dataset],
                  [p for p in free if p.shape and p.shape.kind == shape.kind]):
-        known = [(p, reference_seconds(stage, p.params | p.chosen, p.shape or shape)) for p in near[:3]]
+        known = [(p, reference_seconds(stage, p.params | p.chosen, shape.sized(p.shape))) for p in near[:3]]
         if ratios := [p.seconds / cost for p, cost in known if cost]: return median(ratios)
 
 # %% ../../nbs/workflow/estimate.ipynb #ff0e9b8f
@@ -223,17 +223,3 @@ def foreseen(
         told = estimate(stages, settings, dataset, jobs=jobs, shape=shape)
         return told, "\n".join(filter(None, [f"expected: {estimate_words(told)}", late_words(told, minutes, least)]))
     except Exception as error: return Estimate({}), f"No estimate: {type(error).__name__}: {error}"
-
-# %% ../../nbs/workflow/estimate.ipynb #48d2705a
-def main():
-    "Print what each stage took in this project's runs beside what the costs say of the known machine."
-    here = machine_facts()
-    print(f"{here['processor']}, {here['vector_units']}, {here['cores']} cores; measured now: {measured_speed()}")
-    for p in past_stages(run_records(), here):
-        cost = reference_seconds(p.stage, p.params | p.chosen, p.shape) if p.shape else None
-        if not cost: continue
-        size, part = f"{p.shape.rows:>9,.0f} × {p.shape.columns:<4.0f}", ", in part or beside others"*(not p.whole)
-        print(f"{p.stage:<15} {p.dataset:<20} {size} took {p.seconds:7.1f} s, costs {cost:7.1f} s, "
-              f"minutes {p.params.get('minutes', 0)}{part}")
-
-if __name__ == "__main__" and "__file__" in globals(): main() # a notebook has no __file__

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from fashion_mlops.workflow.costs import Shape, reference_seconds
+from fashion_mlops.datasets.size import sized as Shape
+from fashion_mlops.workflow.costs import reference_seconds
 from fashion_mlops.workflow.estimate import Estimate, Expected, estimate, estimate_words, expected_stage, past_stages
 from fashion_mlops.workflow.remaining import Remaining, seconds_left
 
@@ -315,8 +316,8 @@ def test_costs_of_tables_follow_what_the_stage_does(stage, most, deciding, idle)
 
 def test_costs_count_the_steps_that_a_net_for_tables_takes():
     import numpy as np
-    from fashion_mlops.workflow.costs import _rows_seen
+    from fashion_mlops.tables.costs import rows_seen
     from fashion_mlops.nets.table_net import TableRecipe, TableTrainer
     for rows in (60, 5000, 40_000):
         trainer = TableTrainer(TableRecipe(epochs=100, width=4, members=1), np.zeros((rows, 2), np.float32), np.arange(rows) % 2, 2)
-        assert _rows_seen(rows, 100) == trainer.batch*trainer.steps*trainer.epochs and trainer.steps*trainer.epochs <= trainer.recipe.most_steps
+        assert rows_seen(rows, 100) == trainer.batch*trainer.steps*trainer.epochs and trainer.steps*trainer.epochs <= trainer.recipe.most_steps

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from fashion_mlops.datasets.catalogue import make_samples
-from fashion_mlops.models.families import all_cores, families, fitted, predicted
+from fashion_mlops.core import all_cores
+from fashion_mlops.models.families import families, fitted, predicted
 from fashion_mlops.images.feature_pipeline import feature_pipeline
 from fashion_mlops.samples.folds import NOT_FEATURES
 from fashion_mlops.evaluation.metrics import classification_metrics

@@ -16,6 +16,13 @@ from ..workflow.markup import as_html
 from ..workflow.tool_words import for_tool, from_tool, restored, table_for_tool, tool_names
 
 # %% ../../nbs/samples/validation.ipynb #d8c63393
+def _seen_words(expectation, table, own: set[str]) -> list:
+    "The values that an expectation allows, as Great Expectations gets to see them."
+    held = table[expectation.column].unique() if expectation.column in table else []
+    words = tool_names([word for word in held if isinstance(word, str)])
+    if expectation.column in own: words = {word: word for word in expectation.value_set}
+    return [words.get(word, for_tool(word)) if isinstance(word, str) else word for word in expectation.value_set]
+
 def in_tool_words(
     expectation, # of Great Expectations
     table, # pandas DataFrame that it is about
@@ -24,54 +31,71 @@ def in_tool_words(
 ): # the same about what `table_for_tool` makes of the table
     "An expectation in the words that Great Expectations gets to see."
     names = tool_names(list(table)) | {name: name for name in {"id", *own}}
-    changed = {key: names.get(name := getattr(expectation, key), for_tool(name)) for key in ("column", "column_A", "column_B") if hasattr(expectation, key)}
-    if hasattr(expectation, "column_set"): changed["column_set"] = [names.get(name, for_tool(name)) for name in expectation.column_set]
-    if hasattr(expectation, "value_set"):
-        held = table[expectation.column].unique() if expectation.column in table else []
-        words = {word: word for word in expectation.value_set} if expectation.column in own else tool_names([word for word in held if isinstance(word, str)])
-        changed["value_set"] = [words.get(word, for_tool(word)) if isinstance(word, str) else word for word in expectation.value_set]
-    return expectation.copy(update=changed | {"description": for_tool(expectation.description, 500), "meta": {"place": place}, "id": None}) # a suite marks its expectations as its own
+    def seen(name): return names.get(name, for_tool(name))
+    asked = [key for key in ("column", "column_A", "column_B") if hasattr(expectation, key)]
+    changed = {key: seen(getattr(expectation, key)) for key in asked}
+    if hasattr(expectation, "column_set"): changed["column_set"] = [seen(name) for name in expectation.column_set]
+    if hasattr(expectation, "value_set"): changed["value_set"] = _seen_words(expectation, table, own)
+    # a suite marks its expectations as its own
+    said = {"description": for_tool(expectation.description, 500), "meta": {"place": place}, "id": None}
+    return expectation.copy(update=changed | said)
 
 # %% ../../nbs/samples/validation.ipynb #07c735ea
 def conditions(
     expectations: list # of Great Expectations
 ) -> set[str]: # the words in their conditions
     "What the conditions of a suite mention, which are written in a language of their own."
-    stated = [getattr(expectation, "row_condition", None) for expectation in expectations]
-    return {word for condition in stated if condition for word in re.findall(r"\w+", getattr(condition, "pass_through_filter", str(condition)))}
+    stated = filter(None, (getattr(expectation, "row_condition", None) for expectation in expectations))
+    said = [getattr(condition, "pass_through_filter", str(condition)) for condition in stated]
+    return {word for condition in said for word in re.findall(r"\w+", condition)}
 
 # %% ../../nbs/samples/validation.ipynb #42db34ba
 def _checkpoint(tables: dict, suite: dict[str, list], folder: Path, site: Path | None):
-    "A context that writes its Data Docs to `site`, and a checkpoint that validates every table against its part of the suite."
+    "A context that writes its Data Docs to `site`, and a checkpoint that holds every table against its part of the suite."
     import great_expectations as gx
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context, definitions = gx.get_context(mode="ephemeral"), []
     context.enable_analytics(False)
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     for name in context.get_site_names(): context.delete_data_docs_site(name)
-    if site: context.add_data_docs_site("data_docs", {"class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    if site: context.add_data_docs_site("data_docs", {
+        "class_name": "SiteBuilder", "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site)}})
     source = context.data_sources.add_pandas("tables")
     for name, table in tables.items():
         table.to_parquet(folder/f"{name}.parquet")
         batch = source.add_parquet_asset(name, path=folder/f"{name}.parquet").add_batch_definition(name)
         expectations = context.suites.add(gx.ExpectationSuite(name=name, expectations=suite[name]))
-        definitions.append(context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=expectations)))
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=expectations)
+        definitions.append(context.validation_definitions.add(definition))
     result_format = {"result_format": "SUMMARY", "unexpected_index_column_names": ["id"]}
-    return context, context.checkpoints.add(gx.Checkpoint(name="quality", validation_definitions=definitions, result_format=result_format))
+    checkpoint = gx.Checkpoint(name="quality", validation_definitions=definitions, result_format=result_format)
+    return context, context.checkpoints.add(checkpoint)
 
 # %% ../../nbs/samples/validation.ipynb #67d4ef1b
+def _plain(value):
+    "A value of a breaking row, as it was before Great Expectations saw it."
+    if hasattr(value, "item"): return value.item()
+    return from_tool(value) if isinstance(value, str) else value
+
+def _problem(outcome) -> str:
+    "Why an expectation could not be checked; empty when it was."
+    raised = [e["exception_message"] for e in outcome.exception_info.values()
+              if isinstance(e, dict) and e.get("raised_exception")]
+    return from_tool(raised[0].splitlines()[0]).removeprefix("Error: ").rstrip(".") if raised else ""
+
 def _result(table: str, outcome, expectation) -> dict:
     "One expectation's outcome in plain types, in its own words."
     config, found = outcome.expectation_config, outcome.result
-    plain = lambda value: value.item() if hasattr(value, "item") else from_tool(value) if isinstance(value, str) else value
-    examples = [{from_tool(k): plain(v) for k, v in row.items()} for row in found.get("partial_unexpected_index_list") or []][:5]
+    listed = (found.get("partial_unexpected_index_list") or [])[:5]
+    examples = [{from_tool(key): _plain(value) for key, value in row.items()} for row in listed]
     absent = found.get("details", {}).get("mismatched", {}).get("missing") or []
-    problems = [e["exception_message"] for e in outcome.exception_info.values() if isinstance(e, dict) and e.get("raised_exception")]
-    return {"table": table, "expectation": config.type, "column": getattr(expectation, "column", None), "sentence": expectation.description,
-            "met": bool(outcome.success), "critical": str(getattr(config.severity, "value", config.severity)) == "critical", "mostly": config.kwargs.get("mostly", 1), "rows": found.get("element_count"),
-            "breaking": found.get("unexpected_count", len(absent)), "examples": examples or [{"column": from_tool(name)} for name in absent],
-            "problem": from_tool(problems[0].splitlines()[0]).removeprefix("Error: ").rstrip(".") if problems else ""}
+    severity = str(getattr(config.severity, "value", config.severity))
+    return {"table": table, "expectation": config.type, "column": getattr(expectation, "column", None),
+            "sentence": expectation.description, "met": bool(outcome.success), "critical": severity == "critical",
+            "mostly": config.kwargs.get("mostly", 1), "rows": found.get("element_count"),
+            "breaking": found.get("unexpected_count", len(absent)),
+            "examples": examples or [{"column": from_tool(name)} for name in absent], "problem": _problem(outcome)}
 
 # %% ../../nbs/samples/validation.ipynb #51218eaf
 def validate(
@@ -83,15 +107,17 @@ def validate(
     "Run every expectation; write the Data Docs when a folder is given."
     from great_expectations.core.run_identifier import RunIdentifier
     own = {name: conditions(suite[name]) & set(table) for name, table in tables.items()}
-    seen = {name: table_for_tool(table, own[name]).rename(columns={for_tool("id"): "id"}) for name, table in tables.items()}
-    asked = {name: [in_tool_words(expectation, table, own[name], place) for place, expectation in enumerate(suite[name])] for name, table in tables.items()}
+    def seen(name): return table_for_tool(tables[name], own[name]).rename(columns={for_tool("id"): "id"})
+    asked = {name: [in_tool_words(expectation, table, own[name], place) for place, expectation in enumerate(suite[name])]
+             for name, table in tables.items()}
     with tempfile.TemporaryDirectory() as folder:
-        context, checkpoint = _checkpoint(seen, asked, Path(folder), site and Path(site))
+        context, checkpoint = _checkpoint({name: seen(name) for name in tables}, asked, Path(folder), site and Path(site))
         answer = checkpoint.run(run_id=RunIdentifier(run_name=run_name))
         if site: context.build_data_docs()
-    outcomes = {(name, outcome.expectation_config.meta["place"]): outcome
-                for key, results in answer.run_results.items() for name in [key.expectation_suite_identifier.name] for outcome in results.results}
-    results = [_result(name, outcomes[name, place], expectation) for name in tables for place, expectation in enumerate(suite[name])]
+    outcomes = {(key.expectation_suite_identifier.name, outcome.expectation_config.meta["place"]): outcome
+                for key, results in answer.run_results.items() for outcome in results.results}
+    results = [_result(name, outcomes[name, place], expectation)
+               for name in tables for place, expectation in enumerate(suite[name])]
     if site: readable_offline(Path(site), results, run_name)
     return results
 
@@ -137,21 +163,33 @@ def _example(row: dict) -> str:
     return f"id {row['id']} ({values})" if "id" in row else values
 
 # %% ../../nbs/samples/validation.ipynb #55de9695
+def _status(result: dict) -> tuple[str, str]:
+    "How an expectation came out, as a class of style and in words."
+    if result["met"]: return "good", "✓ met"
+    return "bad", "! unchecked" if result["problem"] else "✗ broken" if result["critical"] else "✗ warning"
+
 def _index_row(result: dict, page: str) -> str:
     "One expectation as a row of the index, with examples when it is broken."
-    status = ("good", "✓ met") if result["met"] else ("bad", "! unchecked" if result["problem"] else "✗ broken" if result["critical"] else "✗ warning")
-    why = result["problem"] or ", ".join(_example(e) for e in result["examples"])
-    sentence = as_html(result["sentence"], 500) + f'<div class="lead">{as_html(why, 1000)}</div>'*(not result["met"] and bool(why))
-    return (f'<tr><td class="{status[0]}">{status[1]}</td><td>{sentence}</td><td class="number">{result["breaking"]:,}</td>'
-            f'<td class="number">{format(result["rows"], ",") if result["rows"] else ""}</td><td><a href="{page}">{result["table"]}</a></td></tr>')
+    style, state = _status(result)
+    why = result["problem"] or ", ".join(_example(each) for each in result["examples"])
+    more = f'<div class="lead">{as_html(why, 1000)}</div>'*(not result["met"] and bool(why))
+    rows = format(result["rows"], ",") if result["rows"] else ""
+    return (f'<tr><td class="{style}">{state}</td><td>{as_html(result["sentence"], 500)}{more}</td>'
+            f'<td class="number">{result["breaking"]:,}</td><td class="number">{rows}</td>'
+            f'<td><a href="{page}">{result["table"]}</a></td></tr>')
 
 # %% ../../nbs/samples/validation.ipynb #52911eac
+_POLICY = ("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+           "base-uri 'none'; form-action 'none'\">")
+
 def _index_page(site: Path, results: list[dict], run_name: str) -> str:
     "The front page of the Data Docs: every expectation in one table, each with the page of its table."
-    pages = {name: next(site.glob(f"validations/{name}/**/*.html")).relative_to(site).as_posix() for name in dict.fromkeys(r["table"] for r in results)}
+    def page(name): return next(site.glob(f"validations/{name}/**/*.html")).relative_to(site).as_posix()
+    pages, title = {name: page(name) for name in dict.fromkeys(r["table"] for r in results)}, html.escape(run_name)
     suites = " · ".join(f'<a href="expectations/{name}.html">{name}</a>' for name in pages)
-    return ('<!DOCTYPE html><html lang="en"><head><meta charset="UTF-8">' + _POLICY + '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<title>Data Docs: {html.escape(run_name)}</title>{_STYLE}</head><body><h1>Data Docs: {html.escape(run_name)}</h1>'
+    return (f'<!DOCTYPE html><html lang="en"><head><meta charset="UTF-8">{_POLICY}'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<title>Data Docs: {title}</title>{_STYLE}</head><body><h1>Data Docs: {title}</h1>'
             f'<p class="lead">{sum(r["met"] for r in results)} of {len(results)} expectations met. '
             f'The last column leads to the validation of each table; the suites alone: {suites}.</p>'
             '<div class="scroll"><table><thead><tr><th>Status</th><th>Expectation</th><th class="number">Break it</th>'
@@ -159,7 +197,9 @@ def _index_page(site: Path, results: list[dict], run_name: str) -> str:
             f'<tbody>{"".join(_index_row(r, pages[r["table"]]) for r in results)}</tbody></table></div></body></html>')
 
 # %% ../../nbs/samples/validation.ipynb #77f8f74c
-_POLICY = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">"""
+# what fetches, acts, or says nothing
+_GONE = re.compile(r"<script\b.*?</script>|<style\b.*?</style>|<footer\b.*?</footer>|<link\b[^>]*>|<img\b[^>]*>"
+                   r"|Data asset: None<br>|\son\w+=(?:\"[^\"]*\"|'[^']*')", re.S)
 
 def readable_offline(
     site: Path, # a Data Docs site
@@ -168,9 +208,9 @@ def readable_offline(
 ):
     "Make Data Docs readable without a network: nothing is fetched, one stylesheet, an index that needs no script."
     for page in site.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        text = re.sub(r"<script\b.*?</script>|<style\b.*?</style>|<footer\b.*?</footer>|<link\b[^>]*>|<img\b[^>]*>|Data asset: None<br>|\son\w+=(?:\"[^\"]*\"|'[^']*')", "", text, flags=re.S)
-        page.write_text(restored(text).replace("<head>", f"<head>{_POLICY}", 1).replace("</head>", _STYLE + "</head>", 1), encoding="utf-8")
+        text = restored(_GONE.sub("", page.read_text(encoding="utf-8")))
+        text = text.replace("<head>", f"<head>{_POLICY}", 1).replace("</head>", _STYLE + "</head>", 1)
+        page.write_text(text, encoding="utf-8")
     shutil.rmtree(site/"static", ignore_errors=True)
     (site/"index.html").write_text(_index_page(site, results, run_name), encoding="utf-8")
 
@@ -178,7 +218,8 @@ def readable_offline(
 def _breach(result: dict) -> str:
     "A broken expectation in one line: the promise, how many rows break it, and up to three of them."
     count = f"{result['breaking']:,}" + (f" of {result['rows']:,} rows break it" if result["rows"] else " missing")
-    why = f"cannot be checked ({result['problem']})" if result["problem"] else f"{count}, such as {', '.join(_example(e) for e in result['examples'][:3])}"
+    why = f"{count}, such as {', '.join(_example(each) for each in result['examples'][:3])}"
+    if result["problem"]: why = f"cannot be checked ({result['problem']})"
     return f"{result['table']}: {result['sentence']}: {why}."
 
 # %% ../../nbs/samples/validation.ipynb #222fd9eb
@@ -188,8 +229,9 @@ def raise_on_breach(
     "Raise `WorkflowError` that names each critical expectation that is broken, its count, and examples of rows."
     if not (broken := [result for result in results if result["critical"] and not result["met"]]): return
     lines = [_breach(result) for result in broken[:5]] + [f"… and {len(broken) - 5} more."]*(len(broken) > 5)
-    raise WorkflowError("\n".join([f"{len(broken)} of {len(results)} expectations are broken.", *lines, "Repair the source that 01_data reads, or, where "
-                        "this is how the data are meant to be, raise the tolerance in the parameters of 02_quality or correct the expectations of the dataset."]))
+    way = ("Repair the source that 01_data reads, or, where this is how the data are meant to be, raise the tolerance in "
+           "the parameters of 02_quality or correct the expectations of the dataset.")
+    raise WorkflowError("\n".join([f"{len(broken)} of {len(results)} expectations are broken.", *lines, way]))
 
 # %% ../../nbs/samples/validation.ipynb #080e6a14
 def consequences(
@@ -249,7 +291,8 @@ def outcome_of(
     "Count what is met and what is broken."
     return Outcome(expectations=len(results), met=sum(result["met"] for result in results),
                    warnings=sum(not result["met"] and not result["critical"] for result in results),
-                   samples=len(rows), copies=int((rows["copies"] > 0).sum()), leaks=int((rows["splits_with_it"] > 1).sum()))
+                   samples=len(rows), copies=int((rows["copies"] > 0).sum()),
+                   leaks=int((rows["splits_with_it"] > 1).sum()))
 
 # %% ../../nbs/samples/validation.ipynb #40d765d5
 def _row_words(result: dict, tables: dict) -> dict:

@@ -64,7 +64,7 @@ def main():
     here = machine_facts()
     print(f"{here['processor']}, {here['vector_units']}, {here['cores']} cores; measured now: {measured_speed()}")
     for past in past_stages(run_records(), here):
-        shape = past.shape and sized(**past.shape.said())
+        shape = past.shape and sized(**past.shape.recorded())
         cost = shape and reference_seconds(past.stage, past.params | past.chosen, shape)
         if not cost: continue
         size, part = f"{shape.rows:>9,.0f} × {shape.columns:<4.0f}", ", in part or beside others"*(not past.whole)

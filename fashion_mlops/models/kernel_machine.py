@@ -213,8 +213,8 @@ def fit(self: KernelMachine,
     rare = np.setdiff1d(np.arange(len(labels)), np.concatenate([np.zeros(0, int), *judged]))
     asked = [*zip(others, judged), *([(self.parts_, rare)] if len(rare) else [])]
     unseen = np.empty((len(labels), len(self.parts_["intercepts"])), np.float32)
-    def said(pair): return pair_decisions(pair[0], points[pair[1]], self.gamma)
-    for (_, rows), decisions in zip(asked, _each(self.threads, said, asked)): unseen[rows] = decisions
+    def decided(pair): return pair_decisions(pair[0], points[pair[1]], self.gamma)
+    for (_, rows), decisions in zip(asked, _each(self.threads, decided, asked)): unseen[rows] = decisions
     self._fit_sigmoids(unseen, labels, weights)
     logistic = LogisticRegression(C=0.1, max_iter=300)
     self.calibration_ = logistic.fit(self._evidence(unseen), self.classes_[labels], weights)

@@ -28,9 +28,9 @@ def _notes(draw: np.random.Generator, unsure: np.ndarray) -> list:
     plain = [word for word in WORDS if word not in ("unsure", "size")]
     counts, picks = draw.integers(1, 5, len(unsure)), draw.integers(0, len(plain), (len(unsure), 4))
     silent = draw.random(len(unsure)) < 0.35
-    def note(doubts, count, row): return " ".join(["unsure size"]*bool(doubts) + [plain[i] for i in row[:count]])
+    def written(doubts, count, row): return " ".join(["unsure size"]*bool(doubts) + [plain[i] for i in row[:count]])
     each = zip(unsure, silent, counts, picks)
-    return [note(doubts, count, row) if doubts or not says_none else None for doubts, says_none, count, row in each]
+    return [written(doubts, count, row) if doubts or not says_none else None for doubts, says_none, count, row in each]
 
 # %% ../../nbs/tables/orders.ipynb #8ab053b9
 def draw_orders(

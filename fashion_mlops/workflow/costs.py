@@ -35,7 +35,7 @@ class Shape:
         "From a record, which knows no costs."
         return cls(said["kind"], said["rows"], said["columns"]) if said else None
 
-    def said(self) -> dict: return {"kind": self.kind, "rows": self.rows, "columns": self.columns}
+    def recorded(self) -> dict: return {"kind": self.kind, "rows": self.rows, "columns": self.columns}
 
     def sized(self, other):
         "A shape of this kind, as large as another."

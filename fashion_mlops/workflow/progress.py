@@ -79,7 +79,7 @@ def record(run: Run):
         "token": run.token, "number": _next_number(), "dataset": run.dataset, "profile": run.profile, "note": run.note,
         "began": run.began, "ended": now(), "succeeded": run.succeeded, "problems": run.problems,
         "mlflow_run_id": run.parent_run_id, "results": [vars(result) for result in run.results],
-        "machine": run.machine, "shape": run.shape and run.shape.said(), "jobs": run.jobs, "minutes": run.minutes,
+        "machine": run.machine, "shape": run.shape and run.shape.recorded(), "jobs": run.jobs, "minutes": run.minutes,
         "seconds": round(time.monotonic() - run.started, 2),
         "expected": {"seconds": expected and expected.seconds, "stages": told}, "settings": settings,
         "stages": {name: {key: one.get(key) for key in _KEPT} for name, one in stages.items()}})

@@ -75,8 +75,7 @@ def search_with_workers(
             if not alive and reason: return reason
             if len(deaths) > 3*workers:
                 raise WorkflowError(f"{len(deaths)} workers of the study died, the last with exit code {deaths[-1]}. "
-                                    "What they found is kept. Set workers = 1 to see the error, or give them more "
-                                    "memory.")
+                                    "What they found is kept. Set workers = 1 to see why, or give them more memory.")
             wanted = 0 if reason else min(workers - len(alive), trials_left(study, n_trials))
             for begun in range(begun + 1, begun + 1 + wanted):
                 alive.append(spawn.Process(target=work, args=(*job, begun), daemon=True))

@@ -45,9 +45,11 @@ def class_frame(
     for code, split in enumerate(SPLITS):
         if split == "test" and samples.sealed: continue
         held = labels[samples.split == code]
-        counts = np.bincount(held[(held >= 0) & (held < len(samples.classes))].astype(np.int64), minlength=len(samples.classes)).tolist()
+        known = held[(held >= 0) & (held < len(samples.classes))].astype(np.int64)
+        counts = np.bincount(known, minlength=len(samples.classes)).tolist()
         even = max(sum(counts), 1)/max(len(counts), 1)
-        rows += [{"id": f"{split} · {name}", "split": split, "class": name, "count": count, "relative": count/even} for name, count in zip(samples.classes, counts)]
+        rows += [{"id": f"{split} · {name}", "split": split, "class": name, "count": count, "relative": count/even}
+                 for name, count in zip(samples.classes, counts)]
     return pd.DataFrame(rows)
 
 # %% ../../nbs/samples/expectations.ipynb #e1be1e2a
@@ -78,9 +80,12 @@ def label_expectations(
     last = len(classes) - 1
     return [
         gxe.ExpectColumnValuesToBeUnique(column="id", description="every sample has an id of its own"),
-        gxe.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS), description=f"split is {', '.join(SPLITS[:-1])} or {SPLITS[-1]}"),
-        gxe.ExpectColumnValuesToNotBeNull(column="label", row_condition='split != "test"', condition_parser="pandas", description="no label is missing"),
-        gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(range(last + 1)), description=f"label is a class, 0 to {last}"),
+        gxe.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS),
+                                        description=f"split is {', '.join(SPLITS[:-1])} or {SPLITS[-1]}"),
+        gxe.ExpectColumnValuesToNotBeNull(column="label", row_condition='split != "test"', condition_parser="pandas",
+                                          description="no label is missing"),
+        gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(range(last + 1)),
+                                        description=f"label is a class, 0 to {last}"),
     ]
 
 # %% ../../nbs/samples/expectations.ipynb #b59f798b
@@ -97,7 +102,8 @@ def copy_expectations(
                                           description=f"no {what} occurs twice in its split{_tolerance(max_copies)}"),
         gxe.ExpectColumnValuesToBeBetween(column="splits_with_it", max_value=1, mostly=1 - max_leaks, severity=severity,
                                           description=f"no {what} occurs in two splits{_tolerance(max_leaks)}"),
-        gxe.ExpectColumnValuesToBeBetween(column="labels_with_it", max_value=1, severity=severity, description=f"no {what} bears two labels"),
+        gxe.ExpectColumnValuesToBeBetween(column="labels_with_it", max_value=1, severity=severity,
+                                          description=f"no {what} bears two labels"),
     ]
 
 # %% ../../nbs/samples/expectations.ipynb #60f01ecc
@@ -109,9 +115,11 @@ def class_expectations(
     "What holds for each class in each split."
     import great_expectations.expectations as gxe
     return [
-        gxe.ExpectColumnValuesToBeBetween(column="count", min_value=min_per_class, severity=severity, description=f"every class has at least {min_per_class} in every split"),
-        gxe.ExpectColumnValuesToBeBetween(column="relative", min_value=1/max_imbalance, max_value=max_imbalance, severity=severity,
-                                          description=f"no class is more than {max_imbalance:g} times as large or small as an even share"),
+        gxe.ExpectColumnValuesToBeBetween(column="count", min_value=min_per_class, severity=severity,
+                                          description=f"every class has at least {min_per_class} in every split"),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="relative", min_value=1/max_imbalance, max_value=max_imbalance, severity=severity,
+            description=f"no class is more than {max_imbalance:g} times as large or small as an even share"),
     ]
 
 # %% ../../nbs/samples/expectations.ipynb #b52d00a0
@@ -127,9 +135,12 @@ def dataset_expectations(
     return [
         gxe.ExpectColumnValuesToBeInSet(column="dtype", value_set=[dtype], description=sentence),
         gxe.ExpectColumnValuesToBeInSet(column="label_dtype", value_set=[number], description=f"labels are {number}"),
-        *(gxe.ExpectColumnValuesToBeBetween(column=split, min_value=10, severity=severity, description=f"{split} has at least 10 samples") for split in SPLITS),
-        gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="train", column_B="valid", severity=severity, description="train is larger than valid"),
-        gxe.ExpectColumnValuesToBeInSet(column="digest", value_set=[samples.digest], description="the content has the digest that it was saved with"),
+        *(gxe.ExpectColumnValuesToBeBetween(column=split, min_value=10, severity=severity,
+                                            description=f"{split} has at least 10 samples") for split in SPLITS),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="train", column_B="valid", severity=severity,
+                                                    description="train is larger than valid"),
+        gxe.ExpectColumnValuesToBeInSet(column="digest", value_set=[samples.digest],
+                                        description="the content has the digest that it was saved with"),
     ]
 
 # %% ../../nbs/samples/expectations.ipynb #ae64f23c

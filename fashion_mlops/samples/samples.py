@@ -15,7 +15,7 @@ from fastcore.basics import patch
 
 from .columns import Column, column_of, plain_column
 from ..workflow.contract import nearest
-from ..core import WorkflowError, atomic_path, digest_bytes, read_json, write_json
+from ..core import WorkflowError, atomic_path, digest_bytes, path_part, read_json, write_json
 
 # %% ../../nbs/samples/samples.ipynb #3edb20aa
 SPLITS = ("train", "valid", "test")
@@ -275,20 +275,22 @@ def save_samples(
               "split": samples.split}
     if samples.key: arrays["key"] = samples.key.codes
     about = {k: getattr(samples, k) for k in _SAID} | {"columns": [plain_column(column) for column in samples.columns],
-             "splits": list(SPLITS), "shape": list(samples.inputs.shape)}
+             "splits": list(SPLITS), "shape": list(samples.inputs.shape),
+             "inputs": "table.parquet" if framed(samples.inputs) else "images.npy"}
     if samples.key: about["split_by"] = samples.key.by
     with atomic_path(folder) as temporary:
         temporary.mkdir()
-        if framed(samples.inputs): samples.inputs.to_parquet(temporary/"table.parquet", index=False)
-        else: np.save(temporary/"images.npy", samples.inputs)
+        if framed(samples.inputs): samples.inputs.to_parquet(temporary/about["inputs"], index=False)
+        else: np.save(temporary/about["inputs"], samples.inputs)
         for name, values in arrays.items(): np.save(temporary/f"{name}.npy", values)
         write_json(temporary/"dataset.json", about)
     return Path(folder)
 
 # %% ../../nbs/samples/samples.ipynb #35978b6d
 def _inputs_file(about: dict) -> str:
-    "The file with the inputs: rows and columns have two dimensions, images have more."
-    return "table.parquet" if len(about["shape"]) == 2 else "images.npy"
+    "The file with the inputs, as `dataset.json` names it; folders of before go by dimensions: a table has two."
+    before = "table.parquet" if len(about["shape"]) == 2 else "images.npy"
+    return path_part(about.get("inputs", before), "the file of the inputs")
 
 # %% ../../nbs/samples/samples.ipynb #bc02d80d
 def _parts(folder: Path, about: dict) -> dict:

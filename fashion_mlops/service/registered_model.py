@@ -53,14 +53,14 @@ MLFLOW_TYPES = { # of a column; numbers are double
 def model_signature(
     predictor: Predictor # to describe
 ): # `mlflow.models.ModelSignature`
-    "What goes in and comes out: a tensor of images, or columns, of which those with missing values are optional."
+    "What goes in and comes out: a tensor, or columns, of which those with missing values are optional."
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
     def column(said):
         type = MLFLOW_TYPES.get(said["type"], "double")
         return ColSpec(type, said["name"], required=not said.get("share_missing"))
     columns = [column(said) for said in predictor.columns]
-    inputs = Schema(columns or [TensorSpec(np.dtype("uint8"), (-1, *predictor.shape))])
+    inputs = Schema(columns or [TensorSpec(np.dtype(predictor.wing.INPUT_TYPE), (-1, *predictor.shape))])
     answers = TensorSpec(np.dtype("float32"), (-1, len(predictor.classes)))
     return ModelSignature(inputs=inputs, outputs=Schema([answers]))
 

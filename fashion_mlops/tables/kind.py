@@ -12,7 +12,7 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extr
            'raw_columns', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables',
            'input_description', 'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks',
            'worse_pictures', 'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures',
-           'input_form', 'input_words']
+           'INPUT_TYPE', 'ROWS_AT_A_TIME', 'input_form', 'input_words', 'inputs_in_form']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -93,5 +93,6 @@ from .windows import held_against, read_window
 _all_ = ["held_against", "read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
 
 # %% ../../nbs/tables/kind.ipynb #deb522e9
-from .requests import input_form, input_words
-_all_ = ["input_form", "input_words"] # service/card
+from .requests import INPUT_TYPE, ROWS_AT_A_TIME, input_form, input_words, inputs_in_form
+
+_all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "input_form", "input_words", "inputs_in_form"] # service

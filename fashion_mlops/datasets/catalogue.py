@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..core import WorkflowError, nearest
-from ..images.fashion_mnist import at_hand, fetched, load_fashion_mnist
-from ..images.garments import load_synthetic
+from .kinds import WINGS
+from ..images.fashion_mnist import at_hand
 from ..samples.samples import Samples, content_digest, key_of
 from ..samples.sources import UnreachableError
 from ..samples.splits import Loaded, divided, enough, rows_needed
-from ..tables.orders import ORDER_COLUMNS, load_synthetic_orders
 
 # %% ../../nbs/datasets/catalogue.ipynb #117e34ad
 @dataclass(frozen=True)
@@ -44,12 +43,8 @@ def register(
     return entry
 
 # %% ../../nbs/datasets/catalogue.ipynb #95b59dc5
-_DRAWN = {"licence": "MIT", "source": "drawn in code by fashion_mlops", "synthetic": True}
-
-register(DatasetEntry("fashion_mnist", load_fashion_mnist, "image", "MIT", ready=fetched, rows=70_000,
-                      source="Zalando Research, https://github.com/zalandoresearch/fashion-mnist"))
-register(DatasetEntry("synthetic", load_synthetic, "image", **_DRAWN))
-register(DatasetEntry("synthetic_orders", load_synthetic_orders, "table", columns=len(ORDER_COLUMNS), **_DRAWN))
+for kind, wing in WINGS.items():
+    for about in wing.DATASETS: register(DatasetEntry(kind=kind, **about))
 
 # %% ../../nbs/datasets/catalogue.ipynb #1383fc2f
 def entry_of(

@@ -75,4 +75,4 @@ def source_kind(
     asked = [said] if said else list(WINGS)
     for name in asked:
         if kind_of(name).claims(path): return name
-    raise WorkflowError(kind_of(asked[-1]).refused(path))
+    raise WorkflowError(" ".join(kind_of(name).refused(path) for name in asked))

@@ -63,7 +63,7 @@ def _made(about: dict) -> str:
         before = made.get(about.get("transformation"), "")
         return f"features, {before}and {about['family'].replace('_', ' ')} with {about['parameters']}"
     if about["kind"] == "blend": return f"the mean of the probabilities of {' and '.join(about['members'])}"
-    net = "a convolutional net" if about["kind"] == "net" else "a net on the features of the table"
+    net = "a convolutional net" if about["kind"] == "net" else "a net on the features"
     return f"{net}, trained with {', '.join(f'{name} {value}' for name, value in about['recipe'].items())}"
 
 # %% ../../nbs/service/card.ipynb #798c2509

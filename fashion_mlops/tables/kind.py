@@ -11,7 +11,7 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extr
            'ROWS_OF_A_STUDY', 'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures', 'mistake_tables',
            'raw_columns', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables',
            'input_description', 'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks',
-           'worse_pictures', 'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures',
+           'worse_pictures', 'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS',
            'INPUT_TYPE', 'ROWS_AT_A_TIME', 'input_form', 'input_words', 'inputs_in_form']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
@@ -91,6 +91,11 @@ _all_ = ["SEVERITIES", "compress_net", "corrupted", "doubtful_pictures", "doubtf
 from .shift import shift_inputs, shift_pictures
 from .windows import held_against, read_window
 _all_ = ["held_against", "read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
+
+# %% ../../nbs/tables/kind.ipynb #d55445d5
+from .orders import DATASETS
+
+_all_ = ["DATASETS"] # datasets.catalogue
 
 # %% ../../nbs/tables/kind.ipynb #deb522e9
 from .requests import INPUT_TYPE, ROWS_AT_A_TIME, input_form, input_words, inputs_in_form

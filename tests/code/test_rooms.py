@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fashion_mlops.core import project_root
+from fashion_mlops.datasets.kinds import WINGS, kind_of
 from fashion_mlops.workflow.notebook_modules import library_notebooks, planned_module
 from fashion_mlops.workflow.pipeline import discover
 
@@ -13,8 +14,10 @@ ROOT = project_root()
 PACKAGE, NBS = ROOT/"fashion_mlops", ROOT/"nbs"
 BELOW_ALL = ["core", "workflow"] # whoever comes later may import them
 HOUSE = {"core": [], "workflow": ["core"], "samples": BELOW_ALL, "evaluation": [*BELOW_ALL, "samples"]}
-for room, before in [("models", "evaluation"), ("nets", "models"), ("search", "nets"), ("images", "search"), ("tables", "search")]: HOUSE[room] = [*HOUSE[before], before]
-HOUSE["datasets"] = [*HOUSE["tables"], "images", "tables"]
+for room, before in [("models", "evaluation"), ("nets", "models"), ("search", "nets")]: HOUSE[room] = [*HOUSE[before], before]
+ROOMS_OF_KINDS = [kind_of(name).__name__.split(".")[1] for name in WINGS] # fashion_mlops.images.kind
+for room in ROOMS_OF_KINDS: HOUSE[room] = [*HOUSE["search"], "search"]
+HOUSE["datasets"] = [*HOUSE["search"], "search", *ROOMS_OF_KINDS]
 for room, before in [("service", "datasets"), ("drift", "service"), ("operations", "drift"), ("governance", "operations")]: HOUSE[room] = [*HOUSE[before], before]
 HOUSE["a stage"] = [*HOUSE["governance"], "governance"]
 HOUSE["cli"] = [*HOUSE["a stage"], "a stage"]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LEAST_ROWS', 'at_temperature', 'fit_temperature', 'halves', 'cross_fitted', 'reliability', 'draw_reliability',
            'least_rows', 'sensible_coverage', 'conformal_threshold', 'prediction_sets', 'conformal_sets',
-           'coverage_report', 'promised_range', 'cross_sets', 'compare_rules', 'draw_sets']
+           'coverage_report', 'promised_range', 'cross_sets', 'compare_rules', 'draw_sets', 'reweighted']
 
 # %% ../../nbs/evaluation/calibration.ipynb #218f881a
 import numpy as np
@@ -293,3 +293,13 @@ def draw_sets(
     right.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(.5, 1.08), ncols=2)
     for axis in (left, right): axis.grid(alpha=.3); axis.spines[["top", "right"]].set_visible(False)
     return figure
+
+# %% ../../nbs/evaluation/calibration.ipynb #bbd9813e
+def reweighted(
+    probabilities: np.ndarray, # (n, k) from a model fitted with weights
+    weights: list[float] | None # of the classes in the fit; None for none
+) -> np.ndarray: # (n, k) rows sum to 1
+    "Probabilities as if every row had counted alike."
+    if weights is None: return probabilities
+    plain = probabilities/np.asarray(weights)
+    return plain/np.maximum(plain.sum(1, keepdims=True), 1e-300)

@@ -131,10 +131,10 @@ def support_vectors(
         from fashion_mlops.models.kernel_machine import KernelMachine
         return KernelMachine(**parameters, threads=threads, seed=seed)
     def landmarks(parameters, seed, threads):
-        from sklearn.kernel_approximation import Nystroem
+        from fashion_mlops.models.landmarks import Landmarks
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
-        kernel = Nystroem(gamma=parameters["gamma"], n_components=parameters["landmarks"], random_state=seed)
+        kernel = Landmarks(gamma=parameters["gamma"], n_components=parameters["landmarks"], random_state=seed)
         return make_pipeline(kernel, LogisticRegression(C=parameters["C"], max_iter=150))
     def space(trial):
         return {"C": trial.suggest_float("C", 0.1, 1000, log=True),

@@ -19,6 +19,8 @@ from fastcore.basics import patch
 from torch import nn
 
 from ..core import WorkflowError, digest_bytes
+from ..evaluation.calibration import reweighted
+from ..evaluation.metrics import row_losses
 from .checkpoints import read_checkpoint, write_checkpoint
 from .timetable import Deadline, Planned, progress, read_plan
 from ..samples.folds import hold_out
@@ -186,10 +188,9 @@ def table_probabilities(
 # %% ../../nbs/nets/table_net.ipynb #ed5c21f5
 @patch
 def _held_out_loss(self: TableTrainer) -> float:
-    "Mean log loss of the running average on the rows held out."
-    answers = table_probabilities(self.averaged, self.held_x.numpy())
-    said = answers[np.arange(len(self.held_y)), self.held_y.numpy()]
-    return float(-np.log(np.clip(said, 1e-15, 1)).mean())
+    "Mean log loss of the running average on the rows held out, as it will answer: without the weights of the classes."
+    answers = reweighted(table_probabilities(self.averaged, self.held_x.numpy()), self.weights)
+    return float(row_losses(self.held_y.numpy(), answers).mean())
 
 # %% ../../nbs/nets/table_net.ipynb #8a2e37db
 @patch

@@ -75,6 +75,7 @@ class Key:
         return (f"Intervals stand on {count:,} stretches of time; where errors stay alike for longer than one of about "
                 f"{len(self.codes)//count:,} rows, they are too narrow.")
 
+# %% ../../nbs/samples/samples.ipynb #b02d632a
 def key_of(
     by: str, # class, group or time
     values: np.ndarray | None # (n,) names of groups, or moments; None for neither

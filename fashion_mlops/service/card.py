@@ -124,7 +124,7 @@ def _use(about: dict, data: dict) -> str:
     "What it is for."
     usual = (f"To tell these {len(about['classes'])} classes apart in data that came about like the training data. Not for data "
              f"of another origin, nor for anything that is none of the classes: the model has no way to say so.")
-    purpose = as_markdown(data.get("caveat") or usual, 2000)
+    purpose = as_markdown(data["caveat"], 2000) if data.get("caveat") else usual
     if "threshold" not in about: return purpose
     costs = about["costs"]
     return (f"{purpose} A row is flagged as {as_markdown(about['classes'][1])} from a probability of {about['threshold']:.3f} on: "

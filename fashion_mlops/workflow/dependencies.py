@@ -110,19 +110,28 @@ def _read_module(source: str, name: str) -> tuple[str, set[tuple[str, str]]]:
     return code_digest(source), imported_names(source, name)
 
 # %% ../../nbs/workflow/dependencies.ipynb #8b1f1334
-def _targets(node) -> set[str]:
-    "The names that an assignment gives values to."
-    return {getattr(target, "id", "") for target in getattr(node, "targets", [])}
+def _bound(node: ast.stmt) -> list[str] | None:
+    "What a line of a door binds: names that it passes on as they are, or constants; None for a line that no door has."
+    if isinstance(node, ast.ImportFrom) and node.module:
+        plain = not any(alias.asname or alias.name == "*" for alias in node.names)
+        return [alias.name for alias in node.names] if plain else None
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant): return []
+    if not isinstance(node, ast.Assign) or not all(isinstance(target, ast.Name) for target in node.targets): return None
+    try: ast.literal_eval(node.value)
+    except ValueError: return None
+    return [target.id for target in node.targets]
 
+# %% ../../nbs/workflow/dependencies.ipynb #2e36f06e
 @lru_cache(maxsize=500)
 def is_door(
     source: str # of a module
-) -> bool: # whether it defines nothing, and passes on names of others, which it lists in `_all_`
-    "Whether a module is a door; what is no Python is none."
-    try: body = code_tree(source).body
+) -> bool: # whether it defines nothing, and passes on names of others as they are, which it lists in `_all_`
+    "Whether a module is a door, and only that: all that another module holds is followed. What is no Python is none."
+    try: lines = [_bound(node) for node in code_tree(source).body]
     except SyntaxError: return False
-    if any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in body): return False
-    return any("_all_" in _targets(node) for node in body)
+    if None in lines: return False
+    names = [name for line in lines for name in line if name not in ("_all_", "__all__")]
+    return any("_all_" in line for line in lines) and len(names) == len(set(names))
 
 # %% ../../nbs/workflow/dependencies.ipynb #fdfce2db
 @lru_cache(maxsize=2000)
@@ -144,10 +153,9 @@ def _opened(names: set[tuple[str, str]], asked: set[str]) -> set[tuple[str, str]
     return {(module, item) for module, item in names if not item or item in asked or "*" in asked}
 
 def _door_digest(source: str, opened: set[tuple[str, str]]) -> str:
-    "Digest of a door: its own code, and what is asked for through it."
-    listed = {"_all_", "__all__"}
+    "Digest of a door: its constants, and what is asked for through it."
     own = [ast.dump(node) for node in code_tree(source).body
-           if not isinstance(node, ast.ImportFrom) and not _targets(node) & listed]
+           if isinstance(node, ast.Assign) and not {"_all_", "__all__"} & set(_bound(node))]
     return digest_bytes(repr((own, sorted(opened))))
 
 # %% ../../nbs/workflow/dependencies.ipynb #29a6cfd6

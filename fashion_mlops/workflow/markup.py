@@ -91,7 +91,7 @@ def _allowed(tag: str, attribute: str, value: str) -> str | None:
 
 # %% ../../nbs/workflow/markup.ipynb #38d4c551
 _MARKDOWN = re.compile(r"""[^\w\s,;.…()/'%?+-]        # whatever may be a mark
-                           |^[-+.()'%?/]|(?<=\d)[.)]  # what begins a list
+                           |^[-+.()'%?/]|^\d{1,9}[.)](?=\s|$)  # what begins a list
                            |(?<![a-zA-Z0-9])_|_(?![a-zA-Z0-9])""", re.ASCII | re.VERBOSE)
 
 def as_markdown(
@@ -99,7 +99,7 @@ def as_markdown(
     limit: int = 120 # characters, as in `readable`
 ) -> str: # Markdown that shows it as written
     "A word of the data for Markdown."
-    return _MARKDOWN.sub(lambda mark: f"&#{ord(mark[0])};" if mark[0].isascii() else mark[0],
+    return _MARKDOWN.sub(lambda mark: f"{mark[0][:-1]}&#{ord(mark[0][-1])};" if mark[0].isascii() else mark[0],
                          _set_apart(readable(text, limit)))
 
 # %% ../../nbs/workflow/markup.ipynb #c5727396

@@ -18,7 +18,7 @@ except Exception as broken:
                      f"Bring them back with: git checkout HEAD -- {' '.join(mending)}") from None
 try:
     from fashion_mlops.core import WorkflowError, package_folder, path_part, project_root
-    from fashion_mlops.operations import asking, running
+    from fashion_mlops.operations import asking, registry, running
     from fashion_mlops.workflow.command_words import CommandParser
     from fashion_mlops.workflow.following import follows_notebooks
     from fashion_mlops.workflow.markup import ShownOnly
@@ -39,6 +39,7 @@ def parser(
         # its many options cost time
         commands.add_parser("dataset", help="your own data: add, list, show, check, remove")
     asking.add_parser(commands)
+    registry.add_parser(commands)
     return top
 
 # %% ../nbs/12_cli.ipynb #fd62723d

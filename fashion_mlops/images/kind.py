@@ -12,7 +12,8 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extr
            'raw_columns', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables',
            'input_description', 'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks',
            'worse_pictures', 'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS',
-           'INPUT_TYPE', 'ROWS_AT_A_TIME', 'input_form', 'input_words', 'inputs_in_form']
+           'INPUT_TYPE', 'ROWS_AT_A_TIME', 'input_form', 'input_words', 'inputs_in_form', 'inputs_of_tensors',
+           'tensor_inputs']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -97,5 +98,7 @@ _all_ = ["DATASETS"] # datasets.catalogue
 
 # %% ../../nbs/images/kind.ipynb #f51b5bfb
 from .requests import INPUT_TYPE, ROWS_AT_A_TIME, input_form, input_words, inputs_in_form
+from .tensors import inputs_of_tensors, tensor_inputs
 
-_all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "input_form", "input_words", "inputs_in_form"] # service
+_all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "input_form", "input_words", "inputs_in_form", "inputs_of_tensors",
+         "tensor_inputs"] # service

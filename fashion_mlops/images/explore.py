@@ -174,7 +174,7 @@ def of_pairs(self: Exploration):
 @patch
 def twin_searches(self: Exploration,
     radius: float, # grey levels; closer pairs are near duplicates
-    seconds: float = math.inf # for measuring
+    seconds: float # for measuring
 ): # a list
     "The search for twins across splits: asked what it costs, then done."
     self.search = TwinSearch(self.samples, radius, self.seed, seconds)

@@ -32,12 +32,12 @@ def own_notebook(
 # %% ../../nbs/workflow/half_done.ipynb #dd7c2144
 def _code_so_far(names: set[str]) -> list:
     "What the kernel has run, as digests: its cells without those that only set `names`, our modules behind them, and the environment."
-    from fashion_mlops.workflow.dependencies import code_digest, lock_digest, module_digests, only_sets
+    from fashion_mlops.workflow.dependencies import code_digest, lock_digest, modules_behind, only_sets
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     ran = dict.fromkeys(shell.user_ns.get("In", [])) if shell else [uuid.uuid4().hex]
     cells = [cell for cell in ran if cell.strip()]
     code = sorted({code_digest(cell) for cell in cells if not only_sets(cell, names)})
-    return [code, module_digests(cells), lock_digest()]
+    return [code, modules_behind(cells, Path.cwd()), lock_digest()]
 
 # %% ../../nbs/workflow/half_done.ipynb #6655c572
 class HalfDone:

@@ -1,12 +1,15 @@
 """Which room may call on which: the directions of the house, no stage imported, no room that hides a stage, the same path on both sides."""
 import ast
+import inspect
 import json
+import runpy
 from pathlib import Path
 
 import pytest
 
 from fashion_mlops.core import project_root
-from fashion_mlops.datasets.kinds import WINGS, kind_of
+from fashion_mlops.datasets.kinds import WINGS, doors, kind_of
+from fashion_mlops.workflow.dependencies import imported_names
 from fashion_mlops.workflow.notebook_modules import library_notebooks, planned_module
 from fashion_mlops.workflow.pipeline import discover
 
@@ -31,25 +34,18 @@ def room_of(module: str, stage_names: set[str]) -> str:
     return "a stage" if first in stage_names else first
 
 def imports(path: Path) -> set[str]:
-    "The modules of ours that a module takes, wherever in it."
-    name = ("fashion_mlops", *path.relative_to(PACKAGE).with_suffix("").parts)
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import): found |= {(alias.name, "") for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            origin = ".".join([*(name[:-node.level] if node.level else ()), *filter(None, [node.module])])
-            found |= {(origin, alias.name) for alias in node.names}
-    modules = set()
-    for origin, item in found:
-        if origin.partition(".")[0] != "fashion_mlops": continue
-        inner = f"{origin}.{item}".removeprefix("fashion_mlops.").strip(".")
-        modules.add(inner if PACKAGE.joinpath(*inner.split(".")).with_suffix(".py").is_file() else origin.removeprefix("fashion_mlops").strip("."))
-    return modules - {""}
+    "The modules and rooms of ours that a module takes, wherever in it, also by `import_module` with a name written out."
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    taken = set()
+    for origin, item in imported_names(path.read_text(encoding="utf-8"), ".".join(parts)):
+        inner = PACKAGE.joinpath(*f"{origin}.{item}".strip(".").split("."))
+        taken.add(f"{origin}.{item}".strip(".") if inner.is_dir() or inner.with_suffix(".py").is_file() else origin)
+    return taken - {""}
 
-def uphill() -> set[str]:
+def uphill(paths: list[Path]) -> set[str]:
     "Imports that no room of that height may have."
     found, stage_names = set(), stages()
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path in paths:
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         if path.name == "__init__.py": continue
         own = room_of(name, stage_names)
@@ -61,7 +57,18 @@ def uphill() -> set[str]:
 
 
 def test_imports_run_one_way():
-    assert sorted(uphill()) == [], "arrows that run back up"
+    assert sorted(uphill(sorted(PACKAGE.rglob("*.py")))) == [], "arrows that run back up"
+
+
+@pytest.mark.parametrize("line", ["from fashion_mlops import tables", "from .. import tables", "import fashion_mlops.tables.checks as c", "from ..tables.checks import promises",
+                                  "def f():\n    import_module('fashion_mlops.tables.checks')", "importlib.import_module('fashion_mlops.tables')", "from ..datasets import kinds", "from .. import training"])
+def test_a_way_around_is_seen(line, tmp_path, monkeypatch):
+    "A room below the wings that reaches for one, in every way that Python has."
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    for place in ("tables", "datasets", "evaluation"): (tmp_path/place).mkdir()
+    for place in ("tables/checks", "datasets/kinds", "training"): (tmp_path/f"{place}.py").touch()
+    (tmp_path/"evaluation"/"duel.py").write_text(line)
+    assert uphill([tmp_path/"evaluation"/"duel.py"])
 
 
 def test_no_room_hides_a_stage_and_every_room_is_in_the_plan():
@@ -91,14 +98,32 @@ def test_each_room_has_an_index_of_one_screen_that_names_its_chapters(room):
 
 
 def test_both_wings_have_the_same_doors():
-    from fashion_mlops.datasets.kinds import WINGS, kind_of
     first, *others = (set(kind_of(name).__all__) for name in WINGS)
     assert first and all(other == first for other in others)
     assert not [f"{name}.{door}" for name in WINGS for door in first if not hasattr(kind_of(name), door)]
 
 
+DATA_WORDS = {"images", "table", "rows", "features"} # what a wing calls the samples that it is given
+
+def asks_for(function) -> list[tuple]:
+    "What a function must be given, in order, and what it may be given; a wing's word for samples is one word."
+    parameters = inspect.signature(function).parameters.values()
+    return [("samples" if each.name in DATA_WORDS else each.name, each.kind) for each in parameters if each.default is each.empty]
+
+def test_a_door_asks_for_the_same_in_both_wings():
+    for door in sorted(set.intersection(*map(doors, WINGS))):
+        first, *others = (getattr(kind_of(name), door) for name in WINGS)
+        for other in others:
+            assert callable(first) == callable(other), door
+            if not callable(first): assert type(first) is type(other), door; continue
+            assert asks_for(first) == asks_for(other), door
+            if not isinstance(first, type): continue
+            for name in vars(first).keys() & vars(other).keys():
+                one, two = getattr(first, name), getattr(other, name)
+                if callable(one) and not name.startswith("_"): assert asks_for(one) == asks_for(two), f"{door}.{name}"
+
+
 def test_what_a_door_leads_to_is_the_same_in_both_wings():
-    from fashion_mlops.datasets.kinds import WINGS, doors, kind_of
     for door in sorted(set.intersection(*map(doors, WINGS))):
         classes = [getattr(kind_of(name), door) for name in WINGS]
         if not all(isinstance(one, type) for one in classes): continue
@@ -112,3 +137,38 @@ def test_a_stage_hangs_on_what_it_asks_the_wings_for():
     assert {"images.views", "tables.views"} <= behind["01_data"] and not {"images.training", "tables.training"} & behind["01_data"]
     assert {"images.checks", "tables.checks"} <= behind["02_quality"] and not {"images.training", "images.explore"} & behind["02_quality"]
     assert {"images.training", "images.net_views", "tables.training", "nets.trainer", "nets.table_net"} <= behind["07_training"]
+
+
+def test_nobody_but_the_door_keeper_compares_kinds():
+    house = runpy.run_path(str(ROOT/"benchmarks"/"house.py"))
+    def asked(path): return sum(house["kind_asked"](source) for what, source in house["cells_of"](path) if what != "example")
+    assert [path.relative_to(NBS).as_posix() for path in library_notebooks(ROOT) if path != NBS/"datasets"/"kinds.ipynb" and asked(path)] == []
+    assert house["kind_asked"]('if samples.kind == "image": draw()') and house["kind_asked"]('x = 1 if "table" != kind else 2')
+
+
+def wing_modules(): return [path for room in ROOMS_OF_KINDS for path in sorted((PACKAGE/room).glob("*.py"))]
+
+@pytest.mark.parametrize("path", wing_modules(), ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_a_module_behind_a_door_changes_nothing_when_it_is_imported(path):
+    "A stage does not hang on what it does not ask for: so that may only define things, and grow classes of its own."
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and any(ast.unparse(each).startswith("patch") for each in node.decorator_list):
+            assert ast.unparse(node.args.args[0].annotation) in own, f"{node.name} grows a class of another module"
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = [each for target in getattr(node, "targets", [getattr(node, "target", None)]) for each in getattr(target, "elts", [target])]
+            assert all(isinstance(each, ast.Name) for each in targets), ast.unparse(node)
+        else: assert isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)) or isinstance(getattr(node, "value", None), ast.Constant), ast.unparse(node)
+
+
+WING_WORDS = {"kind", "wing"}
+
+def test_no_library_module_works_out_what_it_asks_a_wing_for():
+    "Of a notebook this opens all doors; of the library it would not be seen, so it is not done."
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path == PACKAGE/"datasets"/"kinds.py": continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        def is_wing(node): return "kind_of(" in ast.unparse(node) or "WINGS" in ast.unparse(node) or ast.unparse(node).rpartition(".")[2] in WING_WORDS
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in ("getattr", "vars", "attrgetter")]
+        assert [ast.unparse(node) for node in calls if node.args and is_wing(node.args[0]) and not (node.args[1:] and isinstance(node.args[1], ast.Constant))] == [], path.name

@@ -287,7 +287,7 @@ def drawn(self: PictureMap,
 # %% ../../nbs/images/explore.ipynb #2fe0fe74
 @patch
 def maps(self: Exploration,
-    seconds: float = math.inf # for measuring
+    seconds: float # for measuring
 ): # a list
     "The map: asked what it costs, then drawn."
     return [PictureMap(self, seconds)]

@@ -209,8 +209,8 @@ def train_net(
     choice: dict, # from tuning
     weights, # of the classes; not used here
     kept_free: Callable, # seconds that measuring all candidates will take
-    features: Path | None = None, # not used here: this net starts from pixels
-    pipeline: Path | None = None # nor this
+    features: Path, # not used here: this net starts from pixels
+    pipeline: Path # nor this
 ) -> Learnt:
     "Train the net for images."
     training = ImageTraining(stage, samples, choice)

@@ -13,14 +13,25 @@ from functools import lru_cache
 from pathlib import Path
 
 from .contract import ContractError, code_tree, nearest
-from ..core import WorkflowError, digest_bytes, package_folder, project_root
+from ..core import WorkflowError, digest_bytes, home, package_folder, project_root, read_memory, write_json
 
 # %% ../../nbs/workflow/dependencies.ipynb #b9bb27ad
+@lru_cache(maxsize=1000)
+def _tree(source: str) -> ast.Module:
+    "The syntax tree of a piece of code, read once for all who ask, and changed by none."
+    return code_tree(source)
+
+@lru_cache(maxsize=1000)
+def _nodes(source: str) -> list[ast.AST]:
+    "Every node of the tree."
+    return list(ast.walk(_tree(source)))
+
+@lru_cache(maxsize=4000)
 def code_digest(
     source: str # Python source, perhaps with Jupyter magics
 ) -> str: # 32 hexadecimal characters
     "Digest of what the code does; comments and layout do not count."
-    try: return digest_bytes(ast.dump(code_tree(source)))
+    try: return digest_bytes(ast.dump(_tree(source)))
     except SyntaxError: return digest_bytes(source)
 
 # %% ../../nbs/workflow/dependencies.ipynb #326fba5a
@@ -29,7 +40,7 @@ def only_sets(
     names: set[str] # of parameters
 ) -> bool: # whether it gives values to parameters and does nothing else, as the cell does that papermill adds
     "Whether a cell counts as parameters."
-    try: body = code_tree(source).body
+    try: body = _tree(source).body
     except SyntaxError: return False
     plain = [isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, (ast.Constant, ast.UnaryOp))
              for node in body]
@@ -46,10 +57,10 @@ def _named_in(call: ast.Call) -> str:
 @lru_cache(maxsize=2000)
 def _imports(source: str, here: tuple = ()) -> frozenset[tuple[str, str]]:
     "Module, and what is taken from it (empty for the module itself), of every import in a piece of code, wherever in it."
-    try: tree = code_tree(source)
+    try: nodes = _nodes(source)
     except SyntaxError: return frozenset()
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import): found |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.Call): found |= {(name, "") for name in [_named_in(node)] if name}
         elif isinstance(node, ast.ImportFrom):
@@ -74,8 +85,8 @@ def imported_names(
 # %% ../../nbs/workflow/dependencies.ipynb #7d7d0559
 def _module_file(package: Path, name: str) -> Path | None:
     "The file of a module or package of ours; None when there is none."
-    path = package.joinpath(*name.split("."))
-    return next((file for file in (path.with_name(path.name + ".py"), path/"__init__.py") if file.is_file()), None)
+    path = os.path.join(package, *name.split("."))
+    return next((Path(file) for file in (f"{path}.py", f"{path}/__init__.py") if os.path.isfile(file)), None)
 
 # %% ../../nbs/workflow/dependencies.ipynb #deba787c
 def _exists(package: Path, module: str, where: str) -> Path:
@@ -106,12 +117,6 @@ def _resolved(package: Path, names: set[tuple[str, str]], where: str) -> set[str
                                 "nor a value of that name. If its notebook is there, `make export` makes it.")
     return found
 
-# %% ../../nbs/workflow/dependencies.ipynb #b17f5d85
-@lru_cache(maxsize=500)
-def _read_module(source: str, name: str) -> tuple[str, set[tuple[str, str]]]:
-    "Digest and imports of a module's source."
-    return code_digest(source), imported_names(source, name)
-
 # %% ../../nbs/workflow/dependencies.ipynb #8b1f1334
 def _bound(node: ast.stmt) -> list[str] | None:
     "What a line of a door binds: names that it passes on as they are, or constants; None for a line that no door has."
@@ -130,7 +135,7 @@ def is_door(
     source: str # of a module
 ) -> bool: # whether it defines nothing, and passes on names of others as they are, which it lists in `_all_`
     "Whether a module is a door, and only that: all that another module holds is followed. What is no Python is none."
-    try: lines = [_bound(node) for node in code_tree(source).body]
+    try: lines = [_bound(node) for node in _tree(source).body]
     except SyntaxError: return False
     if None in lines: return False
     names = [name for line in lines for name in line if name not in ("_all_", "__all__")]
@@ -140,10 +145,10 @@ def is_door(
 @lru_cache(maxsize=2000)
 def _asked(source: str) -> frozenset[str]:
     "Names that code may ask a door for: those behind a dot, those that it imports, those that `getattr` is given."
-    try: tree = code_tree(source)
+    try: nodes = _nodes(source)
     except SyntaxError: return frozenset()
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute): found.add(node.attr)
         elif isinstance(node, ast.ImportFrom): found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
@@ -158,15 +163,15 @@ _REFLECTING = {"attrgetter", "methodcaller", "vars", "eval", "exec", "__dict__",
 @lru_cache(maxsize=2000)
 def _works_out_names(source: str) -> bool:
     "Whether code may ask for a name that is not written in it."
-    try: tree = code_tree(source)
+    try: nodes = _nodes(source)
     except SyntaxError: return True
     def is_written(call): # `getattr` with the name as a word
         said = call.args[1] if getattr(call.func, "id", "") == "getattr" and len(call.args) > 1 else None
         return isinstance(said, ast.Constant)
-    written = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call) and is_written(node)}
+    written = {id(node.func) for node in nodes if isinstance(node, ast.Call) and is_written(node)}
     def names(node): return {getattr(node, "id", ""), getattr(node, "attr", "")} | {
         alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)}
-    return any(names(node) & _REFLECTING for node in ast.walk(tree) if id(node) not in written)
+    return any(names(node) & _REFLECTING for node in nodes if id(node) not in written)
 
 # %% ../../nbs/workflow/dependencies.ipynb #c17a03e3
 def _opened(names: set[tuple[str, str]], asked: set[str]) -> set[tuple[str, str]]:
@@ -175,9 +180,35 @@ def _opened(names: set[tuple[str, str]], asked: set[str]) -> set[tuple[str, str]
 
 def _door_digest(source: str, opened: set[tuple[str, str]]) -> str:
     "Digest of a door: its constants, and what is asked for through it."
-    own = [ast.dump(node) for node in code_tree(source).body
+    own = [ast.dump(node) for node in _tree(source).body
            if isinstance(node, ast.Assign) and not {"_all_", "__all__"} & set(_bound(node))]
     return digest_bytes(repr((own, sorted(opened))))
+
+# %% ../../nbs/workflow/dependencies.ipynb #9d1f4a71
+@lru_cache
+def _reader() -> str:
+    "What the reading itself hangs on: this module, the one that parses, and the version of Python."
+    own = [package_folder()/"workflow"/name for name in ("dependencies.py", "contract.py")]
+    return digest_bytes(repr((sys.version_info[:2], [file.read_text(encoding="utf-8") for file in own if file.is_file()])))
+
+def _read_module(
+    source: str, # of a module
+    name: str, # dotted
+    memory: dict[str, list] # what was read before; the new is added
+) -> tuple[str, set[tuple[str, str]], set[str], bool]: # digest, imports of ours, names that it may ask for, whether it is a door
+    "What is known of a module."
+    key = digest_bytes(f"{_reader()}\0{name}\0{source}")
+    if key not in memory:
+        memory[key] = [code_digest(source), sorted(imported_names(source, name)), sorted(_asked(source)), is_door(source)]
+    digest, names, asked, door = memory[key]
+    return digest, set(map(tuple, names)), set(asked), door
+
+# %% ../../nbs/workflow/dependencies.ipynb #9d1f4a73
+def _keep_memory(path: Path, memory: dict[str, list], known: int, most: int = 2000):
+    "Write what was read of modules, the newest of it, when something is new."
+    if len(memory) == known: return
+    try: write_json(path, dict(list(memory.items())[-most:]))
+    except OSError: pass # a closed folder, or a full disk: it is read again
 
 # %% ../../nbs/workflow/dependencies.ipynb #29a6cfd6
 def module_digests(
@@ -192,19 +223,24 @@ def module_digests(
     asked = set().union(*map(_asked, texts), "*"*any(map(_works_out_names, texts)))
     taken = [_ours(_imports(text, here)) for text, here in beside]
     waiting = _resolved(package, set().union(*map(imported_names, sources), *taken), where)
+    path = home()/"data"/".code"
+    memory = read_memory(path)
+    known = len(memory)
     while waiting:
         name = waiting.pop()
         file = _exists(package, name, where)
         if stamps is not None: stamps[str(file)] = file.stat().st_ctime_ns # before it is read: what comes after shows
         source = file.read_text(encoding="utf-8")
-        digests[name], names = _read_module(source, f"{name}.__init__" if file.name == "__init__.py" else name)
-        if is_door(source): doors[name] = source, names
+        full = f"{name}.__init__" if file.name == "__init__.py" else name
+        digests[name], names, its, door = _read_module(source, full, memory)
+        if door: doors[name] = source, names
         else:
-            asked |= _asked(source)
+            asked |= its
             waiting |= _resolved(package, names, f"fashion_mlops.{name}") - set(digests)
         if not waiting: # what others ask for may be known only now
             for door, (_, names) in doors.items():
                 waiting |= _resolved(package, _opened(names, asked), f"fashion_mlops.{door}") - set(digests)
+    _keep_memory(path, memory, known)
     digests |= {door: _door_digest(source, _opened(names, asked)) for door, (source, names) in doors.items()}
     return dict(sorted(digests.items()))
 
@@ -282,6 +318,7 @@ def installed_packages() -> dict[str, str]: # version by name
     return found
 
 # %% ../../nbs/workflow/dependencies.ipynb #f563e2bc
+@lru_cache(maxsize=8)
 def pinned(
     lock: str # content of a compiled requirements file
 ) -> dict[str, str]: # version by name

@@ -256,7 +256,7 @@ def modules_behind(
     where: str = "a cell" # for an error
 ) -> dict[str, str]: # digest by dotted name within the library, or by path for modules beside it
     "Digests of all modules that a notebook's code stands on."
-    memory = home()/"data"/"artifacts"/".code"
+    memory = home()/"data"/".code"
     _recall(memory)
     known, beside = len(_KNOWN), local_modules(sources, own_folders(folder), stamps)
     ours = module_digests(sources, package, stamps, where, list(beside.values()))

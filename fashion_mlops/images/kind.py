@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
            'claims', 'column_suspects', 'counted', 'describe', 'found_lines', 'refused', 'source_doubts', 'add_options',
-           'listed_files', 'load_described', 'mistakes_in', 'rows_and_columns', 'FEATURE_TYPES', 'feature_facts',
-           'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'COSTS', 'footprints', 'place_words',
-           'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET',
-           'ROWS_OF_A_STUDY', 'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures', 'mistake_tables',
-           'raw_columns', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables',
-           'input_description', 'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks',
-           'worse_pictures', 'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS',
-           'INPUT_TYPE', 'ROWS_AT_A_TIME', 'input_form', 'input_words', 'inputs_in_form']
+           'in_a_folder', 'listed_files', 'load_described', 'mistakes_in', 'rows_and_columns', 'FEATURE_TYPES',
+           'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'COSTS', 'draw_mistakes',
+           'footprints', 'place_words', 'rows_to_read', 'show_decisions', 'show_families', 'show_reasons',
+           'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY', 'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures',
+           'mistake_tables', 'raw_columns', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures',
+           'doubtful_tables', 'input_description', 'learning_picture', 'most_worse', 'net_words', 'train_net',
+           'where_it_looks', 'worse_pictures', 'worse_words', 'held_against', 'read_window', 'shift_inputs',
+           'shift_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME', 'input_form', 'input_words', 'inputs_in_form']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -33,9 +33,10 @@ from .sources import claims, column_suspects, counted, describe, found_lines, re
 _all_ = ["claims", "column_suspects", "counted", "describe", "found_lines", "refused", "source_doubts"] # datasets.commands
 
 # %% ../../nbs/images/kind.ipynb #5ca1abe1
-from .described import add_options, listed_files, load_described, mistakes_in, rows_and_columns
+from .described import add_options, in_a_folder, listed_files, load_described, mistakes_in, rows_and_columns
 
-_all_ = ["add_options", "listed_files", "load_described", "mistakes_in", "rows_and_columns"] # datasets.description, datasets.size
+_all_ = ["add_options", "in_a_folder", "listed_files", "load_described", "mistakes_in",
+         "rows_and_columns"] # datasets.description, datasets.size
 
 # %% ../../nbs/images/kind.ipynb #0fb8cffc
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold
@@ -54,10 +55,10 @@ _all_ = ["COSTS"] # datasets.size
 
 # %% ../../nbs/images/kind.ipynb #2b212307
 from .explained import (
-    footprints, place_words, rows_to_read, show_decisions, show_families, show_reasons, with_places)
+    draw_mistakes, footprints, place_words, rows_to_read, show_decisions, show_families, show_reasons)
 
-_all_ = ["footprints", "place_words", "rows_to_read", "show_decisions", "show_families", "show_reasons",
-         "with_places"] # 04_features
+_all_ = ["draw_mistakes", "footprints", "place_words", "rows_to_read", "show_decisions", "show_families",
+         "show_reasons"] # 04_features
 
 # %% ../../nbs/images/kind.ipynb #e1f676f0
 from .net_search import EXTENT_OF_A_NET, ROWS_OF_A_STUDY, NetSearch, enough_for_a_net

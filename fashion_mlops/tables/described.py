@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['mistakes_in', 'column_described', 'decimal_of', 'without_missing', 'chosen_rows', 'split_key', 'split_words',
-           'load_described', 'listed_files', 'rows_and_columns']
+           'in_a_folder', 'load_described', 'listed_files', 'rows_and_columns']
 
 # %% ../../nbs/tables/described.ipynb #f048f742
 from dataclasses import replace
@@ -145,6 +145,13 @@ def _frame(table, columns: list[Column], decimal: str):
     made = {c.name: converted(table.column(c.name).combine_chunks(), c, decimal) for c in columns}
     # joined by position, not by the names of rows
     return pd.DataFrame({name: values.array for name, values in made.items()}, copy=False)
+
+# %% ../../nbs/tables/described.ipynb #e938eb39
+def in_a_folder(
+    about: DatasetFile # of a table
+) -> bool: # whether its source is a folder rather than a file
+    "No: a table is one file."
+    return False
 
 # %% ../../nbs/tables/described.ipynb #1e64001b
 def load_described(

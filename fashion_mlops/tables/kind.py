@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical', 'promises', 'suspicions',
            'add_options', 'claims', 'column_suspects', 'counted', 'describe', 'found_lines', 'refused', 'source_doubts',
-           'listed_files', 'load_described', 'mistakes_in', 'rows_and_columns', 'FEATURE_TYPES', 'feature_facts',
-           'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'COSTS', 'footprints', 'place_words',
-           'rows_to_read', 'show_decisions', 'show_families', 'show_reasons', 'with_places', 'EXTENT_OF_A_NET',
-           'ROWS_OF_A_STUDY', 'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures', 'mistake_tables',
-           'raw_columns', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'doubtful_tables',
-           'input_description', 'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks',
-           'worse_pictures', 'worse_words', 'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS',
-           'INPUT_TYPE', 'ROWS_AT_A_TIME', 'input_form', 'input_words', 'inputs_in_form']
+           'in_a_folder', 'listed_files', 'load_described', 'mistakes_in', 'rows_and_columns', 'FEATURE_TYPES',
+           'feature_facts', 'fit_features', 'pipeline_for', 'values_by_fold', 'HABITS', 'COSTS', 'draw_mistakes',
+           'footprints', 'place_words', 'rows_to_read', 'show_decisions', 'show_families', 'show_reasons',
+           'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY', 'NetSearch', 'enough_for_a_net', 'Exploration', 'mistake_pictures',
+           'mistake_tables', 'raw_columns', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures',
+           'doubtful_tables', 'input_description', 'learning_picture', 'most_worse', 'net_words', 'train_net',
+           'where_it_looks', 'worse_pictures', 'worse_words', 'held_against', 'read_window', 'shift_inputs',
+           'shift_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME', 'input_form', 'input_words', 'inputs_in_form']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -36,9 +36,9 @@ from .sources import claims, column_suspects, counted, found_lines, refused, sou
 _all_ = ["add_options", "claims", "column_suspects", "counted", "describe", "found_lines", "refused", "source_doubts"] # datasets.commands
 
 # %% ../../nbs/tables/kind.ipynb #5ca1abe2
-from .described import listed_files, load_described, mistakes_in, rows_and_columns
+from .described import in_a_folder, listed_files, load_described, mistakes_in, rows_and_columns
 
-_all_ = ["listed_files", "load_described", "mistakes_in", "rows_and_columns"] # datasets.description, datasets.size
+_all_ = ["in_a_folder", "listed_files", "load_described", "mistakes_in", "rows_and_columns"] # datasets.description, datasets.size
 
 # %% ../../nbs/tables/kind.ipynb #1b4472a0
 from .feature_pipeline import FEATURE_TYPES, feature_facts, fit_features, pipeline_for, values_by_fold
@@ -57,10 +57,10 @@ _all_ = ["COSTS"] # datasets.size
 
 # %% ../../nbs/tables/kind.ipynb #4fb604e1
 from .explained import (
-    footprints, place_words, rows_to_read, show_decisions, show_families, show_reasons, with_places)
+    draw_mistakes, footprints, place_words, rows_to_read, show_decisions, show_families, show_reasons)
 
-_all_ = ["footprints", "place_words", "rows_to_read", "show_decisions", "show_families", "show_reasons",
-         "with_places"] # 04_features
+_all_ = ["draw_mistakes", "footprints", "place_words", "rows_to_read", "show_decisions", "show_families",
+         "show_reasons"] # 04_features
 
 # %% ../../nbs/tables/kind.ipynb #19c4f2c2
 from .net_search import EXTENT_OF_A_NET, ROWS_OF_A_STUDY, NetSearch, enough_for_a_net

@@ -205,7 +205,7 @@ def late_words(
     "That a run will not keep to its time, and what it can keep to."
     if not minutes or not least or told.seconds <= 66 * minutes: return ""
     more = f"That is more than the {minutes:g} min asked for: beside their minutes, stages take longer here than is counted with."
-    if minutes <= least: return f"{more} Less cannot be asked for; what was done is kept, and only what changes runs again."
+    if minutes <= least: return f"{more} Less cannot be asked for: it takes about {rough_seconds(told.seconds)}."
     shortest = rough_seconds(told.seconds - 60 * (minutes - least))
     return f"{more} Asked for the least, --minutes {least:g}, it takes about {shortest}."
 

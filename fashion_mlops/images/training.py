@@ -218,6 +218,7 @@ def train_net(
     training.prepare(kept_free)
     trainer = training.run()
     training.keep_plan(trainer)
+    stage.went_on(training.folder, trainer.resumed)
     recipe, net = trainer.repeated, trainer.net
     about = {"mirror_average": recipe.mirror, "recipe": asdict(recipe), "architecture": net.architecture}
     for curve in curves_of(trainer.history):

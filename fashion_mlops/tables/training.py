@@ -118,6 +118,7 @@ def train_net(
     trainer = training.trainer
     history = trainer.fit(training.folder, lambda line: print(line, flush=True))
     training.keep_plan()
+    stage.went_on(training.folder, trainer.resumed)
     about = {**said_of_weights(weights), "recipe": asdict(trainer.repeated), "architecture": trainer.net.architecture}
     return Learnt("table_net", trainer.net, about, history, pipeline)
 

@@ -67,6 +67,15 @@ class HalfDone:
         self.begun.setdefault(path, any(path.iterdir()))
         return path
 
+# %% ../../nbs/workflow/half_done.ipynb #5e1c9b07
+@patch
+def went_on(self: HalfDone,
+    folder: Path, # from `scratch`
+    really: bool # whether what lay in it was of use; else it was thrown away, or begun anew
+):
+    "Say what became of work that was found: a stage is resumed only by what it went on with."
+    self.begun[folder] = really and self.begun.get(folder, False)
+
 # %% ../../nbs/workflow/half_done.ipynb #7d83d56d
 @patch
 def kept_choice(self: HalfDone,
@@ -82,6 +91,7 @@ def kept_choice(self: HalfDone,
         self.chose("An attempt that was broken off had chosen this, and its work goes on.", **found)
         return found
     shutil.rmtree(folder) # what another choice began is of no use
+    self.went_on(folder, False)
     folder.mkdir()
     found = choose()
     write_json(kept, found)

@@ -2,14 +2,16 @@
 import ast
 import inspect
 import json
+import linecache
 import runpy
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from fashion_mlops.core import project_root
 from fashion_mlops.datasets.kinds import WINGS, doors, kind_of
-from fashion_mlops.workflow.dependencies import imported_names
+from fashion_mlops.workflow.dependencies import imported_names, module_digests
 from fashion_mlops.workflow.notebook_modules import library_notebooks, planned_module
 from fashion_mlops.workflow.pipeline import discover
 
@@ -106,9 +108,27 @@ def test_both_wings_have_the_same_doors():
 DATA_WORDS = {"images", "table", "rows", "features"} # what a wing calls the samples that it is given
 
 def asks_for(function) -> list[tuple]:
-    "What a function must be given, in order, and what it may be given; a wing's word for samples is one word."
+    "What a function must be given, in order; a wing's word for samples is one word."
     parameters = inspect.signature(function).parameters.values()
     return [("samples" if each.name in DATA_WORDS else each.name, each.kind) for each in parameters if each.default is each.empty]
+
+def may_be_given(function) -> set[str]:
+    return {each.name for each in inspect.signature(function).parameters.values() if each.default is not each.empty}
+
+def answers(function) -> bool:
+    "Whether a function gives something back, or says (`-> None`) that in its wing there is nothing to give."
+    waiting = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0].body
+    while waiting:
+        node, *waiting = waiting
+        if isinstance(node, (ast.Yield, ast.YieldFrom)) or isinstance(node, ast.Return) and ast.unparse(node) not in ("return", "return None"): return True
+        if not isinstance(node, (ast.FunctionDef, ast.Lambda, ast.ClassDef)): waiting += ast.iter_child_nodes(node)
+    return inspect.signature(function).return_annotation in (None, "None")
+
+def other_door(one, two) -> str:
+    "How a function differs from the same door of the other wing, in words; empty when it does not."
+    if asks_for(one) != asks_for(two): return f"{asks_for(one)} and {asks_for(two)}"
+    if (first := may_be_given(one)) - (second := may_be_given(two)) and second - first: return f"{first} and {second}"
+    return "" if answers(one) == answers(two) else "one answers, the other does not"
 
 def test_a_door_asks_for_the_same_in_both_wings():
     for door in sorted(set.intersection(*map(doors, WINGS))):
@@ -116,11 +136,22 @@ def test_a_door_asks_for_the_same_in_both_wings():
         for other in others:
             assert callable(first) == callable(other), door
             if not callable(first): assert type(first) is type(other), door; continue
+            if not isinstance(first, type): assert not other_door(first, other), door; continue
             assert asks_for(first) == asks_for(other), door
-            if not isinstance(first, type): continue
             for name in vars(first).keys() & vars(other).keys():
                 one, two = getattr(first, name), getattr(other, name)
-                if callable(one) and not name.startswith("_"): assert asks_for(one) == asks_for(two), f"{door}.{name}"
+                if inspect.isfunction(one) and not name.startswith("_"): assert not other_door(one, two), f"{door}.{name}"
+
+
+@pytest.mark.parametrize("other", ["def draw(images, count=4): return count", "def draw(table, number, most=4): return number", "def draw(table, count, least=4): return count",
+                                   "def draw(table, count, most=4): print(count)", "def draw(table, count, most=4):\n    def inner(): return count", "def draw(table, count, most=4): return None"])
+def test_another_door_is_seen(other, tmp_path):
+    made = []
+    for name, source in (("one", "def draw(images, count, most=4): return count"), ("other", other)):
+        (tmp_path/f"{name}.py").write_text(source)
+        made.append(runpy.run_path(str(tmp_path/f"{name}.py"))["draw"])
+    linecache.checkcache()
+    assert other_door(*made) and not other_door(made[0], made[0])
 
 
 def test_what_a_door_leads_to_is_the_same_in_both_wings():
@@ -132,7 +163,6 @@ def test_what_a_door_leads_to_is_the_same_in_both_wings():
 
 
 def test_a_stage_hangs_on_what_it_asks_the_wings_for():
-    from fashion_mlops.workflow.dependencies import module_digests
     behind = {stage.name: set(module_digests(stage.cells)) for stage in discover(NBS)}
     assert {"images.views", "tables.views"} <= behind["01_data"] and not {"images.training", "tables.training"} & behind["01_data"]
     assert {"images.checks", "tables.checks"} <= behind["02_quality"] and not {"images.training", "images.explore"} & behind["02_quality"]
@@ -143,23 +173,55 @@ def test_nobody_but_the_door_keeper_compares_kinds():
     house = runpy.run_path(str(ROOT/"benchmarks"/"house.py"))
     def asked(path): return sum(house["kind_asked"](source) for what, source in house["cells_of"](path) if what != "example")
     assert [path.relative_to(NBS).as_posix() for path in library_notebooks(ROOT) if path != NBS/"datasets"/"kinds.ipynb" and asked(path)] == []
-    assert house["kind_asked"]('if samples.kind == "image": draw()') and house["kind_asked"]('x = 1 if "table" != kind else 2')
 
 
-def wing_modules(): return [path for room in ROOMS_OF_KINDS for path in sorted((PACKAGE/room).glob("*.py"))]
+@pytest.mark.parametrize("line", ['if samples.kind == "image": draw()', 'x = 1 if "table" != kind else 2', "if samples.kind != PICTURES: pass", 'if kind in ("image", "other"): pass', "match what:\n    case 'image': pass",
+                                  'draw = {"image": pictures, "table": columns}', "VIEWS[samples.kind]()", "VIEWS.get(samples.kind)()", 'if samples.kind.startswith("im"): pass'])
+def test_a_question_for_a_kind_is_seen(line): assert runpy.run_path(str(ROOT/"benchmarks"/"house.py"))["kind_asked"](line)
 
-@pytest.mark.parametrize("path", wing_modules(), ids=lambda path: f"{path.parent.name}.{path.stem}")
-def test_a_module_behind_a_door_changes_nothing_when_it_is_imported(path):
-    "A stage does not hang on what it does not ask for: so that may only define things, and grow classes of its own."
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    own = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and any(ast.unparse(each).startswith("patch") for each in node.decorator_list):
-            assert ast.unparse(node.args.args[0].annotation) in own, f"{node.name} grows a class of another module"
-        if isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = [each for target in getattr(node, "targets", [getattr(node, "target", None)]) for each in getattr(target, "elts", [target])]
-            assert all(isinstance(each, ast.Name) for each in targets), ast.unparse(node)
-        else: assert isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)) or isinstance(getattr(node, "value", None), ast.Constant), ast.unparse(node)
+
+DECORATORS = {"patch", "property", "dataclass", "contextmanager", "torch.no_grad", "model_validator", "lru_cache", "cached_property", "classmethod", "staticmethod"}
+# besides classes, whose names are capitalized; the last two are ours
+PURE = {"field", "re.compile", "set", "frozenset", "tuple", "list", "type", "len", "datetime", "product", "property", "str.maketrans", "image_families", "_style"}
+
+def done_at_import(body: list[ast.stmt], own: set[str]) -> list[str]:
+    "What lines of a module, or of a class, do beyond defining things and growing classes of their own."
+    found, calls = [], []
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            words = {ast.unparse(each).partition("(")[0] for each in node.decorator_list}
+            if "patch" in words and ast.unparse(node.args.args[0].annotation) not in own: found.append(f"{node.name} grows a class of another module")
+            found += sorted(words - DECORATORS)
+            if isinstance(node, ast.ClassDef): found += done_at_import(node.body, own)
+            else: calls += [*node.args.defaults, *filter(None, node.args.kw_defaults)]
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            calls += [node.value] if node.value else []
+            for target in getattr(node, "targets", [getattr(node, "target", None)]):
+                found += [ast.unparse(node) for each in getattr(target, "elts", [target]) if not isinstance(each, ast.Name)]
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'": pass
+        elif not isinstance(node, (ast.Import, ast.ImportFrom, ast.Pass)) and not isinstance(getattr(node, "value", None), ast.Constant): found.append(ast.unparse(node))
+    while calls:
+        node = calls.pop()
+        if isinstance(node, ast.Lambda): continue
+        calls += ast.iter_child_nodes(node)
+        if not isinstance(node, ast.Call): continue
+        name = ast.unparse(node.func)
+        of_text = isinstance(node.func, ast.Attribute) and node.func.attr in ("format", "join", "split", "values")
+        if not (name in PURE or name.startswith("np.") or name.rpartition(".")[2][:1].isupper() or of_text): found.append(ast.unparse(node))
+    return found
+
+def test_what_lies_behind_a_door_changes_nothing_when_it_is_imported():
+    "A stage does not hang on what it does not ask for, but a wing may import it: so that may only define things. `core` counts for every stage."
+    behind = module_digests([f"from fashion_mlops.{room}.kind import *" for room in ROOMS_OF_KINDS])
+    assert len(behind) > 100
+    for name in sorted(behind.keys() - {"core"}):
+        path = PACKAGE.joinpath(*name.split("."))
+        tree = ast.parse((path/"__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8"))
+        assert done_at_import(tree.body, {node.name for node in tree.body if isinstance(node, ast.ClassDef)}) == [], name
+
+@pytest.mark.parametrize("line", ["torch.set_num_threads(1)", "KEPT = os.environ.setdefault('A', '1')", "Samples.kind = 'x'", "@patch\ndef draw(self: Samples): pass", "@register\ndef draw(): pass",
+                                  "def draw(rows=register()): pass", "class A:\n    register()", "for one in FAMILIES: FAMILIES.pop(one)", "FAMILIES['mine'] = 1"])
+def test_what_is_done_at_import_is_seen(line): assert done_at_import(ast.parse(line).body, set())
 
 
 WING_WORDS = {"kind", "wing"}

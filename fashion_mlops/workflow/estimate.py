@@ -164,7 +164,7 @@ def rough_seconds(
     seconds: float # an estimate
 ) -> str: # such as `20 s`, `1.5 min`, `14 min`
     "A time that is not known to the second."
-    if seconds < 57.5: return f"{max(5, 5 * round(seconds / 5))} s"
+    if seconds < 97.5: return f"{max(5, 5 * round(seconds / 5))} s"
     minutes = seconds / 60
     if minutes < 9.75: return f"{round(2 * minutes) / 2:g} min"
     return f"{round(minutes)} min" if minutes < 100 else f"{minutes / 60:.1f} h"

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['footprints', 'show_families', 'draw_attention', 'show_reasons', 'spoken_place', 'place_words', 'draw_mistakes',
-           'show_decisions', 'rows_to_read']
+           'show_decisions']
 
 # %% ../../nbs/images/explained.ipynb #b2b7c7a2
 from collections.abc import Iterator
@@ -149,8 +149,3 @@ def show_decisions(
         "LIME on three validation images: what in the image speaks for a class (blue) or against it (red). "
         "Beside the image first the class that the model chose, then the true class or, where it was right, the "
         "runner-up; each map has its own scale.")
-
-# %% ../../nbs/images/explained.ipynb #00458829
-def rows_to_read(samples: Samples, rows: np.ndarray, titles: list[str]) -> list:
-    "Images are looked at, so there is nothing to read."
-    return []

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['mistakes_in', 'column_described', 'decimal_of', 'without_missing', 'chosen_rows', 'split_key', 'split_words',
-           'in_a_folder', 'load_described', 'listed_files', 'rows_and_columns']
+           'load_described', 'rows_and_columns']
 
 # %% ../../nbs/tables/described.ipynb #f048f742
 from dataclasses import replace
@@ -146,13 +146,6 @@ def _frame(table, columns: list[Column], decimal: str):
     # joined by position, not by the names of rows
     return pd.DataFrame({name: values.array for name, values in made.items()}, copy=False)
 
-# %% ../../nbs/tables/described.ipynb #e938eb39
-def in_a_folder(
-    about: DatasetFile # of a table
-) -> bool: # whether its source is a folder rather than a file
-    "No: a table is one file."
-    return False
-
 # %% ../../nbs/tables/described.ipynb #1e64001b
 def load_described(
     about: DatasetFile, # of a table
@@ -170,13 +163,6 @@ def load_described(
     return Loaded(_frame(table, used, about.format.decimal), labels, list(target.classes), split_by=about.split.by,
                   key=split_key(table, about), columns=[_as_read(about, column) for column in used],
                   about={**common, **said})
-
-def listed_files(
-    about: DatasetFile, # of a table
-    path: Path # its file
-) -> list: # none: a table is one file
-    "Further files that the source names."
-    return []
 
 # %% ../../nbs/tables/described.ipynb #512e0005
 def _rows_of_text(path: Path) -> tuple[float, float]:

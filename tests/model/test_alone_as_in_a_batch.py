@@ -8,7 +8,7 @@ from fashion_mlops.datasets.kinds import WINGS, kind_of
 from fashion_mlops.models.families import families, fitted, predicted
 from fashion_mlops.search.pipeline_space import Draw
 
-CLOSE = 1e-5 # of a probability
+CLOSE = 5e-5 # of a probability: what rounding in 32 bits comes to
 OF_A_KNOWN_ROW = 1e-3 # neighbours by distance: a row that was learnt lies at zero from itself, or at a rounding error
 
 

@@ -119,7 +119,8 @@ def _answered() -> int: # exit code
 # %% ../nbs/12_cli.ipynb #27c68d20
 def entry():
     "What the installed command runs: `main`, then the end of the process, without a second of taking MLflow's modules apart."
-    import atexit
+    import atexit, gc
+    gc.set_threshold(100_000) # syntax trees are many objects, and no garbage
     code = _answered()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

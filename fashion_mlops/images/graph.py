@@ -202,7 +202,8 @@ def input_graph(
     return FeatureGraph(pipeline).eval()
 
 def example_tensors(
-    described: dict # from `input_description`
+    described: dict, # from `input_description`
+    folder=None # of the candidate; its shape is said by `described`
 ) -> tuple[torch.Tensor, ...]: # two samples
     "Inputs of the form that a graph is traced with."
     return (torch.zeros(2, *described["shape"], dtype=torch.uint8),)

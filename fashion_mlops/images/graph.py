@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['GRAPHS', 'constant', 'averages', 'zones_graph', 'gradients_graph', 'ends', 'profiles_graph', 'silhouette_graph',
-           'pixels_graph', 'texture_graph', 'colours_graph', 'FeatureGraph', 'input_graph', 'example_tensors']
+           'pixels_graph', 'texture_graph', 'colours_graph', 'FeatureGraph', 'input_graph', 'encoder_facts',
+           'example_tensors']
 
 # %% ../../nbs/images/graph.ipynb #b123ab7c
 import math
@@ -201,9 +202,15 @@ def input_graph(
     "What stands before a classical model of images."
     return FeatureGraph(pipeline).eval()
 
+def encoder_facts(
+    pipeline # fitted feature pipeline
+) -> dict: # nothing: a graph takes images as they are
+    "What stands before the graph."
+    return {}
+
 def example_tensors(
     described: dict, # from `input_description`
-    folder=None # of the candidate; its shape is said by `described`
+    facts: dict # from `encoder_facts`
 ) -> tuple[torch.Tensor, ...]: # two samples
     "Inputs of the form that a graph is traced with."
     return (torch.zeros(2, *described["shape"], dtype=torch.uint8),)

@@ -11,8 +11,8 @@ __all__ = ['THINGS', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical
            'mistake_pictures', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'input_description',
            'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks', 'worse_pictures',
            'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME',
-           'example_tensors', 'input_graph', 'input_form', 'input_words', 'inputs_in_form', 'inputs_of_tensors',
-           'tensor_inputs']
+           'encoded_inputs', 'encoder_facts', 'example_tensors', 'input_form', 'input_graph', 'input_words',
+           'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -96,9 +96,9 @@ from .fashion_mnist import DATASETS
 _all_ = ["DATASETS"] # datasets.catalogue
 
 # %% ../../nbs/images/kind.ipynb #f51b5bfb
-from .graph import example_tensors, input_graph
+from .graph import encoder_facts, example_tensors, input_graph
 from .requests import INPUT_TYPE, ROWS_AT_A_TIME, input_form, input_words, inputs_in_form
-from .tensors import inputs_of_tensors, tensor_inputs
+from .tensors import encoded_inputs, inputs_of_tensors, tensor_inputs
 
-_all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "example_tensors", "input_graph", "input_form", "input_words", "inputs_in_form", "inputs_of_tensors",
-         "tensor_inputs"] # service
+_all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "encoded_inputs", "encoder_facts", "example_tensors", "input_form", "input_graph",
+         "input_words", "inputs_in_form", "inputs_of_tensors", "tensor_inputs"] # service

@@ -11,6 +11,7 @@ import fcntl, os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..core import WorkflowError, digest_path, home
 from .audit_trail import note_change, read_trail, served_before
@@ -43,15 +44,19 @@ def register_candidate(
     folder: Path | str, # the candidate
     run_id: str, # MLflow run that the model belongs to
     example, # a few images or rows
-    tags: dict # what to note with a new version
+    tags: dict, # what to note with a new version
+    held_out # inputs that it was not fitted on, to compare its served form by
 ) -> tuple[int, bool]: # version, and whether it is new
     "Register a candidate, or find the version that it already is."
+    from fashion_mlops.service.pack import write_pack
     from fashion_mlops.workflow.tracking import client
     predictor, digest = load_predictor(folder), digest_path(folder)
     with registry_lock():
         if (known := find_version(dataset, digest)) is not None: return int(known.version), False
         if not client().search_registered_models(f"name = '{dataset}'"): client().create_registered_model(dataset)
-        uri = log_model(Path(folder), predictor, run_id, example)
+        with TemporaryDirectory() as scratch:
+            pack = write_pack(Path(scratch)/"pack", folder, dataset, held_out, synthetic=bool(tags.get("synthetic")))
+            uri = log_model(Path(folder), predictor, run_id, example, pack)
         own = {"dataset": dataset, "candidate": predictor.name, "kind": predictor.kind, "candidate_digest": digest,
                "run_id": run_id}
         noted = {name: str(value) for name, value in (own | tags).items()}

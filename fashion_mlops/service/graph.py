@@ -123,13 +123,15 @@ class _Answer(nn.Module):
 
 def export_graph(
     folder: Path | str, # a candidate
-    path: Path | str # file to write
+    path: Path | str, # file to write
+    encoder: dict # what stands before the graph, from `encoder_facts`
 ) -> Path:
     "Write a candidate as an ONNX file; the number of inputs stays open."
     import io, warnings
     from contextlib import redirect_stderr, redirect_stdout
     about, sides = read_json(Path(folder)/"model.json"), {0: "n"}
-    example = kind_of(input_kind(about)).example_tensors(about["input"] if "input" in about else {"shape": about["shape"]}, Path(folder))
+    described = {"shape": about.get("shape", [])} | about.get("input", {})
+    example = kind_of(input_kind(about)).example_tensors(described, encoder)
     with warnings.catch_warnings(), torch.no_grad(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore") # of tracing: shapes are constants on purpose, and the old exporter is the one that knows all of this
         torch.onnx.export(_Answer(candidate_graph(folder)), example, str(path), dynamo=False, opset_version=OPSET,

@@ -79,7 +79,8 @@ def log_model(
     folder: Path, # the candidate
     predictor: Predictor, # what it holds
     run_id: str, # MLflow run that the model belongs to
-    example # a few images or rows
+    example, # a few images or rows
+    pack: Path # the candidate as it is served
 ) -> str: # the model's address
     "Log a candidate as a model of the run."
     import logging
@@ -94,6 +95,6 @@ def log_model(
                      "pip_requirements": pinned(predictor.kind), "code_paths": [str(package_folder())]}
         with translated(), mlflow.start_run(run_id=run_id):
             logged = mlflow.pyfunc.log_model(name="model", python_model=str(script),
-                                             artifacts={"candidate": str(folder)}, **described)
+                                             artifacts={"candidate": str(folder), "pack": str(pack)}, **described)
     client().update_run(run_id, "RUNNING") # leaving the block has ended it; the stage is not done
     return logged.model_uri

@@ -7,6 +7,7 @@ __all__ = ['TableFamily', 'NumberFeatures', 'CategoryFeatures', 'GradeFeatures',
 
 # %% ../../nbs/tables/families.ipynb #b0e8eeea
 import re
+from functools import partial
 
 import numpy as np
 from fastcore.basics import patch
@@ -14,6 +15,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from ..samples.folds import fold_numbers
 from ..samples.samples import Key
+from .measures import (CYCLES, codes_of, days_of, grade_values, level_values, moment_values, number_values,
+                                           numbers_of, on_sphere, place_values)
 
 # %% ../../nbs/tables/families.ipynb #3474f514
 class TableFamily(TransformerMixin, BaseEstimator):
@@ -41,22 +44,6 @@ class TableFamily(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features=None): return np.array([f[0] for f in self.features_], dtype=object)
 
-# %% ../../nbs/tables/families.ipynb #b7f50903
-def _numbers(frame, name: str) -> np.ndarray:
-    "A column as float64, NaN where missing."
-    return frame[name].to_numpy(np.float64, na_value=np.nan)
-
-# %% ../../nbs/tables/families.ipynb #85d5729f
-def _codes(values, levels: list[str]) -> np.ndarray:
-    "Position of each value among the levels, -1 where it is missing, -2 where it is none of them."
-    import pandas as pd
-    if not isinstance(values.dtype, pd.CategoricalDtype):
-        plain = values.astype(object).where(values.notna(), None)
-        values = plain.map(lambda value: value if value is None else str(value)).astype("category")
-    place = {level: i for i, level in enumerate(levels)}
-    lookup = np.array([place.get(str(c), -2) for c in values.cat.categories] + [-1], np.int64)
-    return lookup[values.cat.codes.to_numpy()]
-
 # %% ../../nbs/tables/families.ipynb #7f50be10
 class NumberFeatures(TableFamily):
     "Amounts, yes-or-no, and coordinates as numbers."
@@ -64,7 +51,7 @@ class NumberFeatures(TableFamily):
 
     def learn(self, X, y):
         for column in self.columns_:
-            name, values = column["name"], _numbers(X, column["name"])
+            name, values = column["name"], numbers_of(X, column["name"])
             there = values[np.isfinite(values)]
             if not len(there) or (there.min() == there.max() and len(there) == len(values)): continue
             low, middle, high = np.quantile(there, [0.25, 0.5, 0.75])
@@ -73,14 +60,7 @@ class NumberFeatures(TableFamily):
             self.add(f"number_{name}", name, name)
             if self.facts_[name][2]: self.add(f"number_{name}_missing", name, f"{name} is missing")
 
-    def measure(self, X, out):
-        place = 0
-        for name, (middle, spread, holes) in self.facts_.items():
-            values = _numbers(X, name)
-            missing = ~np.isfinite(values)
-            out[:, place] = np.where(missing, 0, np.arcsinh((np.where(missing, middle, values) - middle)/spread))
-            if holes: out[:, place + 1] = missing
-            place += 1 + holes
+    def measure(self, X, out): number_values(self.facts_, X, out)
 
 # %% ../../nbs/tables/families.ipynb #9d10b852
 class CategoryFeatures(TableFamily):
@@ -119,16 +99,8 @@ class CategoryFeatures(TableFamily):
 # %% ../../nbs/tables/families.ipynb #db4eca78
 @patch
 def measure(self: CategoryFeatures, X, out, left_out=None):
-    "Marks of frequent levels, of rare and of missing ones; of many levels also how frequent each is, and its target."
-    place = 0
-    for name, facts in self.facts_.items():
-        codes, k = _codes(X[name], facts["levels"]), facts["frequent"]
-        hit = (codes >= 0) & (codes < k)
-        out[np.flatnonzero(hit), place + codes[hit]] = 1
-        place += k
-        if facts["rare"]: out[:, place] = (codes == -2) | (codes >= k); place += 1
-        if facts["missing"]: out[:, place] = codes == -1; place += 1
-        if facts["many"]: place = self._measure_target(name, facts, codes, out, place, left_out)
+    "Marks of levels; of training rows with what other folds say of the target."
+    level_values(self.facts_, X, out, self.strength, left_out and partial(left_out, shown=getattr(self, "shown_", None)))
 
 # %% ../../nbs/tables/families.ipynb #4b1295d0
 @patch
@@ -136,7 +108,7 @@ def _learn_target(self: CategoryFeatures, name, facts, X, y):
     "Sums of the target by level, for the classes that get a feature: the second of two, else the five most frequent."
     most = np.argsort(-np.bincount(y, minlength=self.classes), kind="stable")[:5]
     self.shown_ = [1] if self.classes == 2 else [int(k) for k in most]
-    codes = _codes(X[name], facts["levels"])
+    codes = codes_of(X[name], facts["levels"])
     there = codes >= 0
     def sums(k): return np.bincount(codes[there], (y == k)[there].astype(float), len(facts["levels"]))
     facts["prior"] = np.array([(y == k).mean() for k in self.shown_])
@@ -145,19 +117,6 @@ def _learn_target(self: CategoryFeatures, name, facts, X, y):
     for k in self.shown_:
         which, words = ("", "") if self.classes == 2 else (f"_{k}", f", class {k}")
         self.add(f"category_{name}_target{which}", name, f"target of training rows with the same {name}{words}")
-
-# %% ../../nbs/tables/families.ipynb #bb0aee2c
-@patch
-def _measure_target(self: CategoryFeatures, name, facts, codes, out, place, left_out):
-    "Frequency and target means; of training rows without the rows of their own fold."
-    counts, sums = facts["counts"].astype(float), facts["sums"]
-    known = np.where(codes >= 0, codes, len(counts))
-    counts_of, sums_of = np.append(counts, 0)[known], np.vstack([sums, np.zeros(sums.shape[1])])[known]
-    out[:, place] = np.log1p(counts_of)
-    prior = np.broadcast_to(facts["prior"], sums_of.shape)
-    if left_out is not None: counts_of, sums_of = left_out(codes, prior, self.shown_)
-    out[:, place + 1:place + 1 + len(self.shown_)] = (sums_of + self.strength*prior)/(counts_of[:, None] + self.strength)
-    return place + 1 + len(self.shown_)
 
 # %% ../../nbs/tables/families.ipynb #d2c236d5
 @patch
@@ -187,40 +146,27 @@ class GradeFeatures(TableFamily):
     def learn(self, X, y):
         for column in self.columns_:
             name, levels = column["name"], [str(level) for level in column["levels"]]
-            codes = _codes(X[name], levels)
+            codes = codes_of(X[name], levels)
             if not (codes >= 0).any(): continue
             middle = float(np.median(codes[codes >= 0]))/(len(levels) - 1)
             self.facts_[name] = [levels, middle, bool((codes < 0).any())]
             self.add(f"grade_{name}", name, f"{name}, from {levels[0]} to {levels[-1]}")
             if self.facts_[name][2]: self.add(f"grade_{name}_missing", name, f"{name} is missing")
 
-    def measure(self, X, out):
-        place = 0
-        for name, (levels, middle, holes) in self.facts_.items():
-            codes = _codes(X[name], levels)
-            out[:, place] = np.where(codes < 0, middle, codes/(len(levels) - 1))
-            if holes: out[:, place + 1] = codes < 0
-            place += 1 + holes
-
-# %% ../../nbs/tables/families.ipynb #65460c95
-def _days(values) -> np.ndarray:
-    "Days since 1970, NaN where missing."
-    moments = values.to_numpy("datetime64[ns]")
-    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64)/8.64e13)
+    def measure(self, X, out): grade_values(self.facts_, X, out)
 
 # %% ../../nbs/tables/families.ipynb #ff8ced44
 class MomentFeatures(TableFamily):
     "Dates and times: elapsed, and by hour, weekday and month."
     types = ("datetime",)
-    cycles = {"hour": 1.0, "weekday": 7.0, "month": 365.25} # days
 
     def learn(self, X, y):
         for column in self.columns_:
-            name, days = column["name"], _days(X[column["name"]])
+            name, days = column["name"], days_of(X[column["name"]])
             there = days[np.isfinite(days)]
             if not len(there) or there.min() == there.max(): continue
             first, last = float(there.min()), float(there.max())
-            turns = [turn for turn, length in self.cycles.items() if last - first > 1.1*length]
+            turns = [turn for turn, length in CYCLES.items() if last - first > 1.1*length]
             if "hour" in turns and not (there % 1).std() > 0: turns.remove("hour")
             self.facts_[name] = [first, last, turns, bool(len(there) < len(days))]
             self.add(f"date_{name}_elapsed", name, f"how late {name} is")
@@ -229,26 +175,7 @@ class MomentFeatures(TableFamily):
                     self.add(f"date_{name}_{turn}_{part}", name, f"{turn} of {name} ({word})")
             if self.facts_[name][3]: self.add(f"date_{name}_missing", name, f"{name} is missing")
 
-    def measure(self, X, out):
-        place = 0
-        for name, (first, last, turns, holes) in self.facts_.items():
-            days = _days(X[name])
-            missing = ~np.isfinite(days)
-            days = np.where(missing, (first + last)/2, days)
-            out[:, place] = (np.clip(days, first, last) - first)/(last - first)
-            for turn in turns:
-                angle = 2*np.pi*days/self.cycles[turn]
-                for part in (np.sin, np.cos):
-                    place += 1
-                    out[:, place] = np.where(missing, 0, part(angle))
-            if holes: out[:, place + 1] = missing
-            place += 1 + holes
-
-# %% ../../nbs/tables/families.ipynb #a9b32e92
-def _sphere(frame, latitude: str, longitude: str) -> np.ndarray:
-    "Points on the unit sphere, NaN where a coordinate is missing."
-    north, east = (np.radians(_numbers(frame, name)) for name in (latitude, longitude))
-    return np.stack([np.cos(north)*np.cos(east), np.cos(north)*np.sin(east), np.sin(north)], 1)
+    def measure(self, X, out): moment_values(self.facts_, X, out)
 
 # %% ../../nbs/tables/families.ipynb #047ccca4
 def _place_words(point: np.ndarray) -> str:
@@ -269,7 +196,7 @@ class PlaceFeatures(TableFamily):
         from threadpoolctl import threadpool_limits
         north, east = ([c["name"] for c in self.columns_ if c["type"] == kind] for kind in self.types)
         for number, (latitude, longitude) in enumerate(zip(north, east)):
-            points = _sphere(X, latitude, longitude)
+            points = on_sphere(X, latitude, longitude)
             points = points[np.isfinite(points).all(1)]
             different = np.unique(points.round(6), axis=0)
             if len(different) < 3: continue
@@ -285,12 +212,4 @@ class PlaceFeatures(TableFamily):
             for i, point in enumerate(middle):
                 self.add(f"{start}_near_{i:02d}", latitude, f"near {_place_words(point)} ({both})")
 
-    def measure(self, X, out):
-        place = 0
-        for pair, (middle, width) in self.facts_.items():
-            points = _sphere(X, *pair.split("\t"))
-            points[~np.isfinite(points).all(1)] = 0 # the centre of the sphere: near nothing
-            out[:, place:place + 3] = points
-            for i, centre in enumerate(middle):
-                out[:, place + 3 + i] = np.exp(-((points - centre)**2).sum(1)/(2*(3*width)**2))
-            place += 3 + len(middle)
+    def measure(self, X, out): place_values(self.facts_, X, out)

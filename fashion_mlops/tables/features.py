@@ -6,7 +6,6 @@
 __all__ = ['FAMILIES', 'TABLE_TYPES', 'TextFeatures', 'TableFeatures']
 
 # %% ../../nbs/tables/features.ipynb #b0e8eeea
-import re
 from collections import Counter
 
 import numpy as np
@@ -18,11 +17,7 @@ from ..samples.columns import plain_column
 from ..samples.samples import Key
 from .families import (CategoryFeatures, GradeFeatures, MomentFeatures, NumberFeatures, PlaceFeatures,
                                            TableFamily)
-
-# %% ../../nbs/tables/features.ipynb #3a6b5998
-def _words(text) -> list[str]:
-    "The words of a text, in lower case."
-    return re.findall(r"\w\w+", text.lower()) if isinstance(text, str) else []
+from .measures import plain_facts, text_values, words_of
 
 # %% ../../nbs/tables/features.ipynb #eebcc179
 def _word_matrix(split: list[list[str]], vocabulary: list[str]):
@@ -61,7 +56,7 @@ class TextFeatures(TableFamily):
     def learn(self, X, y):
         for column in self.columns_:
             name = column["name"]
-            split = [_words(text) for text in X[name]]
+            split = [words_of(text) for text in X[name]]
             counts = Counter(word for words in split for word in set(words))
             usual = [word for word, count in counts.items() if 5 <= count <= 0.9*len(split)]
             vocabulary = sorted(usual, key=lambda word: (-counts[word], word))[:self.vocabulary]
@@ -72,17 +67,7 @@ class TextFeatures(TableFamily):
             self.facts_[name] = {"vocabulary": vocabulary, "weights": weights, "telling": telling, "vectors": vectors}
             self._name(name)
 
-    def measure(self, X, out):
-        place = 0
-        for name, facts in self.facts_.items():
-            split = [_words(text) for text in X[name]]
-            matrix = _word_matrix(split, facts["vocabulary"])
-            length, missing = [np.log1p(sum(map(len, words))) for words in split], X[name].isna().to_numpy()
-            said = matrix[:, facts["telling"]].toarray() > 0
-            weighed = matrix.multiply(facts["weights"]).tocsr() @ facts["vectors"]
-            for part in (np.array(length)[:, None], missing[:, None], said, weighed):
-                out[:, place:place + part.shape[1]] = part
-                place += part.shape[1]
+    def measure(self, X, out): text_values(self.facts_, X, out)
 
 # %% ../../nbs/tables/features.ipynb #c6bce09a
 @patch
@@ -170,3 +155,10 @@ def described(self: TableFeatures) -> list[tuple[str, str, str, str]]:
     "For each feature: name, family in words, source column, what it means."
     return [(name, FAMILIES[prefix][1], column, words) for prefix, family in self.families_.items()
             for name, column, words in family.features_]
+
+# %% ../../nbs/tables/features.ipynb #6f2d10a2
+@patch
+def learnt(self: TableFeatures) -> dict[str, dict]: # by prefix: facts, and how many features
+    "All that the families know, for `measures.encoded`."
+    return {prefix: {"facts": plain_facts(family.facts_), "features": len(family.features_)}
+            for prefix, family in self.families_.items()}

@@ -9,8 +9,9 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'identical', 'pr
            'HABITS', 'COSTS', 'rows_to_read', 'show_reasons', 'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY', 'NetSearch',
            'enough_for_a_net', 'Exploration', 'mistake_tables', 'raw_columns', 'SEVERITIES', 'corrupted',
            'doubtful_tables', 'input_description', 'learning_picture', 'train_net', 'worse_words', 'held_against',
-           'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME', 'input_form',
-           'input_words', 'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs']
+           'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME',
+           'encoded_inputs', 'encoder_facts', 'example_tensors', 'input_form', 'input_graph', 'input_words',
+           'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -95,8 +96,9 @@ from .orders import DATASETS
 _all_ = ["DATASETS"] # datasets.catalogue
 
 # %% ../../nbs/tables/kind.ipynb #deb522e9
+from .graph import encoder_facts, example_tensors, input_graph
 from .requests import INPUT_TYPE, ROWS_AT_A_TIME, input_form, input_words, inputs_in_form
-from .tensors import inputs_of_tensors, tensor_inputs
+from .tensors import encoded_inputs, inputs_of_tensors, tensor_inputs
 
-_all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "input_form", "input_words", "inputs_in_form", "inputs_of_tensors",
-         "tensor_inputs"] # service
+_all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "encoded_inputs", "encoder_facts", "example_tensors", "input_form", "input_graph",
+         "input_words", "inputs_in_form", "inputs_of_tensors", "tensor_inputs"] # service

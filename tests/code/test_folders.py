@@ -247,7 +247,7 @@ def test_a_registered_model_carries_every_room(house, monkeypatch):
     monkeypatch.setattr(mlflow, "start_run", lambda **kwargs: nullcontext())
     monkeypatch.setattr(tracking, "translated", nullcontext)
     for name in ("model_signature", "plain_example"): monkeypatch.setattr(registered_model, name, lambda *args: None)
-    with pytest.raises(Stop): registered_model.log_model(house.root, SimpleNamespace(kind="net"), "run", None)
+    with pytest.raises(Stop): registered_model.log_model(house.root, SimpleNamespace(kind="net"), "run", None, house.root)
     (house.root/"model").mkdir()
     _validate_and_copy_code_paths(given["code_paths"], house.root/"model")
     assert (house.root/"model"/"code"/"fashion_mlops"/"attic"/"wood"/"twigs"/"bud.py").is_file()

@@ -8,10 +8,14 @@ __all__ = ['described', 'write_dataset_file', 'read_dataset_file', 'dataset_file
 
 # %% ../../nbs/datasets/description.ipynb #61f53058
 import os
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, create_model
 
 from ..core import WorkflowError, atomic_path, home, project_root
-from .kinds import kind_of
+from .kinds import WINGS, kind_of
 from ..samples.checking import read_words, sound
 from ..samples.columns import Column
 from ..samples.schema import DatasetFile
@@ -30,6 +34,12 @@ def _source_mistakes(about: DatasetFile) -> list[str]:
     return wrong
 
 # %% ../../nbs/datasets/description.ipynb #2a2ca774
+@lru_cache
+def _schema(kinds: tuple[str, ...]) -> type:
+    "What a dataset file may say here: of one of the kinds that there are."
+    said = Field(description=" or ".join(kinds), examples=["kind: table"])
+    return create_model("DatasetFile", __base__=DatasetFile, kind=(Literal[kinds], said))
+
 def described(
     dataset: str, # its name
     where: str = "the dataset file", # what is read, for the message
@@ -38,7 +48,7 @@ def described(
     "A dataset file from its keys; raise `WorkflowError` with a sentence for each mistake."
     if "name" in said:
         raise WorkflowError(f"{where} has the key 'name'. A dataset is called like its file; rename the file instead.")
-    about = sound({**said, "name": dataset}, DatasetFile, where)
+    about = sound({**said, "name": dataset}, _schema(tuple(WINGS)), where)
     wrong = [*_source_mistakes(about), *kind_of(about.kind).mistakes_in(about)]
     if wrong: raise WorkflowError("\n".join(f"{where}: {line}" for line in wrong))
     return about
@@ -134,7 +144,7 @@ def source_paths(
     found = next((place for place in places if place.exists()), None)
     source = f"{about.path}, the source of the dataset {about.name},"
     if found is None: raise WorkflowError(f"{source} is not there. Put it back, or correct `path` in {where}.")
-    folder = about.images is not None and about.images.layout in ("class_folders", "idx")
+    folder = kind_of(about.kind).in_a_folder(about)
     if found.is_dir() == folder: return [found]
     is_one, wanted = ("folder", "file") if found.is_dir() else ("file", "folder")
     raise WorkflowError(f"{source} is a {is_one}; expected a {wanted}. Correct `path`, or the layout, in {where}.")

@@ -6,7 +6,7 @@
 __all__ = ['WINGS', 'Door', 'kind_of', 'doors', 'source_kind']
 
 # %% ../../nbs/datasets/kinds.ipynb #b9e9f030
-import ast
+import ast, re
 from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..core import WorkflowError, nearest
+from . import plain
 
 # %% ../../nbs/datasets/kinds.ipynb #b5ce3e3e
 class Door:
@@ -26,15 +27,25 @@ class Door:
     ): self._wing, self._whole = wing, whole
 
     @cached_property
+    def _source(self) -> str: return Path(find_spec(f"{self._wing}.kind").origin).read_text(encoding="utf-8")
+
+    @cached_property
     def _homes(self) -> dict[str, str]:
         "The module that each name comes from, as the chapter of doors imports it."
-        source = Path(find_spec(f"{self._wing}.kind").origin).read_text(encoding="utf-8")
-        taken = [line for line in ast.parse(source).body if isinstance(line, ast.ImportFrom)]
+        taken = [line for line in ast.parse(self._source).body if isinstance(line, ast.ImportFrom)]
         return {each.name: f"{'.'*line.level}{line.module}" for line in taken for each in line.names}
 
+    @property
+    def __all__(self) -> list[str]: return sorted({*self._whole().__all__, *plain.__all__})
+
+    def _has(self, name: str) -> bool:
+        "Whether the chapter of doors itself says what this is."
+        return bool(re.search(rf"^(def |class )?{name}\b", self._source, re.MULTILINE))
+
     def __getattr__(self, name: str):
-        if name.startswith("__") or name not in self._homes: return getattr(self._whole(), name)
-        found = getattr(import_module(self._homes[name], self._wing), name)
+        if name in self._homes: found = getattr(import_module(self._homes[name], self._wing), name)
+        elif name in plain.__all__ and not self._has(name): found = getattr(plain, name)
+        else: return getattr(self._whole(), name)
         vars(self)[name] = found
         return found
 

@@ -9,6 +9,7 @@ __all__ = ['sized', 'source_shape', 'shape_of', 'shape_for', 'main']
 import os
 from pathlib import Path
 
+from ..core import WorkflowError
 from .catalogue import datasets
 from .description import dataset_files, read_dataset_file, source_paths
 from .kinds import kind_of
@@ -44,10 +45,11 @@ def shape_of(
     if dataset in datasets:
         entry = datasets[dataset]
         return sized(entry.kind, entry.rows or n_samples, entry.columns)
+    if not (file := dataset_files().get(dataset)): return None
     try:
-        about = read_dataset_file(dataset_files()[dataset])
+        about = read_dataset_file(file)
         return None if about.published else source_shape(about.kind, source_paths(about)[0])
-    except Exception: return None
+    except (WorkflowError, OSError, ValueError, EOFError): return None # 01_data says what cannot be read, and why
 
 # %% ../../nbs/datasets/size.ipynb #73982970
 def shape_for(

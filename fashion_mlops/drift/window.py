@@ -44,72 +44,6 @@ class Window:
     together: np.ndarray | None = None # (n,) which rows belong together, where dataset and window say so
     notes: list[str] = field(default_factory=list) # what a reader has to know, in sentences
 
-# %% ../../nbs/drift/window.ipynb #214c3a50
-def _rows(path: Path, samples) -> dict:
-    "A window from a table, as its dataset file has it written."
-    import pandas as pd
-    from fashion_mlops.datasets.description import dataset_files, read_dataset_file
-    from fashion_mlops.samples.values import converted, without_marks
-    file = dataset_files().get(samples.dataset)
-    about = file and read_dataset_file(file)
-    table, format, said = _as_written(path, about)
-    if absent := [c.name for c in samples.columns if c.name not in table.column_names]:
-        raise WorkflowError(f"{path.name} has no column {absent[0]!r} ({len(absent)} of the {len(samples.columns)} that "
-                            f"{samples.dataset} has are missing).{nearest(absent[0], table.column_names)}")
-    table, notes = _by_the_rules(table, about)
-    values = {c.name: without_marks(table.column(c.name).combine_chunks(), c, format.missing) for c in samples.columns}
-    inputs = pd.DataFrame({c.name: converted(values[c.name], c, format.decimal) for c in samples.columns}, copy=False)
-    names, more = _answers(table, about)
-    return {"name": path.name, "inputs": inputs, "names": names, "together": _together(table, about),
-            "notes": [*said, *notes, *more]}
-
-# %% ../../nbs/drift/window.ipynb #b6398739
-def _as_written(path: Path, about) -> tuple:
-    "The table of a file, how it is written, and what was wrong with it."
-    from fashion_mlops.samples.table_files import looked_at, read_text
-    from fashion_mlops.samples.table_layout import TableFormat
-    if path.suffix == ".parquet": return read_text(path), about.format if about else TableFormat(), []
-    return (read_text(path, about.format), about.format, []) if about else looked_at(path)
-
-# %% ../../nbs/drift/window.ipynb #1b7c17dd
-def _by_the_rules(table, about):
-    "The rows that meet the dataset's rules, and what was taken away."
-    from fashion_mlops.tables.described import decimal_of, without_missing
-    from fashion_mlops.tables.target import meets
-    if not about: return table, []
-    table = without_missing(table, about)
-    keep, notes = np.ones(table.num_rows, bool), []
-    for rule in about.rows:
-        if rule.column in table.column_names:
-            keep &= meets(table.column(rule.column).combine_chunks(), rule, decimal_of(about, rule.column))
-        else: notes.append(f"The rule about {rule.column} was not asked: the window has no such column.")
-    if not keep.any():
-        raise WorkflowError(f"No row of the window is left after the rules of data/datasets/{about.name}.yaml. Give rows that "
-                            f"meet them.")
-    lost = [f"{(~keep).sum():,} of {len(keep):,} rows were left out by the rules of the dataset file."]*(not keep.all())
-    return table.filter(keep), lost + notes
-
-# %% ../../nbs/drift/window.ipynb #94a7332d
-def _answers(table, about) -> tuple[list | None, list[str]]:
-    "The class of each row where the target is there, and a sentence where it cannot be used."
-    from fashion_mlops.tables.described import decimal_of
-    from fashion_mlops.tables.target import target_codes
-    if not about or about.target.column not in table.column_names: return None, []
-    values = table.column(about.target.column).combine_chunks()
-    try: codes = target_codes(values, about.target, decimal_of(about, about.target.column))
-    except WorkflowError as error: return None, [f"Performance is not measured: {error}"]
-    if lost := int((codes < 0).sum()):
-        return None, [f"Performance is not measured: {lost:,} of {len(codes):,} answers are missing."]
-    return [str(about.target.classes[code]) for code in codes], []
-
-# %% ../../nbs/drift/window.ipynb #5bf6df95
-def _together(table, about) -> np.ndarray | None:
-    "Which rows of a table belong together, where its dataset file and the table say so."
-    from fashion_mlops.tables.described import split_key
-    from fashion_mlops.samples.samples import key_of
-    if not about or about.split.by == "class" or about.split.column not in table.column_names: return None
-    return key_of(about.split.by, split_key(table, about)).clusters
-
 # %% ../../nbs/drift/window.ipynb #39b93513
 def _of_dataset(name: str, samples, seed: int) -> Window:
     "All rows of another dataset."
@@ -159,9 +93,11 @@ def read_window(
 ) -> Window: # checked, with labels where they are known
     "Read a window and hold it against what the model takes."
     from fashion_mlops.datasets.catalogue import dataset_names
-    kind = kind_of(samples)
+    from fashion_mlops.datasets.description import dataset_files, read_dataset_file
+    kind, file = kind_of(samples), dataset_files().get(samples.dataset)
     if where in dataset_names(): found = _of_dataset(where, samples, seed)
-    elif place := _place(where): found = Window(**kind.read_window(place, samples, _rows))
+    elif place := _place(where):
+        found = Window(**kind.read_window(place, samples, file and read_dataset_file(file)))
     else:
         raise WorkflowError(f"The window {where!r} is neither a file or folder nor a dataset."
                             f"{nearest(where, dataset_names())}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core import atomic_path, path_part, runs_folder
-from .metrics import mean_interval, row_losses
+from .metrics import difference_interval, row_losses
 
 # %% ../../nbs/evaluation/kept_rows.ipynb #96f96103
 def _rows_file(dataset: str, run_id: str) -> Path:
@@ -57,8 +57,8 @@ def paired_differences(
     two: dict # of the same stage in the other run
 ) -> dict[str, tuple]: # difference (second minus first), low, high by metric; empty when the rows differ
     "Differences of two runs on the same rows, with paired 95 % intervals."
-    first, second = _held(dataset, one), _held(dataset, two)
+    first = _held(dataset, one)
+    second = first if two.get("run_id") == one.get("run_id") else _held(dataset, two)
     if not _same_rows(one, two, first, second): return {}
-    def gained(name): return second[name].astype(np.float64) - first[name].astype(np.float64)
     names = [name for name in first if name in second and name.endswith(("_accuracy", "_log_loss"))]
-    return {name: mean_interval(gained(name), clusters=first.get("clusters")) for name in names}
+    return {name: difference_interval(second[name], first[name], clusters=first.get("clusters")) for name in names}

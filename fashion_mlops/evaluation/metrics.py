@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COINS', 'row_losses', 'row_scores', 'classification_metrics', 'deciding_metric', 'is_better', 'resample_weights',
-           'interval_ends', 'enough', 'metric_intervals', 'interval_seconds', 'is_share', 'mean_interval', 'coins',
-           'paired_interval']
+           'interval_ends', 'enough', 'metric_intervals', 'interval_seconds', 'is_share', 'mean_interval',
+           'difference_interval', 'coins', 'paired_interval']
 
 # %% ../../nbs/evaluation/metrics.ipynb #218f881a
 import time
@@ -242,12 +242,37 @@ def mean_interval(
     resamples: int | None = None, # bootstrap samples; `enough` when None
     clusters: np.ndarray | None = None # (n,) which values belong together; none when None
 ) -> tuple[float, float, float]: # mean, low, high (95 %)
-    "Mean with its bootstrap interval; for a paired comparison, pass the differences."
+    "Mean with its bootstrap interval."
     share, values = is_share(values), np.asarray(values, float)
     means = _bootstrap_means(values, seed, resamples or enough(len(values)), clusters)
     limits = (0.0, 1.0) if share else (min(values.min(), 0.0), max(values.max(), 0.0)) # no end is cut off before 0
     units = len(values) if clusters is None else len(np.unique(clusters))
     return float(values.mean()), *interval_ends(values.mean(), means, clusters, limits, share*units)
+
+# %% ../../nbs/evaluation/metrics.ipynb #ea592342
+def _alone_right(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    "Low and high of the difference of two shares on the same rows: Bonett and Price's adjusted Wald interval."
+    rows = len(first) + 2
+    gained, lost = (first & ~second).sum() + 1, (second & ~first).sum() + 1
+    middle = (gained - lost)/rows
+    half = 1.96*np.sqrt(((gained + lost)/rows - middle**2)/rows)
+    return max(-1.0, float(middle - half)), min(1.0, float(middle + half))
+
+# %% ../../nbs/evaluation/metrics.ipynb #3f0c9d22
+def difference_interval(
+    first: np.ndarray, # (n,) of one model: bool for right or wrong, else what each row scores
+    second: np.ndarray, # (n,) of the other, on the same rows
+    seed: int = 0, # of the resampling
+    resamples: int | None = None, # bootstrap samples; `enough` when None
+    clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
+) -> tuple[float, float, float]: # mean of first minus second, low, high (95 %)
+    "How much more the first model scores on the same rows, with its paired interval; nothing where both are one."
+    if first is second: return 0.0, 0.0, 0.0
+    gained = np.asarray(first, float) - second
+    if first.dtype != bool: return mean_interval(gained, seed, resamples, clusters)
+    if clusters is None: return float(gained.mean()), *_alone_right(first, second)
+    means = _bootstrap_means(gained, seed, resamples or enough(len(gained)), clusters)
+    return float(gained.mean()), *interval_ends(gained.mean(), means, clusters, (-1.0, 1.0), len(np.unique(clusters)))
 
 # %% ../../nbs/evaluation/metrics.ipynb #131feda5
 COINS = 6 # so many clusters of one label each fall alike, to a given side, in fewer than one of forty cases
@@ -271,19 +296,21 @@ def paired_interval(
     resamples: int | None = None, # bootstrap samples; `enough` when None
     clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> tuple[float, float, float]: # first minus second, low, high (95 %)
-    "Difference of a metric between two models, with its paired interval; open to both sides where `coins` are tossed."
+    "Difference of a metric between two models, with its paired interval: 0 where all answers are alike, open where `coins` are tossed."
     labels = np.asarray(labels)
     if metric == "calibration_error":
         raise WorkflowError("Two calibration errors have no paired interval: what chance adds to each does not cancel. "
                             "Compare their own intervals, or the log loss.")
+    if np.array_equal(first, second): return 0.0, 0.0, 0.0
     if metric in ("log_loss", "accuracy"):
-        gained = row_scores(metric, labels, first)*1.0 - row_scores(metric, labels, second)
-        whole, low, high = mean_interval(gained, seed, resamples, clusters)
+        scores = (row_scores(metric, labels, model) for model in (first, second))
+        whole, low, high = difference_interval(*scores, seed, resamples, clusters)
     else:
         whole = classification_metrics(labels, first)[metric] - classification_metrics(labels, second)[metric]
         weights = resample_weights(len(labels), seed, resamples or enough(len(labels)), clusters)
         one, other = _weighing(labels, first), _weighing(labels, second)
         found = [one(often)[metric] - other(often)[metric] for often in weights]
-        low, high = interval_ends(whole, np.concatenate(found), clusters, (-1.0, 1.0))
+        spare = len(labels) if clusters is None else len(np.unique(clusters))
+        low, high = interval_ends(whole, np.concatenate(found), clusters, (-1.0, 1.0), spare)
     most = max(abs(low), abs(high))
     return (whole, -most, most) if coins(labels, clusters) else (whole, low, high)

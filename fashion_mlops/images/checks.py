@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EXTREMES', 'identical', 'sample_frame', 'image_frames', 'sample_expectations', 'image_expectations', 'promises',
-           'suspicions', 'extremes']
+           'extremes']
 
 # %% ../../nbs/images/checks.ipynb #51b31b19
 from hashlib import blake2b
@@ -106,14 +106,6 @@ def promises(
     may = tolerances
     suite = image_expectations(samples, may.copies, may.leaks, may.blank, may.imbalance, may.per_class)
     return Promises(image_frames(samples), suite)
-
-# %% ../../nbs/images/checks.ipynb #777e85ef
-def suspicions(
-    samples: Samples, # images
-    seed: int = 0 # not used
-) -> Suspicion: # none
-    "What may give the target away: images have no columns of which one could."
-    return Suspicion()
 
 # %% ../../nbs/images/checks.ipynb #3cd9d503
 EXTREMES = {"least ink": ("ink", "nsmallest"), "most ink": ("ink", "nlargest"),

@@ -174,7 +174,7 @@ def of_pairs(self: Exploration):
 @patch
 def twin_searches(self: Exploration,
     radius: float, # grey levels; closer pairs are near duplicates
-    seconds: float = math.inf # for measuring
+    seconds: float # for measuring
 ): # a list
     "The search for twins across splits: asked what it costs, then done."
     self.search = TwinSearch(self.samples, radius, self.seed, seconds)
@@ -287,7 +287,7 @@ def drawn(self: PictureMap,
 # %% ../../nbs/images/explore.ipynb #2fe0fe74
 @patch
 def maps(self: Exploration,
-    seconds: float = math.inf # for measuring
+    seconds: float # for measuring
 ): # a list
     "The map: asked what it costs, then drawn."
     return [PictureMap(self, seconds)]

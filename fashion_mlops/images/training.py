@@ -209,8 +209,8 @@ def train_net(
     choice: dict, # from tuning
     weights, # of the classes; not used here
     kept_free: Callable, # seconds that measuring all candidates will take
-    features: Path | None = None, # not used here: this net starts from pixels
-    pipeline: Path | None = None # nor this
+    features: Path, # not used here: this net starts from pixels
+    pipeline: Path # nor this
 ) -> Learnt:
     "Train the net for images."
     training = ImageTraining(stage, samples, choice)
@@ -218,6 +218,7 @@ def train_net(
     training.prepare(kept_free)
     trainer = training.run()
     training.keep_plan(trainer)
+    stage.went_on(training.folder, trainer.resumed)
     recipe, net = trainer.repeated, trainer.net
     about = {"mirror_average": recipe.mirror, "recipe": asdict(recipe), "architecture": net.architecture}
     for curve in curves_of(trainer.history):

@@ -6,7 +6,6 @@
 __all__ = ['read_window', 'held_against']
 
 # %% ../../nbs/images/windows.ipynb #c8157532
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from .files import image_layout, image_paths, load_images, path_columns
 from .picture import prepare_image, read_images
 from .pixel_range import eight_bits
 from ..samples.samples import Samples
+from ..samples.schema import DatasetFile
 
 # %% ../../nbs/images/windows.ipynb #fe33aecc
 def _held_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -78,7 +78,7 @@ def _listed_columns(path: Path, layout: str) -> dict:
 def read_window(
     path: Path, # a file or folder
     samples: Samples, # of the dataset that the model is of
-    by_dataset_file: Callable # what reads rows; pictures need no such rules
+    about: DatasetFile | None = None # what their dataset file says, where there is one; the samples know it already
 ) -> dict: # name, inputs, names of classes (None where nobody says), and notes
     "A window from pictures."
     shape, layout = samples.images.shape[1:], image_layout(path)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core import WorkflowError, atomic_path, available_cores, human_bytes
-from ..evaluation.metrics import mean_interval, row_losses, shown
+from ..evaluation.metrics import difference_interval, mean_interval, row_losses, shown
 
 # %% ../../nbs/nets/compression.ipynb #09d78d5d
 def onnx_session(
@@ -185,11 +185,11 @@ def compression_entries(
             passes = {"torch float32": partial(lambda given: alone(given).softmax(1), torch.from_numpy(part))}
             passes |= {name: partial(session.run, None, {"images": part}) for name, session in sessions.items()}
             times[key] = interleaved(passes, rounds, 10 if key == "alone" else 1)
-    right = {name: (answer.argmax(1) == labels).astype(float) for name, answer in answers.items()}
+    right = {name: answer.argmax(1) == labels for name, answer in answers.items()}
     losses = {name: row_losses(labels, answer) for name, answer in answers.items()}
     return {name: {"accuracy": mean_interval(right[name], seed, 1000),
-                   "accuracy_difference": mean_interval(right[name] - right[REFERENCE], seed, 1000),
-                   "log_loss_difference": mean_interval(losses[name] - losses[REFERENCE], seed, 1000),
+                   "accuracy_difference": difference_interval(right[name], right[REFERENCE]),
+                   "log_loss_difference": difference_interval(losses[name], losses[REFERENCE], seed, 1000),
                    "agreement": float((answers[name].argmax(1) == answers[REFERENCE].argmax(1)).mean()),
                    "bytes": sizes[name], "bytes_ratio": sizes[name]/sizes[REFERENCE],
                    **{f"{key}_ms": float(np.median(times[key][name])) for key in times},

@@ -223,15 +223,17 @@ def save(self: TableTrainer,
 @patch
 def resume(self: TableTrainer,
     path: Path # file that `save` wrote
-):
+) -> bool: # whether it goes on
     "Continue where a checkpoint ends, unless a new training is better; raise `WorkflowError` when it is none of ours."
     state = read_checkpoint(path, "nets.table_net", self.recipe, self._given())
     if self.deadline:
         self.deadline.a_step = self.deadline.a_step or state["a_step"]
-        if self.deadline.outdone(state["step"], state["plan"], self.epochs*self.steps): return
+        if self.deadline.outdone(state["step"], state["plan"], self.epochs*self.steps): return False
     for name in ("epoch", "step", "plan", "history", "best"): setattr(self, name, state[name])
     for name in ("net", "averaged", "optimizer"): getattr(self, name).load_state_dict(state[name])
     self.generator.set_state(state["generator"])
+    self.resumed = True
+    return True
 
 # %% ../../nbs/nets/table_net.ipynb #d2c236d5
 @patch

@@ -132,6 +132,8 @@ def outdone(self: Deadline,
 # %% ../../nbs/nets/timetable.ipynb #b9661b13
 class Planned:
     "A training by a plan: its `recipe`, `epochs`, `steps` of one, the `step` it is at, its `plan`, and a `deadline` or None."
+    resumed = False # whether it went on from a checkpoint
+
     @property
     def total(self) -> int: # steps
         "How many there will be in all."

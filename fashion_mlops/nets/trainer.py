@@ -256,6 +256,7 @@ def resume(self: Trainer,
     self.generator.set_state(state["generator"].cpu())
     for replica in self.replicas: # weights are shared with the net, statistics are not
         for own, whole in zip(replica.buffers(), self.net.buffers()): own.copy_(whole)
+    self.resumed = True
     return True
 
 # %% ../../nbs/nets/trainer.ipynb #8ffef6e9

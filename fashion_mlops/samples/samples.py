@@ -91,7 +91,7 @@ def framed(
     inputs # of samples
 ) -> bool:
     "Whether inputs are held as a DataFrame; else they are an array, one row a sample."
-    return hasattr(inputs, "iloc")
+    return not isinstance(inputs, np.ndarray)
 
 # %% ../../nbs/samples/samples.ipynb #56bbe029
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Samples:
     split: np.ndarray # uint8 codes (n,): 0 train, 1 valid, 2 test
     classes: list[str] # of two, the second is the one asked about
     dataset: str
-    kind: str = "image" # or table
+    kind: str # name of a wing, which knows what is true of such data
     licence: str = ""
     source: str = ""
     seed: int = 0

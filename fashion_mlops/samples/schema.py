@@ -231,7 +231,7 @@ Columns = Annotated[list[Annotated[Column, WrapValidator(_objecting)]], BeforeVa
 class DatasetFile(Part):
     "What a dataset file says."
     name: Name = Field(description="a plain word")
-    kind: Literal["image", "table"] = Field(description="image or table", examples=["kind: table"])
+    kind: Word = Field(description="the name of a kind", examples=["kind: table"]) # which there are, the room of datasets knows
     path: str = Field("", description="a file or folder, absolute or relative to the project",
                       examples=["path: orders.csv"])
     published: Published | None = Field(None, description="a mapping: where the file is published", examples=[

@@ -68,7 +68,10 @@ def plan_contest(
     kept, least = list(trials), min(least, most)
     def cost(rows):
         return a_row*rows + slowness*sum(contest_seconds(trials[name], rows, n_folds, threads) for name in kept)
-    while len(kept) > 1 and cost(least) > seconds: kept.pop()
+    def alone(name): return slowness*contest_seconds(trials[name], least, n_folds, threads)
+    while len(kept) > 1 and cost(least) > seconds: # one that would leave no time for another is no comparison
+        dear = [name for name in kept if alone(name) > 0.7*seconds]
+        kept.remove(max(dear, key=alone) if dear else kept[-1])
     rows = largest(cost, seconds, most, least)
     return rows, kept, cost(rows)
 
@@ -79,15 +82,19 @@ def plan_words(
     missing: list[str], # titles of those that there is no time for
     seconds: float, # that are for the comparison
     takes: float, # what it will take of them
-    slowness: float = 1.0 # seconds that go by while one of the processor is used
+    slowness: float = 1.0, # seconds that go by while one of the processor is used
+    tried: int = 600, # rows of the trial
+    untried: list[str] = () # titles of those of `missing` for whose trial there was no time
 ) -> str: # sentences for `stage.chose`
     "What was planned, and why."
-    without = f" (without {', '.join(missing)})" if missing else ""
+    named = [f"{title}, which was not even tried" if title in untried else title for title in missing]
+    without = f" (without {'; '.join(named)})" if untried else f" (without {', '.join(named)})" if named else ""
     fit = "fit into" if takes <= seconds else "are the least that makes sense, and more than fits into"
     busy = f" The machine is busy: work takes {slowness:.1f} times as long as it does alone." if slowness > 1.2 else ""
     of_all = f"{families} of {families + len(missing)} families"
-    return (f"{rows:,} rows and {of_all}{without} {fit} the {seconds:.0f} s that are for them, as tried on a few "
-            f"hundred rows.{busy}")
+    single = " So nothing is compared: more minutes let others take part." if families == 1 and missing else ""
+    return (f"{rows:,} rows and {of_all}{without} {fit} the {seconds:.0f} s that are for them, as tried on "
+            f"{tried:,} rows.{single}{busy}")
 
 # %% ../../nbs/search/contest_plan.ipynb #32c64c75
 def rows_there_are(

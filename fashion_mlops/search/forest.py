@@ -8,7 +8,7 @@ __all__ = ['forest_importance', 'draw_forest']
 # %% ../../nbs/search/forest.ipynb #caf17c67
 import numpy as np
 
-from ..evaluation.metrics import mean_interval
+from ..evaluation.metrics import difference_interval
 from ..models.families import predicted, quiet
 from ..samples.samples import Key
 from .leaderboard import row_gains
@@ -37,8 +37,8 @@ def forest_importance(
     for place in np.argsort(-forest.feature_importances_, kind="stable")[:most]:
         shuffled = features[judge].copy()
         shuffled[:, place] = random.permutation(shuffled[:, place])
-        lost = whole - row_gains(metric, labels[judge], predicted(forest, shuffled, classes))
-        loss, low, high = mean_interval(lost, seed, 500, key.at(judge).clusters)
+        left = row_gains(metric, labels[judge], predicted(forest, shuffled, classes))
+        loss, low, high = difference_interval(whole, left, seed, 500, key.at(judge).clusters)
         lines.append({"feature": names[place], "impurity": forest.feature_importances_[place], "spread": spread[place],
                       "loss": loss, "loss_low": low, "loss_high": high})
     return pd.DataFrame(lines)

@@ -10,7 +10,8 @@ __all__ = ['extrapolated_seconds', 'vouched', 'scored', 'leaderboard', 'row_gain
 import numpy as np
 
 from ..core import human_bytes, human_seconds
-from ..evaluation.metrics import is_better, is_share, mean_interval, row_losses, row_scores
+from ..evaluation.metrics import (difference_interval, is_better, is_share, mean_interval,
+                                              row_losses, row_scores)
 from .front import pareto_front
 
 # %% ../../nbs/search/leaderboard.ipynb #daece634
@@ -24,16 +25,20 @@ def extrapolated_seconds(
     return float(seconds[1]*(rows/sizes[1])**np.clip(power, 1, 3))
 
 # %% ../../nbs/search/leaderboard.ipynb #c4a9d0f2
+def _wider(found: tuple[float, float, float], limits: tuple) -> tuple[float, float, float]:
+    "Folds that were fitted on each other's rows vouch for each other: √3 times as far to both sides, within the limits."
+    mean, low, high = found
+    return mean, max(float(limits[0]), mean - 3**0.5*(mean - low)), min(float(limits[1]), mean + 3**0.5*(high - mean))
+
 def vouched(
-    values: np.ndarray, # (n,) of judged rows: right or wrong, losses, or differences
+    values: np.ndarray, # (n,) of judged rows: right or wrong, or losses
     seed: int = 0, # of the bootstrap
     clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> tuple[float, float, float]: # mean, low, high (95 %)
     "A cross-validated mean with its interval; wider where clusters are few and vouch for each other."
-    mean, low, high = mean_interval(values, seed, clusters=clusters)
-    if clusters is None: return mean, low, high
-    least, most = (0, 1) if is_share(values) else (min(np.min(values), 0), max(np.max(values), 0))
-    return mean, max(float(least), mean - 3**0.5*(mean - low)), min(float(most), mean + 3**0.5*(high - mean))
+    found = mean_interval(values, seed, clusters=clusters)
+    if clusters is None: return found
+    return _wider(found, (0, 1) if is_share(values) else (min(np.min(values), 0), max(np.max(values), 0)))
 
 # %% ../../nbs/search/leaderboard.ipynb #fed727c7
 def scored(
@@ -73,9 +78,9 @@ def row_gains(
     metric: str, # that decides
     labels: np.ndarray, # (n,)
     probabilities: np.ndarray # (n, k)
-) -> np.ndarray: # (n,) more is better: 1 for a right row and 0 for a wrong one; of log loss the negative
+) -> np.ndarray: # (n,) more is better: bool for right or wrong; of log loss the negative
     "What each row adds to the score."
-    scores = row_scores(metric, labels, probabilities).astype(float)
+    scores = row_scores(metric, labels, probabilities)
     return scores if is_better(metric, 1, 0) else -scores
 
 # %% ../../nbs/search/leaderboard.ipynb #7e5f1657
@@ -86,7 +91,10 @@ def difference(
     clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> tuple[float, float, float]: # mean, low, high
     "How much better the first model is, with its interval: above 0 when it is."
-    return vouched(np.asarray(first, float) - second, seed, clusters)
+    found = difference_interval(first, second, seed, clusters=clusters)
+    if clusters is None: return found
+    gained = np.asarray(first, float) - second
+    return _wider(found, (-1, 1) if first.dtype == bool else (min(gained.min(), 0), max(gained.max(), 0)))
 
 # %% ../../nbs/search/leaderboard.ipynb #fe53853d
 def verdict(

@@ -13,7 +13,7 @@ import numpy as np
 from ..core import WorkflowError
 from ..models.families import Habits, families, fit_extras, for_rows, predicted, quiet
 from .leaderboard import difference, row_gains
-from ..evaluation.metrics import mean_interval
+from ..evaluation.metrics import difference_interval
 from ..samples.samples import Key
 
 # %% ../../nbs/search/refinement.ipynb #9b33f7db
@@ -63,7 +63,7 @@ def refinement_table(
              or difference(best[order[0]], best[name], seed, clusters)[1] <= 0]
     wider, lines = norm.ppf(1 - 0.025/len(going))/norm.ppf(0.975), []
     for name in order:
-        mean, low, high = mean_interval(found[name][1] - found[name][0], seed, clusters=clusters)
+        mean, low, high = difference_interval(*found[name][::-1], seed, clusters=clusters)
         low, high = mean - wider*(mean - low), mean + wider*(high - mean)
         lines.append({"family": name, "title": families()[name].title, "score": best[name].mean(),
                       "change": mean, "low": low, "high": high,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..evaluation.metrics import deciding_metric, mean_interval, row_losses
+from ..evaluation.metrics import deciding_metric, difference_interval, row_losses
 from ..models.families import Family, fitted, predicted, quiet
 from ..samples.folds import Folds, stratified_rows
 from ..samples.samples import Key
@@ -111,9 +111,8 @@ def compared(
     clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> dict: # better: tuned or default; accuracy and log loss differences with intervals; reason
     "Whether the tuned setting is worth taking."
-    gain = mean_interval((tuned.argmax(1) == labels).astype(float) - (default.argmax(1) == labels), seed,
-                         clusters=clusters)
-    saved = mean_interval(row_losses(labels, tuned) - row_losses(labels, default), seed, clusters=clusters)
+    gain = difference_interval(tuned.argmax(1) == labels, default.argmax(1) == labels, seed, clusters=clusters)
+    saved = difference_interval(row_losses(labels, tuned), row_losses(labels, default), seed, clusters=clusters)
     by_loss = deciding_metric(tuned.shape[1]) == "log_loss"
     better, why = _better_by_loss(saved) if by_loss else _better_by_accuracy(gain, saved, strict)
     numbers = (f"accuracy {100*gain[0]:+.2f} points ({100*gain[1]:+.2f} to {100*gain[2]:+.2f}), "

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['registry_lock', 'find_version', 'register_candidate', 'version_words', 'verified_candidate', 'champion_version',
-           'load_version', 'load_champion', 'promote', 'outcome_words']
+           'load_version', 'load_champion', 'promote', 'rollback_target', 'roll_back', 'outcome_words']
 
 # %% ../../nbs/service/champion.ipynb #cfdece08
 import fcntl, os
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..core import WorkflowError, digest_path, home
+from .audit_trail import note_change, read_trail, served_before
 from .predictor import Predictor, load_predictor
 from .registered_model import log_model
 
@@ -122,10 +123,20 @@ def load_champion(
                         f"fashion-mlops run --dataset {dataset}")
 
 # %% ../../nbs/service/champion.ipynb #d11f8cdb
+def _note_found(dataset: str, current: int | None):
+    "Note a champion that came to be without us, so that the trail has no gap."
+    changes = read_trail(dataset)
+    last = changes[-1]["version"] if changes else None
+    if current != last: note_change(dataset, "found", current, last, "moved by another program")
+
+
+# %% ../../nbs/service/champion.ipynb #d11f8cdc
 def promote(
     dataset: str, # registered model
     version: int, # to make champion
-    expected: int | None # the champion that the decision was made against
+    expected: int | None, # the champion that the decision was made against
+    reason: str = "the gate let it pass", # for the audit trail
+    what: str = "promoted" # or `rolled back`
 ):
     "Move the alias, unless somebody else has moved it since the comparison."
     from fashion_mlops.workflow.tracking import client
@@ -133,7 +144,32 @@ def promote(
         if (current := champion_version(dataset)) not in (expected, version):
             raise WorkflowError(f"The champion of {dataset!r} became v{current} while v{version} was compared with "
                                 f"v{expected}. Run 08_registry again.")
+        if current == version: return
+        _note_found(dataset, current)
         client().set_registered_model_alias(dataset, "champion", str(version))
+        note_change(dataset, what, version, current, reason)
+
+
+# %% ../../nbs/service/champion.ipynb #7be1c0a2
+def rollback_target(
+    dataset: str # registered model
+) -> int: # version
+    "The version that would serve again; raise `WorkflowError` when there is none."
+    if (current := champion_version(dataset)) is None:
+        raise WorkflowError(f"{dataset!r} has no champion, so there is nothing to take back.")
+    if (before := served_before(read_trail(dataset), current)) is not None: return before
+    raise WorkflowError(f"The audit trail of {dataset!r} knows no champion before v{current}. Say which version is "
+                        f"to serve: fashion-mlops promote VERSION --dataset {dataset} --reason TEXT")
+
+def roll_back(
+    dataset: str, # registered model
+    reason: str # for the audit trail
+) -> tuple[int, int]: # the version that serves again, and the one that did
+    "Let the version serve again that the champion replaced; the gate will not promote what was taken back."
+    current, before = champion_version(dataset), rollback_target(dataset)
+    promote(dataset, before, current, reason, "rolled back")
+    return before, current
+
 
 # %% ../../nbs/service/champion.ipynb #e65ee74a
 def outcome_words(

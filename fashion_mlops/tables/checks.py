@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KEYS', 'HEAD', 'STRICTER', 'rounded', 'expected_of', 'expectations_file', 'read_expectations', 'identical',
-           'table_frames', 'row_expectations', 'table_expectations', 'promises', 'extremes']
+           'table_frames', 'row_expectations', 'table_expectations', 'promises']
 
 # %% ../../nbs/tables/checks.ipynb #f948db80
 from pathlib import Path
@@ -208,11 +208,3 @@ def promises(
     suite = table_expectations(samples, path, may.copies, may.leaks, may.imbalance, may.per_class)
     looked = _looked_at(len(tables["rows"]), len(samples), may.most_rows)
     return Promises(tables, suite, [path], [f"Expectations: `data/expectations/{path.name}`. {looked}"], STRICTER)
-
-# %% ../../nbs/tables/checks.ipynb #ab1bcd2f
-def extremes(
-    samples: Samples, # a table
-    tables: dict # from `table_frames`
-) -> list[tuple]: # none
-    "Samples that are nearest to a limit: of a table the ranges in its expectations show them."
-    return []

@@ -20,14 +20,14 @@ def rows_seen(
 
 # %% ../../nbs/tables/costs.ipynb #9909edee
 COSTS = Costs({
-    "01_data": {"": 7, "samples*columns": 4e-6},
-    "02_quality": {"": 10, "most_rows*columns": 4e-6},
-    "03_eda": {"": 12, "table_rows*table_columns": 3e-4, "samples*columns": 4e-6},
-    "04_features": {"": 10, "model_rows*columns": 2e-4, "samples*columns": 4e-6},
+    "01_data": {"": 6, "samples*columns": 4e-6},
+    "02_quality": {"": 7, "most_rows*columns": 4e-6},
+    "03_eda": {"": 10, "table_rows*table_columns": 3e-4, "samples*columns": 4e-6},
+    "04_features": {"": 7, "model_rows*columns": 2e-4, "samples*columns": 4e-6},
     "05_automl": {"": 12, "tpot_minutes": 60, "search_rows": 3e-3},
-    "06_tuning": {"": 7, "n_trials*table_rows*n_folds": 4e-4, "justify_rows": 1e-3, "net_trials*net_rows_seen*net_table_width": 1e-6},
+    "06_tuning": {"": 5.5, "n_trials*table_rows*n_folds": 4e-4, "justify_rows": 1e-3, "net_trials*net_rows_seen*net_table_width": 1e-6},
     "07_training": {"": 10, "samples": 2e-4, "rows_seen*table_members*table_width": 1e-7},
-    "08_registry": {"": 9, "samples": 2e-4},
+    "08_registry": {"": 6.5, "samples": 2e-4},
     "10_monitoring": {"": 7, "null_draws*n_features": 2e-4}
 }, {"table_columns": lambda said, shape: min(said("table_columns"), shape.columns),
     "rows_seen": lambda said, shape: rows_seen(shape.rows, said("table_epochs")),

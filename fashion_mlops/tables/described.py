@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['mistakes_in', 'column_described', 'decimal_of', 'without_missing', 'chosen_rows', 'split_key', 'split_words',
-           'load_described', 'listed_files', 'rows_and_columns']
+           'load_described', 'rows_and_columns']
 
 # %% ../../nbs/tables/described.ipynb #f048f742
 from dataclasses import replace
@@ -163,13 +163,6 @@ def load_described(
     return Loaded(_frame(table, used, about.format.decimal), labels, list(target.classes), split_by=about.split.by,
                   key=split_key(table, about), columns=[_as_read(about, column) for column in used],
                   about={**common, **said})
-
-def listed_files(
-    about: DatasetFile, # of a table
-    path: Path # its file
-) -> list: # none: a table is one file
-    "Further files that the source names."
-    return []
 
 # %% ../../nbs/tables/described.ipynb #512e0005
 def _rows_of_text(path: Path) -> tuple[float, float]:

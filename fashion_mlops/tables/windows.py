@@ -6,24 +6,80 @@
 __all__ = ['read_window', 'held_against']
 
 # %% ../../nbs/tables/windows.ipynb #1472674b
-from collections.abc import Callable
 from pathlib import Path
 
-from ..core import WorkflowError
-from ..samples.samples import Samples
+import numpy as np
+
+from ..core import WorkflowError, nearest
+from ..samples.samples import Samples, key_of
+from ..samples.schema import DatasetFile
+from .described import decimal_of, split_key, without_missing
 from .requests import check_rows
+from .target import meets, target_codes
+
+# %% ../../nbs/tables/windows.ipynb #b6398739
+def _as_written(path: Path, about) -> tuple:
+    "The table of a file, how it is written, and what was wrong with it."
+    from fashion_mlops.samples.table_files import looked_at, read_text
+    from fashion_mlops.samples.table_layout import TableFormat
+    if path.suffix == ".parquet": return read_text(path), about.format if about else TableFormat(), []
+    return (read_text(path, about.format), about.format, []) if about else looked_at(path)
+
+# %% ../../nbs/tables/windows.ipynb #1b7c17dd
+def _by_the_rules(table, about):
+    "The rows that meet the dataset's rules, and what was taken away."
+    if not about: return table, []
+    table = without_missing(table, about)
+    keep, notes = np.ones(table.num_rows, bool), []
+    for rule in about.rows:
+        if rule.column in table.column_names:
+            keep &= meets(table.column(rule.column).combine_chunks(), rule, decimal_of(about, rule.column))
+        else: notes.append(f"The rule about {rule.column} was not asked: the window has no such column.")
+    if not keep.any():
+        raise WorkflowError(f"No row of the window is left after the rules of data/datasets/{about.name}.yaml. Give rows that "
+                            f"meet them.")
+    lost = [f"{(~keep).sum():,} of {len(keep):,} rows were left out by the rules of the dataset file."]*(not keep.all())
+    return table.filter(keep), lost + notes
+
+# %% ../../nbs/tables/windows.ipynb #94a7332d
+def _answers(table, about) -> tuple[list | None, list[str]]:
+    "The class of each row where the target is there, and a sentence where it cannot be used."
+    if not about or about.target.column not in table.column_names: return None, []
+    values = table.column(about.target.column).combine_chunks()
+    try: codes = target_codes(values, about.target, decimal_of(about, about.target.column))
+    except WorkflowError as error: return None, [f"Performance is not measured: {error}"]
+    if lost := int((codes < 0).sum()):
+        return None, [f"Performance is not measured: {lost:,} of {len(codes):,} answers are missing."]
+    return [str(about.target.classes[code]) for code in codes], []
+
+# %% ../../nbs/tables/windows.ipynb #5bf6df95
+def _together(table, about) -> np.ndarray | None:
+    "Which rows of a table belong together, where its dataset file and the table say so."
+    if not about or about.split.by == "class" or about.split.column not in table.column_names: return None
+    return key_of(about.split.by, split_key(table, about)).clusters
 
 # %% ../../nbs/tables/windows.ipynb #5ee945ea
 def read_window(
     path: Path, # a file
     samples: Samples, # of the dataset that the model is of
-    by_dataset_file: Callable # reads rows as the dataset file says
+    about: DatasetFile | None = None # what their dataset file says, where there is one
 ) -> dict: # name, inputs, names of classes, together, notes
     "A window from a table."
+    import pandas as pd
+    from fashion_mlops.samples.values import converted, without_marks
     if path.is_dir():
         raise WorkflowError(f"{path} is a folder; the rows of {samples.dataset} come as one file, CSV or parquet. Name a "
                             f"file.")
-    return by_dataset_file(path, samples)
+    table, format, said = _as_written(path, about)
+    if absent := [c.name for c in samples.columns if c.name not in table.column_names]:
+        raise WorkflowError(f"{path.name} has no column {absent[0]!r} ({len(absent)} of the {len(samples.columns)} that "
+                            f"{samples.dataset} has are missing).{nearest(absent[0], table.column_names)}")
+    table, notes = _by_the_rules(table, about)
+    values = {c.name: without_marks(table.column(c.name).combine_chunks(), c, format.missing) for c in samples.columns}
+    inputs = pd.DataFrame({c.name: converted(values[c.name], c, format.decimal) for c in samples.columns}, copy=False)
+    names, more = _answers(table, about)
+    return {"name": path.name, "inputs": inputs, "names": names, "together": _together(table, about),
+            "notes": [*said, *notes, *more]}
 
 # %% ../../nbs/tables/windows.ipynb #7c9db487
 def held_against(

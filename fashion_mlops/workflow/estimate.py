@@ -50,9 +50,9 @@ def past_stages(
     here: dict, # from `machine_facts`
     jobs: int = 1 # how many stages may run side by side in the run that is to be expected
 ) -> list[Past]: # newest first
-    "Every stage that an earlier run on this machine got through."
+    "Every stage that an earlier run on this machine got through, or took over from one that was killed at its end."
     return [Past.of(said, result, jobs) for said in reversed(records) if _same_machine(said.get("machine"), here)
-            for result in said["results"] if result.get("state") == "done" and result.get("seconds")]
+            for result in said["results"] if result.get("state") in ("done", "fresh") and result.get("seconds")]
 
 # %% ../../nbs/workflow/estimate.ipynb #76119b2a
 def _asked(params: dict) -> dict:
@@ -164,7 +164,7 @@ def rough_seconds(
     seconds: float # an estimate
 ) -> str: # such as `20 s`, `1.5 min`, `14 min`
     "A time that is not known to the second."
-    if seconds < 57.5: return f"{max(5, 5 * round(seconds / 5))} s"
+    if seconds < 97.5: return f"{max(5, 5 * round(seconds / 5))} s"
     minutes = seconds / 60
     if minutes < 9.75: return f"{round(2 * minutes) / 2:g} min"
     return f"{round(minutes)} min" if minutes < 100 else f"{minutes / 60:.1f} h"
@@ -204,9 +204,10 @@ def late_words(
 ) -> str: # a sentence; empty when the run should keep to them, or to a tenth more
     "That a run will not keep to its time, and what it can keep to."
     if not minutes or not least or told.seconds <= 66 * minutes: return ""
-    shortest = rough_seconds(told.seconds - 60 * max(0, minutes - least))
-    return (f"That is more than the {minutes:g} min asked for: beside their minutes, stages take longer here "
-            f"than is counted with. Asked for the least, --minutes {least:g}, it takes about {shortest}.")
+    more = f"That is more than the {minutes:g} min asked for: beside their minutes, stages take longer here than is counted with."
+    if minutes <= least: return f"{more} Less cannot be asked for: it takes about {rough_seconds(told.seconds)}."
+    shortest = rough_seconds(told.seconds - 60 * (minutes - least))
+    return f"{more} Asked for the least, --minutes {least:g}, it takes about {shortest}."
 
 # %% ../../nbs/workflow/estimate.ipynb #54910328
 def foreseen(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .contract import ContractError, StageNotebook
 from ..core import artifacts_folder, digest_bytes, digest_files, digest_path, files_below, read_memory, write_json
-from .dependencies import code_digest, local_digests, lock_digest, module_digests, own_folders
+from .dependencies import code_digest, lock_digest, modules_behind
 from .pipeline import Setting
 from .report import kept_notebook, missing_page
 from .manifests import find_artifact, read_manifest
@@ -55,8 +55,7 @@ def fingerprint(
 ) -> dict: # its parts, and one digest of them all
     "Everything that decides whether a stage is up to date."
     cells = {f"{n:02d} {cell_label(cell)}": code_digest(cell) for n, cell in enumerate(_counted(stage))}
-    modules = module_digests(stage.cells, package, stamps, stage.path.name)
-    modules |= local_digests(stage.cells, own_folders(stage.path.parent), stamps)
+    modules = modules_behind(stage.cells, stage.path.parent, package, stamps, stage.path.name)
     own = modules.pop(stage.name.partition("_")[2], None) # generated from its own cells, which have names that say more
     secret = {name for name, parameter in stage.parameters.items() if parameter.kind == "secret"}
     params = {name: setting.value for name, setting in settings.items() if name not in secret}

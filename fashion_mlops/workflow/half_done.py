@@ -32,12 +32,12 @@ def own_notebook(
 # %% ../../nbs/workflow/half_done.ipynb #dd7c2144
 def _code_so_far(names: set[str]) -> list:
     "What the kernel has run, as digests: its cells without those that only set `names`, our modules behind them, and the environment."
-    from fashion_mlops.workflow.dependencies import code_digest, lock_digest, module_digests, only_sets
+    from fashion_mlops.workflow.dependencies import code_digest, lock_digest, modules_behind, only_sets
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     ran = dict.fromkeys(shell.user_ns.get("In", [])) if shell else [uuid.uuid4().hex]
     cells = [cell for cell in ran if cell.strip()]
     code = sorted({code_digest(cell) for cell in cells if not only_sets(cell, names)})
-    return [code, module_digests(cells), lock_digest()]
+    return [code, modules_behind(cells, Path.cwd()), lock_digest()]
 
 # %% ../../nbs/workflow/half_done.ipynb #6655c572
 class HalfDone:
@@ -67,6 +67,15 @@ class HalfDone:
         self.begun.setdefault(path, any(path.iterdir()))
         return path
 
+# %% ../../nbs/workflow/half_done.ipynb #5e1c9b07
+@patch
+def went_on(self: HalfDone,
+    folder: Path, # from `scratch`
+    really: bool # whether what lay in it was of use; else it was thrown away, or begun anew
+):
+    "Say what became of work that was found: a stage is resumed only by what it went on with."
+    self.begun[folder] = really and self.begun.get(folder, False)
+
 # %% ../../nbs/workflow/half_done.ipynb #7d83d56d
 @patch
 def kept_choice(self: HalfDone,
@@ -82,6 +91,7 @@ def kept_choice(self: HalfDone,
         self.chose("An attempt that was broken off had chosen this, and its work goes on.", **found)
         return found
     shutil.rmtree(folder) # what another choice began is of no use
+    self.went_on(folder, False)
     folder.mkdir()
     found = choose()
     write_json(kept, found)

@@ -90,7 +90,8 @@ def _allowed(tag: str, attribute: str, value: str) -> str | None:
     return value
 
 # %% ../../nbs/workflow/markup.ipynb #38d4c551
-_MARKDOWN = re.compile(r"""[^\w\s,;.…()/'%?+-]        # whatever may be a mark
+_MARKDOWN = re.compile(r"""[^\w\s,;:.…()/'%?+-]       # whatever may be a mark
+                           |(?<!\w):|:(?![\s])(?!$)      # but a colon that ends a word, as in a sentence
                            |^[-+.()'%?/]|^\d{1,9}[.)](?=\s|$)  # what begins a list
                            |(?<![a-zA-Z0-9])_|_(?![a-zA-Z0-9])""", re.ASCII | re.VERBOSE)
 

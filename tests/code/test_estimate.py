@@ -140,7 +140,7 @@ def test_a_resumed_run_names_all_that_was_chosen_in_it(monkeypatch):
 def test_a_run_that_cannot_keep_to_its_time_says_so_with_the_least_that_can_be_kept():
     from fashion_mlops.workflow.estimate import late_words
     told = Estimate({"02_quality": Expected(400, "scaled"), "07_training": Expected(260, "speed", bounded=True)})
-    assert "the 4.5 min asked for" in late_words(told, 4.5, 4.5) and "the least, --minutes 4.5, it takes about 11 min" in late_words(told, 4.5, 4.5)
+    assert "the 4.5 min asked for" in late_words(told, 4.5, 4.5) and "Less cannot be asked for: it takes about 11 min." in late_words(told, 4.5, 4.5)
     assert "the least, --minutes 4.5, it takes about 10 min" in late_words(told, 5.5, 4.5)
     assert late_words(told, 10.1, 4.5) == late_words(told, None, None) == ""
 

@@ -100,7 +100,7 @@ def test_a_terminal_has_a_line_for_each(monkeypatch):
     display.progress({"02_quality": watch, "03_eda": watch}, 100)
     display.progress({"03_eda": watch}, 90)
     display.line("03_eda done")
-    assert terminal.getvalue().count("\x1b[1A\x1b[J") == 1 and "1.5 min left" in terminal.getvalue() and terminal.getvalue().endswith("03_eda done\n")
+    assert terminal.getvalue().count("\x1b[1A\x1b[J") == 1 and "90 s left" in terminal.getvalue() and terminal.getvalue().endswith("03_eda done\n")
 
 
 def meeting(project):

@@ -80,7 +80,7 @@ def test_few_rows_and_one_class_still_give_features():
 
 def test_images_choose_by_fold_too():
     images, labels = draw_garments(60, seed=0)
-    samples = Samples(images, labels, np.zeros(60, np.uint8), CLASSES, "drawn")
+    samples = Samples(images, labels, np.zeros(60, np.uint8), CLASSES, "drawn", "image")
     pipeline = kind_of(samples).pipeline_for(samples)
     kind_of(samples).fit_features(pipeline, samples)
     small = with_selection(pipeline, feature_names(pipeline)[:9])

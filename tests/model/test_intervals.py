@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from fashion_mlops.evaluation.calibration import at_temperature, compare_rules, cross_fitted, fit_temperature
-from fashion_mlops.search.leaderboard import vouched
-from fashion_mlops.evaluation.metrics import calibration_estimate, classification_metrics, mean_interval, metric_intervals, paired_interval, shown
+from fashion_mlops.search.leaderboard import difference, vouched
+from fashion_mlops.evaluation.metrics import calibration_estimate, classification_metrics, difference_interval, mean_interval, metric_intervals, paired_interval, shown
 
 
 def drawn(rows, classes, seed, temperature=1.0):
@@ -141,8 +141,28 @@ def test_all_right_is_not_certain_by_whatever_way():
         assert mean_interval(values) == vouched(values) == (1, 1 - 3/40, 1)
         assert mean_interval(values, clusters=of_ten) == (1, 0.7, 1) and vouched(values, clusters=of_ten)[1] < 0.7
     assert mean_interval(~right) == (0, 0, 3/40)
-    assert mean_interval(np.zeros(40)) == (0, 0, 0), "two models that answer the same do not differ"
+    assert mean_interval(np.zeros(40)) == (0, 0, 0)
     assert metric_intervals(np.arange(40) % 2, np.eye(2)[np.arange(40) % 2])["accuracy"] == mean_interval(right)[1:]
+
+
+@pytest.mark.parametrize("rows", [30, 50, 200, 1000])
+@pytest.mark.parametrize("gain", [0, 0.01, 0.03])
+def test_a_difference_of_right_and_wrong_is_covered_also_where_no_row_shows_it(rows, gain):
+    "Rows of which one model alone has 1 % right, and the other 1 % and what it gains; the interval is one of 95 %."
+    luck, covered = np.random.default_rng(rows).uniform(size=(1500, rows)), 0
+    for row in luck:
+        mean, low, high = difference_interval(row < 0.01 + gain, row > 0.99)
+        covered += low <= gain <= high
+        assert low <= mean <= high and low < high
+    assert covered/len(luck) > 0.93
+
+
+def test_no_group_that_differs_is_no_proof_and_one_gain_in_all_rows_may_be_a_loss():
+    right, none, groups = np.ones(60, bool), np.zeros(60, bool), np.arange(60)//6
+    assert difference_interval(right, right.copy(), clusters=groups) == (0, -0.3, 0.3) and difference(right, right.copy(), clusters=groups)[1] < -0.5
+    assert difference_interval(right, none)[1] < 1 == difference_interval(right, none)[2]
+    one_more = np.arange(60) == 0
+    for found in (difference_interval, difference): assert found(one_more, none)[1] < 0 < found(one_more, none)[2]
 
 
 @pytest.mark.parametrize("off", [0.1, -0.1])

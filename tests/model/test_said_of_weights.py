@@ -17,7 +17,7 @@ SIZES = {"epochs": 1, "width": 4, "batch": 16, "precision": "float32", "start_fr
 
 def a_stage(folder):
     "As much of a stage as a training asks for."
-    return SimpleNamespace(params=SIZES, seed=3, budget=Budget(), scratch=lambda *key: folder, may_fail=lambda what: nullcontext(), log_curve=lambda *curve: None)
+    return SimpleNamespace(params=SIZES, seed=3, budget=Budget(), scratch=lambda *key: folder, went_on=lambda *_: None, may_fail=lambda what: nullcontext(), log_curve=lambda *curve: None)
 
 
 def unbalanced(kind: str, folder):

@@ -10,7 +10,9 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'identical', 'pr
            'enough_for_a_net', 'Exploration', 'mistake_tables', 'raw_columns', 'SEVERITIES', 'corrupted',
            'doubtful_tables', 'input_description', 'learning_picture', 'train_net', 'worse_words', 'held_against',
            'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME', 'input_form',
-           'input_words', 'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs']
+           'input_words', 'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs', 'BODIES', 'FILE_FIELD', 'ask_words',
+           'example_file', 'inputs_of_body', 'inputs_of_files', 'inputs_of_json', 'request_example', 'request_schema',
+           'together', 'watched_values']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -100,3 +102,11 @@ from .tensors import inputs_of_tensors, tensor_inputs
 
 _all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "input_form", "input_words", "inputs_in_form", "inputs_of_tensors",
          "tensor_inputs"] # service
+
+# %% ../../nbs/tables/kind.ipynb #4a7891c5
+from .uploads import (
+    BODIES, FILE_FIELD, ask_words, example_file, inputs_of_body, inputs_of_files, inputs_of_json, request_example,
+    request_schema, together, watched_values)
+
+_all_ = ["BODIES", "FILE_FIELD", "ask_words", "example_file", "inputs_of_body", "inputs_of_files", "inputs_of_json",
+         "request_example", "request_schema", "together", "watched_values"] # service.requests, service.application

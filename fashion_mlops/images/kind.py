@@ -12,7 +12,9 @@ __all__ = ['THINGS', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical
            'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks', 'worse_pictures',
            'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME',
            'encoded_inputs', 'encoder_facts', 'example_tensors', 'input_form', 'input_graph', 'input_words',
-           'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs']
+           'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs', 'BODIES', 'FILE_FIELD', 'ask_words', 'example_file',
+           'inputs_of_body', 'inputs_of_files', 'inputs_of_json', 'request_example', 'request_schema', 'together',
+           'watched_values']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -102,3 +104,11 @@ from .tensors import encoded_inputs, inputs_of_tensors, tensor_inputs
 
 _all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "encoded_inputs", "encoder_facts", "example_tensors", "input_form", "input_graph",
          "input_words", "inputs_in_form", "inputs_of_tensors", "tensor_inputs"] # service
+
+# %% ../../nbs/images/kind.ipynb #99d34d01
+from .uploads import (
+    BODIES, FILE_FIELD, ask_words, example_file, inputs_of_body, inputs_of_files, inputs_of_json, request_example,
+    request_schema, together, watched_values)
+
+_all_ = ["BODIES", "FILE_FIELD", "ask_words", "example_file", "inputs_of_body", "inputs_of_files", "inputs_of_json",
+         "request_example", "request_schema", "together", "watched_values"] # service.requests, service.application

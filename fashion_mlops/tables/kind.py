@@ -11,7 +11,9 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'identical', 'pr
            'doubtful_tables', 'input_description', 'learning_picture', 'train_net', 'worse_words', 'held_against',
            'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME',
            'encoded_inputs', 'encoder_facts', 'example_tensors', 'input_form', 'input_graph', 'input_words',
-           'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs']
+           'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs', 'BODIES', 'FILE_FIELD', 'ask_words', 'example_file',
+           'inputs_of_body', 'inputs_of_files', 'inputs_of_json', 'request_example', 'request_schema', 'together',
+           'watched_values']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -102,3 +104,11 @@ from .tensors import encoded_inputs, inputs_of_tensors, tensor_inputs
 
 _all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "encoded_inputs", "encoder_facts", "example_tensors", "input_form", "input_graph",
          "input_words", "inputs_in_form", "inputs_of_tensors", "tensor_inputs"] # service
+
+# %% ../../nbs/tables/kind.ipynb #4a7891c5
+from .uploads import (
+    BODIES, FILE_FIELD, ask_words, example_file, inputs_of_body, inputs_of_files, inputs_of_json, request_example,
+    request_schema, together, watched_values)
+
+_all_ = ["BODIES", "FILE_FIELD", "ask_words", "example_file", "inputs_of_body", "inputs_of_files", "inputs_of_json",
+         "request_example", "request_schema", "together", "watched_values"] # service.requests, service.application

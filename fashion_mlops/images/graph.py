@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['GRAPHS', 'constant', 'averages', 'zones_graph', 'gradients_graph', 'ends', 'profiles_graph', 'silhouette_graph',
-           'pixels_graph', 'texture_graph', 'colours_graph', 'FeatureGraph', 'input_graph', 'encoder_facts',
-           'example_tensors']
+           'pixels_graph', 'texture_graph', 'colours_graph', 'FeatureGraph']
 
 # %% ../../nbs/images/graph.ipynb #b123ab7c
 import math
@@ -194,23 +193,3 @@ class FeatureGraph(nn.Module):
         x = constant(_TONE)[grey.long()]
         def seen(family): return GRAPHS[type(family).__name__](family, x) if type(family).__name__ in GRAPHS else colours_graph(family, images)
         return (torch.cat([seen(family) for family in self.families], 1)[:, self.keep] - self.mean)/self.scale
-
-# %% ../../nbs/images/graph.ipynb #78e9e8e5
-def input_graph(
-    pipeline # fitted feature pipeline
-) -> FeatureGraph: # from images, as `inputs_in_form` gives them, to features
-    "What stands before a classical model of images."
-    return FeatureGraph(pipeline).eval()
-
-def encoder_facts(
-    pipeline # fitted feature pipeline
-) -> dict: # nothing: a graph takes images as they are
-    "What stands before the graph."
-    return {}
-
-def example_tensors(
-    described: dict, # from `input_description`
-    facts: dict # from `encoder_facts`
-) -> tuple[torch.Tensor, ...]: # two samples
-    "Inputs of the form that a graph is traced with."
-    return (torch.zeros(2, *described["shape"], dtype=torch.uint8),)

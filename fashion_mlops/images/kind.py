@@ -98,9 +98,9 @@ from .fashion_mnist import DATASETS
 _all_ = ["DATASETS"] # datasets.catalogue
 
 # %% ../../nbs/images/kind.ipynb #f51b5bfb
-from .graph import encoder_facts, example_tensors, input_graph
 from .requests import INPUT_TYPE, ROWS_AT_A_TIME, input_form, input_words, inputs_in_form
-from .tensors import encoded_inputs, inputs_of_tensors, tensor_inputs
+from .tensors import (encoded_inputs, encoder_facts, example_tensors, input_graph,
+                                          inputs_of_tensors, tensor_inputs)
 
 _all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "encoded_inputs", "encoder_facts", "example_tensors", "input_form", "input_graph",
          "input_words", "inputs_in_form", "inputs_of_tensors", "tensor_inputs"] # service

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['version_facts', 'known_versions', 'version_line', 'compared_versions', 'comparison_lines', 'models', 'asked_reason',
-           'promote', 'rollback', 'add_parser']
+           'promote', 'rollback', 'deploy', 'add_parser']
 
 # %% ../../nbs/operations/registry.ipynb #024e06d8
 import sys
@@ -111,7 +111,7 @@ def asked_reason(
 # %% ../../nbs/operations/registry.ipynb #6fdc411c
 def promote(args) -> int: # 0
     "Make a version the champion, by hand. Its files are checked first; the reason goes into the audit trail."
-    from fashion_mlops.service import champion
+    from fashion_mlops.service import champion, deployment
     dataset, version = _asked_dataset(args), args.version
     facts, before = _version(dataset, version), champion.champion_version(dataset)
     if facts["champion"]:
@@ -120,20 +120,32 @@ def promote(args) -> int: # 0
     reason = asked_reason(args.reason, f"Why is {dataset} v{version} ({facts['outcome']}) to serve? ")
     champion.load_version(dataset, version)
     champion.promote(dataset, version, before, reason)
+    deployment.deploy(dataset)
     print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}")
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #2cc7db76
 def rollback(args) -> int: # 0
     "Let the version serve again that the champion replaced. The gate will not promote again what was taken back."
+    from fashion_mlops.service import deployment
     from fashion_mlops.service.champion import champion_version, load_version, roll_back, rollback_target
     dataset = _asked_dataset(args)
     before = rollback_target(dataset)
     reason = asked_reason(args.reason, f"Why is {dataset} v{champion_version(dataset)} to be taken back for v{before}? ")
     load_version(dataset, before)
     again, taken = roll_back(dataset, reason)
+    deployment.deploy(dataset)
     print(f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "
           f"fashion-mlops promote {taken} --dataset {dataset}")
+    return 0
+
+def deploy(args) -> int: # 0
+    "Bring what services find in line with the registry: the champion's pack, verified, in its place."
+    from fashion_mlops.service import deployment
+    dataset = _asked_dataset(args)
+    if deployment.deploy(dataset) is None:
+        raise WorkflowError(f"{dataset!r} has no champion. Run the pipeline first: fashion-mlops run --dataset {dataset}")
+    print(deployment.deployed_words(dataset).replace("**", ""))
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #83986cec
@@ -153,3 +165,4 @@ def add_parser(
     p.add_argument("version", type=int, metavar="VERSION", help="such as 3")
     for p in (p, command(rollback, "let the version before serve again")):
         p.add_argument("--reason", metavar="TEXT", help="why, for the audit trail (asked for at a terminal)")
+    command(deploy, "put the champion in its place for the service")

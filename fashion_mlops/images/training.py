@@ -204,7 +204,7 @@ def curves_of(
 
 # %% ../../nbs/images/training.ipynb #19a23114
 def train_net(
-    stage, # that trains; its parameters say how
+    stage, # `workflow.stage.Stage`: parameters, time, a scratch folder, and where what was chosen is written down
     samples, # of kind image
     choice: dict, # from tuning
     weights, # of the classes; not used here

@@ -49,6 +49,18 @@ def _settle_request(args) -> dict: # record of the run that is asked for again; 
     args.profile = theirs if args.profile is None else args.profile
     return like
 
+# %% ../../nbs/operations/running.ipynb #5be0a7c1
+def _check_choice(args):
+    "Raise `WorkflowError` where stages are chosen in two ways at once: one of them would not be heard."
+    ways = {"STAGE": bool(args.stages), "--from": args.from_stage is not None, "--before": args.before is not None}
+    said = [way for way, is_there in ways.items() if is_there]
+    if len(said) > 1:
+        raise WorkflowError(f"{' and '.join(said)} choose stages in two ways: say one of them. "
+                            f"A stretch of stages is named: fashion-mlops run 06 07 --force")
+    if args.before is not None and args.force:
+        raise WorkflowError("--before makes what is missing and nothing else, so that --force has nothing to do. "
+                            "Leave it out, or say --from STAGE.")
+
 # %% ../../nbs/operations/running.ipynb #b2c25c31
 def _choose(stages: list, args) -> tuple[list, set[str]]:
     "Stages to look at, and the names of those that run even when nothing changed."
@@ -213,6 +225,7 @@ def run(args) -> int: # exit code
     from fashion_mlops.workflow.pipeline import discover
     from fashion_mlops.workflow.progress import Run, loud
     from fashion_mlops.workflow.runner import jobs_for, run_stages
+    _check_choice(args)
     stages, like, jobs = discover(), _settle_request(args), jobs_for(args.jobs)
     _settings(args, stages, args.dataset, like) # refuse a wrong word before anything is fetched
     if args.dry_run: return _dry_run(args, stages, like)

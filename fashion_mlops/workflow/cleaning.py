@@ -59,12 +59,15 @@ def known_stages(
     return {name for name in notebooks | left | ran if is_stage_name(name)}
 
 # %% ../../nbs/workflow/cleaning.ipynb #2e76f130
-def _head(path: Path, end: bool = False) -> str:
-    "The first (or last) characters of a file that is one itself."
+def _head(path: Path) -> str:
+    "The first characters of a file that is one itself."
     if not path.is_file(): return ""
-    with path.open("rb") as file:
-        if end: file.seek(max(0, path.stat().st_size - 4000))
-        return file.read(4000).decode(errors="replace")
+    with path.open("rb") as file: return file.read(4000).decode(errors="replace")
+
+def _was_executed(path: Path) -> bool:
+    "Whether papermill has signed a notebook, wherever in it; one that a killed run left half written counts."
+    if not path.is_file() or path.is_symlink(): return False
+    with path.open("rb") as file: return any(b'"papermill"' in line for line in file)
 
 def _is_our_page(path: Path) -> bool:
     "Whether a page says that it was made here."
@@ -78,7 +81,7 @@ def _of_page(reports: Path, stage: str, writes: list[str]) -> list[Path]:
     def within(folder): return sorted(folder.iterdir()) if _is_folder(folder) else []
     names = f"{stage}.ipynb", f"{stage}.failed.ipynb", f".{stage}.running.ipynb"
     executed = [path for path in within(notebooks) if path.name in names]
-    found = [path for path in executed if '"papermill"' in _head(path, end=True)]
+    found = [path for path in executed if _was_executed(path)]
     if not (_is_our_page(page) or writes): return found
     if _is_our_page(page): found.append(page)
     if not _is_folder(beside): return found

@@ -177,8 +177,8 @@ def module_digests(
     "Digests of the library modules that code depends on, directly or through others."
     package, digests, doors, texts = package or package_folder(), {}, {}, [*sources, *(text for text, _ in beside)]
     asked = {name for text in texts for name in _said(text)["asks"] + ["*"]*_said(text)["works_out"]}
-    taken = [_ours(_imports(text, here)) for text, here in beside]
-    waiting = _resolved(package, set().union(*map(imported_names, sources), *taken), where)
+    waiting = _resolved(package, set().union(*map(imported_names, sources)), where)
+    for text, here in beside: waiting |= _resolved(package, _ours(_imports(text, here)), ".".join(here))
     while waiting:
         name = waiting.pop()
         file = _exists(package, name, where)

@@ -64,6 +64,7 @@ def _put_away():
     for folder in artifacts.glob("*/*/.*"):
         led_out = any(place.is_symlink() for place in (folder, folder.parent, folder.parent.parent))
         if not led_out: remove_unheld(folder)
+    for executed in reports_folder().glob("*/notebooks/.*.running.ipynb"): executed.unlink(missing_ok=True)
     places = [project_root(), data, *(data/name for name in ("datasets", "expectations", "studies")), *(data/"raw").glob("*"),
               artifacts, *artifacts.glob("*"), *runs_folder().glob("*"), *runs_folder().glob("*/rows"),
               reports_folder(), *reports_folder().glob("*")]

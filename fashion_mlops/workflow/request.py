@@ -46,8 +46,9 @@ def _no_minutes(settings: dict[str, dict[str, Setting]], profile: str) -> Parame
     said = [name for name in having if explicit(settings[name]["minutes"])]
     if not having:
         which = " and ".join(settings) if len(settings) < 4 else "none of these"
-        return ParameterError(f"--minutes needs stages with minutes to keep to, and {which} has no such parameter. "
-                              "Leave --minutes out.")
+        lacks = "has" if len(settings) == 1 else "have"
+        none = f"{which} has such a parameter" if len(settings) > 3 else f"{which} {lacks} no such parameter"
+        return ParameterError(f"--minutes needs stages with minutes to keep to, and {none}. Leave --minutes out.")
     if said:
         return ParameterError(f"--minutes finds no stage to give minutes to: -p or -f say those of {', '.join(said)}, "
                               f"and profile {profile} gives no others any. Leave one of the two out.")

@@ -246,8 +246,8 @@ def add_parser(
     unsure = "\nLines that begin with ? are assumptions; most name the option that corrects them."
     add_options(action(add, "add", "look at a file or folder and write a dataset file", unsure, epilog=_EXAMPLES,
                        formatter_class=argparse.RawDescriptionHelpFormatter))
-    action(list_datasets, "list", "every dataset that there is").add_argument(
-        "--json", action="store_true", help="for programs")
+    listed = action(list_datasets, "list", "every dataset that there is")
+    listed.add_argument("--json", action="store_true", help="for programs")
     for function, text in ((show, "the dataset file"), (check, "read the data as the first stage will"),
                            (remove, "remove the dataset file")):
         action(function, function.__name__, text).add_argument("name", metavar="NAME")

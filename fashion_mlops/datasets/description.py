@@ -91,8 +91,9 @@ def write_dataset_file(
     "Write a dataset file, whole or not at all."
     import yaml
     class Short(yaml.SafeDumper): pass
-    Short.add_representer(_InOneLine, lambda dumper, value: dumper.represent_mapping(
-        "tag:yaml.org,2002:map", value.items(), flow_style=True))
+    def one_line(dumper, value):
+        return dumper.represent_mapping("tag:yaml.org,2002:map", value.items(), flow_style=True)
+    Short.add_representer(_InOneLine, one_line)
     path = home()/"data"/"datasets"/f"{about.name}.yaml"
     text = yaml.dump(_written(about), Dumper=Short, sort_keys=False, allow_unicode=True, width=160)
     with atomic_path(path) as temporary: temporary.write_text(text, encoding="utf-8")

@@ -89,8 +89,8 @@ def window_table(
 ): # DataFrame
     "What is compared between windows: the features, the predicted class and the confidence."
     chosen = probabilities.argmax(1)
-    return features.reset_index(drop=True).assign(predicted_class=np.asarray(classes, dtype=object)[chosen],
-                                                  confidence=probabilities.max(1).astype(np.float64))
+    said, confidence = np.asarray(classes, dtype=object)[chosen], probabilities.max(1).astype(np.float64)
+    return features.reset_index(drop=True).assign(predicted_class=said, confidence=confidence)
 
 # %% ../../nbs/drift/windows.ipynb #4ec2c2de
 def observe(

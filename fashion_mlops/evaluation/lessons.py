@@ -32,8 +32,8 @@ def verdict_parts(
     "Both ends of the list, and both sides of the line."
     import pandas as pd
     words = dict(zip(facts.feature, facts.words))
-    ordered = verdict.assign(words=verdict.feature.map(words)).sort_values("mean_abs_shap", ascending=False,
-                                                                           kind="stable")
+    told = verdict.assign(words=verdict.feature.map(words))
+    ordered = told.sort_values("mean_abs_shap", ascending=False, kind="stable")
     kept, dropped = ordered[ordered.kept], ordered[~ordered.kept]
     parts = {"the strongest": kept.head(6), "kept narrowly": kept.tail(4), "dropped narrowly": dropped.head(4),
              "the weakest": dropped.tail(4)}

@@ -226,7 +226,7 @@ def is_share(
     return values.dtype == bool or bool((values == 1).all()) or set(np.unique(values)) == {0, 1}
 
 # %% ../../nbs/evaluation/metrics.ipynb #7d28e60f
-def _bootstrap_means(values: np.ndarray, seed: int, resamples: int, clusters: np.ndarray | None) -> np.ndarray:
+def _bootstrap_means(values: np.ndarray, clusters: np.ndarray | None, seed: int, resamples: int) -> np.ndarray:
     "Means of samples with replacement; of few different values only their numbers are drawn, a thousand times as quickly."
     kinds, counts = np.unique(values, return_counts=True)
     if clusters is None and len(kinds) <= 3:
@@ -244,7 +244,7 @@ def mean_interval(
 ) -> tuple[float, float, float]: # mean, low, high (95 %)
     "Mean with its bootstrap interval."
     share, values = is_share(values), np.asarray(values, float)
-    means = _bootstrap_means(values, seed, resamples or enough(len(values)), clusters)
+    means = _bootstrap_means(values, clusters, seed, resamples or enough(len(values)))
     limits = (0.0, 1.0) if share else (min(values.min(), 0.0), max(values.max(), 0.0)) # no end is cut off before 0
     units = len(values) if clusters is None else len(np.unique(clusters))
     return float(values.mean()), *interval_ends(values.mean(), means, clusters, limits, share*units)
@@ -259,6 +259,13 @@ def _alone_right(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     return max(-1.0, float(middle - half)), min(1.0, float(middle + half))
 
 # %% ../../nbs/evaluation/metrics.ipynb #3f0c9d22
+def _with_two_more(gained: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    "Differences and clusters with one more of usual size that is all won, and one that is all lost: the same thought for whole groups."
+    which = np.unique(clusters, return_inverse=True)[1]
+    size = max(1, round(len(gained)/(which.max() + 1)))
+    more = np.repeat([1.0, -1.0], size)
+    return np.concatenate([gained, more]), np.concatenate([which, which.max() + 1 + (more < 0)])
+
 def difference_interval(
     first: np.ndarray, # (n,) of one model: bool for right or wrong, else what each row scores
     second: np.ndarray, # (n,) of the other, on the same rows
@@ -271,8 +278,8 @@ def difference_interval(
     gained = np.asarray(first, float) - second
     if first.dtype != bool: return mean_interval(gained, seed, resamples, clusters)
     if clusters is None: return float(gained.mean()), *_alone_right(first, second)
-    means = _bootstrap_means(gained, seed, resamples or enough(len(gained)), clusters)
-    return float(gained.mean()), *interval_ends(gained.mean(), means, clusters, (-1.0, 1.0), len(np.unique(clusters)))
+    means = _bootstrap_means(*_with_two_more(gained, clusters), seed, resamples or enough(len(gained)))
+    return float(gained.mean()), *interval_ends(gained.mean(), means, clusters, (-1.0, 1.0))
 
 # %% ../../nbs/evaluation/metrics.ipynb #131feda5
 COINS = 6 # so many clusters of one label each fall alike, to a given side, in fewer than one of forty cases

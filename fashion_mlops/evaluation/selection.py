@@ -33,8 +33,8 @@ def strongest(
     "The features that boosted trees use most, by mean |SHAP| on rows that the trees have not seen."
     if count >= features.shape[1]: return np.arange(features.shape[1])
     among = np.flatnonzero(np.isin(labels, explained_classes(labels)))
-    fit, ask = (among[part] for part in fit_and_ask(labels[among], min(most_rows, len(among)*3//4), most_rows//4,
-                                                    seed, key.at(among)))
+    most_fit = min(most_rows, len(among)*3//4)
+    fit, ask = (among[part] for part in fit_and_ask(labels[among], most_fit, most_rows//4, seed, key.at(among)))
     if not len(ask) or len(np.unique(labels[fit])) < 2: fit = ask = among
     if len(np.unique(labels[fit])) < 2: return np.arange(count)
     strength = np.abs(shapley_values(fit_trees(features[fit], labels[fit], 40, seed), features[ask])).mean((0, 2))

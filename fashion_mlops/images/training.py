@@ -116,8 +116,8 @@ def set_deadline(self: ImageTraining,
     "Give the net the time that measuring all candidates leaves, a fifth in any case."
     from fashion_mlops.nets.net import probabilities
     answers = partial(probabilities, self.new_net(), threads=self.params["threads"])
-    afterwards = kept_free(answers, share=0.2, few=512, why="Measuring the candidates takes {time}; the net has "
-                                                            "the rest.")
+    why = "Measuring the candidates takes {time}; the net has the rest."
+    afterwards = kept_free(answers, share=0.2, few=512, why=why)
     seconds = max(self.stage.budget.left() - afterwards, self.stage.budget.part(0.2))
     quickest = max((row["images a second"] for row in speeds), default=float("inf"))
     self.deadline = Deadline(time.monotonic() + seconds, self.recipe.batch/quickest)
@@ -204,7 +204,7 @@ def curves_of(
 
 # %% ../../nbs/images/training.ipynb #19a23114
 def train_net(
-    stage, # that trains; its parameters say how
+    stage, # `workflow.stage.Stage`: parameters, time, a scratch folder, and where what was chosen is written down
     samples, # of kind image
     choice: dict, # from tuning
     weights, # of the classes; not used here

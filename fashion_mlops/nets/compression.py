@@ -73,8 +73,9 @@ def export_onnx(
                               input_names=["images"], output_names=["probabilities"],
                               dynamic_axes={"images": {0: "n"}, "probabilities": {0: "n"}})
         onnx.checker.check_model(str(temporary), full_check=True)
-        difference = float(np.abs(onnx_probabilities(onnx_session(temporary), images,
-                                                     False) - probabilities(alone, images, False, threads=1)).max())
+        said = onnx_probabilities(onnx_session(temporary), images, False)
+        wanted = probabilities(alone, images, False, threads=1)
+        difference = float(np.abs(said - wanted).max())
         if not difference <= tolerance:
             raise WorkflowError(f"A probability of the exported net differs by {difference:.2g} from PyTorch's, "
                                 f"expected at most {tolerance:g}. "

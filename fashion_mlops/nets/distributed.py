@@ -104,4 +104,5 @@ def train_distributed(
     trainer = read_job(folder)
     trainer.deadline = None # what has ended is read, and not planned again
     trainer.resume(Path(folder)/"checkpoint.pt")
+    trainer.resumed = any(line.startswith("continuing ") for line in lines) # reading what has ended goes on with nothing
     return trainer

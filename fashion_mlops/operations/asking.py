@@ -197,7 +197,8 @@ def add_parser(
     p = command(diff, "two runs side by side")
     for run in ("run_a", "run_b"):
         p.add_argument(run, metavar=run.upper(), help="token or its beginning, MLflow run id, latest or previous")
-    command(study, "Optuna's dashboard on the last tuning", json=False).add_argument(
-        "--port", type=within(1, 65_535, "a port", int), default=8080, metavar="N", help="to listen on, at 127.0.0.1 (default: 8080)")
+    shown = command(study, "Optuna's dashboard on the last tuning", json=False)
+    shown.add_argument("--port", type=within(1, 65_535, "a port", int), default=8080, metavar="N",
+                       help="to listen on, at 127.0.0.1 (default: 8080)")
     p = command(clean, "what can be removed; remove it with --yes", dataset="only this dataset (default: all)")
     p.add_argument("--yes", action="store_true", help="really remove")

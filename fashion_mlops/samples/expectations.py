@@ -137,8 +137,8 @@ def dataset_expectations(
         gxe.ExpectColumnValuesToBeInSet(column="label_dtype", value_set=[number], description=f"labels are {number}"),
         *(gxe.ExpectColumnValuesToBeBetween(column=split, min_value=10, severity=severity,
                                             description=f"{split} has at least 10 samples") for split in SPLITS),
-        gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="train", column_B="valid", severity=severity,
-                                                    description="train is larger than valid"),
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+            column_A="train", column_B="valid", severity=severity, description="train is larger than valid"),
         gxe.ExpectColumnValuesToBeInSet(column="digest", value_set=[samples.digest],
                                         description="the content has the digest that it was saved with"),
     ]

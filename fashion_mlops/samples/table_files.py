@@ -107,13 +107,12 @@ def row_names_added(
 # %% ../../nbs/samples/table_files.ipynb #90f7c7c8
 def read_text(
     path: Path | str, # CSV or TSV, perhaps .gz; or parquet
-    format: TableFormat | None = None, # how it is written; found out when None
-    only: list[str] | None = None # columns to read; all when None
+    format: TableFormat | None = None # how it is written; found out when None
 ): # pyarrow.Table: text, or of a parquet file what it holds
     "Read a table without deciding what its columns mean."
     path = Path(path)
     if path.suffix != ".parquet" and format is None: return looked_at(path)[0]
-    return _unchanged(path, lambda: _read_parquet(path, only) if path.suffix == ".parquet" else _read_delimited(path, format, only))
+    return _unchanged(path, lambda: _read_parquet(path) if path.suffix == ".parquet" else _read_delimited(path, format))
 
 # %% ../../nbs/samples/table_files.ipynb #81b219ab
 def _unchanged(path: Path, read):
@@ -129,12 +128,12 @@ def _unchanged(path: Path, read):
     return result
 
 # %% ../../nbs/samples/table_files.ipynb #c4608d29
-def _read_parquet(path: Path, only):
+def _read_parquet(path: Path):
     "A parquet file."
     import pyarrow as pa
     import pyarrow.parquet as parquet
     try:
-        table = parquet.read_table(path, columns=only)
+        table = parquet.read_table(path)
         return _plain_types(table.rename_columns(_different(table.column_names)))
     except (pa.ArrowException, OSError) as error:
         raise WorkflowError(f"{path.name} cannot be read as parquet ({str(error).splitlines()[0][:200]}). Check the file.") from None
@@ -156,7 +155,7 @@ def _stream(path: Path, format: TableFormat, read):
     return io.BytesIO(_as_arrow_cuts(bytes_of(path).decode(format.encoding), format).encode())
 
 # %% ../../nbs/samples/table_files.ipynb #afc9f23a
-def _read_delimited(path: Path, format: TableFormat, only):
+def _read_delimited(path: Path, format: TableFormat):
     "A delimited file, every column as text."
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
@@ -165,7 +164,7 @@ def _read_delimited(path: Path, format: TableFormat, only):
     read, parse = _arrow_options(format, beginning(path, format.encoding), **more)
     read.column_names, read.skip_rows_after_names = names, int(format.header > 0)
     convert = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True,
-                                       quoted_strings_can_be_null=True, include_columns=only)
+                                       quoted_strings_can_be_null=True)
     try: return _plain_types(arrow_csv.read_csv(_stream(path, format, read), read, parse, convert))
     except (pa.ArrowException, UnicodeError, OSError, EOFError) as error:
         if isinstance(error, UnicodeError) or "invalid UTF8" in str(error): raise WorkflowError(f"{path.name} is not written in {format.encoding}. Say in which encoding it is with --encoding, or encoding below format in the dataset file.") from None
@@ -213,7 +212,7 @@ def looked_at(
 def _readable(path: Path, format: TableFormat, said: dict) -> tuple:
     "Table, format and sentences: as the file says, else without quotation marks, else without lines of another width."
     plain = replace(format, quotes=False)
-    try: table = _read_delimited(path, format, None)
+    try: table = _read_delimited(path, format)
     except WorkflowError as error:
         if "quotes" not in said and format.quote.encode() in bytes_of(path) and (found := _tried(path, plain)):
             return found, plain, [_stray(path)]
@@ -233,7 +232,7 @@ def _readable(path: Path, format: TableFormat, said: dict) -> tuple:
 # %% ../../nbs/samples/table_files.ipynb #19e61124
 def _tried(path: Path, format: TableFormat):
     "The table read in this way; None when it cannot be."
-    try: return _read_delimited(path, format, None)
+    try: return _read_delimited(path, format)
     except WorkflowError: return None
 
 # %% ../../nbs/samples/table_files.ipynb #c2d60943

@@ -197,7 +197,8 @@ def try_out(
     tried, misfits = asked(quick_first, lambda name: time.monotonic() - began < seconds)
     trials = {name: tried[name] for name in models if name in tried}
     def cost(name): return contest_seconds(trials[name], len(some), n_folds, threads)
-    dearest, again = max(trials, key=cost), time.monotonic()
+    fitting = [name for name in trials if cost(name) < seconds] or [min(trials, key=cost)]
+    dearest, again = max(fitting, key=cost), time.monotonic()
     asked([dearest], bool)
     passed = time.monotonic() - again
     # some tenths go by in any case, and say nothing about the machine

@@ -68,7 +68,7 @@ def plan_contest(
     kept, least = list(trials), min(least, most)
     def cost(rows):
         return a_row*rows + slowness*sum(contest_seconds(trials[name], rows, n_folds, threads) for name in kept)
-    def alone(name): return slowness*contest_seconds(trials[name], least, n_folds, threads)
+    def alone(name): return a_row*least + slowness*contest_seconds(trials[name], least, n_folds, threads)
     while len(kept) > 1 and cost(least) > seconds: # one that would leave no time for another is no comparison
         dear = [name for name in kept if alone(name) > 0.7*seconds]
         kept.remove(max(dear, key=alone) if dear else kept[-1])

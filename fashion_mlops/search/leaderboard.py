@@ -69,8 +69,8 @@ def leaderboard(
     "All models, the best by the deciding metric first; equals by log loss."
     import pandas as pd
     order = dict.fromkeys([metric, "log_loss", "family"])
-    board = pd.DataFrame(lines).sort_values(list(order), ascending=[name == "family" or is_better(name, 0, 1)
-                                                                    for name in order], ignore_index=True)
+    rising = [name == "family" or is_better(name, 0, 1) for name in order]
+    board = pd.DataFrame(lines).sort_values(list(order), ascending=rising, ignore_index=True)
     return board.assign(front=pareto_front(board[metric] if is_better(metric, 1, 0) else -board[metric], board.bytes))
 
 # %% ../../nbs/search/leaderboard.ipynb #655d9463

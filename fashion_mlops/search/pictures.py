@@ -149,8 +149,7 @@ def draw_parallel(
         panel.axvline(place, color="#334155", linewidth=0.8)
         for height, text in marks:
             panel.annotate(text, (place, height), xytext=(5, 0), textcoords="offset points", fontsize=8, va="center",
-                                                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8,
-                                                        "pad": 1})
+                           bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
     panel.set_xticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=9)
     panel.set(yticks=[], xlim=(-0.1, len(names) - 0.6), ylim=(-0.07, 1.07))
     panel.spines[:].set_visible(False)

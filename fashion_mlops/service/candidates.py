@@ -79,14 +79,13 @@ def evaluation_seconds(
     a_row: float, # seconds for one row, of all models together
     fixed: float = 18., # what does not depend on rows: ONNX, int8, pictures, where the net looks
     ways: int = 31, # in which rows are made worse
-    intervals: float = 0., # seconds for the intervals of one model's metrics on all rows
-    models: int = 3 # candidates
+    intervals: float = 0. # seconds for the intervals of one model's metrics on all rows
 ) -> float: # seconds
     "How long it takes to measure all candidates."
     worse = min(worse, rows)
     share = worse*enough(worse)/(rows*enough(rows))/3 # one metric instead of all
     asked = 1.3*a_row*(rows + 600 + ways*worse)
-    return fixed + asked + intervals*models*(3 + ways*share) # before and after calibration, and what is between
+    return fixed + asked + intervals*3*(3 + ways*share) # of three models: before and after calibration, and what is between
 
 # %% ../../nbs/service/candidates.ipynb #2cb0e53f
 class Afterwards:

@@ -274,8 +274,8 @@ def look_of_dates(name: str, words) -> Guess | None:
         doubt = f"{name}: left out, because {reason}. To use its words as they are: {way}"
         return Guess(Column(name, "text", False, reason), [doubt])
     if len(found["outside"]) > max(3, 0.2*len(texts)):
-        return Guess(Column(name, "text", False, "most of its dates lie before 1678 or after 2262, which moments cannot hold; "
-                                                 "give the year as a number"))
+        why = "most of its dates lie before 1678 or after 2262, which moments cannot hold; give the year as a number"
+        return Guess(Column(name, "text", False, why))
     doubts = [f"{name}: {texts[0]!r} is read as {best}; {rival} would fit as well: {option('--date-format', name, rival)}"
               for rival in found["rivals"][:1]]
     guess = Guess(Column(name, "datetime", format=best), doubts + _zone_doubts(name, words, best))

@@ -71,8 +71,8 @@ def _held(name: str, values) -> Guess:
     lost = pc.and_(pc.is_valid(values), pa.array(as_moments(values).isna().to_numpy()))
     outside = as_words(values.filter(lost)).unique().to_pylist()
     if len(outside) > 20:
-        return Guess(Column(name, "text", False, "many of its dates lie before 1678 or after 2262, which moments cannot hold; "
-                                                 "give the year as a number"))
+        why = "many of its dates lie before 1678 or after 2262, which moments cannot hold; give the year as a number"
+        return Guess(Column(name, "text", False, why))
     return less_sentinels(Guess(Column(name, "datetime")), values, outside)
 
 # %% ../../nbs/tables/column_types.ipynb #15c7d23b

@@ -187,8 +187,9 @@ def accused(
         elif each["empty"]:
             accuse(max(each["empty"], score), "being missing gives the target away", each["empty_says"])
         elif ordered >= ORDERED and score >= some:
-            accuse(score, "an identifier that predicts", f"it counts the rows (rank correlation {ordered:.3f}) and {says}: the "
-                                                         f"file is sorted by something that knows the target")
+            counts = f"it counts the rows (rank correlation {ordered:.3f}) and {says}"
+            sorted_so = f"{counts}: the file is sorted by something that knows the target"
+            accuse(score, "an identifier that predicts", sorted_so)
         elif score >= ALONE or (score >= APART and 1 - score <= (1 - beside)/4):
             accuse(score, "predicts the target almost alone", says)
     answers.sort(key=lambda answer: -answer[0])

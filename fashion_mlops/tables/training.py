@@ -104,7 +104,7 @@ def keep_plan(self: TableTraining):
 
 # %% ../../nbs/tables/training.ipynb #2a3a6085
 def train_net(
-    stage, # that trains; its parameters say how
+    stage, # `workflow.stage.Stage`: parameters, time, a scratch folder, and where what was chosen is written down
     samples, # of kind table
     choice: dict, # from tuning
     weights, # (classes,) how much a row of each class counts; all alike when None

@@ -188,5 +188,5 @@ def overrun_words(
     before, after = human_seconds(choices[0]), human_seconds(spent - choices[-1])
     between = choices[-1] - choices[0]
     middle = f"{human_seconds(between)} between the first choice and the last, " if between >= 1 else ""
-    return (f"{took}{before} until there was something to choose, {middle}and {after} after the last choice. "
-            "What was chosen is the least that makes sense, and the rest no choice shortens. Give it more minutes, or fewer rows.")
+    return (f"{took}{before} until there was something to choose, {middle}and {after} after the last choice, "
+            "which no choice shortens. Give it more minutes, or fewer rows.")

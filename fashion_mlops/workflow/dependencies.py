@@ -124,7 +124,7 @@ def imported_names(
 def _module_file(package: Path, name: str) -> Path | None:
     "The file of a module or package of ours; None when there is none."
     path = os.path.join(package, *name.split("."))
-    return next((Path(file) for file in (f"{path}.py", f"{path}/__init__.py") if os.path.isfile(file)), None)
+    return next((Path(file) for file in (f"{path}/__init__.py", f"{path}.py") if os.path.isfile(file)), None)
 
 # %% ../../nbs/workflow/dependencies.ipynb #deba787c
 def _exists(package: Path, module: str, where: str) -> Path:

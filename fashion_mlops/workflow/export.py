@@ -224,5 +224,5 @@ def answer_with_fresh_library(
         if not made: raise error # the notebooks do not know it either
         env = os.environ | {"FASHION_MLOPS_FRESH": "1",
                             "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
-        raise SystemExit(subprocess.call([sys.executable, "-P", "-m", _name(Path(folder), made[0]), *sys.argv[1:]],
-                                         env=env))
+        again = [sys.executable, "-P", "-m", _name(Path(folder), made[0]), *sys.argv[1:]]
+        raise SystemExit(subprocess.call(again, env=env))

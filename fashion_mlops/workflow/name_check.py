@@ -98,8 +98,8 @@ def unguarded(
             if called in ("Markdown", "HTML"):
                 found += [f"{cell['id']}: {ast.unparse(part)}" for value in node.args
                           for part in _parts(value) if not _is_ours(part)]
-            if called == "format" and isinstance(node.func,
-                                                 ast.Attribute) and getattr(node.func.value, "attr", "") == "style":
+            owner = getattr(node.func, "value", None)
+            if called == "format" and getattr(owner, "attr", "") == "style":
                 found.append(f"{cell['id']}: a Styler instead of as_table")
     return found
 

@@ -54,9 +54,8 @@ def _installed() -> list[tuple[str, str]]:
     "File and family of the installed fonts, upright ones of ordinary weight first."
     from matplotlib.font_manager import fontManager
     fonts = [font for font in fontManager.ttflist if not font.name.startswith("Last Resort")]
-    plain = sorted(fonts,
-                   key=lambda font: (font.style != "normal", font.weight not in (400, "normal", "regular"), font.name))
-    return [(font.fname, font.name) for font in plain]
+    def unusual(font): return font.style != "normal", font.weight not in (400, "normal", "regular"), font.name
+    return [(font.fname, font.name) for font in sorted(fonts, key=unusual)]
 
 @lru_cache(maxsize=4096)
 def _letters(place: str) -> frozenset[int]:

@@ -68,7 +68,7 @@ def _code_cell(cell: dict, folded: bool = True) -> str:
     source = cell["source"].strip()
     if not source: return ""
     alt = f"Output of: {_first_line(source)}"
-    outputs = "".join(f'<div class="output">{_output(o, alt)}</div>' for o in _joined(cell["outputs"]))
+    outputs = "".join(f'<div class="output">{_output(o, alt)}</div>' for o in _joined(cell.get("outputs", [])))
     opened = "" if folded else " open"
     handle = f'<details class="source"{opened}><summary>code</summary><pre>{html.escape(source)}</pre></details>'
     return handle + outputs

@@ -199,7 +199,7 @@ def _take_over(run: Run) -> list[str]:
     taken = [r for r in run.results if r.state == "fresh" and (r.name, found[r.name].get("finished")) not in kept]
     for result in taken:
         result.reasons = ["taken over from a run that was not recorded"]
-        result.seconds = found[result.name].get("seconds", 0.0)
+        result.seconds, result.resumed = (found[result.name].get(name, 0) for name in ("seconds", "resumed"))
     return [result.name for result in taken]
 
 # %% ../../nbs/workflow/runner.ipynb #273e8011

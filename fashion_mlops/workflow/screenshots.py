@@ -103,8 +103,8 @@ def _opened(browser, address: str, view: View, asked: list[str], script: str = "
 def _photograph(page, view: View, path: Path) -> Path:
     "Write the upper part of a page as a small PNG."
     height = page.evaluate("document.documentElement.scrollHeight")
-    return small_png(page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": view.width,
-                                                           "height": min(height, view.height)}), path)
+    upper = {"x": 0, "y": 0, "width": view.width, "height": min(height, view.height)}
+    return small_png(page.screenshot(full_page=True, clip=upper), path)
 
 # %% ../../nbs/workflow/screenshots.ipynb #a3b4ad03
 def _complaints(page, view: View) -> list[str]:

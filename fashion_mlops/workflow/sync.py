@@ -56,7 +56,9 @@ def unclean_notebooks() -> dict[str, str]: # what is wrong, by path below `nbs/`
             wrong[name] = str(error)
             continue
         dirty = [n for n, c in enumerate(notebook["cells"], 1) if c.get("outputs") or c.get("execution_count")]
+        odd = [n for n, c in enumerate(notebook["cells"], 1) if c["cell_type"] not in ("markdown", "code", "raw")]
         if dirty: wrong[name] = f"cell {dirty[0]} has outputs; run: make clean-notebooks"
+        elif odd: wrong[name] = f"cell {odd[0]} is of no known type: {notebook['cells'][odd[0] - 1]['cell_type']!r}"
         elif notebook["metadata"].get("kernelspec", {}).get("name") != "python3":
             wrong[name] = "metadata has no kernelspec named python3"
     return wrong

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from ..core import WorkflowError, home, read_json
 from ..workflow.command_words import within
-from .deployment import open_champion, read_slots, serving_folder
 
 # %% ../../nbs/service/server.ipynb #530f2de0
 def served_datasets() -> list[str]: # names
@@ -37,6 +36,7 @@ def champion_opened(
     dataset: str # from `dataset_to_serve`
 ) -> tuple: # `Served`, and facts for people
     "The champion, opened, with an image of its own to show where it takes images."
+    from fashion_mlops.service.deployment import open_champion
     served, facts = open_champion(dataset)
     kept = served.folder/"expected.npz"
     if not served.wing.INPUT_TYPE or not kept.is_file(): return served, facts
@@ -164,6 +164,7 @@ def _forget(pid: int):
 def _announce(service, dataset: str, workers: int):
     "Say where it answers, and three commands that work when they are pasted."
     from fashion_mlops.service.application import commands
+    from fashion_mlops.service.deployment import serving_folder
     name, content = service.wing.example_file(service.described, service.facts.get("inputs"))
     path = serving_folder(dataset)/name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,6 +214,7 @@ def serve_pack(
 # %% ../../nbs/service/server.ipynb #5e85407f
 def serve(args) -> int: # exit code
     "Serve the champion over HTTP until Ctrl-C or SIGTERM."
+    from fashion_mlops.service.deployment import read_slots
     from fashion_mlops.service.keys import keys_file
     dataset = dataset_to_serve(args.dataset)
     read_slots(dataset)

@@ -31,7 +31,7 @@ def default(project, *words): return project.call("run", "--dataset", "synthetic
 def test_what_was_chosen_is_asked_for_again_and_counts_as_the_same(timed):
     first = default(timed)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "expected: about 1 min (from the machine's speed" in first.stdout and "01_draw, 02_add will take, which never ran here" in first.stdout
+    assert "expected: about 60 s (from the machine's speed" in first.stdout and "01_draw, 02_add will take, which never ran here" in first.stdout
     assert "of 1 min" in first.stdout and re.search(r"run --like \d{8}T\d{6}-\w{4}\n", first.stdout) and "-p 03_fit.minutes=0 -p 03_fit.rows=7" in first.stdout
     said = records(timed)[0]
     assert said["stages"]["03_fit"]["chosen"] == {"rows": 7} and {"processor", "cores", "vector_units", "load"} <= said["machine"].keys() and said["shape"]["kind"] == "image"

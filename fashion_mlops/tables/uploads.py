@@ -171,12 +171,12 @@ def request_schema(
     described: dict # from `input_description`
 ) -> dict: # JSON schema
     "What the JSON of a request may be."
-    def said(column):
+    def schema_of(column):
         kinds = ["number", "string", "null"] if column["type"] in NUMBERS else ["string", "number", "boolean", "null"]
         return {"type": kinds, "description": column["type"]}
     names = [column["name"] for column in described["columns"]]
     row = {"type": "object", "required": names, "additionalProperties": False,
-           "properties": {column["name"]: said(column) for column in described["columns"]}}
+           "properties": {column["name"]: schema_of(column) for column in described["columns"]}}
     return {"type": "object", "required": ["rows"], "additionalProperties": False,
             "properties": {"rows": {"type": "array", "minItems": 1, "items": row}}}
 

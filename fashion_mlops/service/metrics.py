@@ -7,6 +7,7 @@ __all__ = ['PREFIX', 'SECONDS', 'SHARES', 'ROWS', 'Metrics', 'log_line']
 
 # %% ../../nbs/service/metrics.ipynb #c213bca3
 import os, resource, sys, time
+from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
@@ -93,5 +94,5 @@ def log_line(
     **facts # of the request
 ):
     "Write one line of JSON to stderr, at once: lines of several processes do not mix."
-    try: os.write(2, _as_json({"time": round(time.time(), 3)} | facts) + b"\n")
+    try: os.write(2, _as_json({"time": datetime.now(UTC).isoformat(timespec="milliseconds")} | facts) + b"\n")
     except OSError: pass # the terminal is gone, the service is not

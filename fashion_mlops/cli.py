@@ -71,6 +71,15 @@ def _refuse_unknown(name: str):
     from fashion_mlops.datasets.catalogue import dataset_entry, dataset_names
     if name not in dataset_names(): dataset_entry(name)
 
+# %% ../nbs/12_cli.ipynb #2d8235e8
+def _of_a_file(error: OSError) -> str:
+    "What the system said of a file, and what may be done."
+    from fashion_mlops.workflow.full_disk import MAKE_SPACE, full_disk
+    if words := full_disk(str(error)): return f"{words}. {MAKE_SPACE}"
+    place, where = os.environ.get("FASHION_MLOPS_HOME"), str(error.filename or "unknown file")
+    ours = f" Results are written to FASHION_MLOPS_HOME: have it name a folder that can be written to." if place and where.startswith(place) else ""
+    return f"{error.strerror or error} ({where}).{ours}"
+
 # %% ../nbs/12_cli.ipynb #ce26c29d
 def main(
     words: list[str] | None = None # arguments; those of the process when None
@@ -85,9 +94,7 @@ def main(
         return args.command(args)
     except (WorkflowError, ExportError) as error: return _end(f"fashion-mlops: {error}", 2)
     except BrokenPipeError: return 1
-    except OSError as error:
-        where = error.filename or "unknown file"
-        return _end(f"fashion-mlops: {error.strerror or error} ({where}). What earlier runs wrote is as it was.", 2)
+    except OSError as error: return _end(f"fashion-mlops: {_of_a_file(error)} What earlier runs wrote is as it was.", 2)
     except KeyboardInterrupt: return _end("\nfashion-mlops: stopped.", 130)
 
 # %% ../nbs/12_cli.ipynb #86708253

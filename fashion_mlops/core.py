@@ -6,7 +6,7 @@
 __all__ = ['WorkflowError', 'nearest', 'path_part', 'find_root', 'project_root', 'home', 'package_folder', 'artifacts_folder',
            'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'remove_unheld', 'seconds_of', 'atomic_path',
            'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'digest_bytes', 'files_below', 'digest_files',
-           'digest_path', 'available_cores', 'all_cores', 'now', 'human_seconds', 'numbered', 'human_bytes']
+           'digest_path', 'available_cores', 'all_cores', 'now', 'human_seconds', 'numbered', 'listed', 'human_bytes']
 
 # %% ../nbs/00_core.ipynb #b2a1c0ed
 import difflib, hashlib, json, math, os, re, shutil, tempfile
@@ -37,7 +37,7 @@ def path_part(
 ) -> str: # the same name
     "A name that is safe as a single file or folder; raise `WorkflowError` for one that is not."
     if isinstance(name, str) and _PART.fullmatch(name): return name
-    raise WorkflowError(f"{name!r} cannot be {what}: it becomes a folder or a file. Use letters, digits, '_', '-' and '.', "
+    raise WorkflowError(f"{name!r:.110} cannot be {what}: it becomes a folder or a file. Use letters, digits, '_', '-' and '.', "
                         "begin with a letter or a digit, and stay below 100 characters.")
 
 # %% ../nbs/00_core.ipynb #43898fe4
@@ -327,6 +327,14 @@ def numbered(
     "A number and its word, which is plural but for one."
     if count == 1: return f"1 {word}"
     return f"{count:,} {word}{'es' if word.endswith(('s', 'x')) else 's'}"
+
+# %% ../nbs/00_core.ipynb #af097670
+def listed(
+    words # names
+) -> str: # such as `a`, `a and b`, `a, b and c`
+    "Names as a sentence lists them."
+    *first, last = map(str, words)
+    return f"{', '.join(first)} and {last}" if first else last
 
 # %% ../nbs/00_core.ipynb #40caf031
 def human_bytes(

@@ -7,6 +7,7 @@ __all__ = ['datasets', 'DEFAULT', 'FALLBACK', 'INSTEAD', 'DatasetEntry', 'regist
            'samples_of', 'make_samples', 'choose_dataset', 'expected_dataset']
 
 # %% ../../nbs/datasets/catalogue.ipynb #b3e9f7b1
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -69,7 +70,7 @@ def dataset_entry(
     if name in datasets: return datasets[name]
     if path := dataset_files().get(name): return entry_of(read_dataset_file(path))
     raise WorkflowError(f"There is no dataset {name!r}.{nearest(name, dataset_names())} "
-                        f"A new one is made known with: fashion-mlops dataset add FILE --name {name}")
+                        f"A new one is made known with: fashion-mlops dataset add FILE --name {shlex.quote(name)}")
 
 # %% ../../nbs/datasets/catalogue.ipynb #3b6622e5
 def _check_labels(loaded: Loaded, valid_size: float, test_size: float):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import WorkflowError
+from ..core import WorkflowError, listed
 from .pixel_range import eight_bits, value_range
 
 # %% ../../nbs/images/arrays.ipynb #c5637721
@@ -102,7 +102,7 @@ def image_arrays(
                             f"its labels beside it.")
     images = {split: _as_images(np.asarray(part[0]), path.name) for split, part in parts.items()}
     if len(shapes := {array.shape[1:] for array in images.values()}) > 1:
-        raise WorkflowError(f"{path.name}: images have the shapes {' and '.join(map(str, sorted(shapes)))}; expected one "
+        raise WorkflowError(f"{path.name}: images have the shapes {listed(sorted(shapes))}; expected one "
                             f"shape in all splits.")
     labels = {split: np.asarray(part[1]).squeeze() for split, part in parts.items()}
     for split, array in images.items():

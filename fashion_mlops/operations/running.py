@@ -9,7 +9,7 @@ __all__ = ['run', 'add_parser']
 import argparse, os, sys
 from pathlib import Path
 
-from ..core import WorkflowError
+from ..core import WorkflowError, listed
 from ..workflow.command_words import within
 from ..workflow.following import follow_notebooks, is_loaded, library_to_come
 from ..workflow.markup import print_json
@@ -55,8 +55,11 @@ def _check_choice(args):
     ways = {"STAGE": bool(args.stages), "--from": args.from_stage is not None, "--before": args.before is not None}
     said = [way for way, is_there in ways.items() if is_there]
     if len(said) > 1:
-        raise WorkflowError(f"{' and '.join(said)} choose stages in two ways: say one of them. "
+        raise WorkflowError(f"{listed(said)} choose stages in different ways: say one of them. "
                             f"A stretch of stages is named: fashion-mlops run 06 07 --force")
+    if args.from_stage is not None and args.force:
+        raise WorkflowError(f"--from {args.from_stage} runs that stage and all later ones in any case, and --force says no more. "
+                            "Leave it out; to run everything anew, say --force alone.")
     if args.before is not None and args.force:
         raise WorkflowError("--before makes what is missing and nothing else, so that --force has nothing to do. "
                             "Leave it out, or say --from STAGE.")
@@ -103,6 +106,10 @@ def _check_inputs(selected: list, stages: list, dataset: str):
 def _asked_stages(args, stages: list, dataset: str) -> list:
     "The stages that somebody asked for, or that are missing for the one in --before."
     return _choose(stages, args)[0] if args.before is None else _missing_for(args.before, stages, dataset)
+
+def _nothing_missing(args, selected: list) -> list[str]:
+    "What there is to say where --before finds nothing to do."
+    return [] if selected else [f"Nothing is missing for {args.before}: it can run."]
 
 def _plan(args, stages: list, dataset: str) -> tuple[list, set[str]]:
     "What a run would look at, and what it would run in any case; the same for a run and for the question what a run would do."
@@ -205,6 +212,7 @@ def _dry_run(args, stages: list, like: dict) -> int:
         states = pipeline_state(selected, settings, dataset, package, {s.name: s.writes for s in stages}, forced)
     coming, shape = [stage for stage, state in zip(selected, states) if state.reasons], shape_for(dataset, settings)
     told, expected = foreseen(coming, settings, dataset, jobs_for(args.jobs), args.minutes, args.least, shape)
+    words += _nothing_missing(args, selected)
     _report_dry_run(args, dataset, note, words, states, told, expected)
     return 0
 
@@ -235,7 +243,7 @@ def run(args) -> int: # exit code
             dataset, note = _dataset(args)
             settings, words = _settings(args, stages, dataset, like)
             selected, forced = _plan(args, stages, dataset)
-            for line in filter(None, [environment_note(), *words, loud(note)]): print(line, flush=True)
+            for line in filter(None, [environment_note(), *words, *_nothing_missing(args, selected), loud(note)]): print(line, flush=True)
             begun = Run(dataset, args.profile, settings, note, {s.name: s.writes for s in stages}, args.minutes,
                         args.least, jobs)
             begun.shape = shape_for(dataset, settings)

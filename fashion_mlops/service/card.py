@@ -6,7 +6,7 @@
 __all__ = ['model_card']
 
 # %% ../../nbs/service/card.ipynb #4d51e3da
-from ..core import numbered
+from ..core import listed, numbered
 from ..datasets.kinds import kind_of
 from ..evaluation.metrics import shown
 from ..workflow.markup import as_markdown
@@ -62,7 +62,7 @@ def _made(about: dict) -> str:
         made = {"PCA": "principal components of them, ", "selection": "a selection of them, "}
         before = made.get(about.get("transformation"), "")
         return f"features, {before}and {about['family'].replace('_', ' ')} with {about['parameters']}"
-    if about["kind"] == "blend": return f"the mean of the probabilities of {' and '.join(about['members'])}"
+    if about["kind"] == "blend": return f"the mean of the probabilities of {listed(about['members'])}"
     net = "a convolutional net" if about["kind"] == "net" else "a net on the features"
     return f"{net}, trained with {', '.join(f'{name} {value}' for name, value in about['recipe'].items())}"
 

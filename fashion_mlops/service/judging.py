@@ -253,4 +253,4 @@ def headline(
     "The one thing to know about a training."
     entry, metric = judgement.entry, valid.metric
     value = shown(entry["metrics"][metric], entry["intervals"][metric])
-    return f"{valid.origin}validation {valid.said} {value} by {best}"
+    return f"{valid.origin.replace(' ', ': ')}validation {valid.said} {value} by {best}"

@@ -171,7 +171,7 @@ def test_headline(
     origin: str = "" # `synthetic `, where the rows are
 ) -> str:
     "How good the version is."
-    words = f"{origin}test {metric.replace('_', ' ')} {shown(metrics[f'test_{metric}'], intervals[f'test_{metric}'])}"
+    words = f"{origin.replace(' ', ': ')}test {metric.replace('_', ' ')} {shown(metrics[f'test_{metric}'], intervals[f'test_{metric}'])}"
     if "test_roc_auc" in metrics: words += f", ROC AUC {metrics['test_roc_auc']:.4f}"
     if idle is None or all(is_better(metric, end, 0) for end in idle["lead"][metric][1:]): return words
     return f"{words}, not shown to be better than a constant ({idle['metrics'][metric]:.4f})"

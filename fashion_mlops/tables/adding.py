@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..core import WorkflowError, nearest
+from ..core import WorkflowError, listed, nearest
 from ..samples.columns import Column, ordered_names, target_column
 from .reading_options import columns_said, mark_doubts, missing_doubts, read_table
 
@@ -33,7 +33,7 @@ def _two_classes(counts: dict, classes: list[str], positive: str | None) -> tupl
     from fashion_mlops.samples.values import NO, YES
     if positive is not None:
         if positive in classes: return [c for c in classes if c != positive] + [positive], []
-        raise WorkflowError(f"--positive {positive} is none of the classes {' and '.join(map(repr, classes))}.")
+        raise WorkflowError(f"--positive {positive} is none of the classes {listed(map(repr, classes))}.")
     low = [c.lower() for c in classes]
     if low[0] in NO and low[1] in YES: return classes, []
     if low[1] in NO and low[0] in YES: return classes[::-1], []

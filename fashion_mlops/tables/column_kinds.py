@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
+from ..core import listed
 from ..samples.amounts import is_text
 from ..samples.columns import Column
 from ..samples.moments import ZONED, as_moments, candidates, format_of, sentinel_dates
@@ -151,7 +152,7 @@ def _unit_doubts(name: str, words) -> list[str]:
         first = brackets[0].as_py().strip()
         doubts.append(f"{name}: {first} in brackets is read as a negative number, as in {len(brackets):,} rows")
     if len(signs) > 1:
-        doubts.append(f"{name}: amounts in {' and '.join(sorted(signs))} are read as if they were one currency")
+        doubts.append(f"{name}: amounts in {listed(sorted(signs))} are read as if they were one currency")
     return doubts
 
 # %% ../../nbs/tables/column_kinds.ipynb #24277724

@@ -26,7 +26,8 @@ def refused(
     path: Path # a folder
 ) -> str: # a sentence or two
     "Why it cannot be read as a table, and what could."
-    return f"{path} is a folder; a table is one file. Name a CSV, TSV or parquet file in it."
+    is_what = "a folder" if path.is_dir() else "no ordinary file"
+    return f"{path} is {is_what}; a table is one file. Name a CSV, TSV or parquet file in it."
 
 # %% ../../nbs/tables/sources.ipynb #45b59fa6
 def counted(

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..core import artifacts_folder, home, human_bytes, now, package_folder, project_root, remove_unheld, reports_folder, write_json
+from ..core import artifacts_folder, home, now, package_folder, project_root, remove_unheld, reports_folder, write_json
 from .background import Background, publish, told
 from .contract import StageNotebook
 from .dependencies import compile_by_content, lock_digest
 from .fingerprint import State, failure_path
+from .full_disk import full_disk
 from .lock import end_processes
 from .manifests import read_manifest
 from .markup import as_markdown
@@ -140,9 +141,7 @@ def _keep_failed(stage: StageNotebook, watch, executed: Path, kept: Path):
 def _not_kept(stage: str, executed: Path, error: Exception) -> str:
     "Why an executed notebook could not be kept; one that was cut off is a matter of the disk, whatever its reader calls that."
     if isinstance(error, OSError): return told(f"{stage}: its notebook could not be kept", error)
-    free = human_bytes(shutil.disk_usage(executed.parent).free)
-    return (f"{stage}: its notebook could not be kept: {executed} is cut off, as where a disk is full "
-            f"or a file may not grow (ulimit -f). {free} are free on that disk; make room, and run it again.")
+    return f"{stage}: its notebook could not be kept, {executed.name} is cut off: {full_disk('disk I/O error', executed.parent)}"
 
 # %% ../../nbs/workflow/at_work.ipynb #226cafd3
 def _settle_failure(run: Run, stage: StageNotebook, watch, executed: Path):

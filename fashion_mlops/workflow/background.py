@@ -13,6 +13,7 @@ from pathlib import Path
 from ..core import WorkflowError
 from . import report
 from .dependencies import lock_digest
+from .full_disk import full_disk
 from .manifests import manifests
 from .progress import Display, Run
 
@@ -21,7 +22,8 @@ def told(what: str, error: BaseException) -> str:
     "One line on what failed, without the passwords of a store."
     from fashion_mlops.workflow.tracking import tracking_uri
     from fashion_mlops.workflow.secrets import without_passwords
-    words = str(error) if isinstance(error, WorkflowError) else f"{type(error).__name__}: {error}"
+    words = f"{type(error).__name__}: {error}"
+    words = str(error) if isinstance(error, WorkflowError) else full_disk(words) or words
     return f"{what}: {without_passwords(' '.join(words.split()), tracking_uri())[:600]}"
 
 # %% ../../nbs/workflow/background.ipynb #c3feb6e9

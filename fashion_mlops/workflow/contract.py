@@ -11,7 +11,7 @@ import ast, io, json, math, re, tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..core import WorkflowError, nearest, path_part
+from ..core import WorkflowError, listed, nearest, path_part
 from .notebook_modules import ExportError, notebook_json
 
 # %% ../../nbs/workflow/contract.ipynb #253d9cd5
@@ -237,7 +237,7 @@ def read_stage(
     runs = any(c["cell_type"] == "markdown" and re.match(r"## Run\b", c["source"]) for _, c in cells)
     if not (tagged or runs): return None
     if len(tagged) != 1:
-        where = "cells " + " and ".join(str(n) for n, _ in tagged) if tagged else "no cell"
+        where = f"cells {listed(n for n, _ in tagged)}" if tagged else "no cell"
         raise ContractError(f"{path.name}: {where} tagged `parameters`; a stage has exactly one.")
     if not is_stage_name(path.stem):
         raise ContractError(f"{path.name}: a stage's notebook begins with a number, and its name becomes a folder's: "

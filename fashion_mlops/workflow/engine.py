@@ -19,6 +19,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 
 from ..core import human_bytes
 from .fingerprint import cell_label
+from .full_disk import full_disk
 from .secrets import strike_out
 
 # %% ../../nbs/workflow/engine.ipynb #93799a2f
@@ -214,12 +215,13 @@ def _explain(error: BaseException, watch: Watch):
         watch.label, watch.error = cell_label(error.source), f"{error.ename}: {error.evalue}".strip().splitlines()[0]
         # it says what to do; a traceback would only bury it
         if error.ename in _OURS: watch.error = error.evalue or error.ename
+        elif words := full_disk(error.evalue): watch.error = words
         else: watch.traceback = [line for line in plain if line.strip("- ")][-10:]
     elif type(error).__name__ == "DeadKernelError":
         code, how = watch.exit_code, "gone"
         if code is not None: how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         watch.error = f"the kernel died ({how}; peak memory {human_bytes(watch.peak)}): killed from outside, or out of memory"
-    else: watch.error = f"{type(error).__name__}: {error}"
+    else: watch.error = full_disk(str(error)) or f"{type(error).__name__}: {error}"
 
 # %% ../../nbs/workflow/engine.ipynb #a86999a0
 def execute(

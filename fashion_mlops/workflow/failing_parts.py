@@ -14,6 +14,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from ..core import WorkflowError
+from .full_disk import full_disk
 from .markup import as_html
 from .secrets import strike_out
 from .tool_words import write_reason
@@ -52,7 +53,7 @@ class FailingParts:
             if os.environ.get("FASHION_MLOPS_STRICT"): raise
             lines = strike_out(str(error), self.secrets).splitlines()
             reason = next((line for line in lines if line.strip()), "no message")
-            told |= {"what": what, "reason": f"{type(error).__name__}: {reason[:300]}"}
+            told |= {"what": what, "reason": full_disk(reason) or f"{type(error).__name__}: {reason[:300]}"}
             self.failures[what] = told["reason"]
             goes_on = _not_made(what, f"It failed with {as_html(told['reason'], 400)} The stage goes on without it.")
             display(HTML(f"{goes_on}<details><summary>where</summary><code>{_frames(error)}</code></details>"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .contract import ContractError, ParameterError, StageNotebook, checked, nearest, read_stage
-from ..core import WorkflowError, path_part, project_root
+from ..core import WorkflowError, listed, path_part, project_root
 
 # %% ../../nbs/workflow/pipeline.ipynb #e79272f2
 def notebooks_folder() -> Path: # `nbs/` at the project's root
@@ -73,7 +73,7 @@ def find_stage(
     "Find a stage by name, number or short name; raise `WorkflowError` with the nearest name, or when several fit."
     found = [s for s in stages if s.name == word] or [s for s in stages if word and word in s.name.split("_", 1)]
     if len(found) == 1: return found[0]
-    if found: raise WorkflowError(f"{word!r} fits {' and '.join(s.name for s in found)}: say which.")
+    if found: raise WorkflowError(f"{word!r} fits {listed(s.name for s in found)}: say which.")
     known = [name for stage in stages for name in (stage.name, stage.name.partition("_")[2])]
     raise WorkflowError(f"There is no stage {word!r}.{nearest(word, known)}")
 
@@ -99,7 +99,8 @@ def read_yaml(
     "Read a YAML mapping; raise `ParameterError` that names the file."
     import yaml
     try: node = yaml.compose(Path(path).read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error: raise ParameterError(f"{path} cannot be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ParameterError(f"{path}: {' '.join(str(error).split())}") from None
     if node is None: return {}
     if not isinstance(node, yaml.MappingNode):
@@ -116,7 +117,8 @@ def profile_values(
     path = Path(path or project_root()/"params.yaml")
     known = {"smoke": {}} | (read_yaml(path) if path.is_file() else {"default": {}})
     if name not in known: raise ParameterError(f"There is no profile {name!r} in {path.name}.{nearest(name, known)}")
-    return known[name] or {}
+    if isinstance(values := known[name] or {}, dict): return values
+    raise ParameterError(f"{path}: profile {name} should hold parameters by stage, found {values!r}.")
 
 # %% ../../nbs/workflow/pipeline.ipynb #97b326e6
 def parse_override(

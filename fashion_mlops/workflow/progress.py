@@ -13,6 +13,7 @@ from pathlib import Path
 from ..core import human_bytes, human_seconds, now, reports_folder, runs_folder, seconds_of, write_json
 from .costs import Shape
 from .estimate import rough_seconds
+from .full_disk import MAKE_SPACE, is_full_disk
 from .remaining import Remaining
 from .markup import for_terminal
 from .manifests import manifests
@@ -156,11 +157,12 @@ def summary(
     timed = any(" of " in row[2] for row in rows)
     rows = [("stage", "", "time with imports, of its minutes" if timed else "time", "memory", "headline"), *rows]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row[:4], widths)), row[4]]).rstrip() for row in rows]
+    lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row[:4], widths)), row[4]]).rstrip() for row in rows if run.results]
     page = reports_folder()/"index.html"
     where = os.path.relpath(page) if page.is_relative_to(Path.cwd()) else page
     said = [f"{run.dataset} · profile {run.profile} · {_total_words(run)}", *filter(None, [loud(run.note)])]
     said += ["The run has failed:", *(f"  {problem}" for problem in run.problems)] if run.problems else []
+    if any(map(is_full_disk, [*run.problems, *(r.error for r in run.results)])): said.append(MAKE_SPACE)
     begins = next((r.name for r in run.results if r.state not in ("done", "fresh")), "")
     if begins: said.append(f"What is done stays: the next call resumes at {begins}.")
     return "\n".join([*lines, *said, *([f"Look at {where}"] if page.is_file() else [])])

@@ -12,7 +12,7 @@ import math
 from .budget import LEAST_MINUTES
 from .contract import ParameterError, checked
 from .pipeline import Setting, profile_values, read_yaml
-from ..core import project_root
+from ..core import listed, project_root
 
 # %% ../../nbs/workflow/request.ipynb #9dec19ee
 LIGHT_SECONDS = 25 # what a stage without minutes counts with, when nobody knows what it costs
@@ -45,9 +45,8 @@ def _no_minutes(settings: dict[str, dict[str, Setting]], profile: str) -> Parame
     having = [name for name, values in settings.items() if "minutes" in values]
     said = [name for name in having if explicit(settings[name]["minutes"])]
     if not having:
-        which = " and ".join(settings) if len(settings) < 4 else "none of these"
-        lacks = "has" if len(settings) == 1 else "have"
-        none = f"{which} has such a parameter" if len(settings) > 3 else f"{which} {lacks} no such parameter"
+        lacks = f"{listed(settings)} {'has' if len(settings) == 1 else 'have'} no such parameter"
+        none = lacks if len(settings) < 4 else "none of these has such a parameter"
         return ParameterError(f"--minutes needs stages with minutes to keep to, and {none}. Leave --minutes out.")
     if said:
         return ParameterError(f"--minutes finds no stage to give minutes to: -p or -f say those of {', '.join(said)}, "

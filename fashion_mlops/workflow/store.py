@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote, urlparse
 
 from ..core import WorkflowError, digest_bytes, home, seconds_of
+from .full_disk import full_disk
 from .secrets import shown_uri, uri_secrets, without_passwords
 
 # %% ../../nbs/workflow/store.ipynb #395aced5
@@ -61,6 +62,7 @@ def wait_for_store(
     while True:
         try: return _probe()
         except (OSError, sqlite3.Error) as error:
+            if full_disk(str(error)): raise TrackingError(store_sentence(error)) from None # waiting makes no room
             problem = f"{type(error).__name__}: {without_passwords(str(error), tracking_uri())[:200]}"
         if time.monotonic() > deadline:
             raise TrackingError(f"The MLflow store {where} did not answer within {seconds:g} s ({problem}). "
@@ -91,8 +93,7 @@ def store_sentence(error: Exception) -> str:
     elif "must be in the 'active' state" in text or "lifecycle_stage" in text:
         what = ("holds what is asked for as deleted. Restore it in MLflow's interface or by `mlflow experiments restore` "
                 f"or `mlflow runs restore` ({text[:160]})")
-    elif any(words in text for words in ("disk I/O error", "disk is full", "File too large", "No space left")):
-        what = "could not be written: its disk is full, or no file may grow there (ulimit -f). Make room, and run it again"
+    elif words := full_disk(text, (file := database_file()) and file.parent): what = f"could not be written: {words}"
     else: what = f"answered: {text.partition(' [SQL:')[0].partition(' (Background on')[0][:300]}"
     return f"The MLflow store {shown_uri(tracking_uri())} {what}. Artifacts on disk are kept."
 
@@ -163,6 +164,27 @@ def _repair_places(
                 store.execute(f"update {table} set {column} = ? || substr({column}, ?) where {of_old}",
                               (new, len(old) + 1, old, len(old) + 1, old + "/"))
 
+# %% ../../nbs/workflow/store.ipynb #c9cfbae4
+def _holds_nothing(database: Path) -> bool:
+    "Whether a SQLite store has no experiment, not even the one that MLflow begins with."
+    with closing(sqlite3.connect(database, timeout=10)) as store:
+        try: return not store.execute("select count(*) from experiments").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error): return True
+            raise
+
+def _make_tables(database: Path):
+    "Give a new store of the project all of MLflow's tables, or none."
+    if not _at_home(database) or not _holds_nothing(database): return
+    from mlflow.store.db.utils import _initialize_tables
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    _initialize_tables(engine)
+    with closing(sqlite3.connect(database, timeout=10)) as store:
+        engine.raw_connection().driver_connection.backup(store)
+    engine.dispose()
+
 # %% ../../nbs/workflow/store.ipynb #0201a1e6
 @contextmanager
 def _first_contact(database: Path | None):
@@ -188,7 +210,8 @@ def _client(uri: str):
     # what it logs with a traceback it raises, too, and we say it
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(uri)
-    with _first_contact(database_file()), translated():
+    with _first_contact(database := database_file()), translated():
+        if database: _make_tables(database)
         client = mlflow.MlflowClient(uri)
         client.search_experiments(max_results=1)
     return _Speaking(client)

@@ -1,6 +1,8 @@
 """A part of a report that fails: what is said of it, to whom, and what the next run makes of it."""
 import json
 import math
+import shlex
+import subprocess
 
 import pytest
 
@@ -52,7 +54,8 @@ def test_a_secret_that_is_an_ordinary_word_leaves_the_manifest_whole(stage, word
 def test_a_tool_that_fails_leaves_a_page_with_the_reason(stage, reason):
     stage.tool_report("the page", "page.html", lambda: fail(reason))
     page = stage.write("page.html").read_text()
-    assert ("only 3 rows" if isinstance(reason, TooFew) else type(reason).__name__) in page
+    words = {TooFew: "only 3 rows", OSError: "no room on the disk of"}.get(type(reason), type(reason).__name__)
+    assert words in page
     assert bool(stage.failures) != isinstance(reason, TooFew)
 
 
@@ -113,11 +116,27 @@ def test_a_notebook_that_is_cut_off_is_a_matter_of_the_disk(tmp_path):
     cut.write_text('{"cells": [')
     with pytest.raises(ValueError) as told: read(cut, NO_CONVERT)
     words = _not_kept("01_draw", cut, told.value)
-    assert str(cut) in words and "is cut off" in words and "free on that disk" in words and "NotJSON" not in words
+    assert str(tmp_path) in words and "01_draw.ipynb is cut off" in words and "are free" in words and "NotJSON" not in words
 
 
 @pytest.mark.parametrize("said", ["(sqlite3.OperationalError) disk I/O error [SQL: CREATE TABLE tags]", "(sqlite3.OperationalError) database or disk is full"])
 def test_a_store_on_a_full_disk_says_so(home, said):
+    from fashion_mlops.workflow.full_disk import is_full_disk
     from fashion_mlops.workflow.store import store_sentence
     words = store_sentence(RuntimeError(said))
-    assert "its disk is full" in words and "SQL:" not in words
+    assert is_full_disk(words) and "are free" in words and "SQL" not in words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("blocks", [20, 300]) # of a kilobyte
+def test_where_no_file_may_grow_a_run_fails_in_words_and_is_resumed(project, blocks):
+    "At the first contact with the store, and at its tables, which are all there or none."
+    (project.root/"mlflow.db").unlink(missing_ok=True)
+    command = project.command("run", "--profile", "smoke", "--dataset", "synthetic")
+    words = f"ulimit -f {blocks}; exec {shlex.join(command)}"
+    answer = subprocess.run(["bash", "-c", words], cwd=project.root, env=project.env, capture_output=True, text=True, timeout=120)
+    said = answer.stdout + answer.stderr
+    assert answer.returncode and "Traceback" not in said and "SQL" not in said.replace("MLflow store sqlite", ""), said
+    assert "a file could not grow in" in said and said.count("FASHION_MLOPS_HOME") == 1, said
+    again = project.run()
+    assert again.returncode == 0, again.stdout + again.stderr

@@ -23,26 +23,27 @@ class Corner(Draw):
     def suggest_categorical(self, name, choices): return choices[-1 if self.highest else 0]
 
 
-def table(classes: int, columns: int = 12, rows: int = 240) -> tuple:
-    "Features in 32 bits, with a constant column, equal rows, and one value that is far out."
+def table(classes: int, kind=np.float32, columns: int = 12, rows: int = 240) -> tuple:
+    "Features with a constant column, equal rows, and one value that is far out."
     draws = np.random.default_rng(classes)
     labels = np.arange(rows) % classes
     features = draws.normal(size=(rows, columns)) + labels[:, None]*(np.arange(columns) < 3)
     features[:, 3], features[7] = 1.0, features[7 + classes]
     features[11, 5] = 60
-    return features.astype(np.float32), labels
+    return features.astype(kind), labels
 
 
 CASES = [(wing, name, classes, highest) for wing in WINGS for name in families() for classes, highest in itertools.product((2, 10), (False, True))]
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize(("wing", "name", "classes", "highest"), CASES)
-def test_a_row_alone_is_answered_as_in_a_batch(wing, name, classes, highest):
-    features, labels = table(classes)
+def test_a_row_alone_is_answered_as_in_a_batch(wing, name, classes, highest, kind):
+    features, labels = table(classes, kind)
     family = families(features.shape[1], kind_of(wing).HABITS, classes)[name]
     parameters = family.space(Corner(highest))
     model = fitted(family.build(parameters, seed=1), features, labels)
-    strange = features[::-1] + np.random.default_rng(9).normal(0, 0.3, features.shape).astype(np.float32)
+    strange = features[::-1] + np.random.default_rng(9).normal(0, 0.3, features.shape).astype(features.dtype)
     for rows, close in ((strange, CLOSE), (features, OF_A_KNOWN_ROW)):
         together = predicted(model, rows, classes)
         alone = np.concatenate([predicted(model, rows[row:row + 1], classes) for row in range(0, len(rows), 5)])

@@ -6,7 +6,7 @@
 __all__ = ['PREFIX', 'SECONDS', 'SHARES', 'ROWS', 'Metrics', 'log_line']
 
 # %% ../../nbs/service/metrics.ipynb #c213bca3
-import os, resource, sys, time
+import os, resource, sys
 from datetime import UTC, datetime
 from functools import lru_cache
 

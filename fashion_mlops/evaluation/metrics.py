@@ -266,6 +266,7 @@ def _with_two_more(gained: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray
     more = np.repeat([1.0, -1.0], size)
     return np.concatenate([gained, more]), np.concatenate([which, which.max() + 1 + (more < 0)])
 
+# %% ../../nbs/evaluation/metrics.ipynb #2c5ca5f0
 def difference_interval(
     first: np.ndarray, # (n,) of one model: bool for right or wrong, else what each row scores
     second: np.ndarray, # (n,) of the other, on the same rows
@@ -303,12 +304,12 @@ def paired_interval(
     resamples: int | None = None, # bootstrap samples; `enough` when None
     clusters: np.ndarray | None = None # (n,) which rows belong together; none when None
 ) -> tuple[float, float, float]: # first minus second, low, high (95 %)
-    "Difference of a metric between two models, with its paired interval: 0 where all answers are alike, open where `coins` are tossed."
+    "Difference of a metric between two models, with its paired interval: 0 where both are one, open where `coins` are tossed."
     labels = np.asarray(labels)
     if metric == "calibration_error":
         raise WorkflowError("Two calibration errors have no paired interval: what chance adds to each does not cancel. "
                             "Compare their own intervals, or the log loss.")
-    if np.array_equal(first, second): return 0.0, 0.0, 0.0
+    if first is second: return 0.0, 0.0, 0.0
     if metric in ("log_loss", "accuracy"):
         scores = (row_scores(metric, labels, model) for model in (first, second))
         whole, low, high = difference_interval(*scores, seed, resamples, clusters)

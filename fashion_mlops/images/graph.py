@@ -15,6 +15,7 @@ from torch import nn
 
 from ..core import WorkflowError
 from .features import _TONE, INK, cell_weights
+from ..models.graph import ScaledColumns
 
 # %% ../../nbs/images/graph.ipynb #394fe257
 def constant(
@@ -183,13 +184,12 @@ class FeatureGraph(nn.Module):
         self.families = [family for _, family in steps["families"].transformer_list]
         if unknown := [type(one).__name__ for one in self.families if type(one).__name__ not in {*GRAPHS, "Colours"}]:
             raise WorkflowError(f"{unknown[0]} has no graph; expected one of {', '.join(GRAPHS)} or Colours.")
-        keep = np.arange(len(steps["scaler"].mean_))
-        if "selection" in steps: keep = np.flatnonzero(steps["selection"].get_support())
-        self.keep = constant(keep, torch.int64)
-        self.mean, self.scale = constant(steps["scaler"].mean_[keep]), constant(steps["scaler"].scale_[keep])
+        self.scaled = ScaledColumns(pipeline)
 
     def forward(self, images):
         grey = images if images.ndim == 3 else images.float().mean(3).round()
         x = constant(_TONE)[grey.long()]
-        def seen(family): return GRAPHS[type(family).__name__](family, x) if type(family).__name__ in GRAPHS else colours_graph(family, images)
-        return (torch.cat([seen(family) for family in self.families], 1)[:, self.keep] - self.mean)/self.scale
+        def seen(family):
+            graph = GRAPHS.get(type(family).__name__)
+            return graph(family, x) if graph else colours_graph(family, images)
+        return self.scaled(torch.cat([seen(family) for family in self.families], 1))

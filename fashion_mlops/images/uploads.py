@@ -211,7 +211,8 @@ def ask_words(
     address: str # of the service
 ) -> str: # for a shell
     "The command that sends the example."
-    return f"curl -F image=@{name} {address}/predict"
+    import shlex
+    return f"curl -F image=@{shlex.quote(name)} {address}/predict"
 
 def watched_values(
     inputs # images as the model takes them

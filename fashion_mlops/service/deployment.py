@@ -116,8 +116,16 @@ def fetch_pack(
     return place_pack(path/held["pack"]["path"], dataset, version)
 
 # %% ../../nbs/service/deployment.ipynb #4a7e1c07
+def _known_intervals(run_id: str, names) -> dict[str, tuple[float, float]]:
+    "The intervals that a finished stage has logged."
+    from fashion_mlops.workflow.tracking import client
+    known = client().get_run(run_id).data.metrics
+    ends = {name: (known.get(f"{name}_low"), known.get(f"{name}_high")) for name in names}
+    return {name: pair for name, pair in ends.items() if None not in pair}
+
 def deploy(
-    dataset: str # registered model
+    dataset: str, # registered model
+    intervals: dict | None = None # of the metrics on test rows, by name; those that MLflow knows when None
 ) -> dict | None: # the slots; None where nothing is champion
     "Bring what services find in line with the registry."
     from fashion_mlops.service.champion import champion_version
@@ -125,8 +133,7 @@ def deploy(
     if (version := champion_version(dataset)) is None: return None
     fetch_pack(dataset, version)
     entry = client().get_model_version(dataset, str(version))
-    run = client().get_run(entry.run_id).data.metrics
     named = {name: float(value) for name, value in entry.tags.items() if name.startswith("test_")}
-    around = {name: [run[f"{name}_low"], run[f"{name}_high"]] for name in named if f"{name}_low" in run and f"{name}_high" in run}
+    if intervals is None: intervals = _known_intervals(entry.run_id, named)
     made = datetime.fromtimestamp(entry.creation_timestamp/1000, UTC).isoformat(timespec="seconds")
-    return set_champion(dataset, version, {"registered": made, "metrics": named, "intervals": around, "card": entry.description or ""})
+    return set_champion(dataset, version, {"registered": made, "metrics": named, "intervals": {name: list(ends) for name, ends in intervals.items() if name in named}, "card": entry.description or ""})

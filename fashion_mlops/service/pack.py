@@ -47,7 +47,7 @@ def compared(
                             f"another class.")
     return {"rows": len(wanted), "largest_difference": apart, "classes_changed": changed}
 
-# %% ../../nbs/service/pack.ipynb #558222ee
+# %% ../../nbs/service/pack.ipynb #e73bd7e0
 def _packed_graph(new: Path, folder: Path, about: dict, ready, wanted: np.ndarray) -> dict:
     "Write the graph and what stands before it, compare, and say what it is."
     from fashion_mlops.service.graph import export_graph
@@ -60,14 +60,17 @@ def _packed_graph(new: Path, folder: Path, about: dict, ready, wanted: np.ndarra
     taken = {"name": "inputs", "dtype": str(inputs.dtype), "shape": [-1, *inputs.shape[1:]]}
     return {"form": "graph", "graph": {"inputs": [taken], "output": "probabilities"}, "exact": exact}
 
+# %% ../../nbs/service/pack.ipynb #4f0e1bcd
 def _packed_library(new: Path, folder: Path, why: str) -> dict:
     "Take the candidate itself along."
     for name in ("model.onnx", "encoder.json", "expected.npz"): (new/name).unlink(missing_ok=True)
     shutil.copytree(folder, new/"candidate")
     return {"form": "library", "because": why}
 
+# %% ../../nbs/service/pack.ipynb #ca5d167a
 KEPT = ("classes", "input", "threshold", "costs", "conformal", "temperature")
 
+# %% ../../nbs/service/pack.ipynb #558222ee
 def write_pack(
     target: Path | str, # folder to write; new
     folder: Path | str, # the candidate

@@ -110,7 +110,7 @@ def run_server(
     Draining(config).run(sockets=[sock])
     if service.log is not None: service.log.close()
 
-# %% ../../nbs/service/server.ipynb #7b6c2436
+# %% ../../nbs/service/server.ipynb #84094b34
 def run_workers(
     count: int, # of processes
     work: Callable # number of a worker → nothing; runs in the child
@@ -140,6 +140,7 @@ def run_workers(
         for sig, handler in before.items(): signal.signal(sig, handler)
     return 0
 
+# %% ../../nbs/service/server.ipynb #bf47f7c6
 def _child(work: Callable, number: int):
     "What a forked worker does; it never returns to what its parent was doing."
     code = 0
@@ -155,6 +156,7 @@ def _child(work: Callable, number: int):
         code = 1
     finally: os._exit(code)
 
+# %% ../../nbs/service/server.ipynb #7b6c2436
 def _forget(pid: int):
     "The gauges of a dead worker count no longer; its counters do."
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):

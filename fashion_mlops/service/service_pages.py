@@ -85,7 +85,7 @@ def front_page(
 <a href="/version">version</a> · <a href="/health/ready">ready?</a> ·
 <a href="/openapi.json">OpenAPI</a></p></section>{card}""")
 
-# %% ../../nbs/service/service_pages.ipynb #ee836af0
+# %% ../../nbs/service/service_pages.ipynb #2d41e0cd
 SCRIPT = """
 const shown = document.getElementById("answer"), bars = document.getElementById("bars");
 async function ask(body, headers) {
@@ -115,6 +115,7 @@ document.getElementById("send").onclick = () => {
 };
 """
 
+# %% ../../nbs/service/service_pages.ipynb #ec4a6a3e
 def _routes(schema: dict) -> str:
     "The routes of an OpenAPI description as a table."
     rows = []
@@ -126,6 +127,7 @@ def _routes(schema: dict) -> str:
                         f'<td class="soft">{as_html(codes)}</td></tr>')
     return f"<table><tr><th>Route</th><th>What it does</th><th>Answers</th></tr>{''.join(rows)}</table>"
 
+# %% ../../nbs/service/service_pages.ipynb #ee836af0
 def try_page(
     served, # the open model
     example: dict, # a request that works

@@ -41,7 +41,7 @@ def input_graph(
     pipeline # fitted feature pipeline
 ): # a module: what the graph takes → features
     "What stands before a classical model of rows."
-    from fashion_mlops.tables.graph import ScaledColumns
+    from fashion_mlops.models.graph import ScaledColumns
     return ScaledColumns(pipeline).eval()
 
 def encoder_facts(

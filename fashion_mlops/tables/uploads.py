@@ -186,7 +186,8 @@ def ask_words(
     address: str # of the service
 ) -> str: # for a shell
     "The command that sends the example."
-    return f"curl -H 'Content-Type: application/json' -d @{name} {address}/predict"
+    import shlex
+    return f"curl -H 'Content-Type: application/json' -d @{shlex.quote(name)} {address}/predict"
 
 def watched_values(
     inputs # DataFrame as the model takes it

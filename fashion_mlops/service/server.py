@@ -38,10 +38,8 @@ def champion_opened(
     "The champion, opened, with an image of its own to show where it takes images."
     from fashion_mlops.service.deployment import open_champion
     served, facts = open_champion(dataset)
-    kept = served.folder/"expected.npz"
-    if not served.wing.INPUT_TYPE or not kept.is_file(): return served, facts
-    import numpy as np
-    with np.load(kept, allow_pickle=False) as held: return served, facts | {"inputs": held["inputs"][:8]}
+    if not served.wing.INPUT_TYPE or not served.expected: return served, facts
+    return served, facts | {"inputs": served.expected["inputs"][:8]}
 
 # %% ../../nbs/service/server.ipynb #0c2e0dda
 def is_loopback(

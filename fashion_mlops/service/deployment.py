@@ -13,7 +13,6 @@ from pathlib import Path
 
 from ..core import WorkflowError, atomic_path, home, now, path_part, read_json, write_json
 from .session import Served, open_pack, verified_pack
-from ..workflow.markup import as_markdown
 
 # %% ../../nbs/service/deployment.ipynb #00b54486
 def serving_folder(
@@ -88,15 +87,8 @@ def open_champion(
 def deployed_words(
     dataset: str # registered model that serves
 ) -> str: # Markdown
-    "What a service of this model opens."
-    version = read_slots(dataset)["champion"]
-    about = read_json(serving_folder(dataset)/f"v{version}"/"serving.json")
-    what = f"**v{version} is in its place for `fashion-mlops serve --dataset {dataset}`**"
-    if about["form"] != "graph":
-        return f"{what}, with the libraries that train, since it has no graph: {as_markdown(about.get('because', ''), 500)}"
-    exact = about["exact"]
-    return (f"{what}, as one graph: on {exact['rows']:,} validation rows it answers within "
-            f"{exact['largest_difference']:.1e} as the candidate does, with every class the same.")
+    "Which version a service of this model opens."
+    return f"**v{read_slots(dataset)['champion']} is what `fashion-mlops serve --dataset {dataset}` opens.**"
 
 # %% ../../nbs/service/deployment.ipynb #d9e694b3
 def fetch_pack(

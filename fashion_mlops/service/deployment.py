@@ -88,7 +88,8 @@ def deployed_words(
     dataset: str # registered model that serves
 ) -> str: # Markdown
     "Which version a service of this model opens."
-    return f"**v{read_slots(dataset)['champion']} is what `fashion-mlops serve --dataset {dataset}` opens.**"
+    version: int = read_slots(dataset)["champion"]
+    return f"**v{version:d} is what `fashion-mlops serve --dataset {dataset}` opens.**"
 
 # %% ../../nbs/service/deployment.ipynb #d9e694b3
 def fetch_pack(

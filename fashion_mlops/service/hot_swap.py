@@ -22,7 +22,7 @@ class HotSwap:
         content: Callable, # → bytes that change when another version is to serve
         opened: Callable, # → the open model and facts for people; raises `WorkflowError`
         slot: str = "champion", # that is filled
-        every: float = 0.5, # seconds between two looks
+        every: float = 0.1, # seconds between two looks
         seen: bytes | None = None # content that the service was started with
     ):
         self.service, self.content, self.opened, self.slot, self.every = service, content, opened, slot, every

@@ -6,7 +6,7 @@
 __all__ = ['HTTP_DOORS', 'FAR', 'NEAR', 'Answers', 'Visitor', 'ask_json', 'form_of', 'ask_form', 'tensor_request',
            'tensor_answers', 'ask_tensors', 'in_requests', 'ask_over_http', 'held_out_rows', 'from_notebook',
            'ask_library', 'apart', 'Parity', 'prove_parity', 'parity_words', 'parity_table', 'draw_parity',
-           'champions_parity', 'parity', 'add_parser']
+           'champions_parity']
 
 # %% ../../nbs/service/parity.ipynb #9a9e2357
 import http.client, json, re
@@ -338,33 +338,3 @@ def champions_parity(
     samples, left = load_samples(artifact(dataset, "samples")), find_artifact(dataset, "candidates")
     with on_trial(dataset) as trial:
         return prove_parity(trial.address, served, samples, held_out_rows(samples, count, seed), left and left[0]), served.version
-
-def parity(args) -> int: # exit code: 0 where every pair of doors agrees
-    "The same held-out rows through every door of the champion, and how far any two lie apart."
-    from fashion_mlops.service.server import dataset_to_serve
-    from fashion_mlops.workflow.markup import print_json
-    dataset = dataset_to_serve(args.dataset)
-    found, version = champions_parity(dataset, args.rows)
-    if args.json: print_json({"dataset": dataset, "version": version} | found.told())
-    else:
-        wide = max(map(len, found.doors), default=0)
-        print(f"{dataset} v{version}, {found.rows:,} validation rows: largest difference of a probability, classes changed")
-        for pair in found.pairs:
-            mark = "" if pair["holds"] else f"  more than {pair['bound']:.0e}, or another class"
-            print(f"  {pair['first']:<{wide}}  {pair['second']:<{wide}}  {pair['largest_difference']:8.1e}  "
-                  f"{pair['classes_changed']:>4}{mark}")
-        for note in found.notes: print(f"  {note}")
-        print(parity_words(found) + ".")
-    return 0 if found.holds else 1
-
-def add_parser(
-    commands # of the command line
-):
-    "The command, and its options."
-    from fashion_mlops.workflow.command_words import within
-    p = commands.add_parser("parity", help="do all doors of the champion give the same answers?", description=parity.__doc__)
-    p.add_argument("--dataset", metavar="NAME", help="whose champion (default: the only one)")
-    p.add_argument("--rows", type=within(1, 100_000, "rows", int), default=1000, metavar="N",
-                   help="validation rows to ask about, at most (default: 1000)")
-    p.add_argument("--json", action="store_true", help="for a program")
-    p.set_defaults(command=parity)

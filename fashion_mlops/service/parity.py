@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['HTTP_DOORS', 'FAR', 'NEAR', 'Answers', 'Visitor', 'ask_json', 'form_of', 'ask_form', 'tensor_request',
            'tensor_answers', 'ask_tensors', 'in_requests', 'ask_over_http', 'held_out_rows', 'from_notebook',
-           'ask_library', 'apart', 'Parity', 'prove_parity', 'parity_words', 'parity_table', 'draw_parity',
-           'champions_parity']
+           'ask_library', 'apart', 'Parity', 'prove_parity', 'parity_words', 'parity_table', 'notes_words',
+           'draw_parity', 'champions_parity']
 
 # %% ../../nbs/service/parity.ipynb #9a9e2357
 import http.client, json, re
@@ -18,10 +18,11 @@ from uuid import uuid4
 
 import numpy as np
 
-from ..core import WorkflowError, digest_path, write_json
+from ..core import WorkflowError, digest_path
 from ..datasets.kinds import kind_of
 from .inference_protocol import DATATYPES, binary_of_texts
 from .predictor import decided
+from ..workflow.markup import as_markdown
 
 # %% ../../nbs/service/parity.ipynb #cf8d5a5a
 @dataclass(frozen=True)
@@ -249,6 +250,15 @@ class Parity:
     @property
     def doors(self) -> list[str]: return list(dict.fromkeys(pair[place] for place in ("first", "second") for pair in self.pairs))
 
+    def check(self):
+        "Raise `WorkflowError` where two doors disagree, or none could be compared."
+        if not self.holds: raise WorkflowError(f"The champion does not serve what it is: {parity_words(self)}.")
+
+    def metrics(self) -> dict[str, float]:
+        "What is worth comparing between runs."
+        largest = max((pair["largest_difference"] for pair in self.pairs), default=float("nan"))
+        return {"parity_rows": self.rows, "parity_doors": len(self.doors), "parity_largest_difference": largest}
+
     def told(self) -> dict: return {"rows": self.rows, "holds": self.holds, "pairs": self.pairs, "notes": self.notes}
 
 def prove_parity(
@@ -295,6 +305,13 @@ def parity_table(
              "classes changed": pair["classes_changed"], "allowed": f"{pair['bound']:.0e}", "holds": "yes" if pair["holds"] else "NO"}
             for pair in parity.pairs]
     return pd.DataFrame(told)
+
+# %% ../../nbs/service/parity.ipynb #f29b68d5
+def notes_words(
+    parity: Parity
+) -> str: # Markdown; empty for nothing
+    "What was not asked, and why."
+    return "\n".join(f"- {as_markdown(note, 1000)}" for note in parity.notes)
 
 # %% ../../nbs/service/parity.ipynb #3377a855
 def draw_parity(

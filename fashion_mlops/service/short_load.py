@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PALETTE', 'as_message', 'asked_over', 'load_from_outside', 'Level', 'processor_seconds', 'short_load', 'load_table',
-           'load_words', 'draw_load']
+           'load_words', 'draw_load', 'load_metrics']
 
 # %% ../../nbs/service/short_load.ipynb #209928e3
 import asyncio, base64, json, os, re, subprocess, sys, time
@@ -76,9 +76,6 @@ def load_from_outside(
                           capture_output=True, env=os.environ | {"PYTHONPATH": there}, timeout=seconds + 60)
     if done.returncode == 0: return [tuple(each) for each in json.loads(done.stdout)]
     raise WorkflowError(f"The load client ended early: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}")
-
-# %% ../../nbs/service/short_load.ipynb #69a82322
-if __name__ == "__main__" and "__file__" in globals(): _answer_input() # a notebook has no __file__
 
 # %% ../../nbs/service/short_load.ipynb #bef5e556
 @dataclass(frozen=True)
@@ -170,7 +167,10 @@ def draw_load(
         slower = 1 - np.arange(len(took))/max(1, len(took))
         name = f"{level.connections} connection{'s'*(level.connections > 1)} ({len(took):,} answers)"
         left.step(1/slower, took, where="post", color=colour, lw=2, label=name)
-        for share, value in ((0.5, level.p50), (0.99, level.p99)): left.plot(1/(1 - share), 1000*value, "o", color=colour, ms=5)
+        for share, value in ((0.5, level.p50), (0.99, level.p99)):
+            left.plot(1/(1 - share), 1000*value, "o", color=colour, ms=5)
+            left.annotate(f"{_ms(value)} ms", (1/(1 - share), 1000*value), xytext=(0, 8), textcoords="offset points",
+                          ha="center", fontsize=8, color=colour)
         right.plot(some.second, some.seconds*1000, ".", color=colour, ms=2.5, alpha=0.5, rasterized=True)
     left.set(xscale="log", yscale="log", xlabel="share of the answers that come within this time", ylabel="milliseconds")
     most = max((level.requests for level in levels), default=10)
@@ -191,3 +191,18 @@ def _plain_ticks(axis):
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter(NullFormatter())
+
+# %% ../../nbs/service/short_load.ipynb #5d28d84f
+def load_metrics(
+    levels: list[Level]
+) -> dict[str, float]: # by name
+    "What is worth comparing between runs."
+    found = {}
+    for level in levels:
+        over = f"over_{level.connections}"
+        found |= {f"ms_p50_{over}": 1000*level.p50, f"ms_p95_{over}": 1000*level.p95, f"ms_p99_{over}": 1000*level.p99,
+                  f"cpu_ms_{over}": 1000*level.cpu, f"per_second_{over}": level.per_second}
+    return {name: value for name, value in found.items() if value == value}
+
+# %% ../../nbs/service/short_load.ipynb #69a82322
+if __name__ == "__main__" and "__file__" in globals(): _answer_input() # a notebook has no __file__

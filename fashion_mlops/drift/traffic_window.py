@@ -82,6 +82,10 @@ class Traffic:
     last: str = "" # and of the newest
     notes: tuple[str, ...] = () # what a reader has to know
 
+    def told_of(self) -> dict | None: # for a program; None where there was none
+        "What the window is."
+        return {"rows": self.rows, "version": self.version, "first": self.first, "last": self.last, "feedback": len(self.told)} if self.rows else None
+
     @property
     def told(self) -> np.ndarray: return np.flatnonzero(self.labels >= 0) # rows of which it is known what was true
 

@@ -14,14 +14,14 @@ from fastcore.basics import patch
 
 from ..core import WorkflowError
 from ..samples.asked import Refused
-from . import answering, looking
+from . import answering, inference_routes, looking
 from .answering import Service
 from .metrics import log_line
 from .requests import error_reply
 from .routes import Answer, Asked, Route, Routes
 
 # %% ../../nbs/service/application.ipynb #292d8da4
-ROUTES = [*answering.ROUTES, *looking.ROUTES]
+ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES]
 _ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 
 class Door:
@@ -92,7 +92,7 @@ async def refused(self: Door, error: Exception, send, asked: Asked) -> tuple[int
     if status == 401: more.append((b"www-authenticate", b"Bearer"))
     if status == 405: more.append((b"allow", error.allowed.encode()))
     if status in (408, 411, 413): more.append((b"connection", b"close")) # what else is on the wire is not read
-    found = getattr(error, "content", None) or error_reply(error, asked.id)
+    found = getattr(error, "content", None) or error_reply(error, asked.id, asked.path)
     try: await _send(send, status, orjson.dumps(found), more)
     except (OSError, RuntimeError): pass # the client is gone, or had half an answer
     return status, getattr(error, "kind", "input")

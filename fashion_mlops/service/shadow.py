@@ -166,7 +166,8 @@ def main(
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    from fashion_mlops.service.prediction_log import PredictionLog, log_folder
+    from fashion_mlops.service.log_files import log_folder
+    from fashion_mlops.service.prediction_log import PredictionLog
     from fashion_mlops.service.session import open_pack
     served = open_pack(serving_folder(dataset)/f"v{version}", version=version)
     log = PredictionLog(log_folder(dataset), keep_inputs, days, most=10_000).start()

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core import WorkflowError
 from .windows import part_of, window_table
-from ..service.prediction_log import read_log
+from ..service.log_files import log_folder, read_log
 from ..workflow.markup import as_markdown
 
 # %% ../../nbs/drift/traffic_window.ipynb #a0d834f7
@@ -124,7 +124,6 @@ def read_traffic(
 ) -> Traffic: # one without rows where there was no traffic
     "What the service that serves now was asked lately."
     from fashion_mlops.service.deployment import open_champion, read_slots
-    from fashion_mlops.service.prediction_log import log_folder
     try: version = read_slots(dataset)["champion"]
     except WorkflowError: return Traffic()
     log, others = newest_rows(log_folder(dataset), version, most)

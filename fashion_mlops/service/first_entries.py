@@ -15,7 +15,7 @@ import numpy as np
 
 from ..datasets.kinds import kind_of
 from .parity import Visitor
-from .prediction_log import merge_day
+from .log_files import merge_day
 from .short_load import as_message
 from ..workflow.markup import as_plot_text
 

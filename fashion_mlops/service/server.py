@@ -222,7 +222,8 @@ def serve_pack(
         from fashion_mlops.service.answering import Service
         from fashion_mlops.service.hot_swap import HotSwap
         from fashion_mlops.service.keys import Keys
-        from fashion_mlops.service.prediction_log import PredictionLog, log_folder
+        from fashion_mlops.service.log_files import log_folder
+        from fashion_mlops.service.prediction_log import PredictionLog
         seen = slots and slots() # before it is opened: what changes meanwhile is seen
         served, facts = opened()
         kept = None if log is None else PredictionLog(**{"folder": log_folder(dataset)} | log).start()

@@ -211,13 +211,13 @@ def test_an_end_under_load_loses_no_request(server):
         stop.set()
         for thread in threads: thread.join(30)
         assert lost == [] and len(answered) > 100
-        from fashion_mlops.service.prediction_log import read_log
+        from fashion_mlops.service.log_files import read_log
         assert {one for _, one in answered} <= set(read_log(running.home/"data"/"serving"/"shades"/"log").id)
 
 
 @pytest.mark.slow
 def test_a_killed_service_leaves_a_log_that_can_be_read(server):
-    from fashion_mlops.service.prediction_log import read_log
+    from fashion_mlops.service.log_files import read_log
     for _ in range(3):
         running, stop = server(model="pictures", log={}), threading.Event()
         threads, answered, _ = clients(running, 4, stop, [])
@@ -232,7 +232,7 @@ def test_a_killed_service_leaves_a_log_that_can_be_read(server):
 
 
 def test_feedback_joins_by_id(server):
-    from fashion_mlops.service.prediction_log import read_log
+    from fashion_mlops.service.log_files import read_log
     running = server(model="pictures", log={"keep_inputs": True})
     said = running.ask("/predict", picture(), content_type="image/png")[1]
     def tell(**facts): return running.ask("/feedback", as_json(facts), content_type=JSON)

@@ -88,7 +88,7 @@ def test_a_refusal_is_an_error_and_no_missing_door(home):
 
 def test_a_trial_ends_with_its_block_and_logs_where_it_was_told(home, tmp_path):
     import os
-    from fashion_mlops.service.prediction_log import log_folder, read_log
+    from fashion_mlops.service.log_files import log_folder, read_log
     place_version("shades", 3)
     set_champion("shades", 3)
     with on_trial("shades", tmp_path/"own") as trial:

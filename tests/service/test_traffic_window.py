@@ -10,11 +10,20 @@ from fashion_mlops.drift.traffic_window import newest_rows, read_traffic, traffi
 from fashion_mlops.samples.samples import Samples
 from fashion_mlops.service.deployment import set_champion
 from fashion_mlops.service.first_entries import asked_and_told
-from fashion_mlops.service.prediction_log import log_folder
+from fashion_mlops.service.log_files import log_folder, newest_note, tidy, write_rows
+from fashion_mlops.service.prediction_log import log_rows
 from fashion_mlops.service.session import open_pack
 from fashion_mlops.service.trial import on_trial
 from fashion_mlops.workflow.watched import file_stamp
 from packs import place_version
+
+
+def logged(folder, count: int, version: int = 3, day: int = 0):
+    "Some rows that a version has answered, on a day before this one."
+    served, moment = SimpleNamespace(dataset="shades", version=version), datetime.now(timezone.utc) + timedelta(days=day)
+    said = [{"class": "dark", "probability": 0.75, "probabilities": {"dark": 0.75, "bright": 0.25}}]*count
+    rows = log_rows(served, f"v{version}-{moment.timestamp()}", said, [{"brightness": 40.0}]*count, b"", 0.001)
+    write_rows(folder, [("predictions", row | {"time": moment}) for row in rows])
 
 
 @pytest.fixture
@@ -27,7 +36,6 @@ def shades(home):
 
 
 def test_rows_that_were_asked_are_the_window(shades, home):
-    from fashion_mlops.service.prediction_log import newest_note
     served, note = open_pack(home/"data"/"serving"/"shades"/"v3"), newest_note(log_folder("shades"))
     assert not read_traffic("shades", shades, np.arange(50, 100)).rows and file_stamp(note) == "gone"
     brighter = np.random.default_rng(1).integers(100, 256, (60, 4, 4), np.uint8)
@@ -47,21 +55,20 @@ def test_a_trial_is_no_traffic(shades, home, tmp_path):
     assert not read_traffic("shades", shades, np.arange(50, 100)).rows
 
 
-def test_the_note_changes_with_rows_and_not_with_files(home, logged):
+def test_the_note_changes_with_rows_and_not_with_files(home):
     "What monitoring watches: it would run again for every file that is merged, or removed for its age."
-    from fashion_mlops.service.prediction_log import newest_note
     folder = log_folder("shades")
     logged(folder, 2, day=-40)
     logged(folder, 3)
     logged(folder, 4)
     before = file_stamp(newest_note(folder))
-    tidy_up(folder)
+    tidy(folder)
     assert file_stamp(newest_note(folder)) == before and len(newest_rows(folder, 3)[0]) == 7
     logged(folder, 1)
     assert file_stamp(newest_note(folder)) != before
 
 
-def test_other_versions_are_left_out_and_counted(home, logged):
+def test_other_versions_are_left_out_and_counted(home):
     folder = log_folder("shades")
     logged(folder, 5, version=2)
     logged(folder, 4, version=3)

@@ -66,8 +66,9 @@ def _end(text: str, code: int) -> int:
 # %% ../nbs/12_cli.ipynb #d738f6df
 def _refuse_unknown(name: str):
     "Raise `WorkflowError` with the nearest name when there is no such dataset, and no results of one."
+    from fashion_mlops.core import home
     from fashion_mlops.workflow.cleaning import datasets_with_results
-    if name in datasets_with_results(): return
+    if name in datasets_with_results() or (home()/"data"/"serving"/name).is_dir(): return
     from fashion_mlops.datasets.catalogue import dataset_entry, dataset_names
     if name not in dataset_names(): dataset_entry(name)
 

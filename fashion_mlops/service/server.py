@@ -116,6 +116,7 @@ def run_server(
             service.draining, self.ends = True, time.monotonic() + drain
         async def on_tick(self, counter):
             if counter % 10 == 0: service.metrics.measure_process()
+            for tick in service.ticks: tick()
             if parent and os.getppid() != parent: self.should_exit = True
             if self.ends and time.monotonic() >= self.ends:
                 if not self.closed: turn_away(sock)
@@ -187,13 +188,14 @@ def _forget(pid: int):
 # %% ../../nbs/service/server.ipynb #682969af
 def _announce(service, dataset: str, workers: int):
     "Say where it answers, and three commands that work when they are pasted."
-    from fashion_mlops.service.application import commands
+    from fashion_mlops.service.looking import commands
     from fashion_mlops.service.deployment import serving_folder
-    name, content = service.wing.example_file(service.described, service.facts.get("inputs"))
+    model = service.champion
+    name, content = model.wing.example_file(model.described, model.facts.get("inputs"))
     path = serving_folder(dataset)/name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    version = service.served.version
+    version = model.served.version
     print(f"{dataset}{f' v{version}' if version is not None else ''} answers at {service.address} "
           f"({workers} worker{'s'*(workers > 1)}; /docs to try it; Ctrl-C ends it). Such as:", flush=True)
     key = " -H 'Authorization: Bearer KEY'" if service.keys and service.keys.required else ""
@@ -209,20 +211,24 @@ def serve_pack(
     drain: float = 1.0, # seconds between a signal and the end of listening
     log: dict | None = None, # options of the prediction log; None for no log
     limits: dict | None = None, # what differs from `Limits`
-    quiet: bool = False # whether no line is written for each request
+    quiet: bool = False, # whether no line is written for each request
+    slots: Callable | None = None # → bytes that change when another version is to serve; None for never
 ) -> int: # exit code
     "Answer until a signal comes, in as many processes as wanted."
     host, port = sock.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     def work(number):
         from fashion_mlops.samples.asked import Limits
-        from fashion_mlops.service.application import Service
+        from fashion_mlops.service.answering import Service
+        from fashion_mlops.service.hot_swap import HotSwap
         from fashion_mlops.service.keys import Keys
         from fashion_mlops.service.prediction_log import PredictionLog, log_folder
+        seen = slots and slots() # before it is opened: what changes meanwhile is seen
         served, facts = opened()
         kept = None if log is None else PredictionLog(log_folder(dataset), **log).start()
         # on loopback keys still count where one is sent
         service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted), kept, address, quiet)
+        if slots: service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)
         parent = os.getppid() if workers > 1 else 0
         run_server(service, sock, drain, lambda: number or _announce(service, dataset, workers), parent)
     if workers == 1:
@@ -238,7 +244,7 @@ def serve_pack(
 # %% ../../nbs/service/server.ipynb #5e85407f
 def serve(args) -> int: # exit code
     "Serve the champion over HTTP until Ctrl-C or SIGTERM."
-    from fashion_mlops.service.deployment import read_slots
+    from fashion_mlops.service.deployment import read_slots, serving_folder
     from fashion_mlops.service.keys import keys_file
     dataset = dataset_to_serve(args.dataset)
     read_slots(dataset)
@@ -246,7 +252,8 @@ def serve(args) -> int: # exit code
     wanted = asks_for_keys(args.host, known, args.anybody_may_ask, args.ask_for_keys)
     log = None if args.no_log else {"keep_inputs": args.keep_inputs, "days": args.log_days}
     with listen(args.host, args.port) as sock:
-        return serve_pack(lambda: champion_opened(dataset), dataset, sock, args.workers, wanted, args.drain, log, quiet=args.quiet)
+        return serve_pack(lambda: champion_opened(dataset), dataset, sock, args.workers, wanted, args.drain, log,
+                          quiet=args.quiet, slots=(serving_folder(dataset)/"slots.json").read_bytes)
 
 # %% ../../nbs/service/server.ipynb #f5c42eb2
 def keys(args) -> int: # 0

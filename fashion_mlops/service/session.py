@@ -106,6 +106,7 @@ class Served:
     graph: Callable | None = field(default=None, repr=False) # inputs as the graph takes them → probabilities
     expected: dict = field(default_factory=dict, repr=False) # inputs as the graph takes them, and probabilities
     version: int | None = None # in the registry
+    digest: str = "" # of everything in the pack
 
     @property
     def dataset(self) -> str: return self.about["dataset"]
@@ -184,7 +185,8 @@ def open_pack(
                             f"{about.get('form')!r}; expected 1 and {' or '.join(FORMS)}. Use the version of fashion_mlops that wrote it.")
     if version is None and re.fullmatch(r"v[1-9]\d{0,8}", folder.name): version = int(folder.name[1:])
     answered, graph = FORMS[about["form"]](content, about, threads)
-    return Served(about, answered, folder, graph, _expected(content), version)
+    digest = hashlib.sha256(b"".join(name.encode() + hashlib.sha256(held).digest() for name, held in sorted(content.items())))
+    return Served(about, answered, folder, graph, _expected(content), version, digest.hexdigest())
 
 # %% ../../nbs/service/session.ipynb #a4adb62d
 @patch

@@ -34,6 +34,9 @@ if __name__ == "__main__":
     import json
     from fashion_mlops.service.server import listen, serve_pack
     asked = json.loads(sys.argv[1])
+    if dataset := asked.pop("dataset", None): # a real one, with packs
+        from fashion_mlops.cli import main
+        sys.exit(main(["serve", "--dataset", dataset, "--port", "0", "--quiet", *asked.pop("words", [])]))
     made = {"pictures": Pictures, "rows": Rows}[asked.pop("model")]
     seconds = asked.pop("seconds", 0)
     served = made(seconds) if seconds else made()

@@ -4,7 +4,7 @@ python benchmarks/serving.py peers|own|alone|start|overload [--home HOME] [--dat
                              [--peers mlflow,fastapi,litserve,bentoml] [--litserve PYTHON] [--bentoml PYTHON] [--output FILE]
 
 HOME holds a champion of images (default: this home); nothing is written there. Servers are held to core 0 and the load
-(wrk) to core 1; who is not in turn is stopped. Peers answer with the same files: the whole champion (its graph; through
+(wrk) to core 1; who is not in turn has nothing to do. Peers answer with the same files: the whole champion (its graph; through
 the library in `mlflow models serve`, which serves the registered version, and in FastAPI) and its net alone (TorchScript
 in FastAPI and LitServe, the graph elsewhere). LitServe and BentoML want environments of their own, with onnxruntime (and
 torch for LitServe): say their Python. What is missing is named, and the rest goes on.
@@ -89,7 +89,6 @@ class Server:
 
     def end(self):
         own = self.pids()
-        self.send(signal.SIGCONT)
         self.send(signal.SIGTERM)
         try: self.process.wait(5)
         except subprocess.TimeoutExpired: pass
@@ -129,18 +128,18 @@ class Load:
 
 
 def turns(servers: list[Server], loads: dict, rounds: int, seconds: int) -> dict: # by server and concurrency: a list of rounds
-    "Everybody in turn, another first in each round; who waits is stopped."
+    "Everybody in turn, another first in each round; the others wait."
     found = {one.name: {c: [] for c in CONCURRENCY} for one in servers}
-    for one in servers:
-        loads[one.name].run(one, 16, 1)
-        one.send(signal.SIGSTOP)
+    for one in servers: loads[one.name].run(one, 16, 1)
+    before = [one.cpu() for one in servers]
+    time.sleep(1)
+    busy = {one.name: round(one.cpu() - was, 2) for one, was in zip(servers, before) if one.cpu() - was > .02}
+    if busy: print(f"idle, these take of the core: {busy}")
     for turn in range(rounds):
         for connections in CONCURRENCY:
             for place in range(len(servers)):
                 one = servers[(place + turn) % len(servers)]
-                one.send(signal.SIGCONT)
-                try: found[one.name][connections].append(loads[one.name].run(one, connections, seconds))
-                finally: one.send(signal.SIGSTOP)
+                found[one.name][connections].append(loads[one.name].run(one, connections, seconds))
     return found
 
 
@@ -264,10 +263,7 @@ def peers(args, folder: Path) -> dict:
     packs["net"] = net_home(args.home, args.dataset, packs["champion"], folder)/"data"/"serving"/args.dataset/"v1"
     running, missing = contestants(args, packs, folder)
     for one in missing: print(f"missing: {one}", flush=True)
-    for servers in running.values():
-        for one in servers: one.send(signal.SIGSTOP)
     for model, servers in running.items():
-        for one in servers: one.send(signal.SIGCONT)
         expected = np.load(packs[model]/"expected.npz")
         image, wanted, loads = expected["inputs"][0].tolist(), expected["probabilities"][0], {}
         for number, one in enumerate(servers):
@@ -304,12 +300,104 @@ def told(model: str, found: dict) -> dict:
     return ratios
 
 
+def bodies(image: np.ndarray) -> dict[str, tuple[bytes, str]]: # by what it is: body and content type
+    from PIL import Image
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "png")
+    head = b'--xyz\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+    return {"bytes": (image.tobytes(), "application/octet-stream"), "JSON": (json.dumps({"images": [image.tolist()]}).encode(), "application/json"),
+            "upload of a PNG": (head + file.getvalue() + b"\r\n--xyz--\r\n", "multipart/form-data; boundary=xyz")}
+
+
+OWN = {"bytes": .25, "JSON": .3, "upload of a PNG": .5}
+
+
+def own(args, folder: Path) -> dict:
+    "The service's own share: a model that costs nothing, and the champion beside it."
+    new = own_home(args.home, args.dataset, folder/"home")
+    image = np.load(next((new/"data"/"serving"/args.dataset).glob("v*/expected.npz")))["inputs"][0]
+    free = Server("a model that costs nothing", [sys.executable, HERE/"peers"/"nothing.py", "PORT", args.dataset], "/health/ready", folder/"nothing.log",
+                  FASHION_MLOPS_HOME=str(new), FASHION_MLOPS_ROOT=str(HERE.parent), PYTHONPATH=str(HERE.parent))
+    servers, record = [free, ours(new, args.dataset, folder/"ours.log", name="the champion")], {}
+    for one in servers: one.wait()
+    print(f"{'server CPU, ms a request':44}" + "".join(f"{f'c={c}':>24}" for c in CONCURRENCY) + "   wanted beyond the model")
+    for what, (body, kind) in bodies(image).items():
+        load = Load(folder, what.replace(" ", "-"), "/predict", body, kind)
+        found = turns(servers, {one.name: load for one in servers}, args.rounds, args.seconds)
+        record[what] = found
+        for name, by in found.items():
+            cells = "".join("{:>24}".format("{:.3f} ({:.3f} to {:.3f})".format(*np.quantile([row["cpu_ms"] for row in rows], [.5, 0, 1]))) for rows in by.values())
+            print(f"{what + ', ' + name:44}{cells}   {OWN[what] if name == free.name else ''}", flush=True)
+    return record
+
+
+def alone(args, folder: Path) -> dict:
+    "One image, whole champion, in this process, one thread; and which part of the graph takes it."
+    os.sched_setaffinity(0, {0})
+    new, record = own_home(args.home, args.dataset, folder/"home"), {}
+    os.environ["FASHION_MLOPS_HOME"] = str(new)
+    from fashion_mlops.service.session import open_pack
+    packs = [new/"data"/"serving"/args.dataset/f"v{champion(new, args.dataset)}", *map(Path, args.pack)]
+    opened = {json.loads((pack/"serving.json").read_text())["form"]: open_pack(pack) for pack in packs}
+    net = net_home(args.home, args.dataset, packs[0], folder)/"data"/"serving"/args.dataset/"v1"
+    opened, packs = opened | {"the net alone": open_pack(net)}, [*packs, net]
+    image = next(iter(opened.values())).expected["inputs"][:1]
+    times = {form: [] for form in opened}
+    for turn in range(20*args.rounds):
+        for form, served in opened.items():
+            for _ in range(3): served.predict_proba(image)
+            began = time.process_time_ns()
+            for _ in range(20): served.predict_proba(image)
+            times[form].append((time.process_time_ns() - began)/20e6)
+    for form, pack in zip(opened, packs):
+        record[form] = {"cpu_ms": times[form], "parts": parts(pack/"model.onnx", image, folder)}
+        print("{}: {:.2f} ms of CPU (quarter to quarter {:.2f} to {:.2f}); of a profile's time: {}".format(
+            form, *np.quantile(times[form], [.5, .25, .75]), ", ".join(f"{name} {share:.0%}" for name, share in record[form]["parts"].items())))
+    if "int8" in opened: print("ratio: {:.2f}".format(np.median(times["int8"])/np.median(times["graph"])))
+    return record
+
+
+def parts(graph: Path, image: np.ndarray, folder: Path) -> dict[str, float]: # shares
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_profiling, options.profile_file_prefix = True, str(folder/"profile")
+    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    for _ in range(100): session.run(None, {"inputs": image})
+    took = {}
+    for row in json.loads(Path(session.end_profiling()).read_text())[200:]:
+        if row.get("cat") != "Node" or not row["name"].endswith("_kernel_time"): continue
+        name = row["name"]
+        part = ("convolutions" if row["args"]["op_name"] in ("Conv", "QLinearConv") else "features" if "/before/" in name else "classifier" if "/classifier/" in name
+                else "the net's rest" if "/net/" in name else "what is between")
+        took[part] = took.get(part, 0) + row["dur"]
+    return {name: value/sum(took.values()) for name, value in sorted(took.items(), key=lambda pair: -pair[1])}
+
+
+def start(args, folder: Path) -> dict:
+    "From exec to ready, and the memory after a thousand requests."
+    new, record = own_home(args.home, args.dataset, folder/"home"), {"seconds": [], "memory": []}
+    image = np.load(next((new/"data"/"serving"/args.dataset).glob("v*/expected.npz")))["inputs"][0]
+    load = Load(folder, "json", "/predict", *bodies(image)["JSON"])
+    for turn in range(max(args.rounds, 5)):
+        server = ours(new, args.dataset, folder/f"{turn}.log")
+        record["seconds"].append(server.wait())
+        asked = 0
+        while asked < 1000: asked += round(load.run(server, 16, 1)["per_second"])
+        record["memory"].append(server.memory())
+        server.end()
+    print("from exec to ready: {:.2f} s ({:.2f} to {:.2f}), wanted 1.5; memory after 1,000 requests or more: {:.0f} MB ({:.0f} to {:.0f}), wanted 400".format(
+        *np.quantile(record["seconds"], [.5, 0, 1]), *np.quantile(record["memory"], [.5, 0, 1])))
+    return record
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("peers",), help="which table")
+    parser.add_argument("what", choices=("peers", "own", "alone", "start"), help="which table")
     parser.add_argument("--home", type=Path, help="with the champion (default: this home)")
     parser.add_argument("--dataset", default="fashion_mnist", help="with images (default fashion_mnist)")
     parser.add_argument("--peers", default="mlflow,fastapi,litserve,bentoml", help="which, with commas between")
+    parser.add_argument("--pack", nargs="*", default=[], help="other packs beside the champion's, for `alone`")
     parser.add_argument("--litserve", help="Python of an environment with litserve, onnxruntime and torch")
     parser.add_argument("--bentoml", help="Python of an environment with bentoml and onnxruntime")
     parser.add_argument("--seconds", type=int, default=2, help="of a turn (default 2)")

@@ -181,9 +181,10 @@ def inputs_asked(
 
 def _feedback_asked(service: Service) -> dict:
     "What `/feedback` takes, for OpenAPI."
-    text = {"type": "string"}
+    label, row = {"type": "string"}, {"type": "integer", "minimum": 0, "maximum": service.limits.rows - 1}
+    if champion := service.models.get("champion"): label = {"enum": champion.served.classes}
     said = {"type": "object", "required": ["id", "label"],
-            "properties": {"id": text, "label": text, "row": {"type": "integer", "minimum": 0}}}
+            "properties": {"id": {"type": "string", "minLength": 1}, "label": label, "row": row}}
     return {"required": True, "content": {"application/json": {"schema": said}}}
 
 ROUTES = [Route("POST", "/predict", predict, "Ask the model", "predict", (*BODY, 503), inputs_asked, answer_schema()),

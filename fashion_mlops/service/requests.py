@@ -120,7 +120,10 @@ def answers(
     served, # classes, threshold, conformal
     probabilities: np.ndarray # (n, k)
 ) -> list[dict]: # one for each row
-    "What is said of each row."
+    "What is said of each row; raise `Refused` with 500 where the model gave no probabilities."
+    whole = np.isfinite(probabilities).all(1)
+    if not whole.all():
+        raise Refused(f"The model gave no probabilities for row {int(whole.argmin())}; nothing is answered.", 500, "model")
     classes, from_where = served.classes, (served.conformal or {}).get("threshold")
     binary = len(classes) == 2
     line = 0.5 if served.threshold is None else served.threshold

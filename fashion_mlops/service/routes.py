@@ -160,7 +160,8 @@ def _described(service, route: Route) -> tuple[dict, dict]:
     said = {route.status: {"description": "all is well", "content": held}} | responses(*route.codes, path=route.path)
     names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     places = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-    more = {"parameters": [*places, *route.parameters]} if places or route.parameters else {}
+    more = {"x-role": route.role or "none"}
+    if places or route.parameters: more["parameters"] = [*places, *route.parameters]
     if route.asked and (asked := route.asked(service)): more["requestBody"] = asked
     return said, more
 

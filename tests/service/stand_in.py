@@ -26,7 +26,7 @@ class Rows:
     about = {"dataset": dataset, "kind": kind, "classes": classes, "input": {"kind": kind, "columns": [{"name": "price", "type": "numeric", "example": 12.5}, {"name": "colour", "type": "category", "levels": ["red", "blue"], "example": "red"}]}}
 
     def answered(self, ready):
-        share = np.clip(ready.price.to_numpy()/100, 0, 1)
+        share = np.nan_to_num(np.clip(ready.price.to_numpy()/100, 0, 1), nan=0.3) # as of a price that is not known
         return np.stack([1 - share, share], 1).astype(np.float32)
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['newest_rows', 'probabilities_of', 'watched_of', 'both_filled', 'Traffic', 'traffic_of', 'read_traffic',
-           'traffic_words']
+           'lately_words']
 
 # %% ../../nbs/drift/traffic_window.ipynb #150756cf
 from dataclasses import dataclass, field
@@ -133,7 +133,7 @@ def read_traffic(
     return traffic_of(log, served, samples, part_of(rows, most, seed, together), notes)
 
 # %% ../../nbs/drift/traffic_window.ipynb #950fb449
-def traffic_words(
+def lately_words(
     traffic: Traffic,
     dataset: str # whose service
 ) -> str: # Markdown

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fashion_mlops.drift.distances import compare
-from fashion_mlops.drift.traffic_window import newest_rows, read_traffic, traffic_words
+from fashion_mlops.drift.traffic_window import newest_rows, read_traffic, lately_words
 from fashion_mlops.samples.samples import Samples
 from fashion_mlops.service.deployment import set_champion
 from fashion_mlops.service.first_entries import asked_and_told
@@ -46,7 +46,7 @@ def test_rows_that_were_asked_are_the_window(shades, home):
     np.testing.assert_allclose(traffic.answers["traffic"], served.predict_proba(brighter), atol=1e-6)
     found = compare(traffic.reference, traffic.current)
     assert found.drifted and found.table.column[0] in ("brightness", "contrast")
-    assert "**60 rows**" in traffic_words(traffic, "shades") and "Of 40 of them" in traffic_words(traffic, "shades")
+    assert "**60 rows**" in lately_words(traffic, "shades") and "Of 40 of them" in lately_words(traffic, "shades")
 
 
 def test_a_trial_is_no_traffic(shades, home, tmp_path):

@@ -132,7 +132,7 @@ def read_log(
 def is_logged(
     folder: Path, # from `log_folder`
     request_id: str, # that a client was told
-    since: float = 0 # moment of `time.time` after which files are looked at
+    since: float = 0 # moment, in seconds since 1970, after which files are looked at
 ) -> bool:
     "Whether a file holds a prediction with this id."
     import pyarrow.parquet as pq
@@ -188,5 +188,5 @@ def tidy(
             shutil.rmtree(day, ignore_errors=True)
             continue
         for path in day.glob(".*.parquet"):
-            if int(path.name.split("-")[1]) < (time.time() - 3600)*1e9: path.unlink(missing_ok=True)
+            if int(path.name.split("-")[1]) < time.time_ns() - 3600*10**9: path.unlink(missing_ok=True)
         for kind in ("predictions", "feedback"): merge_day(day, kind, least if day.name == f"{today:%Y-%m-%d}" else 2)

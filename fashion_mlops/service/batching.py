@@ -47,7 +47,11 @@ class Batches:
         self.queue.append((inputs, answered, deadline))
         self.rows += len(inputs)
         if not self.busy: self._next(loop)
-        return await answered
+        try:
+            async with asyncio.timeout_at(deadline): return await answered
+        except TimeoutError:
+            raise Refused("The model took longer than this request may take. Try again in 1 s.", 503, "deadline",
+                          retry_after=1) from None
 
 # %% ../../nbs/service/batching.ipynb #c1b76617
 from fastcore.basics import patch

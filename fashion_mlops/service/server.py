@@ -129,6 +129,7 @@ def run_server(
     config = uvicorn.Config(Door(service), lifespan="off", ws="none", access_log=False, log_config=None,
                             server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=25, backlog=2048)
     Draining(config).run(sockets=[sock])
+    if service.switchboard is not None: service.switchboard.close()
     if service.log is not None: service.log.close()
 
 # %% ../../nbs/service/server.ipynb #84094b34
@@ -229,7 +230,10 @@ def serve_pack(
         kept = None if log is None else PredictionLog(**{"folder": log_folder(dataset)} | log).start()
         # on loopback keys still count where one is sent
         service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted), kept, address, quiet)
-        if slots: service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)
+        if slots:
+            from fashion_mlops.service.switchboard import Switchboard
+            service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)
+            Switchboard(service, dataset).start()
         parent = os.getppid() if workers > 1 else 0
         run_server(service, sock, drain, lambda: number or _announce(service, dataset, workers), parent)
     if workers == 1:

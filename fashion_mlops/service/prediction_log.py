@@ -26,12 +26,14 @@ class PredictionLog:
         folder: Path, # from `log_folder`
         keep_inputs: bool = False, # whether inputs themselves are kept
         days: int = 30, # after which a day is removed
+        shared: bool = False, # whether other workers write beside this one
         every: float = 0.5, # seconds between files
         most: int = 100_000, # rows that may wait to be written
         most_bytes: int = 64_000_000, # that they may take
         told: Callable = lambda outcome, rows: None # hears of rows written, dropped, failed
     ):
-        self.folder, self.keep_inputs, self.days, self.every, self.told = folder, keep_inputs, days, every, told
+        self.folder, self.keep_inputs, self.days, self.shared = folder, keep_inputs, days, shared
+        self.every, self.told = every, told
         self.most, self.most_bytes, self.rows, self.bytes = most, most_bytes, 0, 0
         self.fresh, self.sent = deque(), deque() # (frame, rows): to be sent; sent, and in no file as far as is known
         self.recent, self.known, self.lock = deque(maxlen=50_000), set(), threading.Lock()

@@ -114,6 +114,7 @@ def run_server(
     "Answer until a signal comes. Whoever has connected by then is answered, and nobody connects any more."
     import uvicorn
     from fashion_mlops.service.application import Door
+    from fashion_mlops.service.wire import bounded_protocol
     class Draining(uvicorn.Server):
         ends, closed = 0.0, 0
         def handle_exit(self, sig, frame):
@@ -131,7 +132,7 @@ def run_server(
         async def startup(self, sockets=None):
             await super().startup(sockets)
             ready()
-    config = uvicorn.Config(Door(service), lifespan="off", ws="none", access_log=False, log_config=None,
+    config = uvicorn.Config(Door(service), http=bounded_protocol(), lifespan="off", ws="none", access_log=False, log_config=None,
                             server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=25, backlog=2048)
     Draining(config).run(sockets=[sock])
     if service.log is not None: service.log.close()

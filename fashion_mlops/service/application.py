@@ -8,7 +8,6 @@ __all__ = ['ROUTES', 'Door', 'key_sent', 'check_origin']
 # %% ../../nbs/service/application.ipynb #7780a0b7
 import asyncio, base64, re, time
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import orjson
 from fastcore.basics import patch
@@ -17,6 +16,7 @@ from ..core import WorkflowError
 from ..samples.asked import Refused
 from . import answering, inference_routes, looking
 from .answering import Service
+from .log_files import new_id
 from .metrics import log_line
 from .requests import error_reply
 from .routes import Answer, Asked, Route, Routes
@@ -35,7 +35,7 @@ class Door:
         if scope["type"] != "http": raise ValueError(f"a connection of the type {scope['type']}; expected http")
         began, headers, method = time.perf_counter(), dict(scope["headers"]), scope["method"]
         given = headers.get(b"x-request-id", b"")
-        asked = Asked(self.service, method, scope["path"], headers, receive, uuid4().hex,
+        asked = Asked(self.service, method, scope["path"], headers, receive, new_id(),
                       given.decode() if _ID.fullmatch(given) else "", query_string=scope["query_string"])
         route, kind = None, ""
         try:

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 from PIL import Image
 
 GREY = np.full((28, 28), 200, np.uint8)
@@ -42,6 +43,7 @@ def test_an_array_without_images_is_refused_and_the_service_goes_on(server):
     assert running.ask("/predict", GREY.tobytes(), **RAW)[0] == 200 and running.end() == 0
 
 
+@pytest.mark.slow
 def test_many_columns_and_many_pixels_hold_nobody_up(server):
     running, stop = server(model="rows"), threading.Event()
     waited = longest_wait(running, stop)
@@ -62,6 +64,7 @@ def test_many_columns_and_many_pixels_hold_nobody_up(server):
     assert max(waited) < 1, max(waited)
 
 
+@pytest.mark.slow
 def test_the_rows_of_all_files_of_a_form_count_together(server):
     running = server(model="rows")
     part = b'--x\r\nContent-Disposition: form-data; name="rows"; filename="%d.csv"\r\n\r\nprice,colour\n' + b"1,red\n"*600 + b"\r\n"
@@ -78,6 +81,7 @@ def test_members_of_a_gzip_are_all_read(server):
     assert running.ask("/predict", many, content_type="text/csv", content_encoding="gzip")[0] == 400
 
 
+@pytest.mark.slow
 def test_who_has_gone_is_not_answered(server):
     running = server(model="pictures", seconds=0.2)
     def leave(_):
@@ -90,6 +94,7 @@ def test_who_has_gone_is_not_answered(server):
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_a_large_request_lets_others_in_between(server):
     running = server(model="pictures", seconds=0.002)
     with ThreadPoolExecutor(1) as pool:
@@ -116,6 +121,7 @@ def test_a_refusal_of_a_large_body_can_be_read(server):
     assert status == 413 and said["error"]["kind"] == "too_large"
 
 
+@pytest.mark.slow
 def test_bodies_that_never_end_fill_no_memory(server):
     running = server(model="pictures", limits={"held": 20_000_000})
     wires = []

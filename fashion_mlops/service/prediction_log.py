@@ -26,17 +26,19 @@ class PredictionLog:
         folder: Path, # from `log_folder`
         keep_inputs: bool = False, # whether inputs themselves are kept
         days: int = 30, # after which a day is removed
+        shared: bool = False, # whether other workers write beside this one
         every: float = 0.5, # seconds between files
         most: int = 100_000, # rows that may wait to be written
         most_bytes: int = 64_000_000, # that they may take
         told: Callable = lambda outcome, rows: None # hears of rows written, dropped, failed
     ):
-        self.folder, self.keep_inputs, self.days, self.every, self.told = folder, keep_inputs, days, every, told
+        self.folder, self.keep_inputs, self.days, self.shared = folder, keep_inputs, days, shared
+        self.every, self.told = every, told
         self.most, self.most_bytes, self.rows, self.bytes = most, most_bytes, 0, 0
         self.fresh, self.sent = deque(), deque() # (frame, rows): to be sent; sent, and in no file as far as is known
         self.recent, self.known, self.lock = deque(maxlen=50_000), set(), threading.Lock()
         self.writer, self.wire, self.out, self.heard, self.closed = None, None, b"", b"", False
-        self.pause, self.deaths, self.next_start = 0.0, 0, time.monotonic() + 3 # without rows it is in no hurry
+        self.pause, self.deaths, self.next_start, self.began = 0.0, 0, 0.0, 0.0
         self.ended, self.complained = threading.Event(), 0.0
         self.thread = threading.Thread(target=self._go_on, name="prediction log", daemon=True)
 
@@ -158,7 +160,7 @@ def _go_on(self: PredictionLog):
         if self.writer is not None:
             try: self._exchange()
             except OSError: self._bury()
-        elif time.monotonic() >= self.next_start or self.rows and not self.pause: self._begin()
+        elif time.monotonic() >= self.next_start: self._begin()
         if not ending and not self.out: self.ended.wait(0.1)
         elif self.writer is None: time.sleep(0.05)
     lost = self.rows

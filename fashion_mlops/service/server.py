@@ -225,7 +225,7 @@ def serve_pack(
         from fashion_mlops.service.prediction_log import PredictionLog, log_folder
         seen = slots and slots() # before it is opened: what changes meanwhile is seen
         served, facts = opened()
-        kept = None if log is None else PredictionLog(log_folder(dataset), **log).start()
+        kept = None if log is None else PredictionLog(log_folder(dataset), shared=workers > 1, **log).start()
         # on loopback keys still count where one is sent
         service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted), kept, address, quiet)
         if slots: service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,6 +202,23 @@ def clients(running, count, until: threading.Event, turned_away: list):
     return threads, answered, lost
 
 
+def writers(running) -> list[int]:
+    "The processes that write the log of a service."
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(running.home).encode() in (path/"cmdline").read_bytes() and b"log_writer" in (path/"cmdline").read_bytes(): found.append(int(path.name))
+        except OSError: continue
+    return found
+
+
+def wait_for(what, seconds: float = 15):
+    "Whether something becomes true in time."
+    until = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < until: time.sleep(0.05)
+    return found
+
+
 @pytest.mark.slow
 def test_an_end_under_load_loses_no_request(server):
     for _ in range(3):
@@ -226,6 +244,8 @@ def test_a_killed_service_leaves_a_log_that_can_be_read(server):
         running.end(signal.SIGKILL)
         stop.set()
         for thread in threads: thread.join(30)
+        read_log(running.home/"data"/"serving"/"shades"/"log") # readable at any moment
+        assert wait_for(lambda: not writers(running)) # they write what they have, and end
         there = set(read_log(running.home/"data"/"serving"/"shades"/"log").id)
         old = {one for moment, one in answered if moment < killed - 1}
         assert old and old <= there
@@ -242,6 +262,34 @@ def test_feedback_joins_by_id(server):
     row, = read_log(running.home/"data"/"serving"/"shades"/"log").to_dict("records")
     assert (row["label"], row["said"], row["version"], row["slot"], row["input"]) == ("dark", "bright", 7, "champion", picture())
     assert abs(dict(row["watched"])["brightness"] - 200) < 1 and abs(row["confidence"] - 200/255/1.5) < 1e-3
+
+
+def test_feedback_to_another_worker_is_kept_at_once(server):
+    from fashion_mlops.service.prediction_log import read_log
+    running = server(model="pictures", workers=2, log={})
+    said = [running.ask("/predict", picture(), content_type="image/png")[1]["id"] for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda one: running.ask("/feedback", as_json({"id": one, "label": "dark"}), content_type=JSON)[0], said))
+    assert found == [200]*4
+    assert running.end() == 0
+    assert set(read_log(running.home/"data"/"serving"/"shades"/"log").label) == {"dark"}
+
+
+def test_a_killed_writer_loses_nothing_and_a_dead_service_leaves_none(server):
+    from fashion_mlops.service.prediction_log import read_log
+    running = server(model="pictures", log={})
+    def ask(): return running.ask("/predict", GREY.tobytes(), content_type="application/octet-stream")[1]["id"]
+    asked = [ask()]
+    for _ in range(2):
+        found = wait_for(lambda: writers(running))
+        asked += [ask() for _ in range(20)]
+        os.kill(found[0], signal.SIGKILL)
+        asked += [ask() for _ in range(20)]
+    assert wait_for(lambda: f'log_rows_total{{outcome="written"}} {len(asked)}.0' in running.ask("/metrics")[1])
+    assert "another one starts" in (running.home/"stderr").read_text()
+    running.end(signal.SIGKILL)
+    assert wait_for(lambda: not writers(running))
+    assert sorted(read_log(running.home/"data"/"serving"/"shades"/"log").id) == sorted(asked)
 
 
 @pytest.mark.slow

@@ -19,4 +19,5 @@ COSTS = Costs({
                   "net_trials*net_rows*net_epochs*net_width*net_width": 2e-7},
     "07_training": {"": 20, "epochs*width*width*samples": 2e-7, "epochs*width*width*samples*fine": 6e-7},
     "08_registry": {"": 6, "samples": 1.3e-4},
+    "09_serving": {"": 7, "parity_rows": 4e-3, "load_seconds": 4},
     "10_monitoring": {"": 10, "null_draws*n_features": 2e-4, "samples": 4.2e-4}})

@@ -8,6 +8,9 @@ __all__ = ['tensor_inputs', 'inputs_of_tensors', 'encoded_inputs', 'input_graph'
 # %% ../../nbs/images/tensors.ipynb #79db740c
 import numpy as np
 
+from .requests import inputs_in_form
+from ..samples.asked import Limits
+
 # %% ../../nbs/images/tensors.ipynb #9a6ecc8b
 def tensor_inputs(
     described: dict # from `input_description`
@@ -18,12 +21,15 @@ def tensor_inputs(
 # %% ../../nbs/images/tensors.ipynb #ca8cccc7
 def inputs_of_tensors(
     described: dict, # from `input_description`
-    tensors: dict[str, np.ndarray] # by name
-) -> np.ndarray: # as `inputs_in_form` takes them
-    "The pictures in a request."
+    tensors: dict[str, np.ndarray], # by name
+    limits: Limits = Limits() # the most that is looked at
+) -> np.ndarray: # uint8 (n, *shape)
+    "The pictures in a request; raise `WorkflowError` for what is none."
     images = tensors["images"]
+    limits.check_rows(len(images), "images")
     is_grey = len(described["shape"]) == 2
-    return images[..., 0] if is_grey and images.ndim == 4 and images.shape[3] == 1 else images
+    plain = images[..., 0] if is_grey and images.ndim == 4 and images.shape[3] == 1 else images
+    return inputs_in_form(described, plain)
 
 # %% ../../nbs/images/tensors.ipynb #7a90b3e2
 def encoded_inputs(

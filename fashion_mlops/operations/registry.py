@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['version_facts', 'known_versions', 'version_line', 'compared_versions', 'comparison_lines', 'models', 'asked_reason',
-           'promote', 'rollback', 'deploy', 'add_parser']
+           'promote', 'follow', 'rollback', 'deploy', 'add_parser']
 
 # %% ../../nbs/operations/registry.ipynb #024e06d8
-import sys
+import sys, time
 
 from ..core import WorkflowError
+from ..workflow.command_words import within
 from ..workflow.markup import print_json
 
 # %% ../../nbs/operations/registry.ipynb #375d9424
@@ -124,6 +125,27 @@ def promote(args) -> int: # 0
     print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}")
     return 0
 
+# %% ../../nbs/operations/registry.ipynb #f01107e1
+def follow(
+    dataset: str, # registered model
+    every: float, # seconds between two looks
+    looks: int | None = None # after which it ends; None for never
+):
+    "Bring each new champion to where services look."
+    from fashion_mlops.service.champion import champion_version
+    from fashion_mlops.service.deployment import deploy, deployed_words, read_slots
+    said, count = "", 0
+    while looks is None or count < looks:
+        if count: time.sleep(every)
+        count += 1
+        try:
+            if champion_version(dataset) in (None, read_slots(dataset)["champion"]): continue
+            deploy(dataset)
+            words = deployed_words(dataset).replace("**", "")
+        except WorkflowError as error: words = str(error)
+        if words != said: print(words, flush=True)
+        said = words
+
 # %% ../../nbs/operations/registry.ipynb #2cc7db76
 def rollback(args) -> int: # 0
     "Let the version serve again that the champion replaced. The gate will not promote again what was taken back."
@@ -145,7 +167,8 @@ def deploy(args) -> int: # 0
     dataset = _asked_dataset(args)
     if deployment.deploy(dataset) is None:
         raise WorkflowError(f"{dataset!r} has no champion. Run the pipeline first: fashion-mlops run --dataset {dataset}")
-    print(deployment.deployed_words(dataset).replace("**", ""))
+    print(deployment.deployed_words(dataset).replace("**", ""), flush=True)
+    if args.follow: follow(dataset, args.follow)
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #83986cec
@@ -165,4 +188,6 @@ def add_parser(
     p.add_argument("version", type=int, metavar="VERSION", help="such as 3")
     for p in (p, command(rollback, "let the version before serve again")):
         p.add_argument("--reason", metavar="TEXT", help="why, for the audit trail (asked for at a terminal)")
-    command(deploy, "put the champion in its place for the service")
+    p = command(deploy, "put the champion in its place for the service")
+    p.add_argument("--follow", type=within(1, 86_400, "seconds"), metavar="SECONDS",
+                   help="go on, and look so often whether the alias has moved, by whatever hand")

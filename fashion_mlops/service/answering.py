@@ -133,7 +133,7 @@ def keep_answers(
 # %% ../../nbs/service/answering.ipynb #5b6ca4bd
 async def _known(service: Service, request_id: str) -> bool:
     "Whether there was such a request; what another worker answered just now is in a file within a second."
-    asked = time.time()
+    asked = datetime.now(timezone.utc).timestamp()
     if await service.read_aside(service.log.knows, request_id): return True
     if not service.log.shared: return False
     await asyncio.sleep(service.log.every + 0.5)
@@ -189,9 +189,10 @@ def inputs_asked(
 
 def _feedback_asked(service: Service) -> dict:
     "What `/feedback` takes, for OpenAPI."
-    text = {"type": "string"}
+    label, row = {"type": "string"}, {"type": "integer", "minimum": 0, "maximum": service.limits.rows - 1}
+    if champion := service.models.get("champion"): label = {"enum": champion.served.classes}
     said = {"type": "object", "required": ["id", "label"],
-            "properties": {"id": text, "label": text, "row": {"type": "integer", "minimum": 0}}}
+            "properties": {"id": {"type": "string", "minLength": 1}, "label": label, "row": row}}
     return {"required": True, "content": {"application/json": {"schema": said}}}
 
 ROUTES = [Route("POST", "/predict", predict, "Ask the model", "predict", (*BODY, 503), inputs_asked, answer_schema()),

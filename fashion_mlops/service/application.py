@@ -14,14 +14,14 @@ from fastcore.basics import patch
 
 from ..core import WorkflowError
 from ..samples.asked import Refused
-from . import answering, looking
+from . import answering, inference_routes, looking
 from .answering import Service
 from .metrics import log_line
 from .requests import error_reply
 from .routes import Answer, Asked, Route, Routes
 
 # %% ../../nbs/service/application.ipynb #292d8da4
-ROUTES = [*answering.ROUTES, *looking.ROUTES]
+ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES]
 _ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 
 class Door:
@@ -41,10 +41,13 @@ class Door:
         try:
             route, asked.values = self.routes.find(method, asked.path)
             asked.key = self.checked_key(headers, route.role)
-            status = await self.sent(asked, await route.answer(asked), send)
-        except ConnectionResetError: status, kind = 499, "gone"
-        except Exception as error: status, kind = await self.refused(error, send, asked)
-        self.count(asked, route.path if route else "other", status, kind, time.perf_counter() - began)
+            answer = self.answered(asked, await route.answer(asked))
+        except ConnectionResetError: answer, kind = None, "gone"
+        except Exception as error: answer, kind = self.refused(error, asked)
+        # counted first: who has an answer finds it counted
+        self.count(asked, route.path if route else "other", answer.status if answer else 499, kind,
+                   time.perf_counter() - began)
+        if answer: await _send(send, answer)
 
 # %% ../../nbs/service/application.ipynb #5c620451
 @patch
@@ -63,39 +66,38 @@ def more(self: Door, asked: Asked) -> list:
     return found
 
 @patch
-async def sent(self: Door, asked: Asked, found, send) -> int: # status
-    "Send what a route has answered."
+def answered(self: Door, asked: Asked, found) -> Answer: # in bytes
+    "What a route has answered, as it is sent."
     answer = found if isinstance(found, Answer) else Answer(found)
     content, kind = answer.content, answer.kind
     if isinstance(content, str): content, kind = content.encode(), kind or "text/html; charset=utf-8"
     elif not isinstance(content, bytes): content, kind = orjson.dumps(content), kind or "application/json"
-    headers = [*answer.headers, *self.more(asked)]
-    await _send(send, answer.status, content, headers, (kind or "application/octet-stream").encode())
-    return answer.status
+    headers = [(b"content-type", (kind or "application/octet-stream").encode()),
+               (b"content-length", b"%d" % len(content)), *answer.headers, *self.more(asked)]
+    return Answer(content, answer.status, kind, headers)
 
-async def _send(send, status: int, body: bytes, more: list, kind: bytes = b"application/json"):
+async def _send(send, answer: Answer):
     "An answer in two messages of ASGI."
-    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    try:
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": answer.content})
+    except OSError: pass # the client is gone
 
 # %% ../../nbs/service/application.ipynb #193daa19
 @patch
-async def refused(self: Door, error: Exception, send, asked: Asked) -> tuple[int, str]: # status, kind
-    "Answer with an error."
+def refused(self: Door, error: Exception, asked: Asked) -> tuple[Answer, str]: # and its kind
+    "An error as it is sent."
     import traceback
     if not isinstance(error, WorkflowError):
         log_line(level="error", id=asked.id, fault="".join(traceback.format_exception(error))[-4000:])
         error = Refused("The service failed at this request; its log says why, under this id.", 500, "fault")
-    status, more = getattr(error, "status", 422), self.more(asked)
+    status, more = getattr(error, "status", 422), []
     if getattr(error, "retry_after", 0): more.append((b"retry-after", b"%d" % error.retry_after))
     if status == 401: more.append((b"www-authenticate", b"Bearer"))
     if status == 405: more.append((b"allow", error.allowed.encode()))
     if status in (408, 411, 413): more.append((b"connection", b"close")) # what else is on the wire is not read
-    found = getattr(error, "content", None) or error_reply(error, asked.id)
-    try: await _send(send, status, orjson.dumps(found), more)
-    except (OSError, RuntimeError): pass # the client is gone, or had half an answer
-    return status, getattr(error, "kind", "input")
+    found = getattr(error, "content", None) or error_reply(error, asked.id, asked.path)
+    return self.answered(asked, Answer(found, status, headers=tuple(more))), getattr(error, "kind", "input")
 
 @patch
 def count(self: Door, asked: Asked, route: str, status: int, kind: str, seconds: float):

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core import WorkflowError, nearest
 from ..datasets.kinds import kind_of
+from ..samples.asked import Limits
 
 # %% ../../nbs/service/inference_protocol.ipynb #7cf20e75
 DATATYPES = {"BOOL": "bool", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "i1", "INT16": "<i2",
@@ -169,8 +170,9 @@ def read_infer(
 # %% ../../nbs/service/inference_protocol.ipynb #12d1ab38
 def infer_inputs(
     request: InferRequest,
-    described: dict # the model's input, from `serving.json`
-): # inputs as `inputs_in_form` takes them
+    described: dict, # the model's input, from `serving.json`
+    limits: Limits = Limits() # the most that is looked at
+): # inputs as the model takes them
     "The inputs in a request; raise `WorkflowError` for a tensor that the model does not know, or that is missing."
     wing = kind_of(described["kind"])
     known = [said["name"] for said in wing.tensor_inputs(described)]
@@ -180,7 +182,8 @@ def infer_inputs(
         raise WorkflowError(f"The input {absent[0]!r} is missing ({len(absent)} of {len(known)} are).")
     if len(counts := {len(values) for values in request.tensors.values()}) > 1:
         raise WorkflowError(f"The inputs have {min(counts)} to {max(counts)} rows; expected as many in each.")
-    return wing.inputs_of_tensors(described, request.tensors)
+    if counts == {0}: raise WorkflowError("The inputs have no row; expected at least one.")
+    return wing.inputs_of_tensors(described, request.tensors, limits)
 
 # %% ../../nbs/service/inference_protocol.ipynb #656b8df3
 def model_metadata(

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from ..core import nearest
 from ..samples.asked import Limits, Refused
-from .requests import json_of, unpacked
+from .requests import is_protocol, json_of, unpacked
 
 # %% ../../nbs/service/routes.ipynb #caa7f938
 async def read_body(
@@ -126,8 +126,10 @@ class Routes:
         raise refusal
 
 # %% ../../nbs/service/routes.ipynb #0c6452dc
-def _error_schema() -> dict:
-    "How every error looks."
+def _error_schema(path: str) -> dict:
+    "How every error looks, and those of the Open Inference Protocol below its path."
+    if is_protocol(path):
+        return {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
     error = {"type": "object", "required": ["kind", "message"],
              "properties": {"kind": {"type": "string"}, "message": {"type": "string"}}}
     return {"type": "object", "required": ["error", "id"], "properties": {"error": error, "id": {"type": "string"}}}
@@ -143,10 +145,11 @@ WORDS = {400: "a body or header that cannot be read",
 BODY = (400, 408, 411, 413, 415, 422) # what a route that reads a body may answer
 
 def responses(
-    *codes: int # beside those that every route may give
+    *codes: int, # beside those that every route may give
+    path: str = "" # of the route
 ) -> dict: # for OpenAPI
     "The errors of a route."
-    body = {"application/json": {"schema": _error_schema()}}
+    body = {"application/json": {"schema": _error_schema(path)}}
     return {code: {"description": WORDS[code], "content": body} for code in sorted({*codes, 401, 403, 405, 429, 500})}
 
 # %% ../../nbs/service/routes.ipynb #567e862f
@@ -154,10 +157,11 @@ def _described(service, route: Route) -> tuple[dict, dict]:
     "Responses and the rest of a route, for OpenAPI."
     schema = route.answered(service) if callable(route.answered) else route.answered or {}
     held = {"application/json": {"schema": schema}} if route.kind == "application/json" else {route.kind: {}}
-    said = {route.status: {"description": "all is well", "content": held}} | responses(*route.codes)
+    said = {route.status: {"description": "all is well", "content": held}} | responses(*route.codes, path=route.path)
     names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     places = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-    more = {"parameters": [*places, *route.parameters]} if places or route.parameters else {}
+    more = {"x-role": route.role or "none"}
+    if places or route.parameters: more["parameters"] = [*places, *route.parameters]
     if route.asked and (asked := route.asked(service)): more["requestBody"] = asked
     return said, more
 

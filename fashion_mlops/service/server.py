@@ -222,10 +222,11 @@ def serve_pack(
         from fashion_mlops.service.answering import Service
         from fashion_mlops.service.hot_swap import HotSwap
         from fashion_mlops.service.keys import Keys
-        from fashion_mlops.service.prediction_log import PredictionLog, log_folder
+        from fashion_mlops.service.log_files import log_folder
+        from fashion_mlops.service.prediction_log import PredictionLog
         seen = slots and slots() # before it is opened: what changes meanwhile is seen
         served, facts = opened()
-        kept = None if log is None else PredictionLog(log_folder(dataset), shared=workers > 1, **log).start()
+        kept = None if log is None else PredictionLog(**{"folder": log_folder(dataset), "shared": workers > 1} | log).start()
         # on loopback keys still count where one is sent
         service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted), kept, address, quiet)
         if slots: service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)

@@ -28,6 +28,7 @@ COSTS = Costs({
     "06_tuning": {"": 5.5, "n_trials*table_rows*n_folds": 4e-4, "justify_rows": 1e-3, "net_trials*net_rows_seen*net_table_width": 1e-6},
     "07_training": {"": 10, "samples": 2e-4, "rows_seen*table_members*table_width": 1e-7},
     "08_registry": {"": 6.5, "samples": 2e-4},
+    "09_serving": {"": 6, "parity_rows": 2e-3, "load_seconds": 4},
     "10_monitoring": {"": 7, "null_draws*n_features": 2e-4}
 }, {"table_columns": lambda said, shape: min(said("table_columns"), shape.columns),
     "rows_seen": lambda said, shape: rows_seen(shape.rows, said("table_epochs")),

@@ -8,8 +8,10 @@ __all__ = ['tensor_inputs', 'inputs_of_tensors', 'encoded_inputs', 'input_graph'
 # %% ../../nbs/tables/tensors.ipynb #82bab7cc
 import numpy as np
 
+from ..samples.asked import Limits, Refused
 from ..samples.columns import NUMBERS
 from .measures import encoded
+from .uploads import inputs_of_json
 
 # %% ../../nbs/tables/tensors.ipynb #0b358a60
 def tensor_inputs(
@@ -20,13 +22,23 @@ def tensor_inputs(
     return [{"name": column["name"], "datatype": datatype(column), "shape": [-1]} for column in described["columns"]]
 
 # %% ../../nbs/tables/tensors.ipynb #869f3eef
+def _values(name: str, values: np.ndarray) -> list:
+    "A column in JSON's own types; None for what is missing."
+    if values.ndim == 2 and values.shape[1] == 1: values = values[:, 0]
+    if values.ndim != 1:
+        raise Refused(f"The input {name!r} has the shape {list(values.shape)}; expected one value a row: [n] or [n, 1].")
+    return [None if value != value or isinstance(value, str) and value == "" else value for value in values.tolist()]
+
 def inputs_of_tensors(
     described: dict, # from `input_description`
-    tensors: dict[str, np.ndarray] # by name
-) -> dict: # values by column, as `inputs_in_form` takes them
-    "The rows in a request."
-    def flat(values): return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    return {name: flat(values) for name, values in tensors.items()}
+    tensors: dict[str, np.ndarray], # by name
+    limits: Limits = Limits() # the most that is looked at
+): # DataFrame as the model takes it
+    "The rows in a request; raise `Refused` that names column and row for what is none."
+    limits.check_rows(max(map(len, tensors.values()), default=0))
+    columns = {name: _values(name, values) for name, values in tensors.items()}
+    rows = [dict(zip(columns, values)) for values in zip(*columns.values())]
+    return inputs_of_json(described, {"rows": rows}, limits)
 
 # %% ../../nbs/tables/tensors.ipynb #7a90b3e5
 def encoded_inputs(

@@ -91,10 +91,12 @@ def _from_csv(described: dict, body: bytes, limits: Limits):
     except UnicodeDecodeError as error:
         raise Refused(f"The CSV is not UTF-8 (byte {error.start + 1:,}); save it as UTF-8.", kind="rows") from None
     reader = csv.reader(io.StringIO(text), strict=True)
-    try: header, *lines = [line for line in reader if line]
-    except (csv.Error, ValueError) as error:
+    try: lines = [line for line in reader if line]
+    except csv.Error as error:
         raise Refused(f"The CSV cannot be read ({error}); expected a header and rows divided by commas.",
                       kind="rows") from None
+    if not lines: raise Refused("The CSV is empty; expected a header and at least one row.", kind="rows")
+    header, *lines = lines
     if again := {name for name in header if header.count(name) > 1}:
         raise Refused(f"The column {min(again)!r} stands twice in the header; expected once.", kind="column")
     for number, line in enumerate(lines, 1):

@@ -9,7 +9,7 @@ class Pictures:
     "Says how bright a picture is."
     dataset, kind, version, name, classes = "shades", "image", 7, "by hand", ["dark", "bright", "between"]
     threshold, conformal = None, {"threshold": 0.2, "coverage": 0.9}
-    about = {"synthetic": True, "input": {"shape": [28, 28], "preparation": {}}}
+    about = {"dataset": dataset, "kind": kind, "classes": classes, "synthetic": True, "input": {"kind": kind, "shape": [28, 28], "preparation": {}}}
 
     def __init__(self, seconds: float = 0): self.seconds = seconds
 
@@ -23,10 +23,10 @@ class Rows:
     "Says how dear an order is."
     dataset, kind, version, name, classes = "orders", "table", 2, "by hand", ["kept", "returned"]
     threshold, conformal = 0.4, None
-    about = {"input": {"columns": [{"name": "price", "type": "numeric", "example": 12.5}, {"name": "colour", "type": "category", "levels": ["red", "blue"], "example": "red"}]}}
+    about = {"dataset": dataset, "kind": kind, "classes": classes, "input": {"kind": kind, "columns": [{"name": "price", "type": "numeric", "example": 12.5}, {"name": "colour", "type": "category", "levels": ["red", "blue"], "example": "red"}]}}
 
     def answered(self, ready):
-        share = np.clip(ready.price.to_numpy()/100, 0, 1)
+        share = np.nan_to_num(np.clip(ready.price.to_numpy()/100, 0, 1), nan=0.3) # as of a price that is not known
         return np.stack([1 - share, share], 1).astype(np.float32)
 
 

@@ -160,20 +160,20 @@ def test_what_is_counted_and_written_down(server):
     assert "secret" not in (running.home/"stderr").read_text()
 
 
-ROUTES = [("GET", "/health/live", None), ("GET", "/health/ready", None), ("GET", "/version", "read"), ("GET", "/metrics", "read"), ("GET", "/", "read"),
-          ("GET", "/docs", "read"), ("GET", "/openapi.json", "read"), ("POST", "/predict", "predict"), ("POST", "/feedback", "predict")]
-
-
 def test_every_route_with_every_key(server, tmp_path):
     from fashion_mlops.service.keys import ROLES, make_key, remove_key
     file = tmp_path/"data"/"keys"/"service.json"
     keys = {role: make_key(role, role, path=file) for role in ROLES} | {"ended": make_key("ended", "admin", days=0, path=file)}
     running = server(model="pictures", keys_wanted=True)
-    for method, path, need in ROUTES:
+    described = running.ask("/openapi.json", authorization=f"Bearer {keys['admin']}")[1]["paths"]
+    told = [(method.upper(), path, said["x-role"]) for path, methods in described.items() for method, said in methods.items()]
+    from fashion_mlops.service.application import ROUTES
+    assert sorted(told) == sorted((route.method, route.path, route.role or "none") for route in ROUTES) and len({role for *_, role in told}) >= 3
+    for method, path, need in told:
         for name, key in {"none": "", "bad": "admin.guess", **keys}.items():
-            status, said, headers = running.ask(path, GREY.tobytes() if method == "POST" else None, content_type="application/octet-stream", **({"authorization": f"Bearer {key}"} if key else {}))
-            wanted = 401 if name in ("none", "bad", "ended") else 403 if need and need not in ROLES[name] else None
-            if need is None or wanted is None: assert status not in (401, 403), (path, name)
+            status, said, headers = running.ask(path.replace("{", "").replace("}", ""), GREY.tobytes() if method == "POST" else None, method, content_type="application/octet-stream", **({"authorization": f"Bearer {key}"} if key else {}))
+            wanted = 401 if name in ("none", "bad", "ended") else 403 if need not in ("none", *ROLES[name]) else None
+            if need == "none" or wanted is None: assert status not in (401, 403), (path, name)
             else: assert status == wanted, (path, name, status)
             if key: assert key not in json.dumps(said)
     remove_key("predict", file)
@@ -229,13 +229,13 @@ def test_an_end_under_load_loses_no_request(server):
         stop.set()
         for thread in threads: thread.join(30)
         assert lost == [] and len(answered) > 100
-        from fashion_mlops.service.prediction_log import read_log
+        from fashion_mlops.service.log_files import read_log
         assert {one for _, one in answered} <= set(read_log(running.home/"data"/"serving"/"shades"/"log").id)
 
 
 @pytest.mark.slow
 def test_a_killed_service_leaves_a_log_that_can_be_read(server):
-    from fashion_mlops.service.prediction_log import read_log
+    from fashion_mlops.service.log_files import read_log
     for _ in range(3):
         running, stop = server(model="pictures", log={}), threading.Event()
         threads, answered, _ = clients(running, 4, stop, [])
@@ -252,7 +252,7 @@ def test_a_killed_service_leaves_a_log_that_can_be_read(server):
 
 
 def test_feedback_joins_by_id(server):
-    from fashion_mlops.service.prediction_log import read_log
+    from fashion_mlops.service.log_files import read_log
     running = server(model="pictures", log={"keep_inputs": True})
     said = running.ask("/predict", picture(), content_type="image/png")[1]
     def tell(**facts): return running.ask("/feedback", as_json(facts), content_type=JSON)

@@ -125,7 +125,7 @@ def _done(self: Batches, batch: list, found: list, seconds: float, loop):
 # %% ../../nbs/service/batching.ipynb #8edcddf5
 @patch
 def portion(self: Batches,
-    seconds: float = 0.01 # that a request may have to wait for it
+    seconds: float = 0.005 # that a request may have to wait for it
 ) -> int: # rows
     "How many rows of what can wait are asked at once."
     if not self.per_row_aside: return 4

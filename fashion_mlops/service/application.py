@@ -14,7 +14,7 @@ from fastcore.basics import patch
 
 from ..core import WorkflowError
 from ..samples.asked import Refused
-from . import answering, inference_routes, looking
+from . import answering, explaining, inference_routes, looking
 from .answering import Service
 from .log_files import new_id
 from .metrics import log_line
@@ -22,7 +22,7 @@ from .requests import error_reply
 from .routes import Answer, Asked, Route, Routes
 
 # %% ../../nbs/service/application.ipynb #292d8da4
-ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES]
+ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES]
 _ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 
 class Door:

@@ -28,6 +28,7 @@ class Batches:
         self.most, self.waiting, self.patience = most, waiting, patience
         self.queue, self.rows, self.busy, self.per_row = deque(), 0, False, 0.0
         self.thread = ThreadPoolExecutor(1, "model")
+        self.aside, self.turn, self.per_row_aside = deque(), 0.0, 0.0
 
     def check_room(self):
         "Raise `Refused` when a new row would wait too long."
@@ -89,11 +90,23 @@ def _taken(self: Batches) -> list:
     return batch
 
 @patch
+def _left_aside(self: Batches) -> tuple | None: # work, rows, its future
+    "The next portion of what can wait."
+    while self.aside:
+        due = self.aside.popleft()
+        if due[2].done(): continue # nobody wants it any more
+        self.turn = time.monotonic()
+        return due
+
+@patch
 def _next(self: Batches, loop):
     "Send the next batch to the thread, if there is one."
-    batch = self._taken()
-    self.busy = bool(batch)
+    due = self._left_aside() if time.monotonic() - self.turn > 1 else None
+    batch = [] if due else self._taken()
+    due = due or (None if batch else self._left_aside())
+    self.busy = bool(batch or due)
     if batch: self.thread.submit(self._work, batch, loop)
+    elif due: self.thread.submit(self._work_aside, *due, loop)
 
 # %% ../../nbs/service/batching.ipynb #7d9bebba
 @patch
@@ -129,3 +142,44 @@ def _done(self: Batches, batch: list, found: list, seconds: float, loop):
         answered.set_exception(one) if isinstance(one, Exception) else answered.set_result(one)
     self._next(loop)
     self.told(rows, seconds) # last: whatever it does, nobody waits for it
+
+# %% ../../nbs/service/batching.ipynb #8edcddf5
+@patch
+def portion(self: Batches,
+    seconds: float = 0.005 # that a request may have to wait for it
+) -> int: # rows
+    "How many rows of what can wait are asked at once."
+    if not self.per_row_aside: return 4
+    return max(1, min(self.most, int(seconds/self.per_row_aside)))
+
+@patch
+async def beside(self: Batches,
+    work: Callable, # asks the model, or does what goes with it
+    rows: int # that it asks about; from `portion`
+): # what `work` says
+    "Do something in the model's thread when nobody waits there."
+    loop = asyncio.get_running_loop()
+    said = loop.create_future()
+    self.aside.append((work, rows, said))
+    if not self.busy: self._next(loop)
+    return await said
+
+# %% ../../nbs/service/batching.ipynb #9ddf0693
+@patch
+def _work_aside(self: Batches, work: Callable, rows: int, said, loop):
+    "In the thread: a portion of what can wait."
+    began = time.perf_counter()
+    try: found = work()
+    except Exception as error: found = error # for whoever asked
+    seconds = time.perf_counter() - began
+    try: loop.call_soon_threadsafe(self._done_aside, found, rows, seconds, said, loop)
+    except RuntimeError: pass # the loop has ended, and nobody listens
+
+@patch
+def _done_aside(self: Batches, found, rows: int, seconds: float, said, loop):
+    "In the loop: hand out what a portion gave."
+    before = self.per_row_aside or seconds/rows
+    self.per_row_aside = 0.8*before + 0.2*seconds/rows
+    self._next(loop)
+    if said.done(): return
+    said.set_exception(found) if isinstance(found, Exception) else said.set_result(found)

@@ -38,7 +38,7 @@ class PredictionLog:
         self.fresh, self.sent = deque(), deque() # (frame, rows): to be sent; sent, and in no file as far as is known
         self.known, self.lock = {}, threading.Lock() # rows of each of the last requests
         self.writer, self.wire, self.out, self.heard, self.closed = None, None, b"", b"", False
-        self.pause, self.deaths, self.next_start = 0.0, 0, time.monotonic() + 3 # without rows it is in no hurry
+        self.pause, self.deaths, self.next_start, self.began = 0.0, 0, 0.0, 0.0
         self.ended, self.complained = threading.Event(), 0.0
         self.thread = threading.Thread(target=self._go_on, name="prediction log", daemon=True)
 
@@ -158,7 +158,7 @@ def _go_on(self: PredictionLog):
         if self.writer is not None:
             try: self._exchange()
             except OSError: self._bury()
-        elif time.monotonic() >= self.next_start or self.rows and not self.pause: self._begin()
+        elif time.monotonic() >= self.next_start: self._begin()
         if not ending and not self.out: self.ended.wait(0.1)
         elif self.writer is None: time.sleep(0.05)
     lost = self.rows

@@ -202,6 +202,23 @@ def clients(running, count, until: threading.Event, turned_away: list):
     return threads, answered, lost
 
 
+def writers(running) -> list[int]:
+    "The processes that write the log of a service."
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(running.home).encode() in (path/"cmdline").read_bytes() and b"log_writer" in (path/"cmdline").read_bytes(): found.append(int(path.name))
+        except OSError: continue
+    return found
+
+
+def wait_for(what, seconds: float = 15):
+    "Whether something becomes true in time."
+    until = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < until: time.sleep(0.05)
+    return found
+
+
 @pytest.mark.slow
 def test_an_end_under_load_loses_no_request(server):
     for _ in range(3):
@@ -227,6 +244,8 @@ def test_a_killed_service_leaves_a_log_that_can_be_read(server):
         running.end(signal.SIGKILL)
         stop.set()
         for thread in threads: thread.join(30)
+        read_log(running.home/"data"/"serving"/"shades"/"log") # readable at any moment
+        assert wait_for(lambda: not writers(running)) # they write what they have, and end
         there = set(read_log(running.home/"data"/"serving"/"shades"/"log").id)
         old = {one for moment, one in answered if moment < killed - 1}
         assert old and old <= there
@@ -256,35 +275,20 @@ def test_feedback_to_another_worker_is_kept_at_once(server):
     assert set(read_log(running.home/"data"/"serving"/"shades"/"log").label) == {"dark"}
 
 
-def writers(running) -> list[int]:
-    "The processes that write the log of a service."
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(running.home).encode() in (path/"cmdline").read_bytes() and b"log_writer" in (path/"cmdline").read_bytes(): found.append(int(path.name))
-        except OSError: continue
-    return found
-
-
 def test_a_killed_writer_loses_nothing_and_a_dead_service_leaves_none(server):
     from fashion_mlops.service.log_files import read_log
     running = server(model="pictures", log={})
     def ask(): return running.ask("/predict", GREY.tobytes(), content_type="application/octet-stream")[1]["id"]
     asked = [ask()]
     for _ in range(2):
-        until = time.monotonic() + 10
-        while not (found := writers(running)) and time.monotonic() < until: time.sleep(0.05)
+        found = wait_for(lambda: writers(running))
         asked += [ask() for _ in range(20)]
         os.kill(found[0], signal.SIGKILL)
         asked += [ask() for _ in range(20)]
-    until = time.monotonic() + 10
-    while f'log_rows_total{{outcome="written"}} {len(asked)}.0' not in running.ask("/metrics")[1] and time.monotonic() < until: time.sleep(0.1)
-    assert f'log_rows_total{{outcome="written"}} {len(asked)}.0' in running.ask("/metrics")[1]
+    assert wait_for(lambda: f'log_rows_total{{outcome="written"}} {len(asked)}.0' in running.ask("/metrics")[1])
     assert "another one starts" in (running.home/"stderr").read_text()
     running.end(signal.SIGKILL)
-    until = time.monotonic() + 10
-    while writers(running) and time.monotonic() < until: time.sleep(0.05)
-    assert writers(running) == []
+    assert wait_for(lambda: not writers(running))
     assert sorted(read_log(running.home/"data"/"serving"/"shades"/"log").id) == sorted(asked)
 
 

@@ -82,7 +82,7 @@ def test_a_refusal_is_an_error_and_no_missing_door(home):
     set_champion("shades", 3)
     served, _ = open_champion("shades")
     other = SimpleNamespace(kind="image", classes=served.classes, dataset="shades", about={"input": {"kind": "image", "shape": [5, 5]}})
-    with on_trial("shades") as trial, pytest.raises(WorkflowError, match="refused with 422.*shape"):
+    with on_trial("shades") as trial, pytest.raises(WorkflowError, match="refused with 422.*a list of 5; expected 4 rows"):
         ask_over_http(trial.address, other, np.zeros((2, 5, 5), np.uint8))
 
 
@@ -95,3 +95,17 @@ def test_a_trial_ends_with_its_block_and_logs_where_it_was_told(home, tmp_path):
         Visitor(trial.address, ["dark", "bright"]).ask("POST", "/predict", np.zeros(16, np.uint8).tobytes(), content_type="application/octet-stream")
     with pytest.raises(ProcessLookupError): os.kill(trial.process, 0)
     assert len(read_log(tmp_path/"own")) == 1 and not log_folder("shades").exists()
+
+
+def test_a_trial_is_of_the_champion_alone(home):
+    "Whatever is said of traffic, and whoever else has a pack."
+    from fashion_mlops.core import write_json
+    from fashion_mlops.service.traffic import traffic_of
+    from fashion_mlops.service.traffic_changes import traffic_path
+    for version in (3, 4): place_version("shades", version)
+    set_champion("shades", 3)
+    write_json(traffic_path("shades"), traffic_of({"mode": "canary", "version": 4, "share": 0.99, "reason": "nearly all of it"}).as_json())
+    served, _ = open_champion("shades")
+    images = np.zeros((40, 4, 4), np.uint8)
+    with on_trial("shades") as trial: found, _ = ask_over_http(trial.address, served, images)
+    for told in found.values(): np.testing.assert_allclose(told.probabilities, served.predict_proba(images), atol=1e-6)

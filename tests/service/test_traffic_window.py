@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fashion_mlops.drift.distances import compare
-from fashion_mlops.drift.traffic_window import newest_rows, read_traffic, lately_words
+from fashion_mlops.drift.traffic_window import newest_rows, read_traffic_window, lately_words
 from fashion_mlops.samples.samples import Samples
 from fashion_mlops.service.deployment import set_champion
 from fashion_mlops.service.first_entries import asked_and_told
@@ -37,10 +37,10 @@ def shades(home):
 
 def test_rows_that_were_asked_are_the_window(shades, home):
     served, note = open_pack(home/"data"/"serving"/"shades"/"v3"), newest_note(log_folder("shades"))
-    assert not read_traffic("shades", shades, np.arange(50, 100)).rows and file_stamp(note) == "gone"
+    assert not read_traffic_window("shades", shades, np.arange(50, 100)).rows and file_stamp(note) == "gone"
     brighter = np.random.default_rng(1).integers(100, 256, (60, 4, 4), np.uint8)
     with on_trial("shades", log_folder("shades")) as trial: asked_and_told(trial.address, served, brighter, np.zeros(40, int))
-    traffic = read_traffic("shades", shades, np.arange(50, 100))
+    traffic = read_traffic_window("shades", shades, np.arange(50, 100))
     assert (traffic.rows, len(traffic.told), traffic.version) == (60, 40, 3) and not traffic.labels[traffic.told].any()
     np.testing.assert_allclose(traffic.current.brightness, brighter.reshape(60, -1).mean(1))
     np.testing.assert_allclose(traffic.answers["traffic"], served.predict_proba(brighter), atol=1e-6)
@@ -52,7 +52,7 @@ def test_rows_that_were_asked_are_the_window(shades, home):
 def test_a_trial_is_no_traffic(shades, home, tmp_path):
     served = open_pack(home/"data"/"serving"/"shades"/"v3")
     with on_trial("shades", tmp_path/"own") as trial: asked_and_told(trial.address, served, shades.inputs[:5], shades.labels[:5])
-    assert not read_traffic("shades", shades, np.arange(50, 100)).rows
+    assert not read_traffic_window("shades", shades, np.arange(50, 100)).rows
 
 
 def test_the_note_changes_with_rows_and_not_with_files(home):

@@ -97,7 +97,10 @@ def _read(paths: list[Path], kind: str):
     "The rows of some files, each once; None for none."
     import pyarrow as pa
     import pyarrow.parquet as pq
-    tables = [pq.read_table(path, schema=log_schema(kind), partitioning=None) for path in paths]
+    tables = []
+    for path in paths:
+        try: tables.append(pq.read_table(path, schema=log_schema(kind), partitioning=None))
+        except pa.ArrowException: continue # cut off by a machine that lost its power: the others can be read
     return _distinct(pa.concat_tables(tables)) if tables else None
 
 def read_day(
@@ -135,12 +138,14 @@ def is_logged(
     since: float = 0 # moment, in seconds since 1970, after which files are looked at
 ) -> bool:
     "Whether a file holds a prediction with this id."
+    import pyarrow as pa
     import pyarrow.parquet as pq
     for day in sorted(folder.glob("????-??-??"), reverse=True):
         for path in sorted(day.glob("predictions-*.parquet"), reverse=True):
             if int(path.name.split("-")[1]) < since*1e9: continue
             try: found = pq.read_table(path, columns=["id"], filters=[("id", "=", request_id)], partitioning=None)
             except FileNotFoundError: return is_logged(folder, request_id, since) # merged meanwhile
+            except pa.ArrowException: continue # cut off
             if len(found): return True
     return False
 
@@ -169,8 +174,10 @@ def merge_day(
     if sum(map(len, groups)) < least: return
     for small in groups:
         if len(small) < 2: continue
-        try: _written(folder, kind, _read(small, kind))
+        try: whole = _read(small, kind)
         except FileNotFoundError: continue # merged by another
+        if whole is None: continue
+        _written(folder, kind, whole)
         for path in small: path.unlink(missing_ok=True)
 
 # %% ../../nbs/service/log_files.ipynb #13463131

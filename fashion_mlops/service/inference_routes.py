@@ -11,7 +11,7 @@ import time
 from .. import __version__
 from ..core import nearest
 from ..samples.asked import Refused
-from .answering import LARGE, Answering, Service, keep_answers, patience
+from .answering import Answering, Service, inputs_of, keep_answers, patience
 from .inference_protocol import infer_answer, infer_inputs, model_metadata, read_infer
 from .requests import answers
 from .routes import BODY, Answer, Asked, Route
@@ -84,9 +84,9 @@ async def infer(
     model, deadline = asked_model(asked), patience(asked)
     body = await asked.body()
     model.batches.check_room()
-    told = (model.described, body, asked.header(b"inference-header-content-length"), service.limits)
-    request, inputs = _read(*told) if len(body) < LARGE else await service.read_aside(_read, *told)
-    probabilities = await model.batches.ask(inputs, deadline)
+    length = asked.header(b"inference-header-content-length")
+    request, inputs = await inputs_of(asked, len(body), _read, model.described, body, length)
+    probabilities = await model.batches.ask(inputs, deadline, asked.gone)
     said = answers(model.served, probabilities)
     keep_answers(asked, model, inputs, said, body, time.perf_counter() - began)
     decided = [model.served.classes.index(one["class"]) for one in said]

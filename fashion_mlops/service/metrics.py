@@ -6,7 +6,7 @@
 __all__ = ['PREFIX', 'SECONDS', 'SHARES', 'ROWS', 'Metrics', 'log_line']
 
 # %% ../../nbs/service/metrics.ipynb #c213bca3
-import os, resource, sys
+import os, resource, select, sys
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -95,5 +95,8 @@ def log_line(
     **facts # of the request
 ):
     "Write one line of JSON to stderr, at once: lines of several processes do not mix."
-    try: os.write(2, _as_json({"time": datetime.now(UTC).isoformat(timespec="milliseconds")} | facts) + b"\n")
-    except OSError: pass # the terminal is gone, the service is not
+    line = _as_json({"time": datetime.now(UTC).isoformat(timespec="milliseconds")} | facts)[:4000] + b"\n"
+    try:
+        # a pipe takes up to 4,096 bytes at once or says that it cannot: nobody waits for who does not read
+        if select.select([], [2], [], 0)[1]: os.write(2, line)
+    except (OSError, ValueError): pass # the terminal is gone, the service is not

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 import fashion_mlops
-from .log_files import is_logged, log_folder, read_log
+from .log_files import is_logged, log_folder, new_id, read_log
 from .log_writer import frame
 from .metrics import log_line
 
@@ -36,7 +36,7 @@ class PredictionLog:
         self.every, self.told = every, told
         self.most, self.most_bytes, self.rows, self.bytes = most, most_bytes, 0, 0
         self.fresh, self.sent = deque(), deque() # (frame, rows): to be sent; sent, and in no file as far as is known
-        self.recent, self.known, self.lock = deque(maxlen=50_000), set(), threading.Lock()
+        self.known, self.lock = {}, threading.Lock() # rows of each of the last requests
         self.writer, self.wire, self.out, self.heard, self.closed = None, None, b"", b"", False
         self.pause, self.deaths, self.next_start, self.began = 0.0, 0, 0.0, 0.0
         self.ended, self.complained = threading.Event(), 0.0
@@ -56,10 +56,8 @@ class PredictionLog:
             self.rows, self.bytes = self.rows + len(rows), self.bytes + len(packed)
         self.fresh.append((packed, len(rows)))
         if kind != "predictions": return
-        for request_id in dict.fromkeys(row["id"] for row in rows):
-            if len(self.recent) == self.recent.maxlen: self.known.discard(self.recent[0])
-            self.recent.append(request_id)
-            self.known.add(request_id)
+        for row in rows: self.known[row["id"]] = row["row"]
+        while len(self.known) > 50_000: del self.known[next(iter(self.known))]
 
     def close(self):
         "Have what waits written, and end."
@@ -195,6 +193,7 @@ def log_rows(
             for number, (one, numbers) in enumerate(zip(said, watched))]
 
 @patch
-def knows(self: PredictionLog, request_id: str, since: float = 0) -> bool:
-    "Whether there was such a request; looks into the files when it was not of late."
-    return request_id in self.known or is_logged(self.folder, request_id, since)
+def knows(self: PredictionLog, request_id: str, row: int = 0) -> bool:
+    "Whether there was such a row of such a request; looks into the files when it was not of late."
+    last = self.known.get(request_id)
+    return is_logged(self.folder, request_id, row) if last is None else row <= last

@@ -63,12 +63,19 @@ class Asked:
     key: str = "" # name of the key that was sent; empty without
     values: dict = field(default_factory=dict) # of the places in the path
     query_string: bytes = b"" # as it came
+    content: bytes = field(default=b"", repr=False) # of the body, once it was read
+    model: object = None # `Answering` that was chosen for it
+    unit: str = "" # of an experiment that it belongs to
 
     @property
     def query(self) -> dict[str, str]: return dict(parse_qsl(self.query_string.decode("latin-1"), True))
 
     async def body(self) -> bytes:
         "What was sent, unpacked and within the limits; raise `Refused` otherwise."
+<<<<<<< HEAD
+        self.content = await read_body(self.headers, self.receive, self.service.limits)
+        return self.content
+=======
         return await read_body(self.headers, self.receive, self.service.limits, self.hold)
 
     def hold(self, size: int):
@@ -81,6 +88,7 @@ class Asked:
     def gone(self) -> bool:
         "Whether the client has gone, as far as the server knows."
         return getattr(getattr(self.receive, "__self__", None), "disconnected", False)
+>>>>>>> main
 
     async def json(self):
         "The JSON of the body; raise `Refused` where it is none."

@@ -62,6 +62,7 @@ class Service:
         self.not_taken = {} # the version that was to take over and could not, and why
         self.readers, self.aside, self.held = ThreadPoolExecutor(2, "reader"), 0, 0
         self.listeners: list[Callable] = [] # each hears (asked, model, inputs, said, seconds) of what was answered
+        self.leading, self.switchboard = "champion", None # slot of the first model; who says which one answers
         if log is not None: log.told = lambda outcome, rows: self.metrics.logged.labels(outcome).inc(rows)
         if served is not None: self.take(served, facts or {})
 
@@ -73,12 +74,13 @@ class Service:
     @property
     def champion(self) -> Answering:
         "The model that answers; raise `Refused` while there is none."
-        if found := self.models.get("champion"): return found
+        if found := self.models.get(self.leading): return found
         raise Refused("No model is loaded yet.", 503, "no_model", 5)
 
     def chosen(self, asked: Asked) -> Answering:
         "Which model answers a request."
-        return self.champion
+        asked.model = self.switchboard.chosen(asked) if self.switchboard else self.champion
+        return asked.model
 
     def measure(self):
         "Note what this process has taken, and what waits in it."
@@ -152,7 +154,8 @@ def keep_answers(
     service.metrics.count_answers(served.dataset, served.version, said)
     if service.log is not None:
         watched = model.wing.watched_values(inputs)
-        kept = log_rows(served, asked.id, said, watched, body, seconds, service.log.keep_inputs, model.slot)
+        kept = log_rows(served, asked.id, said, watched, body, seconds, service.log.keep_inputs, model.slot,
+                        asked.unit)
         service.log.add("predictions", kept)
     for listener in service.listeners: listener(asked, model, inputs, said, seconds)
 
@@ -206,7 +209,7 @@ def inputs_asked(
     service: Service # whose champion answers
 ) -> dict | None: # for OpenAPI; None without a model
     "What a model is asked, with an example for the one that answers."
-    if (model := service.models.get("champion")) is None: return None
+    if (model := service.models.get(service.leading)) is None: return None
     wing, described = model.wing, model.described
     example = wing.request_example(described, model.facts.get("inputs"))
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -219,7 +222,7 @@ def inputs_asked(
 def _feedback_asked(service: Service) -> dict:
     "What `/feedback` takes, for OpenAPI."
     label, row = {"type": "string"}, {"type": "integer", "minimum": 0, "maximum": service.limits.rows - 1}
-    if champion := service.models.get("champion"): label = {"enum": champion.served.classes}
+    if champion := service.models.get(service.leading): label = {"enum": champion.served.classes}
     said = {"type": "object", "required": ["id", "label"],
             "properties": {"id": {"type": "string", "minLength": 1}, "label": label, "row": row}}
     return {"required": True, "content": {"application/json": {"schema": said}}}

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 
 from ..core import WorkflowError
 from ..samples.asked import Refused
-from . import answering, explaining, inference_routes, looking
+from . import answering, explaining, inference_routes, looking, traffic_routes
 from .answering import Service
 from .log_files import new_id
 from .metrics import log_line
@@ -22,7 +22,7 @@ from .requests import error_reply
 from .routes import Answer, Asked, Route, Routes
 
 # %% ../../nbs/service/application.ipynb #292d8da4
-ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES]
+ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES, *traffic_routes.ROUTES]
 _ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 
 class Door:
@@ -139,11 +139,19 @@ def refused(self: Door, error: Exception, asked: Asked) -> tuple[Answer, str]: #
     return self.answered(asked, Answer(found, status, headers=tuple(more))), getattr(error, "kind", "input")
 
 @patch
+def count_model(self: Door, asked: Asked, status: int, seconds: float):
+    "Count a request for the model that was chosen for it."
+    served, service = asked.model.served, self.service
+    service.metrics.count_slot(asked.model.slot, served.version, status, seconds)
+    if service.switchboard: service.switchboard.ended(asked, status)
+
+@patch
 def count(self: Door, asked: Asked, route: str, status: int, kind: str, seconds: float):
     "Count a request, and write its line."
     method = asked.method if asked.method in ("GET", "HEAD", "POST", "DELETE") else "other"
     self.service.metrics.count_request(route, method, status, seconds)
     if kind: self.service.metrics.errors.labels(kind).inc()
+    if asked.model is not None and asked.method == "POST": self.count_model(asked, status, seconds)
     if self.service.quiet: return
     facts = {"id": asked.id, **({"client_id": asked.client_id} if asked.client_id else {}), "method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
     if kind: facts["error"] = kind

@@ -21,14 +21,16 @@ def asked_model(
     asked: Asked # with the name of a model in its path, and perhaps a version
 ) -> Answering: # who answers
     "The model that a path names; raise `Refused` with 404 for one that does not answer here."
-    chosen, models = asked.service.chosen(asked), asked.service.models.values()
+    asked.service.champion
+    models = asked.service.models.values()
     name, version = asked.values["name"], asked.values.get("version")
     known = {model.served.dataset for model in models}
     if name not in known:
         raise Refused(f"There is no model {name[:80]!r} here.{nearest(name[:80], known)}", 404, "unknown_model")
-    if version is None: return chosen
-    for model in models:
-        if str(model.served.version) == version: return model
+    if version is None: return asked.service.chosen(asked)
+    for asked.model in models:
+        if str(asked.model.served.version) == version: return asked.model
+    asked.model = None
     there = ", ".join(sorted({str(model.served.version) for model in models}))
     raise Refused(f"Version {version[:40]!r} of {name!r} does not answer here; expected {there}.", 404, "unknown_version")
 
@@ -109,7 +111,7 @@ def infer_example(
 
 def _infer_asked(service: Service) -> dict | None:
     "What `infer` takes, for OpenAPI; None without a model."
-    if (model := service.models.get("champion")) is None: return None
+    if (model := service.models.get(service.leading)) is None: return None
     tensor = {"type": "object", "required": ["name", "datatype", "shape"], "properties": {
         "name": {"type": "string"}, "datatype": {"type": "string"},
         "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}}, "data": {"type": "array"},

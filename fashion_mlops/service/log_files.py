@@ -29,7 +29,7 @@ def log_schema(
     moment, text = pa.timestamp("us", "UTC"), pa.string()
     if kind == "feedback": return pa.schema([("id", text), ("row", pa.int32()), ("time", moment), ("label", text)])
     return pa.schema([("id", text), ("row", pa.int32()), ("time", moment), ("dataset", text), ("version", pa.int32()),
-                      ("slot", text), ("digest", text), ("watched", pa.map_(text, pa.float64())),
+                      ("slot", text), ("unit", text), ("digest", text), ("watched", pa.map_(text, pa.float64())),
                       ("input", pa.binary()),
                       ("said", text), ("confidence", pa.float32()), ("probabilities", pa.map_(text, pa.float32())),
                       ("rejected", pa.bool_()), ("seconds", pa.float32())])

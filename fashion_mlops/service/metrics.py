@@ -41,9 +41,16 @@ class Metrics:
         self.cpu = made(Gauge, "processor_seconds", "Processor time of the workers", multiprocess_mode="livesum")
         self.memory = made(Gauge, "memory_bytes", "Largest memory of the workers", multiprocess_mode="livesum")
         self.logged = made(Counter, "log_rows", "Rows of the prediction log, by their fate", ("outcome",))
+        self.slots = made(Counter, "slot_requests", "Requests that a model was chosen for",
+                          ("slot", "version", "status"))
+        self.slot_latency = made(Histogram, "slot_seconds", "Seconds of these requests", ("slot",), buckets=SECONDS)
+        self.copies = made(Counter, "shadow_copies", "Copies for the shadow, by their fate", ("outcome",))
         # finding a child by its labels costs more than counting
         self.request = lru_cache(500)(lambda *labels: self.requests.labels(*labels))
         self.seconds = lru_cache(500)(lambda route: self.latency.labels(route))
+        self.slot = lru_cache(500)(lambda *labels: self.slots.labels(*labels))
+        self.slot_time = lru_cache(50)(lambda slot: self.slot_latency.labels(slot))
+        self.copied = lru_cache(50)(lambda outcome: self.copies.labels(outcome))
         self.said = lru_cache(5000)(lambda *labels: self.predictions.labels(*labels))
 
 # %% ../../nbs/service/metrics.ipynb #d25dea16
@@ -54,6 +61,12 @@ def count_request(self: Metrics, route: str, method: str, status: int, seconds: 
     "A request was answered."
     self.request(route, method, str(status)).inc()
     self.seconds(route).observe(seconds)
+
+@patch
+def count_slot(self: Metrics, slot: str, version, status: int, seconds: float):
+    "A request that a model was chosen for is over."
+    self.slot(slot, str(version), str(status)).inc()
+    self.slot_time(slot).observe(seconds)
 
 @patch
 def count_batch(self: Metrics, rows: int, seconds: float):

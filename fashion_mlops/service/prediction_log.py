@@ -181,11 +181,12 @@ def log_rows(
     body: bytes, # of the request
     seconds: float, # that it took
     keep: bool = False, # whether the body itself is kept
-    slot: str = "champion" # that answered
+    slot: str = "champion", # that answered
+    unit: str = "" # of the experiment that the request belongs to; empty for none
 ) -> list[dict]: # for the log
     "What is kept of a request."
     whole = {"id": request_id, "time": datetime.now(timezone.utc), "dataset": served.dataset, "version": served.version,
-             "slot": slot, "digest": input_digest(body), "seconds": seconds}
+             "slot": slot, "unit": unit or None, "digest": input_digest(body), "seconds": seconds}
     return [whole | {"row": number, "said": one["class"], "confidence": one["probability"],
                      "watched": list(numbers.items()), "probabilities": list(one["probabilities"].items()),
                      "rejected": one.get("rejected", False),

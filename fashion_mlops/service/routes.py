@@ -63,13 +63,17 @@ class Asked:
     key: str = "" # name of the key that was sent; empty without
     values: dict = field(default_factory=dict) # of the places in the path
     query_string: bytes = b"" # as it came
+    content: bytes = field(default=b"", repr=False) # of the body, once it was read
+    model: object = None # `Answering` that was chosen for it
+    unit: str = "" # of an experiment that it belongs to
 
     @property
     def query(self) -> dict[str, str]: return dict(parse_qsl(self.query_string.decode("latin-1"), True))
 
     async def body(self) -> bytes:
         "What was sent, unpacked and within the limits; raise `Refused` otherwise."
-        return await read_body(self.headers, self.receive, self.service.limits, self.hold)
+        self.content = await read_body(self.headers, self.receive, self.service.limits, self.hold)
+        return self.content
 
     def hold(self, size: int):
         "Count bytes that are kept until the request ends; raise `Refused` when all requests together hold too many."

@@ -19,6 +19,7 @@ class Parts:
     others: np.ndarray = field(repr=False) # (n, …): what it is held against
     labels: Callable = field(repr=False) # number of a walk → which part each value of `own` belongs to, from 0
     words: str = "" # what it is held against, for people
+    names: tuple = () # of the parts, where they have some
     ready: Callable = field(default=lambda inputs: inputs, repr=False) # many of them → as the model takes them
 
 # %% ../../nbs/evaluation/shares.ipynb #45578636

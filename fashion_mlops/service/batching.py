@@ -28,6 +28,7 @@ class Batches:
         self.most, self.waiting, self.patience = most, waiting, patience
         self.queue, self.rows, self.busy, self.per_row = deque(), 0, False, 0.0
         self.thread = ThreadPoolExecutor(1, "model")
+        self.aside, self.turn, self.per_row_aside = deque(), 0.0, 0.0
 
     def check_room(self):
         "Raise `Refused` when a new row would wait too long."
@@ -38,42 +39,87 @@ class Batches:
 
     async def ask(self,
         inputs, # as the model takes them
-        deadline: float # of `time.monotonic`, after which nobody wants the answer
+        deadline: float, # of `time.monotonic`, after which nobody wants the answer
+        gone: Callable = lambda: False # whether the client is gone
     ): # an answer for each row
         "The model's answer; raise `Refused` when there is no room, or when the time is over."
         self.check_room()
+<<<<<<< HEAD
         loop = asyncio.get_running_loop()
         answered = loop.create_future()
         self.queue.append((inputs, answered, deadline))
         self.rows += len(inputs)
         if not self.busy: self._next(loop)
-        return await answered
+        try:
+            async with asyncio.timeout_at(deadline): return await answered
+        except TimeoutError:
+            raise Refused("The model took longer than this request may take. Try again in 1 s.", 503, "deadline",
+                          retry_after=1) from None
+=======
+        if not (count := len(inputs)): raise Refused("The request holds no row; expected at least one.")
+        left = deadline - time.monotonic()
+        if count > self.most and count*self.per_row > left:
+            raise Refused(f"{count:,} rows would take about {count*self.per_row:.0f} s, longer than the {left:.1f} s "
+                          f"that this request may take. Send them in parts.", 413, "too_many")
+        try:
+            async with asyncio.timeout(left):
+                return await self._in_parts(inputs, deadline, gone)
+        except TimeoutError:
+            raise Refused("The time for this request was over before its answer came. Try again in 1 s.", 503,
+                          "deadline", retry_after=1) from None
+>>>>>>> main
 
 # %% ../../nbs/service/batching.ipynb #c1b76617
 from fastcore.basics import patch
+
+@patch
+async def _in_parts(self: Batches, inputs, deadline: float, gone: Callable):
+    "A large request goes in parts, so that others are answered in between."
+    import numpy as np
+    loop, found = asyncio.get_running_loop(), []
+    for start in range(0, len(inputs), self.most):
+        part, answered = inputs[start:start + self.most] if len(inputs) > self.most else inputs, loop.create_future()
+        self.queue.append((part, answered, deadline, gone))
+        self.rows += len(part)
+        if not self.busy: self._next(loop)
+        found.append(await answered)
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 @patch
 def _taken(self: Batches) -> list:
     "The requests of the next batch."
     batch, rows = [], 0
     while self.queue and (not batch or rows + len(self.queue[0][0]) <= self.most):
-        inputs, answered, deadline = self.queue.popleft()
+        inputs, answered, deadline, gone = self.queue.popleft()
         self.rows -= len(inputs)
-        if answered.done(): continue # its client is gone
-        if time.monotonic() > deadline:
+        if answered.done(): continue # nobody waits any longer
+        if gone(): answered.set_exception(ConnectionResetError("the client is gone"))
+        elif time.monotonic() > deadline:
             answered.set_exception(Refused("The time for this request was over before its turn came. Try again in 1 s.",
                                            503, "deadline", retry_after=1))
-            continue
-        batch.append((inputs, answered))
-        rows += len(inputs)
+        else:
+            batch.append((inputs, answered))
+            rows += len(inputs)
     return batch
+
+@patch
+def _left_aside(self: Batches) -> tuple | None: # work, rows, its future
+    "The next portion of what can wait."
+    while self.aside:
+        due = self.aside.popleft()
+        if due[2].done(): continue # nobody wants it any more
+        self.turn = time.monotonic()
+        return due
 
 @patch
 def _next(self: Batches, loop):
     "Send the next batch to the thread, if there is one."
-    batch = self._taken()
-    self.busy = bool(batch)
+    due = self._left_aside() if time.monotonic() - self.turn > 1 else None
+    batch = [] if due else self._taken()
+    due = due or (None if batch else self._left_aside())
+    self.busy = bool(batch or due)
     if batch: self.thread.submit(self._work, batch, loop)
+    elif due: self.thread.submit(self._work_aside, *due, loop)
 
 # %% ../../nbs/service/batching.ipynb #7d9bebba
 @patch
@@ -81,8 +127,9 @@ def _work(self: Batches, batch: list, loop):
     "In the thread: answer a batch."
     began, found = time.perf_counter(), []
     try:
-        whole = self.answer(self.together([inputs for inputs, _ in batch]))
-        start = 0
+        whole, start = self.answer(self.together([inputs for inputs, _ in batch])), 0
+        if len(whole) != (rows := sum(len(inputs) for inputs, _ in batch)):
+            raise ValueError(f"the model gave {len(whole)} answers to {rows} rows")
         for inputs, _ in batch:
             found.append(whole[start:start + len(inputs)])
             start += len(inputs)
@@ -103,8 +150,49 @@ def _done(self: Batches, batch: list, found: list, seconds: float, loop):
     "In the loop: hand the answers out."
     rows = sum(len(inputs) for inputs, _ in batch)
     self.per_row = 0.8*self.per_row + 0.2*seconds/rows
-    self._next(loop)
-    self.told(rows, seconds)
     for (_, answered), one in zip(batch, found):
         if answered.done(): continue
         answered.set_exception(one) if isinstance(one, Exception) else answered.set_result(one)
+    self._next(loop)
+    self.told(rows, seconds) # last: whatever it does, nobody waits for it
+
+# %% ../../nbs/service/batching.ipynb #8edcddf5
+@patch
+def portion(self: Batches,
+    seconds: float = 0.005 # that a request may have to wait for it
+) -> int: # rows
+    "How many rows of what can wait are asked at once."
+    if not self.per_row_aside: return 4
+    return max(1, min(self.most, int(seconds/self.per_row_aside)))
+
+@patch
+async def beside(self: Batches,
+    work: Callable, # asks the model, or does what goes with it
+    rows: int # that it asks about; from `portion`
+): # what `work` says
+    "Do something in the model's thread when nobody waits there."
+    loop = asyncio.get_running_loop()
+    said = loop.create_future()
+    self.aside.append((work, rows, said))
+    if not self.busy: self._next(loop)
+    return await said
+
+# %% ../../nbs/service/batching.ipynb #9ddf0693
+@patch
+def _work_aside(self: Batches, work: Callable, rows: int, said, loop):
+    "In the thread: a portion of what can wait."
+    began = time.perf_counter()
+    try: found = work()
+    except Exception as error: found = error # for whoever asked
+    seconds = time.perf_counter() - began
+    try: loop.call_soon_threadsafe(self._done_aside, found, rows, seconds, said, loop)
+    except RuntimeError: pass # the loop has ended, and nobody listens
+
+@patch
+def _done_aside(self: Batches, found, rows: int, seconds: float, said, loop):
+    "In the loop: hand out what a portion gave."
+    before = self.per_row_aside or seconds/rows
+    self.per_row_aside = 0.8*before + 0.2*seconds/rows
+    self._next(loop)
+    if said.done(): return
+    said.set_exception(found) if isinstance(found, Exception) else said.set_result(found)

@@ -107,6 +107,7 @@ class Served:
     expected: dict = field(default_factory=dict, repr=False) # inputs as the graph takes them, and probabilities
     version: int | None = None # in the registry
     digest: str = "" # of everything in the pack
+    encoder: dict = field(default_factory=dict, repr=False) # what stands before the graph; empty for nothing
 
     @property
     def dataset(self) -> str: return self.about["dataset"]
@@ -186,7 +187,8 @@ def open_pack(
     if version is None and re.fullmatch(r"v[1-9]\d{0,8}", folder.name): version = int(folder.name[1:])
     answered, graph = FORMS[about["form"]](content, about, threads)
     digest = hashlib.sha256(b"".join(name.encode() + hashlib.sha256(held).digest() for name, held in sorted(content.items())))
-    return Served(about, answered, folder, graph, _expected(content), version, digest.hexdigest())
+    encoder = json.loads(content.get("encoder.json", b"{}"))
+    return Served(about, answered, folder, graph, _expected(content), version, digest.hexdigest(), encoder)
 
 # %% ../../nbs/service/session.ipynb #a4adb62d
 @patch

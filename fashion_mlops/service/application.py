@@ -14,11 +14,7 @@ from fastcore.basics import patch
 
 from ..core import WorkflowError
 from ..samples.asked import Refused
-<<<<<<< HEAD
-from . import answering, inference_routes, looking, traffic_routes
-=======
-from . import answering, explaining, inference_routes, looking
->>>>>>> main
+from . import answering, explaining, inference_routes, looking, traffic_routes
 from .answering import Service
 from .log_files import new_id
 from .metrics import log_line
@@ -26,11 +22,7 @@ from .requests import error_reply
 from .routes import Answer, Asked, Route, Routes
 
 # %% ../../nbs/service/application.ipynb #292d8da4
-<<<<<<< HEAD
-ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *traffic_routes.ROUTES]
-=======
-ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES]
->>>>>>> main
+ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES, *traffic_routes.ROUTES]
 _ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 
 class Door:

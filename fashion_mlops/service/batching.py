@@ -44,18 +44,6 @@ class Batches:
     ): # an answer for each row
         "The model's answer; raise `Refused` when there is no room, or when the time is over."
         self.check_room()
-<<<<<<< HEAD
-        loop = asyncio.get_running_loop()
-        answered = loop.create_future()
-        self.queue.append((inputs, answered, deadline))
-        self.rows += len(inputs)
-        if not self.busy: self._next(loop)
-        try:
-            async with asyncio.timeout_at(deadline): return await answered
-        except TimeoutError:
-            raise Refused("The model took longer than this request may take. Try again in 1 s.", 503, "deadline",
-                          retry_after=1) from None
-=======
         if not (count := len(inputs)): raise Refused("The request holds no row; expected at least one.")
         left = deadline - time.monotonic()
         if count > self.most and count*self.per_row > left:
@@ -67,7 +55,6 @@ class Batches:
         except TimeoutError:
             raise Refused("The time for this request was over before its answer came. Try again in 1 s.", 503,
                           "deadline", retry_after=1) from None
->>>>>>> main
 
 # %% ../../nbs/service/batching.ipynb #c1b76617
 from fastcore.basics import patch

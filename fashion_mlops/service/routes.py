@@ -72,11 +72,8 @@ class Asked:
 
     async def body(self) -> bytes:
         "What was sent, unpacked and within the limits; raise `Refused` otherwise."
-<<<<<<< HEAD
-        self.content = await read_body(self.headers, self.receive, self.service.limits)
+        self.content = await read_body(self.headers, self.receive, self.service.limits, self.hold)
         return self.content
-=======
-        return await read_body(self.headers, self.receive, self.service.limits, self.hold)
 
     def hold(self, size: int):
         "Count bytes that are kept until the request ends; raise `Refused` when all requests together hold too many."
@@ -88,7 +85,6 @@ class Asked:
     def gone(self) -> bool:
         "Whether the client has gone, as far as the server knows."
         return getattr(getattr(self.receive, "__self__", None), "disconnected", False)
->>>>>>> main
 
     async def json(self):
         "The JSON of the body; raise `Refused` where it is none."

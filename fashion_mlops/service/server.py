@@ -251,16 +251,11 @@ def serve_pack(
         served, facts = opened()
         kept = None if log is None else PredictionLog(**{"folder": log_folder(dataset), "shared": workers > 1} | log).start()
         # on loopback keys still count where one is sent
-<<<<<<< HEAD
-        service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted), kept, address, quiet)
+        service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted), kept, address, quiet, local)
         if slots:
             from fashion_mlops.service.switchboard import Switchboard
             service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)
             Switchboard(service, dataset).start()
-=======
-        service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted), kept, address, quiet, local)
-        if slots: service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)
->>>>>>> main
         parent = os.getppid() if workers > 1 else 0
         run_server(service, sock, drain, lambda: number or _announce(service, dataset, workers), parent, all_end)
     all_end = b"\1" if workers == 1 else mmap.mmap(-1, 1)

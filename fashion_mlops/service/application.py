@@ -14,14 +14,14 @@ from fastcore.basics import patch
 
 from ..core import WorkflowError
 from ..samples.asked import Refused
-from . import answering, explaining, inference_routes, looking
+from . import answering, explaining, inference_routes, jobs, looking
 from .answering import Service
 from .metrics import log_line
 from .requests import error_reply
 from .routes import Answer, Asked, Route, Routes
 
 # %% ../../nbs/service/application.ipynb #292d8da4
-ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES]
+ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES, *jobs.ROUTES]
 _ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 
 class Door:

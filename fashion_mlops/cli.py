@@ -19,7 +19,7 @@ except Exception as broken:
 try:
     from fashion_mlops.core import WorkflowError, package_folder, path_part, project_root
     from fashion_mlops.operations import asking, proving, registry, running
-    from fashion_mlops.service import server
+    from fashion_mlops.service import server, traffic_commands
     from fashion_mlops.workflow.command_words import CommandParser
     from fashion_mlops.workflow.following import follows_notebooks
     from fashion_mlops.workflow.markup import ShownOnly
@@ -41,6 +41,7 @@ def parser(
         commands.add_parser("dataset", help="your own data: add, list, show, check, remove")
     asking.add_parser(commands)
     server.add_parser(commands)
+    traffic_commands.add_parser(commands)
     registry.add_parser(commands)
     proving.add_parser(commands)
     return top

@@ -25,8 +25,10 @@ def nearest(
     known # names that exist
 ) -> str: # such as ` Did you mean n_trials?`, or nothing
     "A hint at the name that was probably meant."
-    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {match[0]}?" if match else f" Known: {', '.join(sorted(known))}."
+    known = sorted(known)
+    match = difflib.get_close_matches(word, known[:1000], n=1, cutoff=0.5)
+    if match: return f" Did you mean {match[0]}?"
+    return f" Known: {', '.join(known[:40])}{f' and {len(known) - 40:,} more' if len(known) > 40 else ''}."
 
 # %% ../nbs/00_core.ipynb #2d5ecf6b
 _PART = re.compile(r"[^\W_](?:[\w.+ -]{0,98}[\w+-])?")

@@ -72,6 +72,9 @@ def _from_text(described: dict, text: str, limits: Limits, where: str) -> np.nda
 def _from_numbers(described: dict, numbers: list, where: str) -> np.ndarray:
     "The picture in nested lists, or in one list of all pixels."
     shape = tuple(described["shape"])
+    if len(numbers) not in (shape[0], math.prod(shape)): # looked at first: the rest may be large
+        raise Refused(f"{where} is a list of {len(numbers):,}; expected {shape[0]} rows, or one list of "
+                      f"{math.prod(shape)} numbers.")
     try: pixels = np.asarray(numbers)
     except (ValueError, OverflowError):
         raise Refused(f"{where} has rows of different lengths; expected {' × '.join(map(str, shape))} "
@@ -106,7 +109,7 @@ def inputs_of_json(
         known = ", ".join(map(repr, data)) if isinstance(data, dict) else f"a {type(data).__name__}"
         raise Refused(f'The JSON holds {known[:200] or "nothing"}; expected {{"image": …}} or {{"images": […]}}.')
     if strange := set(data) - {"image", "images"}:
-        raise Refused(f"The key {min(strange)!r} means nothing here.{nearest(min(strange), ['image', 'images'])}")
+        raise Refused(f"The key {min(strange)[:80]!r} means nothing here.{nearest(min(strange)[:80], ['image', 'images'])}")
     if len(data) == 2: raise Refused('The JSON holds both "image" and "images"; expected one of them.')
     if FILE_FIELD in data: return _one(described, data[FILE_FIELD], limits, "The image")[None]
     pictures = data["images"]
@@ -130,6 +133,7 @@ def _from_array(described: dict, body: bytes, limits: Limits) -> np.ndarray:
     shape = tuple(described["shape"])
     if array.shape == shape: array = array[None]
     limits.check_rows(len(array) if array.ndim else 0, "images")
+    if array.ndim and not len(array): raise Refused("The array holds no image; expected at least one.", kind="array")
     return images_in_form(array, shape)
 
 def inputs_of_body(
@@ -159,8 +163,8 @@ def inputs_of_files(
     limits: Limits = Limits() # the most that is decoded
 ) -> np.ndarray: # uint8 (n, *shape)
     "The images of an upload."
-    def where(number): return "The picture" if len(files) == 1 else f"Picture {number}"
-    read = [image_of_file(described, data, limits, where(number)) for number, (_, data) in enumerate(files, 1)]
+    def where(number, name): return "The picture" if len(files) == 1 else f"Picture {number}{f' ({name[:80]!r})' if name else ''}"
+    read = [image_of_file(described, data, limits, where(number, name)) for number, (name, data) in enumerate(files, 1)]
     return np.stack(read)
 
 def together(

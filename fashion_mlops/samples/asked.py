@@ -6,7 +6,7 @@
 __all__ = ['Refused', 'Limits']
 
 # %% ../../nbs/samples/asked.ipynb #75524199
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ..core import WorkflowError, human_bytes
 
@@ -27,14 +27,26 @@ class Refused(WorkflowError):
 class Limits:
     "The most that one request may ask for."
     body: int = 16_000_000 # bytes, packed and unpacked
-    pixels: int = 40_000_000 # of a picture
+    pixels: int = 16_000_000 # of all pictures
     rows: int = 1000 # or pictures
     seconds: float = 10.0 # for the body to arrive, and for an answer
     waiting: int = 512 # rows that may wait for their turn
+    held: int = 128_000_000 # bytes of bodies that all requests together may hold
+    tally: dict | None = field(default=None, compare=False) # what one request has asked for so far; None counts each call alone
+
+    def of_request(self) -> "Limits":
+        "The same limits for one request, whose parts are counted together."
+        return replace(self, tally={})
+
+    def _so_far(self, things: str, count: int) -> int:
+        "How many things the request holds, with these."
+        if self.tally is None: return count
+        self.tally[things] = self.tally.get(things, 0) + count
+        return self.tally[things]
 
     def check_rows(self, count: int, things: str = "rows"):
         "Raise `Refused` for more than are answered at once."
-        if count > self.rows:
+        if (count := self._so_far(things, count)) > self.rows:
             raise Refused(f"The request holds {count:,} {things}; at most {self.rows:,} are answered at once. "
                           f"Send them in parts.", 413, "too_many")
 
@@ -45,7 +57,8 @@ class Limits:
                           f"Send it in parts.", 413, "too_large")
 
     def check_pixels(self, width: int, height: int, where: str = "The picture"):
-        "Raise `Refused` for a picture that would fill the memory."
-        if width*height > self.pixels:
-            raise Refused(f"{where} has {width:,} × {height:,} pixels; at most {self.pixels:,} are decoded. "
-                          f"Make it smaller first.", 413, "too_many_pixels")
+        "Raise `Refused` for pictures that would fill the memory."
+        if self._so_far("pixels", width*height) <= self.pixels: return
+        more = "" if width*height > self.pixels else ", and with those before it that is too much"
+        raise Refused(f"{where} has {width:,} × {height:,} pixels{more}; at most {self.pixels:,} are decoded for a "
+                      f"request. Make it smaller first.", 413, "too_many_pixels")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROGRAM_MARKS', 'MARKS', 'WORDS', 'YES', 'NO', 'plain_type', 'as_words', 'marks_of', 'without_marks', 'as_yes_or_no',
-           'converted', 'typed']
+           'UnfitValue', 'converted', 'typed']
 
 # %% ../../nbs/samples/values.ipynb #a7d90b69
 import numpy as np
@@ -130,6 +130,12 @@ def _amounts(values, column: Column, decimal: str):
     return numbers.where(~(numbers.abs() > LARGEST)), numbers.isna()
 
 # %% ../../nbs/samples/values.ipynb #9017691d
+class UnfitValue(WorkflowError):
+    "A value that is not what its column is; `what` says so without the way out, which is another one for a file than for a request."
+    def __init__(self, what: str, way_out: str):
+        super().__init__(f"{what} {way_out}")
+        self.what = what
+
 def converted(
     values, # pyarrow array, as the file has it
     column: Column, # what it is
@@ -146,8 +152,10 @@ def converted(
     if not lost.any(): return series
     row = int(lost.argmax())
     wanted = {"datetime": column.format or "an ISO date", "ordinal": f"one of {', '.join(column.levels)}", "boolean": "yes or no"}
-    raise WorkflowError(f"Column {column.name!r} is {column.type}, and {int(lost.sum()):,} of its {len(series):,} values are not, such as {str(values[row].as_py())[:60]!r} in row {row + 1} "
-                        f"(expected {wanted.get(column.type, 'a number')}). Correct the value, or in the dataset file the column's type, or what stands for a missing value (missing: [{str(values[row].as_py())[:30]}]).")
+    value = str(values[row].as_py())
+    raise UnfitValue(f"Column {column.name!r} is {column.type}, and {int(lost.sum()):,} of its {len(series):,} values are not, such as {value[:60]!r} in row {row + 1} "
+                     f"(expected {wanted.get(column.type, 'a number')}).",
+                     f"Correct the value, or in the dataset file the column's type, or what stands for a missing value (missing: [{value[:30]}]).")
 
 # %% ../../nbs/samples/values.ipynb #88388fe7
 def typed(

@@ -39,34 +39,54 @@ class Batches:
 
     async def ask(self,
         inputs, # as the model takes them
-        deadline: float # of `time.monotonic`, after which nobody wants the answer
+        deadline: float, # of `time.monotonic`, after which nobody wants the answer
+        gone: Callable = lambda: False # whether the client is gone
     ): # an answer for each row
         "The model's answer; raise `Refused` when there is no room, or when the time is over."
         self.check_room()
-        loop = asyncio.get_running_loop()
-        answered = loop.create_future()
-        self.queue.append((inputs, answered, deadline))
-        self.rows += len(inputs)
-        if not self.busy: self._next(loop)
-        return await answered
+        if not (count := len(inputs)): raise Refused("The request holds no row; expected at least one.")
+        left = deadline - time.monotonic()
+        if count > self.most and count*self.per_row > left:
+            raise Refused(f"{count:,} rows would take about {count*self.per_row:.0f} s, longer than the {left:.1f} s "
+                          f"that this request may take. Send them in parts.", 413, "too_many")
+        try:
+            async with asyncio.timeout(left):
+                return await self._in_parts(inputs, deadline, gone)
+        except TimeoutError:
+            raise Refused("The time for this request was over before its answer came. Try again in 1 s.", 503,
+                          "deadline", retry_after=1) from None
 
 # %% ../../nbs/service/batching.ipynb #c1b76617
 from fastcore.basics import patch
+
+@patch
+async def _in_parts(self: Batches, inputs, deadline: float, gone: Callable):
+    "A large request goes in parts, so that others are answered in between."
+    import numpy as np
+    loop, found = asyncio.get_running_loop(), []
+    for start in range(0, len(inputs), self.most):
+        part, answered = inputs[start:start + self.most] if len(inputs) > self.most else inputs, loop.create_future()
+        self.queue.append((part, answered, deadline, gone))
+        self.rows += len(part)
+        if not self.busy: self._next(loop)
+        found.append(await answered)
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 @patch
 def _taken(self: Batches) -> list:
     "The requests of the next batch."
     batch, rows = [], 0
     while self.queue and (not batch or rows + len(self.queue[0][0]) <= self.most):
-        inputs, answered, deadline = self.queue.popleft()
+        inputs, answered, deadline, gone = self.queue.popleft()
         self.rows -= len(inputs)
-        if answered.done(): continue # its client is gone
-        if time.monotonic() > deadline:
+        if answered.done(): continue # nobody waits any longer
+        if gone(): answered.set_exception(ConnectionResetError("the client is gone"))
+        elif time.monotonic() > deadline:
             answered.set_exception(Refused("The time for this request was over before its turn came. Try again in 1 s.",
                                            503, "deadline", retry_after=1))
-            continue
-        batch.append((inputs, answered))
-        rows += len(inputs)
+        else:
+            batch.append((inputs, answered))
+            rows += len(inputs)
     return batch
 
 @patch
@@ -94,8 +114,9 @@ def _work(self: Batches, batch: list, loop):
     "In the thread: answer a batch."
     began, found = time.perf_counter(), []
     try:
-        whole = self.answer(self.together([inputs for inputs, _ in batch]))
-        start = 0
+        whole, start = self.answer(self.together([inputs for inputs, _ in batch])), 0
+        if len(whole) != (rows := sum(len(inputs) for inputs, _ in batch)):
+            raise ValueError(f"the model gave {len(whole)} answers to {rows} rows")
         for inputs, _ in batch:
             found.append(whole[start:start + len(inputs)])
             start += len(inputs)
@@ -116,11 +137,11 @@ def _done(self: Batches, batch: list, found: list, seconds: float, loop):
     "In the loop: hand the answers out."
     rows = sum(len(inputs) for inputs, _ in batch)
     self.per_row = 0.8*self.per_row + 0.2*seconds/rows
-    self._next(loop)
-    self.told(rows, seconds)
     for (_, answered), one in zip(batch, found):
         if answered.done(): continue
         answered.set_exception(one) if isinstance(one, Exception) else answered.set_result(one)
+    self._next(loop)
+    self.told(rows, seconds) # last: whatever it does, nobody waits for it
 
 # %% ../../nbs/service/batching.ipynb #8edcddf5
 @patch

@@ -14,7 +14,7 @@ import numpy as np
 from ..core import nearest
 from ..evaluation.shares import Parts, pair_inputs, pair_shares, walks
 from ..samples.asked import Refused
-from .answering import LARGE, Answering, inputs_asked, patience
+from .answering import Answering, inputs_asked, inputs_of, patience
 from .batching import Batches
 from .requests import answers, request_inputs
 from .routes import BODY, Answer, Asked, Route
@@ -87,8 +87,7 @@ def _chosen(asked: Asked, model: Answering, said: dict) -> int:
 async def _one_input(asked: Asked, model: Answering):
     "The input that is explained."
     body = await asked.body()
-    told = (model.described, asked.header(b"content-type"), body, asked.service.limits)
-    inputs = request_inputs(*told) if len(body) < LARGE else await asked.service.read_aside(request_inputs, *told)
+    inputs = await inputs_of(asked, len(body), request_inputs, model.described, asked.header(b"content-type"), body)
     if len(inputs) == 1: return inputs
     raise Refused(f"The request holds {len(inputs):,} inputs; one is explained at a time.", 422, "too_many")
 

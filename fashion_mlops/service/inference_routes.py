@@ -11,7 +11,7 @@ import time
 from .. import __version__
 from ..core import nearest
 from ..samples.asked import Refused
-from .answering import LARGE, Answering, Service, keep_answers, patience
+from .answering import Answering, Service, inputs_of, keep_answers, patience
 from .inference_protocol import infer_answer, infer_inputs, model_metadata, read_infer
 from .requests import answers
 from .routes import BODY, Answer, Asked, Route
@@ -21,14 +21,16 @@ def asked_model(
     asked: Asked # with the name of a model in its path, and perhaps a version
 ) -> Answering: # who answers
     "The model that a path names; raise `Refused` with 404 for one that does not answer here."
-    chosen, models = asked.service.chosen(asked), asked.service.models.values()
+    asked.service.champion
+    models = asked.service.models.values()
     name, version = asked.values["name"], asked.values.get("version")
     known = {model.served.dataset for model in models}
     if name not in known:
         raise Refused(f"There is no model {name[:80]!r} here.{nearest(name[:80], known)}", 404, "unknown_model")
-    if version is None: return chosen
-    for model in models:
-        if str(model.served.version) == version: return model
+    if version is None: return asked.service.chosen(asked)
+    for asked.model in models:
+        if str(asked.model.served.version) == version: return asked.model
+    asked.model = None
     there = ", ".join(sorted({str(model.served.version) for model in models}))
     raise Refused(f"Version {version[:40]!r} of {name!r} does not answer here; expected {there}.", 404, "unknown_version")
 
@@ -84,9 +86,9 @@ async def infer(
     model, deadline = asked_model(asked), patience(asked)
     body = await asked.body()
     model.batches.check_room()
-    told = (model.described, body, asked.header(b"inference-header-content-length"), service.limits)
-    request, inputs = _read(*told) if len(body) < LARGE else await service.read_aside(_read, *told)
-    probabilities = await model.batches.ask(inputs, deadline)
+    length = asked.header(b"inference-header-content-length")
+    request, inputs = await inputs_of(asked, len(body), _read, model.described, body, length)
+    probabilities = await model.batches.ask(inputs, deadline, asked.gone)
     said = answers(model.served, probabilities)
     keep_answers(asked, model, inputs, said, body, time.perf_counter() - began)
     decided = [model.served.classes.index(one["class"]) for one in said]
@@ -109,7 +111,7 @@ def infer_example(
 
 def _infer_asked(service: Service) -> dict | None:
     "What `infer` takes, for OpenAPI; None without a model."
-    if (model := service.models.get("champion")) is None: return None
+    if (model := service.models.get(service.leading)) is None: return None
     tensor = {"type": "object", "required": ["name", "datatype", "shape"], "properties": {
         "name": {"type": "string"}, "datatype": {"type": "string"},
         "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}}, "data": {"type": "array"},

@@ -71,13 +71,12 @@ class Keys:
         if stamp != self.stamp: self.known, self.stamp = _known(self.path), stamp
 
     def check(self,
-        authorization: str, # the header `Authorization`, or `X-API-Key`; empty for none
+        key: str, # that was sent; empty for none
         need: str # role that the route asks for; empty for none
     ) -> str: # the key's name; empty where none is asked for
         "Raise `Refused` with 401, 403 or 429 for who may not."
-        if not need or not self.required and not authorization: return ""
+        if not need or not self.required and not key: return ""
         self.refresh()
-        key = authorization.removeprefix("Bearer ").strip()
         name = key.partition(".")[0]
         said = self.known.get(name, {})
         fits = hmac.compare_digest(_digest(key), said.get("digest") or _digest(""))

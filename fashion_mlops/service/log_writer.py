@@ -69,7 +69,8 @@ def write_on(
 
 # %% ../../nbs/service/log_writer.ipynb #bc0cfd29
 def _tidy_on(folder: Path, days: int):
-    "In a thread: tidy up, over and over."
+    "In a thread: tidy up, over and over. It also imports what writing wants, so that reading begins at once."
+    import pyarrow.parquet
     while True:
         try: tidy(folder, days)
         except OSError: pass # another time
@@ -84,9 +85,9 @@ def main(
 ):
     "What a writer does from beginning to end."
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(sig, signal.SIG_IGN)
-    os.nice(5)
     gc.disable() # rows form no circles, and looking for some among thousands takes longer than writing them
     threading.Thread(target=_tidy_on, args=(Path(folder), int(days)), daemon=True).start()
+    os.nice(5)
     write_on(socket.socket(fileno=int(wire)), Path(folder), float(every), int(parent))
     os._exit(0) # a merge that is under way leaves nothing but a hidden file
 

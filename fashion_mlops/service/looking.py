@@ -36,7 +36,7 @@ async def metrics(
 ) -> Answer: # text
     "Everything that was counted, as Prometheus reads it."
     service = asked.service
-    service.metrics.waiting.set(sum(model.batches.rows for model in service.models.values()))
+    service.measure()
     return Answer(service.metrics.text(), kind="text/plain; version=0.0.4; charset=utf-8")
 
 async def openapi(

@@ -6,7 +6,7 @@
 __all__ = ['PREFIX', 'SECONDS', 'SHARES', 'ROWS', 'Metrics', 'log_line']
 
 # %% ../../nbs/service/metrics.ipynb #c213bca3
-import os, resource, sys
+import os, resource, select, sys
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -41,9 +41,16 @@ class Metrics:
         self.cpu = made(Gauge, "processor_seconds", "Processor time of the workers", multiprocess_mode="livesum")
         self.memory = made(Gauge, "memory_bytes", "Largest memory of the workers", multiprocess_mode="livesum")
         self.logged = made(Counter, "log_rows", "Rows of the prediction log, by their fate", ("outcome",))
+        self.slots = made(Counter, "slot_requests", "Requests that a model was chosen for",
+                          ("slot", "version", "status"))
+        self.slot_latency = made(Histogram, "slot_seconds", "Seconds of these requests", ("slot",), buckets=SECONDS)
+        self.copies = made(Counter, "shadow_copies", "Copies for the shadow, by their fate", ("outcome",))
         # finding a child by its labels costs more than counting
         self.request = lru_cache(500)(lambda *labels: self.requests.labels(*labels))
         self.seconds = lru_cache(500)(lambda route: self.latency.labels(route))
+        self.slot = lru_cache(500)(lambda *labels: self.slots.labels(*labels))
+        self.slot_time = lru_cache(50)(lambda slot: self.slot_latency.labels(slot))
+        self.copied = lru_cache(50)(lambda outcome: self.copies.labels(outcome))
         self.said = lru_cache(5000)(lambda *labels: self.predictions.labels(*labels))
 
 # %% ../../nbs/service/metrics.ipynb #d25dea16
@@ -54,6 +61,12 @@ def count_request(self: Metrics, route: str, method: str, status: int, seconds: 
     "A request was answered."
     self.request(route, method, str(status)).inc()
     self.seconds(route).observe(seconds)
+
+@patch
+def count_slot(self: Metrics, slot: str, version, status: int, seconds: float):
+    "A request that a model was chosen for is over."
+    self.slot(slot, str(version), str(status)).inc()
+    self.slot_time(slot).observe(seconds)
 
 @patch
 def count_batch(self: Metrics, rows: int, seconds: float):
@@ -95,5 +108,8 @@ def log_line(
     **facts # of the request
 ):
     "Write one line of JSON to stderr, at once: lines of several processes do not mix."
-    try: os.write(2, _as_json({"time": datetime.now(UTC).isoformat(timespec="milliseconds")} | facts) + b"\n")
-    except OSError: pass # the terminal is gone, the service is not
+    line = _as_json({"time": datetime.now(UTC).isoformat(timespec="milliseconds")} | facts)[:4000] + b"\n"
+    try:
+        # a pipe takes up to 4,096 bytes at once or says that it cannot: nobody waits for who does not read
+        if select.select([], [2], [], 0)[1]: os.write(2, line)
+    except (OSError, ValueError): pass # the terminal is gone, the service is not

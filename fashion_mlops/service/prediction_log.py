@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 import fashion_mlops
-from .log_files import is_logged, log_folder, read_log
+from .log_files import is_logged, log_folder, new_id, read_log
 from .log_writer import frame
 from .metrics import log_line
 
@@ -26,17 +26,19 @@ class PredictionLog:
         folder: Path, # from `log_folder`
         keep_inputs: bool = False, # whether inputs themselves are kept
         days: int = 30, # after which a day is removed
+        shared: bool = False, # whether other workers write beside this one
         every: float = 0.5, # seconds between files
         most: int = 100_000, # rows that may wait to be written
         most_bytes: int = 64_000_000, # that they may take
         told: Callable = lambda outcome, rows: None # hears of rows written, dropped, failed
     ):
-        self.folder, self.keep_inputs, self.days, self.every, self.told = folder, keep_inputs, days, every, told
+        self.folder, self.keep_inputs, self.days, self.shared = folder, keep_inputs, days, shared
+        self.every, self.told = every, told
         self.most, self.most_bytes, self.rows, self.bytes = most, most_bytes, 0, 0
         self.fresh, self.sent = deque(), deque() # (frame, rows): to be sent; sent, and in no file as far as is known
-        self.recent, self.known, self.lock = deque(maxlen=50_000), set(), threading.Lock()
+        self.known, self.lock = {}, threading.Lock() # rows of each of the last requests
         self.writer, self.wire, self.out, self.heard, self.closed = None, None, b"", b"", False
-        self.pause, self.deaths, self.next_start = 0.0, 0, time.monotonic() + 3 # without rows it is in no hurry
+        self.pause, self.deaths, self.next_start, self.began = 0.0, 0, 0.0, 0.0
         self.ended, self.complained = threading.Event(), 0.0
         self.thread = threading.Thread(target=self._go_on, name="prediction log", daemon=True)
 
@@ -54,10 +56,8 @@ class PredictionLog:
             self.rows, self.bytes = self.rows + len(rows), self.bytes + len(packed)
         self.fresh.append((packed, len(rows)))
         if kind != "predictions": return
-        for request_id in dict.fromkeys(row["id"] for row in rows):
-            if len(self.recent) == self.recent.maxlen: self.known.discard(self.recent[0])
-            self.recent.append(request_id)
-            self.known.add(request_id)
+        for row in rows: self.known[row["id"]] = row["row"]
+        while len(self.known) > 50_000: del self.known[next(iter(self.known))]
 
     def close(self):
         "Have what waits written, and end."
@@ -158,7 +158,7 @@ def _go_on(self: PredictionLog):
         if self.writer is not None:
             try: self._exchange()
             except OSError: self._bury()
-        elif time.monotonic() >= self.next_start or self.rows and not self.pause: self._begin()
+        elif time.monotonic() >= self.next_start: self._begin()
         if not ending and not self.out: self.ended.wait(0.1)
         elif self.writer is None: time.sleep(0.05)
     lost = self.rows
@@ -181,11 +181,12 @@ def log_rows(
     body: bytes, # of the request
     seconds: float, # that it took
     keep: bool = False, # whether the body itself is kept
-    slot: str = "champion" # that answered
+    slot: str = "champion", # that answered
+    unit: str = "" # of the experiment that the request belongs to; empty for none
 ) -> list[dict]: # for the log
     "What is kept of a request."
     whole = {"id": request_id, "time": datetime.now(timezone.utc), "dataset": served.dataset, "version": served.version,
-             "slot": slot, "digest": input_digest(body), "seconds": seconds}
+             "slot": slot, "unit": unit or None, "digest": input_digest(body), "seconds": seconds}
     return [whole | {"row": number, "said": one["class"], "confidence": one["probability"],
                      "watched": list(numbers.items()), "probabilities": list(one["probabilities"].items()),
                      "rejected": one.get("rejected", False),
@@ -193,6 +194,7 @@ def log_rows(
             for number, (one, numbers) in enumerate(zip(said, watched))]
 
 @patch
-def knows(self: PredictionLog, request_id: str, since: float = 0) -> bool:
-    "Whether there was such a request; looks into the files when it was not of late."
-    return request_id in self.known or is_logged(self.folder, request_id, since)
+def knows(self: PredictionLog, request_id: str, row: int = 0) -> bool:
+    "Whether there was such a row of such a request; looks into the files when it was not of late."
+    last = self.known.get(request_id)
+    return is_logged(self.folder, request_id, row) if last is None else row <= last

@@ -19,7 +19,8 @@ from .requests import is_protocol, json_of, unpacked
 async def read_body(
     headers: dict, # of the request, as bytes
     receive: Callable, # of ASGI
-    limits: Limits # of size and time
+    limits: Limits, # of size and time
+    hold: Callable = lambda size: None # hears of bytes before they are kept; raises `Refused` when there is no room
 ) -> bytes: # unpacked
     "The body of a request; raise `Refused` for one that is too large, too slow, or of unknown length."
     length = headers.get(b"content-length")
@@ -34,14 +35,18 @@ async def read_body(
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect": raise ConnectionResetError
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
+                hold(len(part := message.get("body", b"")))
+                parts.append(part)
+                size += len(part)
                 limits.check_body(size)
                 if not message.get("more_body"): break
     except TimeoutError:
         raise Refused(f"The body did not arrive within {limits.seconds:g} s.", 408, "slow_body") from None
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    return unpacked(body, headers.get(b"content-encoding", b"").decode("latin-1"), limits)
+    if b"content-encoding" not in headers: return body
+    whole = unpacked(body, headers[b"content-encoding"].decode("latin-1"), limits)
+    hold(len(whole))
+    return whole
 
 # %% ../../nbs/service/routes.ipynb #5e74cab6
 @dataclass(slots=True)
@@ -53,16 +58,33 @@ class Asked:
     headers: dict # bytes by small bytes
     receive: Callable = field(repr=False) # of ASGI
     id: str # that the client is told
+    client_id: str = "" # that the client calls it; not trusted to be the only one of its kind
+    held: int = 0 # bytes of its body
     key: str = "" # name of the key that was sent; empty without
     values: dict = field(default_factory=dict) # of the places in the path
     query_string: bytes = b"" # as it came
+    content: bytes = field(default=b"", repr=False) # of the body, once it was read
+    model: object = None # `Answering` that was chosen for it
+    unit: str = "" # of an experiment that it belongs to
 
     @property
     def query(self) -> dict[str, str]: return dict(parse_qsl(self.query_string.decode("latin-1"), True))
 
     async def body(self) -> bytes:
         "What was sent, unpacked and within the limits; raise `Refused` otherwise."
-        return await read_body(self.headers, self.receive, self.service.limits)
+        self.content = await read_body(self.headers, self.receive, self.service.limits, self.hold)
+        return self.content
+
+    def hold(self, size: int):
+        "Count bytes that are kept until the request ends; raise `Refused` when all requests together hold too many."
+        service = self.service
+        if service.held + size > service.limits.held:
+            raise Refused("The service holds as many bytes of requests as it may. Try again in 1 s.", 503, "busy", 1)
+        service.held, self.held = service.held + size, self.held + size
+
+    def gone(self) -> bool:
+        "Whether the client has gone, as far as the server knows."
+        return getattr(getattr(self.receive, "__self__", None), "disconnected", False)
 
     async def json(self):
         "The JSON of the body; raise `Refused` where it is none."

@@ -17,6 +17,13 @@ from ..workflow.contract import nearest
 from ..workflow.markup import as_markdown
 
 # %% ../../nbs/tables/requests.ipynb #c20d85ea
+def _typical(column: Column, there):
+    "A value in the middle: an example made of such values is nobody's row."
+    if column.type == "boolean": return float(there.mean() >= 0.5)
+    if column.type in NUMBERS: return float(there.median())
+    if column.type == "datetime": return str(there.median())
+    return str(there.value_counts().index[0]) if column.type in ("category", "ordinal") else "a text"
+
 def column_description(
     column: Column,
     values, # Series: its training rows
@@ -29,7 +36,7 @@ def column_description(
         about |= {"low": float(there.min()), "high": float(there.max()), "median": float(there.median())}
     if column.type == "datetime" and len(there): about |= {"low": str(there.min()), "high": str(there.max())}
     if column.type == "category": about |= {"levels": [str(v) for v in there.value_counts().index[:most_levels]]}
-    if len(there): about["example"] = float(there.iloc[0]) if number else str(there.iloc[0])
+    if len(there): about["example"] = _typical(column, there)
     return about
 
 # %% ../../nbs/tables/requests.ipynb #462566e7

@@ -8,10 +8,13 @@ __all__ = ['BODIES', 'FILE_FIELD', 'inputs_of_json', 'inputs_of_body', 'inputs_o
 
 # %% ../../nbs/tables/uploads.ipynb #7d16a198
 import csv, io
+from collections import Counter
 
-from ..core import nearest
+from ..core import WorkflowError, nearest
 from ..samples.asked import Limits, Refused
 from ..samples.columns import NUMBERS
+from ..samples.amounts import LARGEST
+from ..samples.values import UnfitValue
 from .requests import rows_in_form
 
 # %% ../../nbs/tables/uploads.ipynb #cdf6762b
@@ -25,24 +28,32 @@ def _check_names(described: dict, rows: list[dict]):
         for name in known:
             if name not in row:
                 others = [str(each) for each in row if each not in known]
-                hint = nearest(name, others) if others else f" Columns: {', '.join(known)}."
+                hint = nearest(name, others) if others else f" Columns: {', '.join(known[:40])}."
                 raise Refused(f"Row {number}: the column {name!r} is missing (null stands for a missing value).{hint}",
                               kind="column")
-        strange = next(name for name in row if name not in known)
-        close = nearest(str(strange), known)
-        raise Refused(f"Row {number}: the model has no column {strange!r}.{close}", kind="column")
+        strange = str(next(name for name in row if name not in known))[:80]
+        raise Refused(f"Row {number}: the model has no column {strange!r}.{nearest(strange, known)}", kind="column")
 
 # %% ../../nbs/tables/uploads.ipynb #e0508d43
+def _amount(value) -> float:
+    "How large a number is, also one in a text; 0 for what is none."
+    if isinstance(value, str) and len(value) > 400: return 0.0 # said below to be no number
+    try: return abs(value if isinstance(value, int) else float(value or 0))
+    except ValueError: return 0.0
+
 def _check_values(described: dict, rows: list[dict]):
-    "Raise `Refused` for nested values, infinities, and a comma where nothing says what it divides."
+    "Raise `Refused` for nested values, numbers beyond those of 32 bits, truths as numbers, and a comma where nothing says what it divides."
     for column in described["columns"]:
         name, number = column["name"], column["type"] in NUMBERS
         for position, row in enumerate(rows, 1):
             value, where = row[name], f"Row {position}, column {name!r}"
             if isinstance(value, (list, dict)):
                 raise Refused(f"{where} holds a {type(value).__name__}; expected one value.", kind="value")
-            if isinstance(value, float) and value in (float("inf"), float("-inf")):
-                raise Refused(f"{where} is infinite; expected a number, or null where none is known.", kind="value")
+            if number and _amount(value) > LARGEST:
+                raise Refused(f"{where} is {str(value)[:40]}, which is too large; expected a number up to {LARGEST:g}, or "
+                              f"null where none is known.", kind="value")
+            if isinstance(value, bool) and number and column["type"] != "boolean":
+                raise Refused(f"{where} is {str(value).lower()}; expected a number.", kind="value")
             if number and isinstance(value, str) and "," in value and not column.get("decimal"):
                 raise Refused(f"{where} is {value[:40]!r}; expected a number with a decimal point, such as 12.5.",
                               kind="value")
@@ -77,7 +88,9 @@ def inputs_of_json(
     limits.check_rows(len(rows))
     _check_names(described, rows)
     _check_values(described, rows)
-    frame = rows_in_form(described["columns"], rows)
+    try: frame = rows_in_form(described["columns"], rows)
+    except UnfitValue as error:
+        raise Refused(f"{error.what} Correct it, or send null where nothing is known.", kind="value") from None
     _check_levels(described, frame)
     return frame
 
@@ -87,6 +100,7 @@ FILE_FIELD = "rows" # of a form
 
 def _from_csv(described: dict, body: bytes, limits: Limits):
     "The rows of a CSV text."
+    known = {column["name"] for column in described["columns"]}
     try: text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Refused(f"The CSV is not UTF-8 (byte {error.start + 1:,}); save it as UTF-8.", kind="rows") from None
@@ -97,8 +111,12 @@ def _from_csv(described: dict, body: bytes, limits: Limits):
                       kind="rows") from None
     if not lines: raise Refused("The CSV is empty; expected a header and at least one row.", kind="rows")
     header, *lines = lines
-    if again := {name for name in header if header.count(name) > 1}:
-        raise Refused(f"The column {min(again)!r} stands twice in the header; expected once.", kind="column")
+    limits.check_rows(len(lines), "lines")
+    header = [name if name in known else name.strip() for name in header]
+    if again := [name for name, count in Counter(header).items() if count > 1]:
+        raise Refused(f"The column {min(again)[:80]!r} stands twice in the header; expected once.", kind="column")
+    if len(header) == 1 and len(known) > 1 and (mark := max(";\t|", key=header[0].count)) in header[0]:
+        raise Refused(f"The header is divided by {mark!r}; expected commas. Save it as CSV with commas.", kind="rows")
     for number, line in enumerate(lines, 1):
         if len(line) != len(header):
             raise Refused(f"Row {number} has {len(line)} cells, expected {len(header)} as in the header.", kind="rows")
@@ -123,7 +141,13 @@ def inputs_of_files(
     limits: Limits = Limits() # the most that is looked at
 ): # DataFrame as the model takes it
     "The rows of uploaded CSV files."
-    return together([_from_csv(described, data, limits) for _, data in files])
+    read = []
+    for name, data in files:
+        try: read.append(_from_csv(described, data, limits))
+        except WorkflowError as error:
+            if len(files) == 1: raise
+            raise Refused(f"{name[:80]!r}: {error}", getattr(error, "status", 422), getattr(error, "kind", "rows")) from None
+    return together(read)
 
 # %% ../../nbs/tables/uploads.ipynb #b2cbaca9
 def together(

@@ -19,6 +19,11 @@ class Pictures:
         return (np.stack([1 - share, share, np.full(len(ready), 0.5)], 1)/1.5).astype(np.float32)
 
 
+class Prepared(Pictures):
+    "Takes pictures of any size."
+    about = {"input": {"shape": [28, 28], "preparation": {"range": [0, 255]}}}
+
+
 class Rows:
     "Says how dear an order is."
     dataset, kind, version, name, classes = "orders", "table", 2, "by hand", ["kept", "returned"]
@@ -37,7 +42,7 @@ if __name__ == "__main__":
     if dataset := asked.pop("dataset", None): # a real one, with packs
         from fashion_mlops.cli import main
         sys.exit(main(["serve", "--dataset", dataset, "--port", "0", "--quiet", *asked.pop("words", [])]))
-    made = {"pictures": Pictures, "rows": Rows}[asked.pop("model")]
+    made = {"pictures": Pictures, "rows": Rows, "prepared": Prepared}[asked.pop("model")]
     seconds = asked.pop("seconds", 0)
     served = made(seconds) if seconds else made()
     with listen("127.0.0.1", 0) as sock:

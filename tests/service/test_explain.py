@@ -37,7 +37,7 @@ def test_bad_requests(server):
     running = server(model="pictures")
     two = as_json({"images": [GREY.tolist()]*2})
     for path, body, headers, code, words in [("/explain", two, {}, 422, "2 inputs"), ("/explain?as=pdf", two, {}, 406, "png or json"), ("/explain", two, {"accept": "text/csv"}, 406, "image/png"), ("/explain?class=dim", as_json({"image": GREY.tolist()}), {}, 422, "no class"),
-                                             ("/explain", b"", {}, 400, "empty"), ("/explain", b'{"image": [1]}', {}, 422, "shape"), ("/explain", as_json({"image": [[1], [1, 2]]}), {}, 422, "different lengths"), ("/explain?class=../../etc", as_json({"image": GREY.tolist()}), {}, 422, "no class")]:
+                                             ("/explain", b"", {}, 400, "empty"), ("/explain", b'{"image": [1]}', {}, 422, "expected 28 rows"), ("/explain", as_json({"image": [[1], [1, 2]]*14}), {}, 422, "different lengths"), ("/explain?class=../../etc", as_json({"image": GREY.tolist()}), {}, 422, "no class")]:
         status, said, _ = running.ask(path, body, content_type=JSON, **headers)
         assert status == code and words in said["error"]["message"], (path, status, said)
     assert running.ask("/explain", b"x", content_type="text/html")[0] == 415 and running.ask("/explain")[0] == 405

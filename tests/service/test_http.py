@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_every_form_of_a_picture_gets_the_same_answer(server):
         assert status == 200, (kind, said)
         assert abs(said["predictions"][0]["probabilities"]["bright"] - 200/255/1.5) < 0.01, kind
     status, said, headers = running.ask("/predict", gzip.compress(as_json({"image": GREY.tolist()})), content_type=JSON, content_encoding="gzip", x_request_id="mine", traceparent="00-ab-cd-01")
-    assert (status, said["id"], headers["x-request-id"], headers["traceparent"]) == (200, "mine", "mine", "00-ab-cd-01")
+    assert (status, headers["x-request-id"], headers["traceparent"]) == (200, "mine", "00-ab-cd-01") and said["id"] != "mine"
     assert said["model"] == {"dataset": "shades", "version": 7, "name": "by hand"} and said["synthetic"] is True and said["predictions"][0]["set"]
     assert running.end() == 0
 
@@ -66,7 +67,7 @@ def bad_pictures():
     cut, kind = form(picture())
     return [("not an image", b"hello", "image/png", 422, "no picture"), ("truncated", picture(np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8))[:300], "image/png", 422, "cannot be decoded"), ("bomb", bomb, "image/png", 413, "pixels"),
             ("animated", moving, "image/gif", 422, "moves"), ("other size", picture(np.zeros((40, 30), np.uint8)), "image/png", 422, "30 × 40 pixels, expected 28 × 28"),
-            ("empty file", b"", "image/png", 422, "empty"), ("ragged", as_json({"image": [[1], [1, 2]]}), JSON, 422, "different lengths"), ("empty list", as_json({"images": []}), JSON, 422, "no picture"),
+            ("empty file", b"", "image/png", 422, "empty"), ("ragged", as_json({"image": [[1], [1, 2]]}), JSON, 422, "a list of 2; expected 28 rows"), ("empty list", as_json({"images": []}), JSON, 422, "no picture"),
             ("NaN", b'{"image": [NaN]}', JSON, 400, "not JSON"), ("deep", b"["*100_000, JSON, 400, "not JSON"), ("halves", as_json({"image": [0.5]*784}), JSON, 422, "whole numbers"),
             ("too bright", as_json({"image": [256]*784}), JSON, 422, "whole numbers"), ("huge number", as_json({"image": [10**40]*784}), JSON, 422, "number"),
             ("words", as_json({"image": ["7"]*784}), JSON, 422, "no number"), ("pickle", npy(np.array([{}])), "application/x-npy", 422, "Python objects"),
@@ -201,6 +202,23 @@ def clients(running, count, until: threading.Event, turned_away: list):
     return threads, answered, lost
 
 
+def writers(running) -> list[int]:
+    "The processes that write the log of a service."
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(running.home).encode() in (path/"cmdline").read_bytes() and b"log_writer" in (path/"cmdline").read_bytes(): found.append(int(path.name))
+        except OSError: continue
+    return found
+
+
+def wait_for(what, seconds: float = 15):
+    "Whether something becomes true in time."
+    until = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < until: time.sleep(0.05)
+    return found
+
+
 @pytest.mark.slow
 def test_an_end_under_load_loses_no_request(server):
     for _ in range(3):
@@ -226,6 +244,8 @@ def test_a_killed_service_leaves_a_log_that_can_be_read(server):
         running.end(signal.SIGKILL)
         stop.set()
         for thread in threads: thread.join(30)
+        read_log(running.home/"data"/"serving"/"shades"/"log") # readable at any moment
+        assert wait_for(lambda: not writers(running)) # they write what they have, and end
         there = set(read_log(running.home/"data"/"serving"/"shades"/"log").id)
         old = {one for moment, one in answered if moment < killed - 1}
         assert old and old <= there
@@ -242,6 +262,34 @@ def test_feedback_joins_by_id(server):
     row, = read_log(running.home/"data"/"serving"/"shades"/"log").to_dict("records")
     assert (row["label"], row["said"], row["version"], row["slot"], row["input"]) == ("dark", "bright", 7, "champion", picture())
     assert abs(dict(row["watched"])["brightness"] - 200) < 1 and abs(row["confidence"] - 200/255/1.5) < 1e-3
+
+
+def test_feedback_to_another_worker_is_kept_at_once(server):
+    from fashion_mlops.service.log_files import read_log
+    running = server(model="pictures", workers=2, log={})
+    said = [running.ask("/predict", picture(), content_type="image/png")[1]["id"] for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda one: running.ask("/feedback", as_json({"id": one, "label": "dark"}), content_type=JSON)[0], said))
+    assert found == [200]*4
+    assert running.end() == 0
+    assert set(read_log(running.home/"data"/"serving"/"shades"/"log").label) == {"dark"}
+
+
+def test_a_killed_writer_loses_nothing_and_a_dead_service_leaves_none(server):
+    from fashion_mlops.service.log_files import read_log
+    running = server(model="pictures", log={})
+    def ask(): return running.ask("/predict", GREY.tobytes(), content_type="application/octet-stream")[1]["id"]
+    asked = [ask()]
+    for _ in range(2):
+        found = wait_for(lambda: writers(running))
+        asked += [ask() for _ in range(20)]
+        os.kill(found[0], signal.SIGKILL)
+        asked += [ask() for _ in range(20)]
+    assert wait_for(lambda: f'log_rows_total{{outcome="written"}} {len(asked)}.0' in running.ask("/metrics")[1])
+    assert "another one starts" in (running.home/"stderr").read_text()
+    running.end(signal.SIGKILL)
+    assert wait_for(lambda: not writers(running))
+    assert sorted(read_log(running.home/"data"/"serving"/"shades"/"log").id) == sorted(asked)
 
 
 @pytest.mark.slow

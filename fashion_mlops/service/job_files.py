@@ -11,11 +11,11 @@ import fcntl, os, re, shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 from ..core import atomic_path, is_held, now, read_json, write_json
 from ..samples.asked import Refused
 from .deployment import serving_folder
+from .log_files import new_id
 
 # %% ../../nbs/service/job_files.ipynb #f045bc9e
 MOST_JOBS = 8 # that are not done, in all processes together
@@ -54,7 +54,7 @@ def place_job(
         fcntl.flock(place, fcntl.LOCK_EX)
         if len(list(jobs.glob("*/open"))) >= MOST_JOBS:
             raise Refused(f"{MOST_JOBS} jobs are not done yet. Try again in 60 s.", 429, "overload", retry_after=60)
-        folder = jobs/uuid4().hex
+        folder = jobs/new_id()
         with atomic_path(folder) as new:
             new.mkdir()
             (new/"upload").write_bytes(body)

@@ -179,7 +179,7 @@ def worker_of(
 # %% ../../nbs/service/jobs.ipynb #249c4803
 async def _sent(asked: Asked, model: Answering) -> bytes:
     "What was sent: the body, or the one file of a form."
-    body = await read_body(asked.headers, asked.receive, SENT)
+    body = await read_body(asked.headers, asked.receive, SENT, asked.hold)
     kind = asked.header(b"content-type")
     if media_type(kind)[0] != "multipart/form-data": return body
     files = await asked.service.read_aside(form_files, body, kind, model.wing.FILE_FIELD, SENT)

@@ -6,7 +6,7 @@
 __all__ = ['ROLES', 'keys_file', 'make_key', 'remove_key', 'Keys']
 
 # %% ../../nbs/service/keys.ipynb #24fb8e95
-import hashlib, hmac, os, secrets, time
+import fcntl, hashlib, hmac, os, secrets, struct, time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ..core import WorkflowError, home, nearest, now, path_part, read_json, writ
 from ..samples.asked import Refused
 
 # %% ../../nbs/service/keys.ipynb #11e0cea1
-ROLES = {"predict": {"predict"}, "read": {"read"}, "admin": {"predict", "read", "admin"}}
+ROLES = {"predict": {"predict", "any"}, "read": {"read", "any"}, "admin": {"predict", "read", "admin", "any"}}
 
 
 # %% ../../nbs/service/keys.ipynb #9fed080f
@@ -59,8 +59,12 @@ def remove_key(
 # %% ../../nbs/service/keys.ipynb #01256412
 class Keys:
     "The keys of a service, and how fast each may ask."
-    def __init__(self, path: Path | None = None, required: bool = True):
-        self.path, self.required = path or keys_file(), required
+    def __init__(self,
+        path: Path | None = None, # of the file; this home's when None
+        required: bool = True, # whether a key has to be sent
+        shared: str | None = None # folder in which the workers of a service count together; None for one alone
+    ):
+        self.path, self.required, self.shared, self.opened = path or keys_file(), required, shared, {}
         self.known, self.stamp, self.looked, self.left = {}, None, -1.0, {}
 
     def refresh(self):
@@ -92,14 +96,37 @@ class Keys:
 # %% ../../nbs/service/keys.ipynb #60dc114a
 from fastcore.basics import patch
 
+_BUCKET = struct.Struct("dd") # what is left, and when that was
+
+def _left(before: bytes, per_second: float) -> tuple[float, bytes]:
+    "What a key may still ask now, and what is to be kept of it."
+    moment, most = time.monotonic(), max(1.0, per_second)
+    left, then = _BUCKET.unpack(before) if before else (most, moment)
+    left = min(most, left + (moment - then)*per_second)
+    return left, _BUCKET.pack(left - 1 if left >= 1 else left, moment)
+
+@patch
+def _taken(self: Keys, name: str, per_second: float) -> float:
+    "What was left of a key's requests before this one, for all workers together."
+    if self.shared is None:
+        left, self.left[name] = _left(self.left.get(name, b""), per_second)
+        return left
+    if name not in self.opened:
+        path = Path(self.shared)/f"pace-{_digest(name)[:32]}"
+        self.opened[name] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = self.opened[name]
+    fcntl.flock(file, fcntl.LOCK_EX) # a microsecond, and a killed worker lets go of it
+    try:
+        left, kept = _left(os.pread(file, _BUCKET.size, 0), per_second)
+        os.pwrite(file, kept, 0)
+    finally: fcntl.flock(file, fcntl.LOCK_UN)
+    return left
+
 @patch
 def _paced(self: Keys, name: str, per_second: float):
     "Raise `Refused` when a key asks faster than it may; a second's worth may come at once."
     if not per_second: return
-    moment, most = time.monotonic(), max(1.0, per_second)
-    left, before = self.left.get(name, (most, moment))
-    left = min(most, left + (moment - before)*per_second)
-    self.left[name] = (max(0.0, left - 1) if left >= 1 else left, moment)
+    left = self._taken(name, per_second)
     if left >= 1: return
     wait = max(1, round((1 - left)/per_second))
     raise Refused(f"The key of {name!r} may ask {per_second:g} times a second. Try again in {wait} s.", 429,

@@ -63,6 +63,7 @@ class Asked:
     key: str = "" # name of the key that was sent; empty without
     values: dict = field(default_factory=dict) # of the places in the path
     query_string: bytes = b"" # as it came
+    trace: object = None # `Trace`; None where the client named none
     content: bytes = field(default=b"", repr=False) # of the body, once it was read
     model: object = None # `Answering` that was chosen for it
     unit: str = "" # of an experiment that it belongs to
@@ -110,7 +111,7 @@ class Route:
     path: str # such as `/jobs/{id}`
     answer: Callable[[Asked], Awaitable] # a dictionary or an `Answer`; raises `Refused`
     summary: str # a line for people
-    role: str = "read" # that a key must have: read, predict, admin; empty for none
+    role: str = "read" # what a key must allow: any, read, predict, admin; empty for none
     codes: tuple = () # errors beside those that every route may give
     asked: Callable | None = None # service → the body in OpenAPI
     answered: Callable | dict | None = None # schema of the answer in OpenAPI, or service → schema

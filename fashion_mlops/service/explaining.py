@@ -147,4 +147,4 @@ _ASKED = ({"name": "as", "in": "query", "schema": {"enum": ["json", "png"]}, "de
           {"name": "class", "in": "query", "schema": {"type": "string"}, "description": "which class; the answer when not said"})
 
 ROUTES = [Route("POST", "/explain", explain, "Which pixels or columns speak for a class", "predict",
-                (*BODY, 406, 503), inputs_asked, _schema, parameters=_ASKED)]
+                (*BODY, 406, 503), inputs_asked, _schema, kinds=("image/png",), parameters=_ASKED)]

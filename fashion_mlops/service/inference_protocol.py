@@ -126,13 +126,16 @@ def _head(body: bytes, json_length: int | None) -> tuple[dict, bytes]:
 def _parameters(said: dict) -> dict:
     "The parameters of a request, an input or an output."
     found = said.get("parameters")
-    return found if isinstance(found, dict) else {}
+    if isinstance(found, dict | None): return found or {}
+    raise WorkflowError(f"parameters is {type(found).__name__}; expected an object.")
 
 # %% ../../nbs/service/inference_protocol.ipynb #0dd169ad
 def _wanted(head: dict) -> dict[str, bool]:
     "Which outputs are wanted, and whether in binary."
     everywhere = _parameters(head).get("binary_data_output") is True
-    asked = head.get("outputs") or [{"name": name} for name in OUTPUTS]
+    asked = head.get("outputs")
+    if not isinstance(asked, list | None): raise WorkflowError("outputs is no list; expected one of objects with name.")
+    asked = asked or [{"name": name} for name in OUTPUTS]
     wanted = {}
     for said in asked if isinstance(asked, list) else []:
         name = said.get("name") if isinstance(said, dict) else said
@@ -165,7 +168,8 @@ def read_infer(
         if (name := str(said.get("name"))) in tensors: raise WorkflowError(f"The input {name!r} is there twice.")
         tensors[name] = read_tensor(said, None if size is None else rest[at:at + size])
         at += size or 0
-    return InferRequest(tensors, str(head.get("id") or ""), _wanted(head))
+    if not isinstance(head.get("id"), str | None): raise WorkflowError("id is no text; expected one, or none.")
+    return InferRequest(tensors, head.get("id") or "", _wanted(head))
 
 # %% ../../nbs/service/inference_protocol.ipynb #12d1ab38
 def infer_inputs(

@@ -115,20 +115,26 @@ def _infer_asked(service: Service) -> dict | None:
     tensor = {"type": "object", "required": ["name", "datatype", "shape"], "properties": {
         "name": {"type": "string"}, "datatype": {"type": "string"},
         "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}}, "data": {"type": "array"},
-        "parameters": {"type": "object"}}}
+        "parameters": {"type": ["object", "null"]}}}
     schema = {"type": "object", "required": ["inputs"], "properties": {
-        "id": {"type": "string"}, "parameters": {"type": "object"}, "outputs": {"type": "array"},
+        "id": {"type": ["string", "null"]}, "parameters": {"type": ["object", "null"]}, "outputs": {"type": ["array", "null"]},
         "inputs": {"type": "array", "minItems": 1, "items": tensor}}}
     held = {"application/json": {"schema": schema, "example": infer_example(model)}}
     return {"required": True, "content": held | {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 
 # %% ../../nbs/service/inference_routes.ipynb #5279e513
+def _known(service: Service) -> dict[str, list[str]]:
+    "The names and versions that answer here."
+    served = [model.served for model in service.models.values()]
+    return {"name": sorted({one.dataset for one in served}), "version": sorted({str(one.version) for one in served})}
+
 def _model_routes(place: str) -> list[Route]:
     "The routes of a model, with a version in the path or without."
-    return [Route("GET", place, metadata, "What a model takes and gives, in the Open Inference Protocol", codes=(404, 503)),
-            Route("GET", f"{place}/ready", model_ready, "Whether a model answers", codes=(404, 503)),
+    return [Route("GET", place, metadata, "What a model takes and gives, in the Open Inference Protocol", codes=(404, 503),
+                  places=_known),
+            Route("GET", f"{place}/ready", model_ready, "Whether a model answers", codes=(404, 503), places=_known),
             Route("POST", f"{place}/infer", infer, "Ask a model in the Open Inference Protocol", "predict",
-                  (*BODY, 404, 503), _infer_asked)]
+                  (*BODY, 404, 503), _infer_asked, places=_known)]
 
 ROUTES = [Route("GET", "/v2", server_metadata, "What this service is, in the Open Inference Protocol"),
           Route("GET", "/v2/health/live", live, "Whether the process lives", ""),

@@ -115,6 +115,8 @@ class Route:
     asked: Callable | None = None # service → the body in OpenAPI
     answered: Callable | dict | None = None # schema of the answer in OpenAPI, or service → schema
     kind: str = "application/json" # content type of the answer
+    kinds: tuple = () # other content types that a client may ask for
+    places: Callable | None = None # service → what may stand in the places of the path, for OpenAPI
     parameters: tuple = () # in OpenAPI, beside those of the path
     status: int = 200 # when all is well
 
@@ -179,9 +181,12 @@ def _described(service, route: Route) -> tuple[dict, dict]:
     "Responses and the rest of a route, for OpenAPI."
     schema = route.answered(service) if callable(route.answered) else route.answered or {}
     held = {"application/json": {"schema": schema}} if route.kind == "application/json" else {route.kind: {}}
+    held |= {kind: {} for kind in route.kinds}
     said = {route.status: {"description": "all is well", "content": held}} | responses(*route.codes, path=route.path)
-    names = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
-    places = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    names, known = [part[1:-1] for part in route.path.split("/") if part.startswith("{")], {}
+    if route.places: known = {name: {"enum": values} for name, values in route.places(service).items() if values}
+    places = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"} | known.get(name, {})}
+              for name in names]
     more = {"x-role": route.role or "none"}
     if places or route.parameters: more["parameters"] = [*places, *route.parameters]
     if route.asked and (asked := route.asked(service)): more["requestBody"] = asked

@@ -60,8 +60,8 @@ def test_keys_stay_with_a_version_after_a_restart_too_and_the_log_says_who_answe
     assert set(wanted.values()) == {1, 2}
     running = server(dataset=shades)
     assert {user: asked(running, x_user=user)[1] for user in users} == wanted # from the first request on
-    assert running.ask("/predict", BLACK, content_type="application/octet-stream", x_user="user 0", x_request_id="first")[0] == 200
-    assert running.ask("/feedback", b'{"id": "first", "label": "bright"}')[0] == 200
+    first = running.ask("/predict", BLACK, content_type="application/octet-stream", x_user="user 0")[1]["id"]
+    assert running.ask("/feedback", json.dumps({"id": first, "label": "bright"}).encode())[0] == 200
     assert running.end() == 0
     again = server(dataset=shades)
     assert {user: asked(again, x_user=user)[1] for user in users} == wanted

@@ -20,6 +20,7 @@ from .log_files import new_id
 from .metrics import log_line
 from .requests import error_reply
 from .routes import Answer, Asked, Route, Routes
+from .trace import spans_wanted, trace_of
 
 # %% ../../nbs/service/application.ipynb #292d8da4
 ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES, *traffic_routes.ROUTES]
@@ -30,6 +31,7 @@ class Door:
     def __init__(self, service: Service, routes: list[Route] = ROUTES):
         self.service = service
         service.routes = self.routes = Routes(routes)
+        self.spans = spans_wanted()
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http": raise ValueError(f"a connection of the type {scope['type']}; expected http")
@@ -37,6 +39,7 @@ class Door:
         given = headers.get(b"x-request-id", b"")
         asked = Asked(self.service, method, scope["path"], headers, receive, new_id(),
                       given.decode() if _ID.fullmatch(given) else "", query_string=scope["query_string"])
+        asked.trace = trace_of(headers, self.spans)
         route, kind = None, ""
         try:
             route, asked.values = self.routes.find(method, asked.path)
@@ -86,7 +89,7 @@ def checked_key(self: Door, asked: Asked, role: str) -> str:
 def more(self: Door, asked: Asked) -> list:
     "Headers of every answer."
     found = [(b"x-request-id", (asked.client_id or asked.id).encode()), (b"x-content-type-options", b"nosniff")]
-    if trace := asked.headers.get(b"traceparent"): found.append((b"traceparent", trace[:55]))
+    if asked.trace: found.append((b"traceresponse", asked.trace.header()))
     if self.service.draining: found.append((b"connection", b"close"))
     return found
 
@@ -152,9 +155,9 @@ def count(self: Door, asked: Asked, route: str, status: int, kind: str, seconds:
     self.service.metrics.count_request(route, method, status, seconds)
     if kind: self.service.metrics.errors.labels(kind).inc()
     if asked.model is not None and asked.method == "POST": self.count_model(asked, status, seconds)
+    if self.spans: self.spans.end(asked.trace, method, route, status, asked.id)
     if self.service.quiet: return
     facts = {"id": asked.id, **({"client_id": asked.client_id} if asked.client_id else {}), "method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
     if kind: facts["error"] = kind
     if asked.key: facts["key"] = asked.key
-    if trace := asked.header(b"traceparent"): facts["traceparent"] = trace[:55]
-    log_line(**facts)
+    log_line(**facts, **asked.trace.facts() if asked.trace else {})

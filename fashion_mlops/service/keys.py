@@ -6,7 +6,7 @@
 __all__ = ['ROLES', 'keys_file', 'make_key', 'remove_key', 'Keys']
 
 # %% ../../nbs/service/keys.ipynb #24fb8e95
-import fcntl, hashlib, hmac, os, re, secrets, time
+import fcntl, hashlib, hmac, os, re, secrets, struct, time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -86,8 +86,12 @@ def remove_key(
 # %% ../../nbs/service/keys.ipynb #01256412
 class Keys:
     "The keys of a service, and how fast each may ask."
-    def __init__(self, path: Path | None = None, required: bool = True):
-        self.path, self.required = path or keys_file(), required
+    def __init__(self,
+        path: Path | None = None, # of the file; this home's when None
+        required: bool = True, # whether a key has to be sent
+        shared: str | None = None # folder in which the workers of a service count together; None for one alone
+    ):
+        self.path, self.required, self.shared, self.opened = path or keys_file(), required, shared, {}
         self.known, self.stamp, self.looked, self.left, self.damaged = {}, None, -1.0, {}, False
 
     def refresh(self):
@@ -109,13 +113,12 @@ class Keys:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def check(self,
-        authorization: str, # the header `Authorization`, or `X-API-Key`; empty for none
+        key: str, # that was sent; empty for none
         need: str # role that the route asks for; empty for none
     ) -> str: # the key's name; empty where none is asked for
         "Raise `Refused` with 401, 403, 429 or 503 for who may not."
-        if not need or not self.required and not authorization: return ""
+        if not need or not self.required and not key: return ""
         self.refresh()
-        key = authorization.removeprefix("Bearer ").strip()
         name, said = self._whose(key)
         if said["until"] and datetime.fromisoformat(said["until"]) <= datetime.now(timezone.utc):
             raise Refused(f"The key of {name!r} ended at {said['until']}. Ask for a new one.", 401, "key")
@@ -127,6 +130,43 @@ class Keys:
 # %% ../../nbs/service/keys.ipynb #60dc114a
 from fastcore.basics import patch
 
+_BUCKET = struct.Struct("dd") # what is left, and when that was
+
+def _left(before: bytes, per_second: float) -> tuple[float, bytes]:
+    "What a key may still ask now, and what is to be kept of it."
+    moment, most = time.monotonic(), max(1.0, per_second)
+    left, then = _BUCKET.unpack(before) if before else (most, moment)
+    left = min(most, left + (moment - then)*per_second)
+    return left, _BUCKET.pack(left - 1 if left >= 1 else left, moment)
+
+@patch
+def _taken(self: Keys, name: str, per_second: float) -> float:
+    "What was left of a key's requests before this one, for all workers together."
+    if self.shared is None:
+        left, self.left[name] = _left(self.left.get(name, b""), per_second)
+        return left
+    if name not in self.opened:
+        path = Path(self.shared)/f"pace-{_digest(name)[:32]}"
+        self.opened[name] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = self.opened[name]
+    fcntl.flock(file, fcntl.LOCK_EX) # a microsecond, and a killed worker lets go of it
+    try:
+        left, kept = _left(os.pread(file, _BUCKET.size, 0), per_second)
+        os.pwrite(file, kept, 0)
+    finally: fcntl.flock(file, fcntl.LOCK_UN)
+    return left
+
+@patch
+def _paced(self: Keys, name: str, per_second: float):
+    "Raise `Refused` when a key asks faster than it may; a second's worth may come at once."
+    if not per_second: return
+    left = self._taken(name, per_second)
+    if left >= 1: return
+    wait = max(1, round((1 - left)/per_second))
+    raise Refused(f"The key of {name!r} may ask {per_second:g} times a second. Try again in {wait} s.", 429,
+                  "rate", wait)
+
+# %% ../../nbs/service/keys.ipynb #7c1e55a0
 @patch
 def _whose(self: Keys, key: str) -> tuple[str, dict]:
     "Name and entry of a key; raise `Refused` for one that is not known."
@@ -138,16 +178,3 @@ def _whose(self: Keys, key: str) -> tuple[str, dict]:
     if self.damaged and not self.known:
         raise Refused("Keys cannot be looked up at the moment, so nobody is let in. Try again later.", 503, "keys", 10)
     raise Refused("This key is not known here, or was taken back.", 401, "key")
-
-@patch
-def _paced(self: Keys, name: str, per_second: float):
-    "Raise `Refused` when a key asks faster than it may; a second's worth may come at once."
-    if not per_second: return
-    moment, most = time.monotonic(), max(1.0, per_second)
-    left, before = self.left.get(name, (most, moment))
-    left = min(most, left + (moment - before)*per_second)
-    self.left[name] = (max(0.0, left - 1) if left >= 1 else left, moment)
-    if left >= 1: return
-    wait = max(1, round((1 - left)/per_second))
-    raise Refused(f"The key of {name!r} may ask {per_second:g} times a second. Try again in {wait} s.", 429,
-                  "rate", wait)

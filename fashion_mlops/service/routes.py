@@ -63,6 +63,7 @@ class Asked:
     key: str = "" # name of the key that was sent; empty without
     values: dict = field(default_factory=dict) # of the places in the path
     query_string: bytes = b"" # as it came
+    trace: object = None # `Trace`; None where the client named none
     content: bytes = field(default=b"", repr=False) # of the body, once it was read
     model: object = None # `Answering` that was chosen for it
     unit: str = "" # of an experiment that it belongs to

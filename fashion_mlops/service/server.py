@@ -132,10 +132,12 @@ def run_server(
         async def startup(self, sockets=None):
             await super().startup(sockets)
             ready()
-    config = uvicorn.Config(Door(service), http=bounded_protocol(), lifespan="off", ws="none", access_log=False, log_config=None,
+    door = Door(service)
+    config = uvicorn.Config(door, http=bounded_protocol(), lifespan="off", ws="none", access_log=False, log_config=None,
                             server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=25, backlog=2048)
     Draining(config).run(sockets=[sock])
     if service.switchboard is not None: service.switchboard.close()
+    if door.spans is not None: door.spans.close()
     if service.log is not None: service.log.close()
     last = threading.Timer(5, os._exit, [0]) # Python waits for threads that are at work, and nobody needs their results
     last.daemon = True
@@ -251,14 +253,14 @@ def serve_pack(
         served, facts = opened()
         kept = None if log is None else PredictionLog(**{"folder": log_folder(dataset), "shared": workers > 1} | log).start()
         # on loopback keys still count where one is sent
-        service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted), kept, address, quiet, local)
+        service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted, shared=folder), kept, address, quiet, local)
         if slots:
             from fashion_mlops.service.switchboard import Switchboard
             service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)
             Switchboard(service, dataset).start()
         parent = os.getppid() if workers > 1 else 0
         run_server(service, sock, drain, lambda: number or _announce(service, dataset, workers), parent, all_end)
-    all_end = b"\1" if workers == 1 else mmap.mmap(-1, 1)
+    all_end, folder = b"\1" if workers == 1 else mmap.mmap(-1, 1), None
     if workers == 1:
         work(0)
         return 0

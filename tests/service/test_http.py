@@ -55,8 +55,12 @@ def test_every_form_of_a_picture_gets_the_same_answer(server):
         status, said, _ = running.ask("/predict", body, content_type=kind)
         assert status == 200, (kind, said)
         assert abs(said["predictions"][0]["probabilities"]["bright"] - 200/255/1.5) < 0.01, kind
-    status, said, headers = running.ask("/predict", gzip.compress(as_json({"image": GREY.tolist()})), content_type=JSON, content_encoding="gzip", x_request_id="mine", traceparent="00-ab-cd-01")
-    assert (status, headers["x-request-id"], headers["traceparent"]) == (200, "mine", "00-ab-cd-01") and said["id"] != "mine"
+    status, said, headers = running.ask("/predict", gzip.compress(as_json({"image": GREY.tolist()})), content_type=JSON, content_encoding="gzip", x_request_id="mine", traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    assert (status, headers["x-request-id"]) == (200, "mine") and said["id"] != "mine"
+    _, trace, span, flags = headers["traceresponse"].split("-")
+    assert (trace, flags) == ("4bf92f3577b34da6a3ce929d0e0e4736", "01") and span != "00f067aa0ba902b7"
+    bad = running.ask("/version", traceparent="00-ab-cd-01", tracestate="a=1")[2]
+    assert "traceresponse" not in bad and "00-ab-cd-01" not in str(bad)
     assert said["model"] == {"dataset": "shades", "version": 7, "name": "by hand"} and said["synthetic"] is True and said["predictions"][0]["set"]
     assert running.end() == 0
 
@@ -148,7 +152,7 @@ def test_overload_is_said_at_once(server):
 
 def test_what_is_counted_and_written_down(server):
     running = server(model="pictures", workers=2, quiet=False)
-    for _ in range(20): assert running.ask("/predict", picture(), content_type="image/png", traceparent="00-ab-cd-01")[0] == 200
+    for _ in range(20): assert running.ask("/predict", picture(), content_type="image/png", traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", tracestate="congo=1")[0] == 200
     running.ask("/predict", b"secret words", content_type="image/png")
     text = running.ask("/metrics")[1]
     assert 'fashion_mlops_requests_total{method="POST",route="/predict",status="200"} 20.0' in text
@@ -156,7 +160,7 @@ def test_what_is_counted_and_written_down(server):
     assert 'fashion_mlops_errors_total{kind="picture"} 1.0' in text and "fashion_mlops_memory_bytes" in text
     assert running.end() == 0
     lines = [json.loads(line) for line in (running.home/"stderr").read_text().splitlines()]
-    assert len([line for line in lines if line["route"] == "/predict"]) == 21 and lines[0]["traceparent"] == "00-ab-cd-01"
+    assert len([line for line in lines if line["route"] == "/predict"]) == 21 and (lines[0]["trace_id"], lines[0]["tracestate"]) == ("4bf92f3577b34da6a3ce929d0e0e4736", "congo=1")
     assert "secret" not in (running.home/"stderr").read_text()
 
 
@@ -312,3 +316,24 @@ def test_without_a_champion_a_sentence_says_what_to_do(home, capsys):
     assert main(["serve"]) == 2 and "This makes one: fashion-mlops run" in capsys.readouterr().err
     assert main(["keys", "add", "shop"]) == 0 and capsys.readouterr().out.startswith("shop.")
     assert main(["keys", "list"]) == 0 and "predict" in capsys.readouterr().out
+
+
+def test_a_rate_is_that_of_the_whole_service(server, tmp_path):
+    from fashion_mlops.service.keys import make_key
+    key = make_key("slow", per_second=20, path=tmp_path/"data"/"keys"/"service.json")
+    running = server(model="pictures", workers=3, keys_wanted=True)
+    def ask(_): return running.ask("/predict", GREY.tobytes(), content_type="application/octet-stream", x_api_key=key)[0]
+    began = time.monotonic()
+    with ThreadPoolExecutor(6) as pool: found = list(pool.map(ask, range(90)))
+    taken = time.monotonic() - began
+    assert set(found) == {200, 429} and 20 <= found.count(200) <= 21 + 20*taken
+
+
+def test_spans_are_sent_where_the_environment_says(server, monkeypatch):
+    pytest.importorskip("opentelemetry.sdk.trace")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    running = server(model="pictures")
+    running.ask("/version", traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    running.process.send_signal(signal.SIGTERM)
+    said = running.process.stdout.read()
+    assert running.process.wait(20) == 0 and '"GET /version"' in said and "0x4bf92f3577b34da6a3ce929d0e0e4736" in said

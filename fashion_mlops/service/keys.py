@@ -16,7 +16,7 @@ from ..core import WorkflowError, home, nearest, now, read_json, write_json
 from ..samples.asked import Refused
 
 # %% ../../nbs/service/keys.ipynb #11e0cea1
-ROLES = {"predict": {"predict"}, "read": {"read"}, "admin": {"predict", "read", "admin"}}
+ROLES = {"predict": {"predict", "any"}, "read": {"read", "any"}, "admin": {"predict", "read", "admin", "any"}}
 
 
 # %% ../../nbs/service/keys.ipynb #9fed080f

@@ -111,7 +111,7 @@ class Route:
     path: str # such as `/jobs/{id}`
     answer: Callable[[Asked], Awaitable] # a dictionary or an `Answer`; raises `Refused`
     summary: str # a line for people
-    role: str = "read" # that a key must have: read, predict, admin; empty for none
+    role: str = "read" # what a key must allow: any, read, predict, admin; empty for none
     codes: tuple = () # errors beside those that every route may give
     asked: Callable | None = None # service → the body in OpenAPI
     answered: Callable | dict | None = None # schema of the answer in OpenAPI, or service → schema

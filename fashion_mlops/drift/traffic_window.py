@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['newest_rows', 'probabilities_of', 'watched_of', 'both_filled', 'TrafficWindow', 'traffic_of', 'read_traffic_window',
-           'lately_words']
+           'lately_words', 'broken_words']
 
 # %% ../../nbs/drift/traffic_window.ipynb #150756cf
 from dataclasses import dataclass, field
@@ -81,6 +81,8 @@ class TrafficWindow:
     first: str = "" # moment of the oldest row
     last: str = "" # and of the newest
     notes: tuple[str, ...] = () # what a reader has to know
+    log: object = field(default=None, repr=False) # DataFrame: the rows themselves
+    classes: list[str] = field(default_factory=list, repr=False) # of the model that answered
 
     def told_of(self) -> dict | None: # for a program; None where there was none
         "What the window is."
@@ -111,7 +113,8 @@ def traffic_of(
     first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in (log.time.iloc[0], log.time.iloc[-1]))
     if samples.key: notes += ("The log does not say which rows belong together, so each counts for itself: the alarm may "
                               "ring more often than stated.",)
-    return TrafficWindow(len(log), served.version, *seen, rows, shares, _labels_of(log, served.classes), first, last, notes)
+    return TrafficWindow(len(log), served.version, *seen, rows, shares, _labels_of(log, served.classes), first, last, notes,
+                         log, served.classes)
 
 # %% ../../nbs/drift/traffic_window.ipynb #2a4635cc
 def read_traffic_window(
@@ -148,3 +151,11 @@ def lately_words(
     said = (f"Of {told:,} of them somebody has said what was true. These are the rows that somebody looked at, and hardly a "
             "fair choice." if told else "Of none of them anybody has said what was true, so drift is watched and performance is not measured.")
     return "\n\n".join([first, said, *map(as_markdown, traffic.notes)])
+
+# %% ../../nbs/drift/traffic_window.ipynb #7b0c1c02
+def broken_words(
+    results: list[dict] # from `check_log`
+) -> str: # for the end of a headline; empty where every promise that counts is kept
+    "How many promises of the prediction log are broken."
+    broken = [result for result in results if result["critical"] and not result["met"]]
+    return f"; the prediction log breaks {len(broken)} of {len(results)} expectations" if broken else ""

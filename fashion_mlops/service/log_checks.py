@@ -71,8 +71,9 @@ def log_words(
 ) -> str: # Markdown
     "What came of it, in a sentence or two."
     broken = [result for result in results if not result["met"]]
-    first = f"**{len(results) - len(broken)} of {len(results)} expectations of the prediction log are met.**"
-    def told(result):
+    said = f"**{len(results) - len(broken)} of {len(results)} expectations of the prediction log are met.**"
+    for result in broken:
         why = result["problem"] or f"{result['breaking']:,} of {result['rows']:,} rows break it"
-        return f"{'Broken' if result['critical'] else 'To be looked at'}: {as_markdown(result['sentence'])} ({as_markdown(why)})."
-    return " ".join([first, *map(told, broken)])
+        said += " Broken: " if result["critical"] else " To be looked at: "
+        said += f"{as_markdown(result['sentence'])} ({as_markdown(why)})."
+    return said

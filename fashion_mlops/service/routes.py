@@ -111,7 +111,7 @@ class Route:
     path: str # such as `/jobs/{id}`
     answer: Callable[[Asked], Awaitable] # a dictionary or an `Answer`; raises `Refused`
     summary: str # a line for people
-    role: str = "read" # that a key must have: read, predict, admin; empty for none
+    role: str = "read" # what a key must allow: any, read, predict, admin; empty for none
     codes: tuple = () # errors beside those that every route may give
     asked: Callable | None = None # service → the body in OpenAPI
     answered: Callable | dict | None = None # schema of the answer in OpenAPI, or service → schema
@@ -175,7 +175,7 @@ def responses(
 ) -> dict: # for OpenAPI
     "The errors of a route."
     body = {"application/json": {"schema": _error_schema(path)}}
-    return {code: {"description": WORDS[code], "content": body} for code in sorted({*codes, 401, 403, 405, 429, 500})}
+    return {code: {"description": WORDS[code], "content": body} for code in sorted({*codes, 401, 403, 405, 429, 500, 503})}
 
 # %% ../../nbs/service/routes.ipynb #567e862f
 def _described(service, route: Route) -> tuple[dict, dict]:

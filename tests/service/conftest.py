@@ -31,7 +31,7 @@ class Running:
         except urllib.error.HTTPError as error: found = error
         with found: content = found.read()
         is_json = found.headers.get("content-type", "").startswith("application/json")
-        return found.status, json.loads(content) if is_json else content.decode(), found.headers
+        return found.status, json.loads(content) if is_json else content.decode(errors="replace"), found.headers
 
     def rows(self, *rows, **headers): return self.ask("/predict", json.dumps({"rows": rows}).encode(), content_type="application/json", **headers)
 

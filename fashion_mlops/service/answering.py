@@ -104,8 +104,8 @@ async def predict(
     service, began = asked.service, time.perf_counter()
     model = service.chosen(asked)
     deadline = patience(asked)
+    model.batches.check_room() # before the body is read: in an overload a refusal has to be cheap
     body = await asked.body()
-    model.batches.check_room()
     told = (model.described, asked.header(b"content-type"), body, service.limits)
     inputs = request_inputs(*told) if len(body) < LARGE else await service.read_aside(request_inputs, *told)
     said = answers(model.served, await model.batches.ask(inputs, deadline))

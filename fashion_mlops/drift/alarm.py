@@ -83,5 +83,5 @@ def verdicts_words(
 ) -> str:
     "All windows in one line."
     titles = {"given": f"given window ({given})"}
-    first = sorted(verdicts, key=lambda name: name != "given")
+    first = sorted(verdicts, key=lambda name: name not in ("traffic", "given"))
     return "; ".join(f"{titles.get(name, f'{name} window')}: {verdicts[name]}" for name in first)

@@ -214,7 +214,8 @@ def false_alarms(
     return int((distances(both, divisions(*dealt, draws, seed, which)[:, 1:])*(1 - TIE) > lines).any(1).sum())
 
 # %% ../../nbs/drift/distances.ipynb #28b93410
-COLOURS = {"reference": "#7a7f87", "clean": "#2f6fb0", "deliberately shifted": "#c8501e", "given": "#7b3f98"}
+COLOURS = {"reference": "#7a7f87", "clean": "#2f6fb0", "deliberately shifted": "#c8501e", "given": "#7b3f98",
+           "traffic": "#2f7d4f"}
 
 # %% ../../nbs/drift/distances.ipynb #262b808b
 def _plain_log_axis(axis):

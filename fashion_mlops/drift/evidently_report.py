@@ -51,9 +51,9 @@ def drift_report(
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
     names, seen = tool_names(list(reference)), table_for_tool(pd.concat([reference, current], ignore_index=True))
-    numbers = [name for name in reference if name != "predicted_class"]
+    numbers = [name for name in reference if pd.api.types.is_numeric_dtype(reference[name])]
     shape = DataDefinition(numerical_columns=[names[name] for name in numbers],
-                           categorical_columns=[names["predicted_class"]])
+                           categorical_columns=[names[name] for name in reference if name not in numbers])
     limits = {names[name]: line for name, line in _lines_for(table, reference, current, numbers).items()}
     preset = DataDriftPreset(columns=list(seen), num_method="wasserstein", cat_method=_register_total_variation(),
                              per_column_threshold=limits, drift_share=1/len(table))

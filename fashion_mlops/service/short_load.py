@@ -172,7 +172,8 @@ def draw_load(
         for share, value in ((0.5, level.p50), (0.99, level.p99)):
             left.plot(1/(1 - share), 1000*value, "o", color=colour, ms=5)
             left.annotate(f"{_ms(value)} ms", (1/(1 - share), 1000*value), xytext=(0, 8), textcoords="offset points",
-                          ha="center", fontsize=8, color=colour)
+                          ha="center", fontsize=8, color=colour,
+                          bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
         right.plot(some.second, some.seconds*1000, ".", color=colour, ms=2.5, alpha=0.5, rasterized=True)
     left.set(xscale="log", yscale="log", xlabel="share of the answers that come within this time", ylabel="milliseconds")
     most = max((level.requests for level in levels), default=10)

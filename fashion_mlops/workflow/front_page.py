@@ -16,7 +16,7 @@ from .page import html_page
 from .report import tool_links
 from .manifests import manifests
 from .verdicts import (Outcome, against_words, drift_verdict, earlier_words, gaps, gate_verdict,
-                                             lead, metric_words, outcome_of, run_verdict, stopped_at)
+                                             lead, metric_words, outcome_of, run_verdict, serving_verdict, stopped_at)
 
 # %% ../../nbs/workflow/front_page.ipynb #4d1e6541
 def time_words(
@@ -74,9 +74,12 @@ def _came_out_box(outcome: Outcome) -> str:
 # %% ../../nbs/workflow/front_page.ipynb #b15b5f9c
 def _good_box(outcome: Outcome) -> str:
     "Whether it is good."
-    gate, drift, run = gate_verdict(outcome.decision), drift_verdict(outcome.drift), outcome.run
-    told = [replace(gate, words=gate.words + earlier_words(run, outcome.judged)),
-            replace(drift, words=drift.words + earlier_words(run, outcome.watched)), run_verdict(run), *gaps(outcome.found)]
+    run = outcome.run
+    judged = [(gate_verdict(outcome.decision), outcome.judged)]
+    if outcome.proof: judged.append((serving_verdict(outcome.proof), outcome.tried))
+    judged.append((drift_verdict(outcome.drift), outcome.watched))
+    told = [replace(one, words=one.words + earlier_words(run, manifest)) for one, manifest in judged]
+    told += [run_verdict(run), *gaps(outcome.found)]
     items = "".join(f'<li class="{one.state}">{as_html(one.words, 600)}</li>' for one in told)
     return f'<div><h3>Is it good?</h3><ul class="verdicts">{items}</ul></div>'
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Outcome', 'outcome_of', 'refusals', 'Verdict', 'gate_verdict', 'metric_words', 'against_words', 'drift_verdict',
-           'stopped_at', 'run_verdict', 'gaps', 'earlier_words', 'model_sentence', 'lead']
+           'serving_verdict', 'stopped_at', 'run_verdict', 'gaps', 'earlier_words', 'model_sentence', 'lead']
 
 # %% ../../nbs/workflow/verdicts.ipynb #67fc7615
 from dataclasses import dataclass, field
@@ -32,6 +32,8 @@ class Outcome:
     drift: dict = field(default_factory=dict) # what watching found
     judged: dict = field(default_factory=dict) # manifest of the stage that decided
     watched: dict = field(default_factory=dict) # manifest of the stage that watched
+    proof: dict = field(default_factory=dict) # whether the service says what the notebook says
+    tried: dict = field(default_factory=dict) # manifest of the stage that asked it
 
     @property
     def synthetic(self) -> bool: return any(manifest.get("synthetic") for manifest in self.found.values())
@@ -44,7 +46,8 @@ def outcome_of(
     runs = run_records(dataset)
     decision, judged = _written(dataset, found, "decision.json")
     drift, watched = _written(dataset, found, "drift.json")
-    return Outcome(dataset, found, runs[-1] if runs else {}, len(runs), decision, drift, judged, watched)
+    proof = _written(dataset, found, "serving_proof.json")
+    return Outcome(dataset, found, runs[-1] if runs else {}, len(runs), decision, drift, judged, watched, *proof)
 
 # %% ../../nbs/workflow/verdicts.ipynb #74083bfd
 def refusals(
@@ -103,16 +106,29 @@ def drift_verdict(
 ) -> Verdict: # of the watching
     "Whether the data that the champion meets are still like those that it learned from."
     windows = drift.get("windows", {})
-    given, clean = windows.get("given"), windows.get("clean")
-    if not (given or clean): return Verdict("open", "Drift has not been looked for yet.")
-    window = given or clean
+    new = [name for name in ("given", "traffic") if name in windows] # what did not come from the dataset itself
+    which = next((name for name in new if windows[name].get("retrain")), next(iter(new), "clean"))
+    if which not in windows: return Verdict("open", "Drift has not been looked for yet.")
+    window = windows[which]
     many, out_of = window.get("drifted", 0), len(window.get("columns", []))
-    name = f"In the window {drift.get('given')}" if given else "In held-out rows"
-    rest = "" if given else " No window of new data was given."
+    name = {"given": f"In the window {drift.get('given')}", "clean": "In held-out rows",
+            "traffic": f"In {window.get('samples', 0):,} rows that the service was asked about"}[which]
+    rest = "" if new else " No window of new data was given, and the service was asked nothing."
     some = f"{name} {many} of {out_of} columns drift"
     if window.get("retrain"): return Verdict("bad", f"{some}: train anew.{rest}")
     if many: return Verdict("open", f"{some}; that is no reason to train anew yet.{rest}")
     return Verdict("good", f"{name} nothing drifts.{rest}")
+
+# %% ../../nbs/workflow/verdicts.ipynb #5e4f1c02
+def serving_verdict(
+    proof: dict # from `serving_proof.json`
+) -> Verdict: # of the trial
+    "Whether the service says what the notebook says."
+    parity, version = proof.get("parity") or {}, proof.get("version")
+    if not parity: return Verdict("open", f"The service was not tried: {proof.get('passed_through') or 'its report says why'}.")
+    doors = {pair[place] for pair in parity["pairs"] for place in ("first", "second")}
+    if not parity["holds"]: return Verdict("bad", f"v{version} does not serve what it is: its doors disagree.")
+    return Verdict("good", f"v{version} serves: {len(doors)} doors, from the notebook to HTTP, say the same of {parity['rows']:,} rows.")
 
 # %% ../../nbs/workflow/verdicts.ipynb #f028d237
 def stopped_at(

@@ -6,11 +6,13 @@
 __all__ = ['ROLES', 'keys_file', 'make_key', 'remove_key', 'Keys']
 
 # %% ../../nbs/service/keys.ipynb #24fb8e95
-import fcntl, hashlib, hmac, os, secrets, struct, time
+import fcntl, hashlib, hmac, os, re, secrets, struct, time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from ..core import WorkflowError, home, nearest, now, path_part, read_json, write_json
+from ..core import WorkflowError, home, nearest, now, read_json, write_json
 from ..samples.asked import Refused
 
 # %% ../../nbs/service/keys.ipynb #11e0cea1
@@ -24,8 +26,36 @@ def keys_file() -> Path:
 
 def _digest(key: str) -> str: return hashlib.sha256(key.encode()).hexdigest()
 
-def _known(path: Path) -> dict: return read_json(path) if path.exists() else {}
+def _is_entry(said) -> bool:
+    "Whether an entry of the file can be followed."
+    if not isinstance(said, dict) or said.get("role") not in list(ROLES): return False
+    until, digest, pace = said.get("until"), said.get("digest"), said.get("per_second")
+    try: ends = until is None or datetime.fromisoformat(until).tzinfo is not None
+    except (TypeError, ValueError): return False
+    return ends and isinstance(digest, str) and len(digest) == 64 and type(pace) in (int, float) and pace >= 0
 
+def _known(path: Path) -> dict:
+    "The entries by name; raise `WorkflowError` for a file that is none of ours."
+    if not path.exists(): return {}
+    try: known = read_json(path)
+    except WorkflowError: known = None
+    odd = [name for name, said in known.items() if not _is_entry(said)] if isinstance(known, dict) else ["all of it"]
+    if not odd: return known
+    raise WorkflowError(f"{path} is damaged ({odd[0]!s:.80}). Bring it back from a copy, or move it aside and make "
+                        f"all keys anew: fashion-mlops keys add NAME.")
+
+@contextmanager
+def _changed(path: Path) -> Iterator[dict]:
+    "The entries, to be changed by nobody else meanwhile, and written at the end."
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.with_suffix(".lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        known = _known(path)
+        yield known
+        write_json(path, known)
+        os.chmod(path, 0o600)
+
+# %% ../../nbs/service/keys.ipynb #c6e6226b
 def make_key(
     name: str, # whose it is
     role: str = "predict", # one of `ROLES`
@@ -34,15 +64,14 @@ def make_key(
     path: Path | None = None # of the file; this home's when None
 ) -> str: # the key, shown this once
     "Make a key, or a new one in the place of a name's old one."
-    path = path or keys_file()
-    path_part(name, "a key's name")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,78}[A-Za-z0-9_-])?", name):
+        raise WorkflowError(f"{name!r:.100} cannot be a key's name: it travels in a header. Use the letters a to z, "
+                            f"digits, '_', '-' and '.', begin with a letter or a digit, and stay below 80 characters.")
     if role not in ROLES: raise WorkflowError(f"role {role!r}: expected {', '.join(ROLES)}.{nearest(role, ROLES)}")
-    key = f"{name}.{secrets.token_urlsafe(32)}"
-    until = None
+    key, until = f"{name}.{secrets.token_urlsafe(32)}", None
     if days is not None: until = (datetime.now(timezone.utc) + timedelta(days=days)).isoformat(timespec="seconds")
     said = {"role": role, "digest": _digest(key), "made": now(), "until": until, "per_second": per_second}
-    write_json(path, _known(path) | {name: said})
-    os.chmod(path, 0o600)
+    with _changed(path or keys_file()) as known: known[name] = said
     return key
 
 def remove_key(
@@ -50,11 +79,9 @@ def remove_key(
     path: Path | None = None # of the file; this home's when None
 ):
     "Take a key back; raise `WorkflowError` when there is none of that name."
-    path = path or keys_file()
-    if name not in (known := _known(path)): raise WorkflowError(f"There is no key {name!r}.{nearest(name, known)}")
-    del known[name]
-    write_json(path, known)
-    os.chmod(path, 0o600)
+    with _changed(path or keys_file()) as known:
+        if name not in known: raise WorkflowError(f"There is no key {name!r}.{nearest(name, known)}")
+        del known[name]
 
 # %% ../../nbs/service/keys.ipynb #01256412
 class Keys:
@@ -65,27 +92,34 @@ class Keys:
         shared: str | None = None # folder in which the workers of a service count together; None for one alone
     ):
         self.path, self.required, self.shared, self.opened = path or keys_file(), required, shared, {}
-        self.known, self.stamp, self.looked, self.left = {}, None, -1.0, {}
+        self.known, self.stamp, self.looked, self.left, self.damaged = {}, None, -1.0, {}, False
 
     def refresh(self):
-        "Read the file again when it has changed."
+        "Read the file again when it has changed; what was known stays when it is damaged."
         if (moment := time.monotonic()) - self.looked < 1: return
-        self.looked = moment
-        stamp = self.path.stat().st_mtime_ns if self.path.exists() else None
-        if stamp != self.stamp: self.known, self.stamp = _known(self.path), stamp
+        self.looked, stamp = moment, self._stamp()
+        if stamp == self.stamp: return
+        self.stamp = stamp
+        try: self.known, self.damaged = _known(self.path), False
+        except (WorkflowError, OSError) as error:
+            from fashion_mlops.service.metrics import log_line
+            self.damaged = True
+            log_line(level="error", event="keys not read", why=str(error)[:500], known=len(self.known))
+
+    def _stamp(self) -> tuple | None:
+        "What changes when the file does."
+        try: found = self.path.stat()
+        except OSError: return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
 
     def check(self,
         key: str, # that was sent; empty for none
         need: str # role that the route asks for; empty for none
     ) -> str: # the key's name; empty where none is asked for
-        "Raise `Refused` with 401, 403 or 429 for who may not."
+        "Raise `Refused` with 401, 403, 429 or 503 for who may not."
         if not need or not self.required and not key: return ""
         self.refresh()
-        name = key.partition(".")[0]
-        said = self.known.get(name, {})
-        fits = hmac.compare_digest(_digest(key), said.get("digest") or _digest(""))
-        if not key: raise Refused("This route asks for a key: send it as Authorization: Bearer KEY.", 401, "key")
-        if not fits or not said: raise Refused("This key is not known here, or was taken back.", 401, "key")
+        name, said = self._whose(key)
         if said["until"] and datetime.fromisoformat(said["until"]) <= datetime.now(timezone.utc):
             raise Refused(f"The key of {name!r} ended at {said['until']}. Ask for a new one.", 401, "key")
         if need not in ROLES[said["role"]]:
@@ -131,3 +165,16 @@ def _paced(self: Keys, name: str, per_second: float):
     wait = max(1, round((1 - left)/per_second))
     raise Refused(f"The key of {name!r} may ask {per_second:g} times a second. Try again in {wait} s.", 429,
                   "rate", wait)
+
+# %% ../../nbs/service/keys.ipynb #7c1e55a0
+@patch
+def _whose(self: Keys, key: str) -> tuple[str, dict]:
+    "Name and entry of a key; raise `Refused` for one that is not known."
+    name = key.rpartition(".")[0] # the random part has no point in it
+    said = self.known.get(name, {})
+    fits = hmac.compare_digest(_digest(key), said.get("digest") or _digest(""))
+    if not key: raise Refused("This route asks for a key: send it as Authorization: Bearer KEY.", 401, "key")
+    if fits and said: return name, said
+    if self.damaged and not self.known:
+        raise Refused("Keys cannot be looked up at the moment, so nobody is let in. Try again later.", 503, "keys", 10)
+    raise Refused("This key is not known here, or was taken back.", 401, "key")

@@ -175,7 +175,7 @@ def responses(
 ) -> dict: # for OpenAPI
     "The errors of a route."
     body = {"application/json": {"schema": _error_schema(path)}}
-    return {code: {"description": WORDS[code], "content": body} for code in sorted({*codes, 401, 403, 405, 429, 500})}
+    return {code: {"description": WORDS[code], "content": body} for code in sorted({*codes, 401, 403, 405, 429, 500, 503})}
 
 # %% ../../nbs/service/routes.ipynb #567e862f
 def _described(service, route: Route) -> tuple[dict, dict]:

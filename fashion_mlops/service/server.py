@@ -254,8 +254,9 @@ def serve_pack(
         from fashion_mlops.service.log_files import log_folder
         from fashion_mlops.service.prediction_log import PredictionLog
         seen = slots and slots() # before it is opened: what changes meanwhile is seen
-        served, facts = opened()
         kept = None if log is None else PredictionLog(**{"folder": log_folder(dataset), "shared": workers > 1} | log).start()
+        served, facts = opened()
+        if kept is not None: kept.reading.wait(3) # it was started beside: what is answered from now on is safe
         # on loopback keys still count where one is sent
         service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted, shared=folder), kept, address, quiet, local)
         if slots:

@@ -9,18 +9,17 @@ __all__ = ['keys_folder', 'signing_key', 'fingerprint', 'trusted_keys', 'signatu
 import base64, os
 from pathlib import Path
 
-from ..core import WorkflowError, digest_bytes, home
+from ..core import WorkflowError, atomic_path, digest_bytes, home
 
 # %% ../../nbs/service/signing.ipynb #8af4ae96
 def keys_folder() -> Path: # `signing.pem`, `signing.pub`, and `trusted/`
     "Where keys are kept."
     return home()/"data"/"keys"
 
-def signing_key(): # `Ed25519PrivateKey`
-    "The key of this home; a new one where there is none."
+def _make_once(path: Path):
+    "Write a new key, unless there is one."
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives import serialization as form
-    path = keys_folder()/"signing.pem"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = Ed25519PrivateKey.generate().private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
     unseen = path.with_name(f".signing.{os.getpid()}")
@@ -29,15 +28,45 @@ def signing_key(): # `Ed25519PrivateKey`
         os.link(unseen, path) # whole, and once only: of two that make one, the first stays
     except FileExistsError: pass
     finally: unseen.unlink(missing_ok=True)
-    try: key = form.load_pem_private_key(path.read_bytes(), None)
-    except (ValueError, TypeError) as error:
-        raise WorkflowError(f"{path} is no key ({error}). Bring it back, or move it aside: a new one is then made, "
-                            f"and what the old one has signed is opened as long as its public half is "
-                            f"trusted.") from None
-    public = path.with_suffix(".pub")
-    if not public.is_file():
-        public.write_bytes(key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo))
+
+def signing_key(): # `Ed25519PrivateKey`
+    "The key of this home; a new one where there is none."
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    path = keys_folder()/"signing.pem"
+    if not path.exists(): _make_once(path)
+    try: key, why = load_pem_private_key(path.read_bytes(), None), "it is of another kind than Ed25519"
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error: key, why = None, str(error)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise WorkflowError(f"{path} is no key that signs here ({why}). Bring it back, or move it aside: a new one is "
+                            f"then made, and what the old one has signed is opened as before.")
+    _hand_out(key.public_key(), path.with_suffix(".pub"))
     return key
+
+# %% ../../nbs/service/signing.ipynb #93ea78e4
+def _public_key(path: Path): # `Ed25519PublicKey`
+    "A public key; raise `WorkflowError` for a file that holds none, or one of another kind."
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    try: public, why = load_pem_public_key(path.read_bytes()), ""
+    except (OSError, ValueError, UnsupportedAlgorithm): public, why = None, "is no public key"
+    if isinstance(public, Ed25519PublicKey): return public
+    why = why or f"is a key of another kind ({type(public).__name__}); packs are signed by Ed25519"
+    raise WorkflowError(f"{path} {why}. Take it out, or put the right file there.")
+
+def _hand_out(public, path: Path):
+    "Put the public half of the key beside it; another one that lay there goes on being trusted."
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+    content = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    before = path.read_bytes() if path.is_file() else b""
+    if before == content: return
+    try: kept = path.parent/"trusted"/f"{fingerprint(_public_key(path))}.pub" if before else None
+    except WorkflowError: kept = None # not a key: nobody could trust it
+    for target, held in ((kept, before), (path, content)):
+        if target is None: continue
+        with atomic_path(target) as new: new.write_bytes(held)
 
 # %% ../../nbs/service/signing.ipynb #401d7781
 def fingerprint(
@@ -50,15 +79,9 @@ def trusted_keys(
     folder: Path | None = None # with `.pub` files; that of this home and its `trusted/` when None
 ) -> dict: # public keys by fingerprint
     "Whose packs are opened."
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
     places = [folder] if folder else [keys_folder(), keys_folder()/"trusted"]
-    found = {}
-    for path in sorted(path for place in places for path in place.glob("*.pub")):
-        try: public = load_pem_public_key(path.read_bytes())
-        except ValueError:
-            raise WorkflowError(f"{path} is no public key. Take it out, or put the right file there.") from None
-        if hasattr(public, "public_bytes_raw"): found[fingerprint(public)] = public
-    return found
+    found = [_public_key(path) for path in sorted(path for place in places for path in place.glob("*.pub"))]
+    return {fingerprint(public): public for public in found}
 
 # %% ../../nbs/service/signing.ipynb #ea9aa67a
 def signature_of(

@@ -36,6 +36,12 @@ def percentiles(address: str, seconds: float, connections: int) -> dict:
     return {name: int(value) for name, value in re.findall(r"(p50|p99|n|bad) (\d+)", said)}
 
 
+def processor(process: int) -> float:
+    "Seconds of the processor that a server has taken, without the processes that it has started."
+    found = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(found[11]) + int(found[12]))/os.sysconf("SC_CLK_TCK")
+
+
 def shadows(seconds: float, rounds: int, connections: int) -> dict:
     "Interleaved rounds."
     sys.path.insert(0, str(ROOT/"tests"/"service"))
@@ -59,7 +65,9 @@ def shadows(seconds: float, rounds: int, connections: int) -> dict:
                     for one, said in [("alone", {"mode": "champion"}), (way, {"mode": "shadow", "version": version, "seconds": 1, "memory": 1500})]:
                         change_traffic("shades", said, "benchmark")
                         time.sleep(2.5)
-                        found[one].append(percentiles(running.address, seconds, connections))
+                        began = processor(running.process.pid)
+                        counted = percentiles(running.address, seconds, connections)
+                        found[one].append(counted | {"cpu": 1e6*(processor(running.process.pid) - began)/max(1, counted["n"])})
             copies = re.findall(r'shadow_copies_total\{outcome="(\w+)"\} (\S+)', running.ask("/metrics")[1])
         finally: running.end()
     return {"rounds": found, "copies": dict(copies)}
@@ -98,9 +106,10 @@ if __name__ == "__main__":
         for way in WAYS:
             own, place = found["rounds"][way], list(WAYS).index(way)
             before = [alone[place + len(WAYS)*number] for number in range(len(own))]
-            ratios = {name: [one[name]/other[name] for one, other in zip(own, before)] for name in ("p50", "p99")}
+            ratios = {name: [one[name]/other[name] for one, other in zip(own, before)] for name in ("p50", "p99", "cpu")}
             found[way] = {name: round(float(np.median(values)), 3) for name, values in ratios.items()} | {"p99 µs": float(np.median([one["p99"] for one in own])), "p99 alone µs": float(np.median([one["p99"] for one in before])),
+                          "µs of the server for a request": round(float(np.median([one["cpu"] for one in own])), 1), "and alone": round(float(np.median([one["cpu"] for one in before])), 1),
                           "not 200": sum(one["bad"] for one in own)}
     found |= {"machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores"}
-    print(json.dumps({name: value for name, value in found.items() if name != "rounds"}, indent=1))
+    print(json.dumps({name: value for name, value in found.items() if name != "rounds"}, indent=1, ensure_ascii=False))
     if args.output: args.output.write_text(json.dumps(found, indent=1))

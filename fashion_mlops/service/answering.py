@@ -134,8 +134,8 @@ async def predict(
     service, began = asked.service, time.perf_counter()
     model = service.chosen(asked)
     deadline = patience(asked)
+    model.batches.check_room() # before the body is read: in an overload a refusal has to be cheap
     body = await asked.body()
-    model.batches.check_room()
     inputs = await inputs_of(asked, len(body), request_inputs, model.described, asked.header(b"content-type"), body)
     said = answers(model.served, await model.batches.ask(inputs, deadline, asked.gone))
     keep_answers(asked, model, inputs, said, body, time.perf_counter() - began)

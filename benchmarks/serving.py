@@ -391,13 +391,45 @@ def start(args, folder: Path) -> dict:
     return record
 
 
+def flood(load: Load, server: Server, rate: float, seconds: float) -> dict:
+    command = ["taskset", "-c", "1", sys.executable, HERE/"peers"/"flood.py", server.port, load.path, rate, seconds, load.script.with_suffix(""), load.kind]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if done.returncode: raise RuntimeError(f"the flood ended early: {done.stderr.strip()[-300:]}")
+    return json.loads(done.stdout)
+
+
+def overload(args, folder: Path) -> dict:
+    "Three times as many requests as can be answered, for a minute."
+    new = own_home(args.home, args.dataset, folder/"home")
+    image = np.load(next((new/"data"/"serving"/args.dataset).glob("v*/expected.npz")))["inputs"][0]
+    server, load = ours(new, args.dataset, folder/"ours.log"), Load(folder, "json", "/predict", *bodies(image)["JSON"])
+    server.wait()
+    load.run(server, 16, 2)
+    most = max(load.run(server, connections, 3)["per_second"] for connections in (16, 64))
+    record = {"capacity": most, "before": flood(load, server, .5*most, 10), "memory": [server.memory()]}
+    record["during"] = flood(load, server, 3*most, args.minute)
+    record["memory"].append(server.memory())
+    record["after"] = flood(load, server, .5*most, 10)
+    print(f"capacity (c=16 or 64): {most:,.0f} a second, JSON of one image; the flood lasts {args.minute} s")
+    for when, rate in (("before", .5), ("during", 3), ("after", .5)):
+        said = record[when]
+        print(f"{when + f', {rate:g} × capacity':24}" + "; ".join("{}: {count:,}, median {median_ms:.1f} ms, p99 {p99_ms:.1f} ms".format(status, **row) for status, row in said["status"].items())
+              + f"; sent up to {said['late_ms']:.1f} ms late (p99), {said['unsent']:,} not sent for want of a connection")
+    first, then = record["memory"]
+    accepted = (record[when]["status"].get("200", {"p99_ms": np.nan})["p99_ms"] for when in ("during", "before"))
+    print("p99 of accepted: {:.1f} × unloaded, wanted at most 3; memory {:.0f} → {:.0f} MB ({:+.0%}), wanted at most +20 %".format(
+        np.divide(*accepted), first, then, then/first - 1))
+    return record
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("peers", "own", "alone", "start"), help="which table")
+    parser.add_argument("what", choices=("peers", "own", "alone", "start", "overload"), help="which table")
     parser.add_argument("--home", type=Path, help="with the champion (default: this home)")
     parser.add_argument("--dataset", default="fashion_mnist", help="with images (default fashion_mnist)")
     parser.add_argument("--peers", default="mlflow,fastapi,litserve,bentoml", help="which, with commas between")
     parser.add_argument("--pack", nargs="*", default=[], help="other packs beside the champion's, for `alone`")
+    parser.add_argument("--minute", type=int, default=60, help="seconds of overload (default 60)")
     parser.add_argument("--litserve", help="Python of an environment with litserve, onnxruntime and torch")
     parser.add_argument("--bentoml", help="Python of an environment with bentoml and onnxruntime")
     parser.add_argument("--seconds", type=int, default=2, help="of a turn (default 2)")

@@ -14,8 +14,8 @@ __all__ = ['THINGS', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical
            'encoded_inputs', 'encoder_facts', 'example_tensors', 'input_form', 'input_graph', 'input_words',
            'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs', 'BODIES', 'FILE_FIELD', 'ask_words', 'example_file',
            'inputs_of_body', 'inputs_of_files', 'inputs_of_json', 'request_example', 'request_schema', 'together',
-           'watched_values', 'parts_of', 'shares_picture', 'shares_said', 'answerable_rows', 'files_of_inputs',
-           'json_of_inputs', 'tensors_of_inputs']
+           'watched_values', 'parts_of', 'shares_picture', 'shares_said', 'BULK_WORDS', 'bulk_inputs',
+           'answerable_rows', 'files_of_inputs', 'json_of_inputs', 'tensors_of_inputs']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -118,6 +118,11 @@ _all_ = ["BODIES", "FILE_FIELD", "ask_words", "example_file", "inputs_of_body", 
 from .speaking import parts_of, shares_picture, shares_said
 
 _all_ = ["parts_of", "shares_picture", "shares_said"] # service.explaining
+
+# %% ../../nbs/images/kind.ipynb #1fbc1830
+from .bulk import BULK_WORDS, bulk_inputs
+
+_all_ = ["BULK_WORDS", "bulk_inputs"] # service.jobs
 
 # %% ../../nbs/images/kind.ipynb #5e4d1a0i
 from .sending import answerable_rows, files_of_inputs, json_of_inputs, tensors_of_inputs

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 
 from ..core import WorkflowError
 from ..samples.asked import Refused
-from . import answering, explaining, inference_routes, looking, traffic_routes
+from . import answering, explaining, inference_routes, jobs, looking, traffic_routes
 from .answering import Service
 from .log_files import new_id
 from .metrics import log_line
@@ -23,7 +23,8 @@ from .routes import Answer, Asked, Route, Routes
 from .trace import spans_wanted, trace_of
 
 # %% ../../nbs/service/application.ipynb #292d8da4
-ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES, *traffic_routes.ROUTES]
+ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES, *jobs.ROUTES,
+          *traffic_routes.ROUTES]
 _ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 
 class Door:

@@ -84,8 +84,8 @@ async def infer(
     "Answer a request in the protocol's words."
     service, began = asked.service, time.perf_counter()
     model, deadline = asked_model(asked), patience(asked)
-    body = await asked.body()
     model.batches.check_room()
+    body = await asked.body()
     length = asked.header(b"inference-header-content-length")
     request, inputs = await inputs_of(asked, len(body), _read, model.described, body, length)
     probabilities = await model.batches.ask(inputs, deadline, asked.gone)

@@ -44,6 +44,10 @@ def _received(wire: socket.socket, parent: int) -> bytes | None: # None when not
     try: return wire.recv(1 << 20) or None
     except ConnectionError: return None
 
+def _told(frames: int, written: int, failed: int, why: str) -> bytes:
+    "What the worker is told of frames that were seen to."
+    return msgspec.json.encode({"frames": frames, "written": written, "failed": failed, "why": why}) + b"\n"
+
 def write_on(
     wire: socket.socket, # to the worker
     folder: Path, # from `log_folder`
@@ -62,8 +66,7 @@ def write_on(
             rows += [(kind, row) for row in found]
         if not rows or data is not None and time.monotonic() - began < every and len(rows) < most: continue
         written, failed, why = write_rows(folder, rows)
-        answer = msgspec.json.encode({"frames": came, "written": written, "failed": failed, "why": why}) + b"\n"
-        try: wire.sendall(answer)
+        try: wire.sendall(_told(came, written, failed, why))
         except OSError: pass # nobody listens any more, and what is written is written
         came, rows, began = 0, [], time.monotonic()
 
@@ -88,7 +91,9 @@ def main(
     gc.disable() # rows form no circles, and looking for some among thousands takes longer than writing them
     threading.Thread(target=_tidy_on, args=(Path(folder), int(days)), daemon=True).start()
     os.nice(5)
-    write_on(socket.socket(fileno=int(wire)), Path(folder), float(every), int(parent))
+    fed = socket.socket(fileno=int(wire))
+    fed.sendall(_told(0, 0, 0, "")) # from now on it reads
+    write_on(fed, Path(folder), float(every), int(parent))
     os._exit(0) # a merge that is under way leaves nothing but a hidden file
 
 if __name__ == "__main__" and "__file__" in globals(): main(*sys.argv[1:])

@@ -39,7 +39,7 @@ class PredictionLog:
         self.known, self.lock = {}, threading.Lock() # rows of each of the last requests
         self.writer, self.wire, self.out, self.heard, self.closed = None, None, b"", b"", False
         self.pause, self.deaths, self.next_start, self.began = 0.0, 0, 0.0, 0.0
-        self.ended, self.complained = threading.Event(), 0.0
+        self.ended, self.reading, self.complained = threading.Event(), threading.Event(), 0.0
         self.thread = threading.Thread(target=self._go_on, name="prediction log", daemon=True)
 
     def start(self):
@@ -125,7 +125,8 @@ def _hear(self: PredictionLog, data: bytes):
     *lines, self.heard = (self.heard + data).split(b"\n")
     for line in lines:
         said = msgspec.json.decode(line)
-        self.deaths = 0
+        self.reading.set()
+        if said["frames"]: self.deaths = 0
         self._settle(said["frames"], said["written"], said["failed"])
         if said["why"]: self._complain(f"Rows of the prediction log could not be written: {said['why']}")
 

@@ -250,18 +250,21 @@ def serve_pack(
         from fashion_mlops.samples.asked import Limits
         from fashion_mlops.service.answering import Service
         from fashion_mlops.service.hot_swap import HotSwap
+        from fashion_mlops.service.jobs import worker_of
         from fashion_mlops.service.keys import Keys
         from fashion_mlops.service.log_files import log_folder
         from fashion_mlops.service.prediction_log import PredictionLog
         seen = slots and slots() # before it is opened: what changes meanwhile is seen
-        served, facts = opened()
         kept = None if log is None else PredictionLog(**{"folder": log_folder(dataset), "shared": workers > 1} | log).start()
+        served, facts = opened()
+        if kept is not None: kept.reading.wait(3) # it was started beside: what is answered from now on is safe
         # on loopback keys still count where one is sent
         service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted, shared=folder), kept, address, quiet, local)
         if slots:
             from fashion_mlops.service.switchboard import Switchboard
             service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)
             Switchboard(service, dataset).start()
+        worker_of(service) # what another process has left is taken up
         parent = os.getppid() if workers > 1 else 0
         run_server(service, sock, drain, lambda: number or _announce(service, dataset, workers), parent, all_end)
     all_end, folder = b"\1" if workers == 1 else mmap.mmap(-1, 1), None

@@ -13,8 +13,8 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'identical', 'pr
            'encoded_inputs', 'encoder_facts', 'example_tensors', 'input_form', 'input_graph', 'input_words',
            'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs', 'BODIES', 'FILE_FIELD', 'ask_words', 'example_file',
            'inputs_of_body', 'inputs_of_files', 'inputs_of_json', 'request_example', 'request_schema', 'together',
-           'watched_values', 'parts_of', 'shares_picture', 'shares_said', 'answerable_rows', 'files_of_inputs',
-           'json_of_inputs', 'tensors_of_inputs']
+           'watched_values', 'parts_of', 'shares_picture', 'shares_said', 'BULK_WORDS', 'bulk_inputs',
+           'answerable_rows', 'files_of_inputs', 'json_of_inputs', 'tensors_of_inputs']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -118,6 +118,11 @@ _all_ = ["BODIES", "FILE_FIELD", "ask_words", "example_file", "inputs_of_body", 
 from .speaking import parts_of, shares_picture, shares_said
 
 _all_ = ["parts_of", "shares_picture", "shares_said"] # service.explaining
+
+# %% ../../nbs/tables/kind.ipynb #741ef928
+from .bulk import BULK_WORDS, bulk_inputs
+
+_all_ = ["BULK_WORDS", "bulk_inputs"] # service.jobs
 
 # %% ../../nbs/tables/kind.ipynb #5e4d1a0t
 from .sending import answerable_rows, files_of_inputs, json_of_inputs, tensors_of_inputs

@@ -22,7 +22,7 @@ def shades(tmp_path, monkeypatch):
     return "shades"
 
 
-def until(found, seconds: float = 10):
+def until(found, seconds: float = 40):
     "Wait until something is so."
     ends = time.monotonic() + seconds
     while not found():

@@ -32,7 +32,7 @@ def shades(tmp_path, monkeypatch):
     return "shades"
 
 
-def until(found, seconds: float = 10):
+def until(found, seconds: float = 40):
     ends = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < ends, "it did not become so"

@@ -111,7 +111,7 @@ def asked_reason(
 
 # %% ../../nbs/operations/registry.ipynb #6fdc411c
 def promote(args) -> int: # 0
-    "Make a version the champion, by hand. Its files are checked first; the reason goes into the audit trail."
+    "Make a version the champion, by hand. Its files are checked and its pack is tried first; the reason goes into the audit trail."
     from fashion_mlops.service import champion, deployment
     dataset, version = _asked_dataset(args), args.version
     facts, before = _version(dataset, version), champion.champion_version(dataset)
@@ -120,6 +120,7 @@ def promote(args) -> int: # 0
         return 0
     reason = asked_reason(args.reason, f"Why is {dataset} v{version} ({facts['outcome']}) to serve? ")
     champion.load_version(dataset, version)
+    deployment.tried_pack(dataset, version)
     champion.promote(dataset, version, before, reason)
     deployment.deploy(dataset)
     print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}")
@@ -132,17 +133,19 @@ def follow(
     looks: int | None = None # after which it ends; None for never
 ):
     "Bring each new champion to where services look."
-    from fashion_mlops.service.champion import champion_version
-    from fashion_mlops.service.deployment import deploy, deployed_words, read_slots
+    from fashion_mlops.service import champion, deployment
     said, count = "", 0
     while looks is None or count < looks:
         if count: time.sleep(every)
         count += 1
         try:
-            if champion_version(dataset) in (None, read_slots(dataset)["champion"]): continue
-            deploy(dataset)
-            words = deployed_words(dataset).replace("**", "")
+            version = champion.champion_version(dataset)
+            if version is None or deployment.is_deployed(dataset, version): continue
+            deployment.deploy(dataset)
+            words = deployment.deployed_words(dataset).replace("**", "")
         except WorkflowError as error: words = str(error)
+        except Exception as error: # the store's, the disk's: the next look may go better
+            words = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if words != said: print(words, flush=True)
         said = words
 
@@ -155,6 +158,7 @@ def rollback(args) -> int: # 0
     before = rollback_target(dataset)
     reason = asked_reason(args.reason, f"Why is {dataset} v{champion_version(dataset)} to be taken back for v{before}? ")
     load_version(dataset, before)
+    deployment.tried_pack(dataset, before)
     again, taken = roll_back(dataset, reason)
     deployment.deploy(dataset)
     print(f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "

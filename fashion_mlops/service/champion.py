@@ -39,6 +39,16 @@ def find_version(
     return next((version for version in found if version.tags.get("candidate_digest") == candidate_digest), None)
 
 # %% ../../nbs/service/champion.ipynb #8778e5dd
+def _new_version(dataset: str, digest: str, uri: str, run_id: str, noted: dict) -> tuple[int, bool]:
+    "Enter a logged model as a version, unless somebody did meanwhile."
+    from fashion_mlops.workflow.tracking import client
+    with registry_lock():
+        if (known := find_version(dataset, digest)) is not None: return int(known.version), False
+        if not client().search_registered_models(f"name = '{dataset}'"): client().create_registered_model(dataset)
+        tags = {name: str(value) for name, value in noted.items()}
+        made = client().create_model_version(dataset, uri, run_id, tags=tags, model_id=uri.removeprefix("models:/"))
+    return int(made.version), True
+
 def register_candidate(
     dataset: str, # registered model
     folder: Path | str, # the candidate
@@ -49,19 +59,14 @@ def register_candidate(
 ) -> tuple[int, bool]: # version, and whether it is new
     "Register a candidate, or find the version that it already is."
     from fashion_mlops.service.pack import write_pack
-    from fashion_mlops.workflow.tracking import client
     predictor, digest = load_predictor(folder), digest_path(folder)
-    with registry_lock():
-        if (known := find_version(dataset, digest)) is not None: return int(known.version), False
-        if not client().search_registered_models(f"name = '{dataset}'"): client().create_registered_model(dataset)
-        with TemporaryDirectory() as scratch:
-            pack = write_pack(Path(scratch)/"pack", folder, dataset, held_out, synthetic=bool(tags.get("synthetic")))
-            uri = log_model(Path(folder), predictor, run_id, example, pack)
-        own = {"dataset": dataset, "candidate": predictor.name, "kind": predictor.kind, "candidate_digest": digest,
-               "run_id": run_id}
-        noted = {name: str(value) for name, value in (own | tags).items()}
-        made = client().create_model_version(dataset, uri, run_id, tags=noted, model_id=uri.removeprefix("models:/"))
-    return int(made.version), True
+    if (known := find_version(dataset, digest)) is not None: return int(known.version), False
+    with TemporaryDirectory() as scratch:
+        pack = write_pack(Path(scratch)/"pack", folder, dataset, held_out, synthetic=bool(tags.get("synthetic")))
+        uri = log_model(Path(folder), predictor, run_id, example, pack)
+    own = {"dataset": dataset, "candidate": predictor.name, "kind": predictor.kind, "candidate_digest": digest,
+           "run_id": run_id}
+    return _new_version(dataset, digest, uri, run_id, own | tags)
 
 # %% ../../nbs/service/champion.ipynb #17868417
 def version_words(

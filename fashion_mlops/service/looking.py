@@ -77,7 +77,8 @@ def _try(service: Service) -> str:
     "The page to try it on."
     model = service.champion
     example = model.wing.request_example(model.described, model.facts.get("inputs"))
-    return try_page(model.served, example, model.wing.FILE_FIELD, commands(service), described_api(service))
+    return try_page(model.served, example, model.wing.FILE_FIELD, commands(service), described_api(service),
+                    bool(model.wing.INPUT_TYPE))
 
 async def docs(
     asked: Asked # of who may look

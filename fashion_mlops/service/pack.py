@@ -61,10 +61,14 @@ def _packed_graph(new: Path, folder: Path, about: dict, ready, wanted: np.ndarra
     return {"form": "graph", "graph": {"inputs": [taken], "output": "probabilities"}, "exact": exact}
 
 # %% ../../nbs/service/pack.ipynb #4f0e1bcd
-def _packed_library(new: Path, folder: Path, why: str) -> dict:
-    "Take the candidate itself along."
+def _packed_library(new: Path, folder: Path, why: str, ready, wanted: np.ndarray) -> dict:
+    "Take the candidate itself along, and what it answers: to arrays, or to rows of a table."
     for name in ("model.onnx", "encoder.json", "expected.npz"): (new/name).unlink(missing_ok=True)
     shutil.copytree(folder, new/"candidate")
+    if isinstance(ready, np.ndarray): np.savez(new/"expected.npz", inputs=ready[:64], probabilities=wanted[:64])
+    else:
+        ready[:64].to_parquet(new/"expected.parquet")
+        np.savez(new/"expected.npz", probabilities=wanted[:64])
     return {"form": "library", "because": why}
 
 # %% ../../nbs/service/pack.ipynb #ca5d167a
@@ -86,9 +90,10 @@ def write_pack(
     with atomic_path(target) as new:
         new.mkdir()
         try: said = _packed_graph(new, folder, about, ready, wanted)
-        except WorkflowError as error: said = _packed_library(new, folder, str(error))
+        except WorkflowError as error: said = _packed_library(new, folder, str(error), ready, wanted)
         except Exception as error: # an exporter raises what it likes, and the candidate answers all the same
-            said = _packed_library(new, folder, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            said = _packed_library(new, folder, why, ready, wanted)
         kept = {name: about[name] for name in KEPT if name in about}
         own = {"format": 1, "dataset": dataset, "candidate": predictor.name,
                "candidate_digest": digest_path(folder),

@@ -30,6 +30,7 @@ pre, textarea { font: 13px/1.5 ui-monospace, monospace; background: var(--back);
   border: 1px solid var(--line);
   border-radius: .3rem; padding: .6rem; overflow: auto;
   white-space: pre-wrap; overflow-wrap: anywhere; max-height: 24rem; margin: .4rem 0 }
+img { image-rendering: pixelated; max-width: 100% } #example { width: 5.5rem }
 textarea { width: 100%; box-sizing: border-box; height: 9rem }
 button { font: inherit; background: var(--mark); color: var(--paper); border: 0; border-radius: .3rem;
   padding: .4rem 1rem; cursor: pointer }
@@ -88,17 +89,20 @@ def front_page(
 # %% ../../nbs/service/service_pages.ipynb #2d41e0cd
 SCRIPT = """
 const shown = document.getElementById("answer"), bars = document.getElementById("bars");
-async function ask(body, headers) {
-  shown.textContent = "…"; bars.replaceChildren();
+const shares = document.getElementById("shares"), json = document.getElementById("json");
+function withKey(headers) {
   const key = document.getElementById("key").value;
-  if (key) headers["Authorization"] = "Bearer " + key;
+  return key ? {...headers, "Authorization": "Bearer " + key} : headers;
+}
+async function ask(body, headers) {
+  shown.textContent = "…"; bars.replaceChildren(); shares.hidden = true;
   try {
-    const reply = await fetch("/predict", {method: "POST", body, headers});
+    const reply = await fetch("/predict", {method: "POST", body, headers: withKey(headers)});
     const said = await reply.json();
     shown.textContent = reply.status + "\\n" + JSON.stringify(said, null, 1);
     if (!reply.ok) return;
-    const shares = Object.entries(said.predictions[0].probabilities).sort((a, b) => b[1] - a[1]).slice(0, 10);
-    for (const [name, share] of shares) {
+    const best = Object.entries(said.predictions[0].probabilities).sort((a, b) => b[1] - a[1]).slice(0, 10);
+    for (const [name, share] of best) {
       const row = bars.insertRow(), bar = document.createElement("div");
       row.insertCell().textContent = name; row.insertCell().textContent = (100*share).toFixed(1) + " %";
       bar.className = "bar"; bar.style.width = 100*share + "%";
@@ -106,8 +110,17 @@ async function ask(body, headers) {
     }
   } catch (error) { shown.textContent = "No answer: " + error; }
 }
-document.getElementById("ask").onclick = () =>
-  ask(document.getElementById("json").value, {"Content-Type": "application/json"});
+document.getElementById("ask").onclick = () => ask(json.value, {"Content-Type": "application/json"});
+document.getElementById("why").onclick = async () => {
+  shown.textContent = "…"; bars.replaceChildren(); shares.hidden = true;
+  try {
+    const headers = withKey({"Content-Type": "application/json", "Accept": "image/png"});
+    const reply = await fetch("/explain", {method: "POST", body: json.value, headers});
+    if (!reply.ok) { shown.textContent = reply.status + "\\n" + await reply.text(); return; }
+    shares.src = URL.createObjectURL(await reply.blob()); shares.hidden = false;
+    shown.textContent = "What speaks for the class, and what against it: POST /explain says it as numbers, too.";
+  } catch (error) { shown.textContent = "No answer: " + error; }
+};
 document.getElementById("send").onclick = () => {
   const form = new FormData(), input = document.getElementById("file");
   for (const file of input.files) form.append(input.name, file);
@@ -121,11 +134,10 @@ def _routes(schema: dict) -> str:
     rows = []
     for path, methods in schema["paths"].items():
         for method, about in methods.items():
-            codes = " ".join(sorted(about["responses"]))
-            does = as_html(about.get("summary", ""), 300)
-            rows.append(f"<tr><td><code>{method.upper()} {as_html(path)}</code></td><td>{does}</td>"
-                        f'<td class="soft">{as_html(codes)}</td></tr>')
-    return f"<table><tr><th>Route</th><th>What it does</th><th>Answers</th></tr>{''.join(rows)}</table>"
+            does, key = as_html(about.get("summary", ""), 300), as_html(about.get("x-role", ""))
+            rows.append(f"<tr><td>{does}<br><code>{method.upper()} {as_html(path)}</code></td>"
+                        f'<td class="soft">{key}</td></tr>')
+    return f"<table><tr><th>Route</th><th>Key</th></tr>{''.join(rows)}</table>"
 
 # %% ../../nbs/service/service_pages.ipynb #ee836af0
 def try_page(
@@ -133,7 +145,8 @@ def try_page(
     example: dict, # a request that works
     field: str, # of a form, for files
     commands: list[str], # for a shell
-    schema: dict # OpenAPI
+    schema: dict, # OpenAPI
+    picture: bool = False # whether the example is a picture
 ) -> str: # HTML
     "The example to send, a file to send, and every route."
     text = html.escape(json.dumps(example, indent=1, ensure_ascii=False))
@@ -141,10 +154,13 @@ def try_page(
     return page(f"{served.dataset} · try it", f"""<h1>Ask {as_html(served.dataset)}</h1>
 <p><a href="/">The model that answers</a></p>
 <section><h2>An example that works</h2>
-<textarea id="json" spellcheck="false">{text}</textarea><p><button id="ask">Ask</button></p></section>
+{'<img id="example" src="/example" alt="the example">' if picture else ""}
+<textarea id="json" spellcheck="false">{text}</textarea>
+<p><button id="ask">Ask</button> <button id="why">Why?</button></p></section>
 <section><h2>Or a file</h2>
 <p><input type="file" id="file" name="{as_html(field)}" multiple> <button id="send">Send</button></p></section>
-<section><h2>The answer</h2><table id="bars"></table><pre id="answer">Nothing was asked yet.</pre>
+<section><h2>The answer</h2><table id="bars"></table><img id="shares" alt="" hidden>
+<pre id="answer">Nothing was asked yet.</pre>
 <p class="soft">Key, where one is asked for: <input id="key" type="password" autocomplete="off"></p></section>
 <section><h2>From a shell</h2><pre>{lines}</pre></section>
 <section><h2>Routes</h2>{_routes(schema)}

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import Empty, Full, Queue
 
 from ..core import WorkflowError
-from .deployment import serving_folder
+from .deployment import open_version, serving_folder
 from .metrics import log_line
 from .traffic import Traffic
 
@@ -170,8 +170,7 @@ def main(
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     from fashion_mlops.service.log_files import log_folder
     from fashion_mlops.service.prediction_log import PredictionLog
-    from fashion_mlops.service.session import open_pack
-    served = open_pack(serving_folder(dataset)/f"v{version}", version=version)
+    served = open_version(dataset, version)
     log = PredictionLog(log_folder(dataset), keep_inputs, days, most=10_000).start()
     with listen_for_copies(serving_folder(dataset)) as ear:
         log_line(level="info", event="shadow listens", dataset=dataset, version=version)

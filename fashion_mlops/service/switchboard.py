@@ -14,10 +14,9 @@ from fastcore.basics import patch
 from ..core import WorkflowError
 from .answering import Answering, Service
 from .canary import Watched, judged
-from .deployment import read_slots, serving_folder
+from .deployment import open_version, read_slots, serving_folder
 from .metrics import log_line
 from .routes import Asked
-from .session import open_pack
 from .shadow import Shadow
 from .traffic import Traffic, is_other, lot, slot_of, traffic_words, versions_wanted
 from .traffic_changes import change_traffic, settled_traffic, traffic_path
@@ -113,7 +112,7 @@ def opened(self: Switchboard, version: int) -> tuple: # `Served`, and facts for 
     "A version that answers as it was packed; the one that is open already, where one is."
     for model in self.service.models.values():
         if model.served.version == version: return model.served, model.facts
-    served = open_pack(serving_folder(self.dataset)/f"v{version}", version=version)
+    served = open_version(self.dataset, version)
     served.as_expected()
     facts = read_slots(self.dataset).get("facts", {}).get(str(version), {})
     if served.wing.INPUT_TYPE and served.expected: facts = facts | {"inputs": served.expected["inputs"][:8]}

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from ..core import WorkflowError, hold, now, read_json, release, write_json
 from .audit_trail import changed_by, note_change, read_trail
-from .deployment import read_slots, serving_folder
-from .session import open_pack
+from .deployment import open_version, read_slots, serving_folder
 from .traffic import Traffic, traffic_of, traffic_words, versions_wanted
 
 # %% ../../nbs/service/traffic_changes.ipynb #07d8e547
@@ -126,7 +125,6 @@ def _opened(dataset: str, version: int):
     if not folder.is_dir():
         raise WorkflowError(f"{dataset} v{version} is not where services look. Bring it: "
                             f"fashion-mlops traffic bring {version} --dataset {dataset}")
-    served = open_pack(folder, version=version)
-    if served.dataset != dataset: raise WorkflowError(f"{folder} is a pack of {served.dataset}, not of {dataset}.")
+    served = open_version(dataset, version)
     served.as_expected()
     return served

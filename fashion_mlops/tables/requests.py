@@ -101,9 +101,19 @@ def _has_form(values, about: dict) -> bool:
     return all(map(is_plain, levels))
 
 # %% ../../nbs/tables/requests.ipynb #e74a5971
+def _known_levels(values, about: dict):
+    "The series as a category, where each value is a level as training saw it, or missing; None where one has to be looked at."
+    import pandas as pd
+    levels = about.get("levels", ())
+    if about["type"] != "category" or not len(levels) or values.dtype != object: return None
+    known, found = set(levels), values.tolist()
+    if not any(found) or not all(value is None or type(value) is str and value in known for value in found): return None
+    return pd.Series(pd.Categorical(found), index=values.index)
+
 def in_form(values, about: dict):
     "A series as the training file's reading would have it: the same for the check of a request and for its answer."
     if _has_form(values, about): return values
+    if (found := _known_levels(values, about)) is not None: return found
     found = typed(values, column_said(about))
     if about["type"] != "category" or "levels" not in about: return found
     both = [level for level in about["levels"] if level.lower() in ("true", "false")]

@@ -66,6 +66,26 @@ def test_rows(tmp_path, name, classes):
     as_served(save_candidate(tmp_path/name, model, about, tmp_path/"pipeline.skops"), tmp_path, rows[:150], strange, TABLE)
 
 
+def test_rows_without_a_graph_are_answered_as_expected(tmp_path):
+    "What the library answers is tried, too: rows with missing values, categories and days, as they were packed."
+    from dataclasses import replace
+    from sklearn.naive_bayes import GaussianNB
+    from fashion_mlops.core import WorkflowError
+    rows, labels, _ = orders(2)
+    pipeline = table_pipeline(ORDER_COLUMNS, 2).fit(rows, labels)
+    save_model_file(pipeline, tmp_path/"pipeline.skops")
+    about = described(2, "table", {"columns": [plain_column(column) for column in ORDER_COLUMNS]})
+    candidate = save_candidate(tmp_path/"odd", GaussianNB().fit(pipeline.transform(rows), labels), about, tmp_path/"pipeline.skops")
+    held_out = rows[300:].assign(price=rows["price"].where(np.arange(len(rows)) % 3 > 0))
+    served = open_pack(write_pack(tmp_path/"v1", candidate, "drawn", held_out))
+    assert served.about["form"] == "library" and len(served.expected["inputs"]) == 64
+    pd.testing.assert_frame_equal(served.expected["inputs"], load_predictor(candidate).in_form(held_out)[:64])
+    served.as_expected()
+    def broken(inputs): raise KeyError("price")
+    for answered in (broken, lambda inputs: served.answered(inputs)[:, ::-1]):
+        with pytest.raises(WorkflowError, match="does not answer here as it did"): replace(served, answered=answered).as_expected()
+
+
 def pictures(shape: tuple, classes: int):
     draws = np.random.default_rng(classes)
     labels = np.arange(160) % classes

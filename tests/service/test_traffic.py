@@ -135,11 +135,13 @@ def test_the_route_wants_an_admin_a_version_that_can_answer_and_nobody_else_mean
 
 def test_sixteen_changers_have_one_order_and_a_file_that_means_nothing_changes_nothing(shades, server):
     place_version(shades, 2)
+    admin = f"Bearer {make_key('admin', 'admin')}"
     running = server(dataset=shades)
+    assert running.ask("/admin/traffic", b"{}", content_type="application/json")[0] == 401 # on this machine, too
     def change(number):
         said = {"mode": "canary", "version": 2, "share": round(0.01*(number + 1), 2), "reason": f"{number}"}
         if number % 2: return change_traffic(shades, {k: v for k, v in said.items() if k != "reason"}, said["reason"]).number
-        return running.ask("/admin/traffic", json.dumps(said).encode(), content_type="application/json")[1]["written"]["number"]
+        return running.ask("/admin/traffic", json.dumps(said).encode(), content_type="application/json", authorization=admin)[1]["written"]["number"]
     with ThreadPoolExecutor(16) as pool: numbers = list(pool.map(change, range(16)))
     trail = [one["traffic"] for one in read_trail(shades) if "traffic" in one]
     assert sorted(numbers) == [one["number"] for one in trail] == list(range(1, 17))

@@ -40,7 +40,10 @@ def main() -> int:
         finally:
             server.terminate()
             server.wait(40)
-        said = [json.loads(line) for line in (home/"lines").read_text().splitlines()]
+        lines = (home/"lines").read_text().splitlines()
+        for line in lines:
+            if not line.startswith("{"): print(line)
+        said = [json.loads(line) for line in lines if line.startswith("{")]
         print("answers by status:", dict(sorted(Counter(line["status"] for line in said if "status" in line).items())))
         print("faults:", sum("fault" in line for line in said))
     return found.returncode

@@ -115,7 +115,10 @@ def log_line(
     **facts # of the request
 ):
     "Write one line of JSON to stderr, at once: lines of several processes do not mix."
-    line = _as_json({"time": datetime.now(UTC).isoformat(timespec="milliseconds")} | facts)[:4000] + b"\n"
+    said = {"time": datetime.now(UTC).isoformat(timespec="milliseconds")} | facts
+    if len(line := _as_json(said)) > 4000:
+        line = _as_json({name: value[-1000:] if isinstance(value, str) else value for name, value in said.items()})
+    line += b"\n"
     try:
         # a pipe takes up to 4,096 bytes at once or says that it cannot: nobody waits for who does not read
         if select.select([], [2], [], 0)[1]: os.write(2, line)

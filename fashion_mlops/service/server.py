@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ENDS', 'COUNTS', 'served_datasets', 'dataset_to_serve', 'champion_opened', 'is_loopback', 'asks_for_keys', 'listen',
-           'turn_away', 'let_in', 'run_server', 'run_workers', 'serve_pack', 'serve', 'keys', 'add_parser']
+           'turn_away', 'let_in', 'AsLines', 'run_server', 'run_workers', 'serve_pack', 'serve', 'keys', 'add_parser']
 
 # %% ../../nbs/service/server.ipynb #eb0fbb3f
-import ctypes, mmap, os, signal, socket, struct, sys, threading, time
+import ctypes, logging, mmap, os, signal, socket, struct, sys, threading, time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +103,12 @@ def let_in(
     except FileNotFoundError: pass # nobody was turned away
 
 # %% ../../nbs/service/server.ipynb #b8085902
+class AsLines(logging.Handler):
+    "What the server below has to say, in the form of our own lines."
+    def emit(self, record):
+        from fashion_mlops.service.metrics import log_line
+        log_line(level=record.levelname.lower(), event=record.getMessage())
+
 def run_server(
     service, # `Service`
     sock: socket.socket, # from `listen`
@@ -133,6 +139,7 @@ def run_server(
             await super().startup(sockets)
             ready()
     door = Door(service)
+    logging.getLogger("uvicorn").handlers = [AsLines()]
     config = uvicorn.Config(door, http=bounded_protocol(), lifespan="off", ws="none", access_log=False, log_config=None,
                             server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=25, backlog=2048)
     Draining(config).run(sockets=[sock])

@@ -87,11 +87,14 @@ class CalibrationImages:
     "Hands out images batch by batch, as onnxruntime's calibration asks for them."
     def __init__(self,
         images: np.ndarray, # uint8
-        batch: int = 100 # images at a time
-    ): self.parts = iter([images[start:start + batch] for start in range(0, len(images), batch)])
+        batch: int = 100, # images at a time
+        name: str = "images" # of the graph's input
+    ):
+        self.name = name
+        self.parts = iter([images[start:start + batch] for start in range(0, len(images), batch)])
 
     def get_next(self):
-        return None if (part := next(self.parts, None)) is None else {"images": np.ascontiguousarray(part)}
+        return None if (part := next(self.parts, None)) is None else {self.name: np.ascontiguousarray(part)}
 
 # %% ../../nbs/nets/compression.ipynb #4a6359f5
 def quantize(

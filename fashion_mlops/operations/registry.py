@@ -169,8 +169,13 @@ def deploy(args) -> int: # 0
     "Bring what services find in line with the registry: the champion's pack, verified, in its place."
     from fashion_mlops.service import deployment
     dataset = _asked_dataset(args)
+    if args.form and args.follow: raise WorkflowError("Either --form or --follow: what follows the alias takes versions as they were registered.")
     if deployment.deploy(dataset) is None:
         raise WorkflowError(f"{dataset!r} has no champion. Run the pipeline first: fashion-mlops run --dataset {dataset}")
+    if args.form:
+        from fashion_mlops.service.eight_bits import deploy_form, eight_bit_words
+        table = deploy_form(dataset, args.form).about.get("int8")
+        if table: print(eight_bit_words(table))
     print(deployment.deployed_words(dataset).replace("**", ""), flush=True)
     if args.follow: follow(dataset, args.follow)
     return 0
@@ -193,5 +198,7 @@ def add_parser(
     for p in (p, command(rollback, "let the version before serve again")):
         p.add_argument("--reason", metavar="TEXT", help="why, for the audit trail (asked for at a terminal)")
     p = command(deploy, "put the champion in its place for the service")
+    p.add_argument("--form", choices=("float32", "int8"),
+                   help="as it was registered, or its net in eight bits with a table of what that changes (default: as it lies there)")
     p.add_argument("--follow", type=within(1, 86_400, "seconds"), metavar="SECONDS",
                    help="go on, and look so often whether the alias has moved, by whatever hand")

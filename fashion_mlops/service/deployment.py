@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['serving_folder', 'read_slots', 'place_pack', 'open_version', 'set_champion', 'open_champion', 'deployed_words',
-           'fetch_pack', 'tried_pack', 'deploy', 'is_deployed']
+           'registered_pack', 'fetch_pack', 'tried_pack', 'deploy', 'is_deployed']
 
 # %% ../../nbs/service/deployment.ipynb #28d1d86f
 import fcntl, json, shutil
@@ -164,7 +164,10 @@ def _registered_candidate(dataset: str, version: int) -> str:
     from fashion_mlops.workflow.tracking import client
     return client().get_model_version(dataset, str(version)).tags.get("candidate_digest", "nothing")
 
-def _downloaded(dataset: str, version: int) -> Path:
+def registered_pack(
+    dataset: str, # registered model
+    version: int # of it
+) -> Path: # a copy, where MLflow puts it
     "The pack of a version, from the registry; raise `WorkflowError` for a version without a pack."
     import mlflow
     from fashion_mlops.workflow.tracking import translated
@@ -178,7 +181,7 @@ def _fetched(dataset: str, version: int) -> Path:
     "Fetch a pack, for who is alone, unless it lies there whole."
     candidate, target = _registered_candidate(dataset, version), serving_folder(dataset)/f"v{version}"
     try: digest = _checked_pack(target, dataset, candidate)
-    except WorkflowError: return _placed(_downloaded(dataset, version), dataset, version, candidate)
+    except WorkflowError: return _placed(registered_pack(dataset, version), dataset, version, candidate)
     _note_pack(dataset, version, digest)
     return target
 

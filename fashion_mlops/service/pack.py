@@ -125,8 +125,9 @@ def pack_words(
     about: dict # what `serving.json` says
 ) -> str: # Markdown
     "What a service of this version will open."
-    if about["form"] != "graph":
+    if about["form"] == "library":
         return f"**v{version} is served with the library**, since it has no graph: {as_markdown(about['because'], 500)}"
     exact = about["exact"]
-    return (f"**v{version} is served as one graph**: on {exact['rows']:,} validation rows it answers within "
+    bits = ", its net in eight bits" if about["form"] == "int8" else ""
+    return (f"**v{version} is served as one graph{bits}**: in floats, on {exact['rows']:,} validation rows it answers within "
             f"{exact['largest_difference']:.1e} as the candidate does, with every class the same.")

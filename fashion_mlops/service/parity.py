@@ -222,18 +222,21 @@ def ask_library(
 FAR, NEAR = 1e-3, 1e-4 # of a probability, at most: from the library, and among the doors of the serving form
 
 def apart(
-    found: dict[str, Answers] # by door
+    found: dict[str, Answers], # by door
+    table: dict | None = None # of a serving form in eight bits: what it may change
 ) -> list[dict]: # of each pair: doors, largest difference, classes changed, bound, whether it holds
     "How far any two doors lie apart."
-    names, pairs = list(found), []
+    names, pairs, table = list(found), [], table or {"largest_difference": 0, "classes_changed": 0}
     for number, first in enumerate(names):
         for second in names[number + 1:]:
             one, two = found[first], found[second]
-            most = NEAR if one.serves and two.serves else FAR
+            crosses = one.serves != two.serves # from the library to the serving form
+            most = NEAR if one.serves and two.serves else FAR + crosses*table["largest_difference"]
+            lost = crosses*table["classes_changed"]
             far = float(np.abs(np.asarray(one.probabilities, float) - two.probabilities).max(initial=0))
             changed = int((one.said != two.said).sum())
             pairs.append({"first": first, "second": second, "largest_difference": far, "classes_changed": changed,
-                          "bound": most, "holds": bool(far <= most and not changed)}) # not-a-number is too far
+                          "bound": most, "holds": bool(far <= most and changed <= lost)}) # not-a-number is too far
     return pairs
 
 # %% ../../nbs/service/parity.ipynb #aa7ccb6f
@@ -277,7 +280,7 @@ def prove_parity(
                      "which a service refuses.")
     within, absent = ask_library(served, inputs, candidates)
     over, missing = ask_over_http(address, served, served.in_form(inputs))
-    return Parity(int(good.sum()), apart(within | over), [*notes, *absent, *missing])
+    return Parity(int(good.sum()), apart(within | over, served.about.get("int8")), [*notes, *absent, *missing])
 
 # %% ../../nbs/service/parity.ipynb #7d43907c
 def parity_words(
@@ -288,7 +291,8 @@ def parity_words(
     worst = max(parity.pairs, key=lambda pair: pair["largest_difference"])
     changed = sum(pair["classes_changed"] > 0 for pair in parity.pairs)
     if parity.holds:
-        return (f"{len(parity.doors)} doors give {parity.rows:,} rows the same classes, and probabilities at most "
+        same = "the same classes" if not changed else "classes as their table in eight bits allows"
+        return (f"{len(parity.doors)} doors give {parity.rows:,} rows {same}, and probabilities at most "
                 f"{worst['largest_difference']:.1e} apart")
     broken = [pair for pair in parity.pairs if not pair["holds"]]
     first = broken[0]

@@ -165,7 +165,7 @@ def _library_answers(content: dict[str, bytes], about: dict, threads: int) -> tu
         return load_predictor(Path(folder)/"candidate", threads).answered, None
 
 # %% ../../nbs/service/session.ipynb #6db5aae1
-FORMS = {"graph": _graph_answers, "library": _library_answers}
+FORMS = {"graph": _graph_answers, "int8": _graph_answers, "library": _library_answers}
 
 def _expected(content: dict[str, bytes]) -> dict:
     "Inputs with the answers that were given to them at packing; rows of a table lie in a file of their own."
@@ -203,10 +203,11 @@ def open_pack(
 # %% ../../nbs/service/session.ipynb #a4adb62d
 @patch
 def as_expected(self: Served,
-    most: float = 1e-3 # of a probability
+    most: float = 1e-3 # of a probability; beside what eight bits may change by their table
 ):
     "Answer what the pack was written with; raise `WorkflowError` when the answers are others."
     if self.graph is None and not self.expected: return # packed before the library form had expected rows
+    most += self.about.get("int8", {}).get("largest_difference", 0)
     try:
         wanted = self.expected["probabilities"]
         found, why = (self.graph or self.answered)(self.expected["inputs"]), "Are its libraries of other versions?"

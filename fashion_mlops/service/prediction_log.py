@@ -57,7 +57,7 @@ class PredictionLog:
         self.fresh.append((packed, len(rows)))
         if kind != "predictions": return
         for row in rows: self.known[row["id"]] = row["row"]
-        while len(self.known) > 50_000: del self.known[next(iter(self.known))]
+        while len(self.known) > 10_000: del self.known[next(iter(self.known))]
 
     def close(self):
         "Have what waits written, and end."

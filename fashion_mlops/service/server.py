@@ -140,6 +140,8 @@ def run_server(
             ready()
     door = Door(service)
     logging.getLogger("uvicorn").handlers = [AsLines()]
+    # glibc keeps what is freed in a heap for each thread, and a burst of requests would fill all of them
+    if sys.platform.startswith("linux"): getattr(ctypes.CDLL(None), "mallopt", lambda *_: None)(-8, 2) # M_ARENA_MAX
     config = uvicorn.Config(door, http=bounded_protocol(), lifespan="off", ws="none", access_log=False, log_config=None,
                             server_header=False, timeout_keep_alive=75, timeout_graceful_shutdown=25, backlog=2048)
     Draining(config).run(sockets=[sock])

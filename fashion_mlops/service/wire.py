@@ -23,7 +23,8 @@ def without_offers(
 # %% ../../nbs/service/wire.ipynb #4474adde
 @lru_cache(1)
 def bounded_protocol(
-    seconds: float = 10.0, # for the head of a request to arrive, and for a first word
+    seconds: float = 10.0, # for the head of a request to arrive
+    idle: float = 75.0, # for a first word; as long as a connection may be silent between requests
     most: int = 65_536 # bytes of a head
 ) -> type: # a protocol for uvicorn
     "HTTP/1.1 whose heads have bounds in time and size."
@@ -32,9 +33,11 @@ def bounded_protocol(
         head, came, clock = True, 0, None
         def connection_made(self, transport):
             super().connection_made(transport)
-            self.wait()
+            self.clock = self.loop.call_later(idle, transport.close) # nothing was asked, so nothing is answered
         def wait(self):
-            if self.clock is None: self.clock = self.loop.call_later(seconds, self.late)
+            if self.came: return
+            self.waited()
+            self.clock = self.loop.call_later(seconds, self.late)
         def waited(self):
             if self.clock is not None: self.clock.cancel()
             self.clock = None

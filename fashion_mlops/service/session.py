@@ -194,7 +194,7 @@ def open_pack(
     about = json.loads(content["serving.json"])
     if about.get("format") != 1 or about.get("form") not in list(FORMS):
         raise WorkflowError(f"The pack {folder.name} has the format {about.get('format')} and the form "
-                            f"{about.get('form')!r}; expected 1 and {' or '.join(FORMS)}. Use the version of fashion_mlops that wrote it.")
+                            f"{about.get('form')!r}; expected 1 and {', '.join(FORMS)}. Use the version of fashion_mlops that wrote it.")
     if version is None and re.fullmatch(r"v[1-9]\d{0,8}", folder.name): version = int(folder.name[1:])
     answered, graph = FORMS[about["form"]](content, about, threads)
     encoder = json.loads(content.get("encoder.json", b"{}"))

@@ -34,47 +34,54 @@ class Batches:
         self.thread = ThreadPoolExecutor(1, "model")
         self.aside, self.turn, self.per_row_aside = deque(), 0.0, 0.0
 
-    def room(self) -> bool:
-        "Whether another row may wait."
-        if not self.queue: return True
-        if self.rows >= self.waiting: return False
-        seconds = self.rows*self.per_row
-        if self.crowded: return seconds <= self.brisk
-        return self.rows < self.most or seconds <= self.patience
+# %% ../../nbs/service/batching.ipynb #b0c4d95c
+from fastcore.basics import patch
 
-    def check_room(self):
-        "Raise `Refused` when a new row would wait too long."
-        moment = time.monotonic()
-        if self.crowded and moment >= self.until: self._look(moment, self.refused > self.taken/2)
-        if self.room(): return
-        if not self.crowded: self._look(moment, True)
-        self.refused += 1
-        raise Refused(f"{self.rows:,} rows wait already, as many as can be answered in time. Try again in 1 s.",
-                      429, "overload", retry_after=1)
+@patch
+def room(self: Batches) -> bool:
+    "Whether another row may wait."
+    if not self.queue: return True
+    if self.rows >= self.waiting: return False
+    seconds = self.rows*self.per_row
+    if self.crowded: return seconds <= self.brisk
+    return self.rows < self.most or seconds <= self.patience
 
-    def _look(self, moment: float, crowded: bool):
-        "Whether the next second is one of too many requests."
-        self.crowded, self.until, self.taken, self.refused = crowded, moment + 1, 0, 0
+@patch
+def check_room(self: Batches):
+    "Raise `Refused` when a new row would wait too long."
+    moment = time.monotonic()
+    if self.crowded and moment >= self.until: self._look(moment, self.refused > self.taken/2)
+    if self.room(): return
+    if not self.crowded: self._look(moment, True)
+    self.refused += 1
+    raise Refused(f"{self.rows:,} rows wait already, as many as can be answered in time. Try again in 1 s.",
+                  429, "overload", retry_after=1)
 
-    async def ask(self,
-        inputs, # as the model takes them
-        deadline: float, # of `time.monotonic`, after which nobody wants the answer
-        gone: Callable = lambda: False # whether the client is gone
-    ): # an answer for each row
-        "The model's answer; raise `Refused` when there is no room, or when the time is over."
-        self.check_room()
-        if not (count := len(inputs)): raise Refused("The request holds no row; expected at least one.")
-        self.taken += 1
-        left = deadline - time.monotonic()
-        if count > self.most and count*self.per_row > left:
-            raise Refused(f"{count:,} rows would take about {count*self.per_row:.0f} s, longer than the {left:.1f} s "
-                          f"that this request may take. Send them in parts.", 413, "too_many")
-        try:
-            async with asyncio.timeout(left):
-                return await self._in_parts(inputs, deadline, gone)
-        except TimeoutError:
-            raise Refused("The time for this request was over before its answer came. Try again in 1 s.", 503,
-                          "deadline", retry_after=1) from None
+@patch
+def _look(self: Batches, moment: float, crowded: bool):
+    "Whether the next second is one of too many requests."
+    self.crowded, self.until, self.taken, self.refused = crowded, moment + 1, 0, 0
+
+@patch
+async def ask(self: Batches,
+    inputs, # as the model takes them
+    deadline: float, # of `time.monotonic`, after which nobody wants the answer
+    gone: Callable = lambda: False # whether the client is gone
+): # an answer for each row
+    "The model's answer; raise `Refused` when there is no room, or when the time is over."
+    self.check_room()
+    if not (count := len(inputs)): raise Refused("The request holds no row; expected at least one.")
+    self.taken += 1
+    left = deadline - time.monotonic()
+    if count > self.most and count*self.per_row > left:
+        raise Refused(f"{count:,} rows would take about {count*self.per_row:.0f} s, longer than the {left:.1f} s "
+                      f"that this request may take. Send them in parts.", 413, "too_many")
+    try:
+        async with asyncio.timeout(left):
+            return await self._in_parts(inputs, deadline, gone)
+    except TimeoutError:
+        raise Refused("The time for this request was over before its answer came. Try again in 1 s.", 503,
+                      "deadline", retry_after=1) from None
 
 # %% ../../nbs/service/batching.ipynb #46e3ea50
 def of_late(
@@ -85,8 +92,6 @@ def of_late(
     return 0.8*known + 0.2*min(seconds, 3*known) if known else seconds
 
 # %% ../../nbs/service/batching.ipynb #c1b76617
-from fastcore.basics import patch
-
 BRIEF = 0.002 # seconds that a request may hold the loop
 
 @patch

@@ -48,6 +48,7 @@ def _of_array(described: dict, path: Path) -> tuple[int, None, Callable]:
         raise Refused("The file is no array as numpy.save writes it, or one of Python objects; expected numbers.", kind="array")
     shape = tuple(described["shape"])
     if array.shape == shape: array = array[None]
+    if not array.ndim: raise Refused("The array is a single number; expected images.", kind="array")
     images_in_form(array[:1], shape)
     place = iter(range(0, len(array) + 1))
     def take(count):

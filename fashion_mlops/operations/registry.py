@@ -110,6 +110,13 @@ def asked_reason(
     raise WorkflowError('A change of what serves wants a reason, for those who ask later: --reason "…"')
 
 # %% ../../nbs/operations/registry.ipynb #6fdc411c
+def _slots_words(dataset: str) -> str:
+    "What a promotion does not change: who answers while two slots do."
+    from fashion_mlops.service.traffic_changes import read_traffic
+    if (traffic := read_traffic(dataset)).mode != "blue-green": return ""
+    return (f"\nClients still get {traffic.active}, since blue-green is on; the champion answers after: "
+            f"fashion-mlops traffic champion --dataset {dataset} --reason TEXT")
+
 def promote(args) -> int: # 0
     "Make a version the champion, by hand. Its files are checked and its pack is tried first; the reason goes into the audit trail."
     from fashion_mlops.service import champion, deployment
@@ -123,7 +130,7 @@ def promote(args) -> int: # 0
     deployment.tried_pack(dataset, version)
     champion.promote(dataset, version, before, reason)
     deployment.deploy(dataset)
-    print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}")
+    print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}{_slots_words(dataset)}")
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #f01107e1
@@ -162,7 +169,7 @@ def rollback(args) -> int: # 0
     again, taken = roll_back(dataset, reason)
     deployment.deploy(dataset)
     print(f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "
-          f"fashion-mlops promote {taken} --dataset {dataset}")
+          f"fashion-mlops promote {taken} --dataset {dataset}{_slots_words(dataset)}")
     return 0
 
 def deploy(args) -> int: # 0

@@ -182,7 +182,7 @@ async def feedback(
     if not isinstance(said, dict) or not all(isinstance(said.get(name), str) for name in ("id", "label")):
         raise Refused('Expected {"id": "…", "label": "…"}, and "row" where a request had several.', kind="feedback")
     if said["label"] not in classes:
-        raise Refused(f"{said['label'][:80]!r} is no class of this model.{nearest(said['label'], classes)}", kind="label")
+        raise Refused(f"{said['label'][:80]!r} is no class of this model.{nearest(said['label'][:80], classes)}", kind="label")
     row = said.get("row", 0)
     if not isinstance(row, int) or isinstance(row, bool) or not 0 <= row < MOST_ROWS:
         raise Refused(f"row is {str(row)[:40]}; expected the number of a row, from 0.", kind="feedback")

@@ -51,8 +51,9 @@ class Door:
         # counted first: who has an answer finds it counted
         self.count(asked, route.path if route else "other", answer.status if answer else 499, kind,
                    time.perf_counter() - began)
-        if answer: await self.send(asked, answer, send)
-        self.service.held -= asked.held
+        try:
+            if answer: await self.send(asked, answer, send)
+        finally: self.service.held -= asked.held
 
 # %% ../../nbs/service/application.ipynb #0a9e0002
 def key_sent(
@@ -65,17 +66,24 @@ def key_sent(
     try: return base64.b64decode(rest, validate=True).decode("latin-1").partition(":")[2]
     except ValueError: raise Refused("The header Authorization is no Basic as HTTP knows it.", 401, "key") from None
 
+def _is_here(name: str) -> bool:
+    "Whether a name of a host can only mean this machine."
+    import ipaddress
+    try: return ipaddress.ip_address(name).is_loopback
+    except ValueError: return name == "localhost"
+
 def check_origin(
     asked: Asked, # without a key
     local: bool # whether only this machine is meant to ask
 ):
     "Raise `Refused` for a page that is not this service's, and for a name that is not this machine's."
     host, origin = asked.header(b"host"), asked.header(b"origin")
-    name = urlsplit(f"//{host}").hostname or ""
-    if local and host and name not in ("localhost", "::1") and not name.startswith("127."):
+    try: name, whose = urlsplit(f"//{host}").hostname or "", urlsplit(origin).netloc
+    except ValueError: raise Refused("Host or Origin is no address.", 400, "host") from None
+    if local and host and not _is_here(name):
         raise Refused(f"This service answers on this machine only, and was asked as {host[:80]!r}. Ask it as localhost, "
                       f"or start it with --ask-for-keys or --anybody-may-ask.", 403, "host")
-    if origin and urlsplit(origin).netloc != host and asked.method not in ("GET", "HEAD"):
+    if origin and whose != host and asked.method not in ("GET", "HEAD"):
         raise Refused(f"A page of {origin[:80]!r} may not ask this service without a key.", 403, "origin")
 
 # %% ../../nbs/service/application.ipynb #5c620451
@@ -83,7 +91,9 @@ def check_origin(
 def checked_key(self: Door, asked: Asked, role: str) -> str:
     "The name of the key that may do this; raise `Refused` for one that may not, and for a page of somebody else."
     service, said = self.service, asked.header(b"authorization") or asked.header(b"x-api-key")
-    if not said and role and not (service.keys and service.keys.required): check_origin(asked, service.local)
+    # a browser adds a password that it keeps to whatever asks, whoever's page that is
+    if role and (said[:6].lower() == "basic " or not said and not (service.keys and service.keys.required)):
+        check_origin(asked, service.local and not said)
     return service.keys.check(key_sent(said), role) if service.keys else ""
 
 @patch
@@ -109,7 +119,7 @@ def answered(self: Door, asked: Asked, found) -> Answer: # in bytes
 async def send(self: Door, asked: Asked, answer: Answer, send):
     "An answer in two messages of ASGI."
     try:
-        if answer.status == 413: await _read_on(asked)
+        if answer.status == 413 and not asked.whole: await _read_on(asked)
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.content})
     except OSError: pass # the client is gone

@@ -163,6 +163,10 @@ def _found(self: Batches, batch: list) -> tuple[list, float]: # answers or error
         found = [error] if len(batch) == 1 else [self._alone(inputs) for inputs, _ in batch]
     return found, time.perf_counter() - began
 
+def _as_error(error: Exception) -> Exception:
+    "An error that a future takes: it refuses `StopIteration`, and whoever waits would wait for ever."
+    return RuntimeError(f"StopIteration: {error}") if isinstance(error, StopIteration) else error
+
 @patch
 def _alone(self: Batches, inputs):
     "The answer to a single request, or what it raised."
@@ -184,7 +188,7 @@ def _done(self: Batches, batch: list, found: list, seconds: float, loop):
     if rows == 1: self.alone = of_late(self.alone, seconds)
     for (_, answered), one in zip(batch, found):
         if answered.done(): continue
-        answered.set_exception(one) if isinstance(one, Exception) else answered.set_result(one)
+        answered.set_exception(_as_error(one)) if isinstance(one, Exception) else answered.set_result(one)
     self._next(loop)
     self.told(rows, seconds) # last: whatever it does, nobody waits for it
 
@@ -227,4 +231,4 @@ def _done_aside(self: Batches, found, rows: int, seconds: float, said, loop):
     self.per_row_aside = 0.8*before + 0.2*seconds/rows
     self._next(loop)
     if said.done(): return
-    said.set_exception(found) if isinstance(found, Exception) else said.set_result(found)
+    said.set_exception(_as_error(found)) if isinstance(found, Exception) else said.set_result(found)

@@ -71,6 +71,7 @@ async def walked(
     "What each part of an input adds."
     deadline, shares, others = patience(asked), [], []
     for walk in walks(parts, ROWS, seed_of(parts.own)):
+        if asked.gone(): raise ConnectionResetError("the client is gone")
         stations = await asked.service.read_aside(pair_inputs, parts.own, walk)
         values = (await answered_beside(model.batches, ask, stations, deadline))[:, chosen]
         shares.append(pair_shares(values, walk))

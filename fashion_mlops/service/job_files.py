@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ..core import atomic_path, is_held, now, read_json, write_json
+from ..core import WorkflowError, atomic_path, is_held, now, read_json, write_json
 from ..samples.asked import Refused
 from .deployment import serving_folder
 from .log_files import new_id
@@ -84,12 +84,17 @@ def let_go(
     "Work on it no longer."
     os.close(handle)
 
+def _said(folder: Path) -> dict | None:
+    "What `job.json` says; None for one that is damaged or gone."
+    try: found = read_json(folder/"job.json")
+    except (OSError, WorkflowError, ValueError): return None
+    return found if isinstance(found, dict) and "state" in found else None
+
 def next_job(
     jobs: Path # from `jobs_folder`
 ) -> tuple[Path, int] | None: # folder, and what `let_go` takes; None when nothing is left to do
     "The job that has waited longest and that nobody works on."
-    waiting = [(read_json(mark.parent/"job.json")["made"], mark.parent) for mark in jobs.glob("*/open")]
-    for _, folder in sorted(waiting):
+    for folder in sorted(mark.parent for mark in jobs.glob("*/open") if _said(mark.parent) is not None): # an id begins with its time
         if (handle := take_up(folder)) is not None: return folder, handle
 
 # %% ../../nbs/service/job_files.ipynb #09ab4743
@@ -136,7 +141,9 @@ def tidy_jobs(
     "Remove what was kept for long enough."
     ended = []
     for path in jobs.glob("*/job.json"):
-        said = read_json(path)
+        if (said := _said(path.parent)) is None:
+            shutil.rmtree(path.parent, ignore_errors=True) # cut off with the power: nobody can be told what it was
+            continue
         if said["state"] in DONE: ended.append((said["ended"], said["until"] < now(), path.parent))
     for number, (_, is_old, folder) in enumerate(sorted(ended, reverse=True)):
         if is_old or number >= KEPT_JOBS: shutil.rmtree(folder, ignore_errors=True)

@@ -162,7 +162,9 @@ class Worker:
         try:
             await answer_job(self.service, folder)
             if self.service.draining: change_job(folder, tries=tries) # it did not die of the job
-        except WorkflowError as error: change_job(folder, state="failed", message=str(error))
+        except WorkflowError as error:
+            if getattr(error, "status", 0) in (429, 503): return change_job(folder, state="waiting", tries=tries) # others are busy
+            change_job(folder, state="failed", message=str(error))
         except Exception as error:
             log_line(level="error", job=folder.name, fault="".join(traceback.format_exception(error))[-4000:])
             change_job(folder, state="failed", message="The service failed at this job; its log says why, under this id.")

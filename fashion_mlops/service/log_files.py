@@ -7,7 +7,7 @@ __all__ = ['LARGE', 'log_folder', 'log_schema', 'newest_note', 'note_newest', 'w
            'moment_of', 'is_logged', 'merge_day', 'tidy']
 
 # %% ../../nbs/service/log_files.ipynb #8c95b130
-import os, re, secrets, time
+import fcntl, os, re, secrets, time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -102,7 +102,8 @@ def _opened(path: Path, **how):
     import pyarrow as pa
     import pyarrow.parquet as pq
     try: return pq.read_table(path, partitioning=None, **how)
-    except pa.ArrowException: return None
+    except FileNotFoundError: raise # merged by another
+    except (OSError, pa.ArrowException): return None
 
 def _read(paths: list[Path], kind: str):
     "The rows of some files, each once; None for none."
@@ -183,46 +184,58 @@ def _groups(folder: Path, kind: str) -> list[list[Path]]:
         size += here
     return groups
 
+def _put_aside(path: Path):
+    "Rename a file that cannot be read, and say so: what is in it is looked at by a person, if anybody."
+    try: whole = _opened(path) is not None
+    except FileNotFoundError: return # merged by another
+    if whole: return
+    path.rename(path.with_suffix(".damaged"))
+    log_line(level="error", fault=f"{path} is damaged and put aside; the log goes on without it")
+
 def merge_day(
     folder: Path, # of a day
     kind: str, # predictions or feedback
     least: int = 2 # small files from which on it is worth it
 ):
     "One file in the place of many; those that are there twice meanwhile are read once."
+    for path in folder.glob(f"{kind}-*.parquet"):
+        if not path.stat().st_size > 12: _put_aside(path) # cut off by the end of the power: not even the marks of the format
     groups = _groups(folder, kind)
     if sum(map(len, groups)) < least: return
     for small in groups:
         if len(small) < 2: continue
+        for path in small: _put_aside(path)
+        small = [path for path in small if path.exists()]
         try: whole = _read(small, kind)
         except FileNotFoundError: continue # merged by another
         if whole is not None: _written(folder, kind, whole)
         for path in small: path.unlink(missing_ok=True)
 
 # %% ../../nbs/service/log_files.ipynb #13463131
-def _put_aside(path: Path):
-    "Rename a file that cannot be read, and say so: what is in it is looked at by a person, if anybody."
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    try: pq.read_metadata(path)
-    except FileNotFoundError: return # merged by another
-    except (OSError, pa.ArrowException) as error:
-        path.rename(path.with_suffix(".damaged"))
-        log_line(level="error", fault=f"{path} is damaged and put aside ({str(error)[:200]}); the log goes on without it")
-
 def tidy(
     folder: Path, # from `log_folder`
     days: int = 30, # that are kept
     least: int = 60 # small files of today that are merged; of a day that is over it is two
 ):
-    "Merge what is small, and remove what is old."
+    "Merge what is small, and remove what is old; of several processes one does it."
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder/".tidy").open("w") as alone:
+        try: fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError: return # another one is at it
+        _tidied(folder, days, least)
+
+def _tidied(folder: Path, days: int, least: int):
+    "What `tidy` does, alone."
     import shutil
     today = datetime.now(timezone.utc)
-    oldest = f"{today - timedelta(days=days):%Y-%m-%d}"
-    for day in sorted(folder.glob("????-??-??")):
+    known = sorted(folder.glob("????-??-??"))
+    # counted from the newest rows: while nothing is asked, a clock that jumps ahead removes nothing
+    newest = min([datetime.fromisoformat(f"{day.name}T00:00+00:00") for day in known[-1:]], default=today)
+    oldest = f"{min(today, newest) - timedelta(days=days):%Y-%m-%d}"
+    for day in known:
         if day.name < oldest:
             shutil.rmtree(day, ignore_errors=True)
             continue
         for path in day.glob(".*.parquet"):
             if int(path.name.split("-")[1]) < time.time_ns() - 3600*10**9: path.unlink(missing_ok=True)
-        for path in day.glob("*.parquet"): _put_aside(path)
         for kind in ("predictions", "feedback"): merge_day(day, kind, least if day.name == f"{today:%Y-%m-%d}" else 2)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from .log_files import tidy, write_rows
+from .metrics import log_line
 
 # %% ../../nbs/service/log_writer.ipynb #a7bda70a
 _pack, _unpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(tuple[str, list[dict]]).decode
@@ -38,9 +39,15 @@ def frames_in(
     return found
 
 # %% ../../nbs/service/log_writer.ipynb #66754c8f
+def _ready(wire: socket.socket) -> bool:
+    "Whether something has come within a tenth of a second; `select` knows no descriptors above 1,023."
+    waiting = select.poll()
+    waiting.register(wire, select.POLLIN)
+    return bool(waiting.poll(100))
+
 def _received(wire: socket.socket, parent: int) -> bytes | None: # None when nothing can come any more
     "What is there within a tenth of a second."
-    if not select.select([wire], [], [], 0.1)[0]: return None if parent and os.getppid() != parent else b""
+    if not _ready(wire): return None if parent and os.getppid() != parent else b""
     try: return wire.recv(1 << 20) or None
     except ConnectionError: return None
 
@@ -76,7 +83,8 @@ def _tidy_on(folder: Path, days: int):
     import pyarrow.parquet
     while True:
         try: tidy(folder, days)
-        except OSError: pass # another time
+        except Exception as error: # of any kind: what is written next does not hang on it
+            log_line(level="error", fault=f"The prediction log could not be tidied: {type(error).__name__}: {error}"[:500])
         time.sleep(20)
 
 def main(

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['HTTP_DOORS', 'FAR', 'NEAR', 'Answers', 'Visitor', 'ask_json', 'form_of', 'ask_form', 'tensor_request',
            'tensor_answers', 'ask_tensors', 'in_requests', 'ask_over_http', 'held_out_rows', 'from_notebook',
-           'ask_library', 'apart', 'Parity', 'prove_parity', 'parity_words', 'parity_table', 'notes_words',
-           'draw_parity', 'champions_parity']
+           'ask_library', 'apart', 'Parity', 'answerable', 'prove_parity', 'parity_words', 'parity_table',
+           'notes_words', 'draw_parity', 'champions_parity']
 
 # %% ../../nbs/service/parity.ipynb #9a9e2357
 import http.client, json, re
@@ -264,6 +264,14 @@ class Parity:
 
     def told(self) -> dict: return {"rows": self.rows, "holds": self.holds, "pairs": self.pairs, "notes": self.notes}
 
+def answerable(
+    served, # a champion, opened here
+    samples, # `Samples`
+    rows: np.ndarray # to ask about
+) -> np.ndarray: # row numbers
+    "The rows that a service does not refuse."
+    return rows[kind_of(served.kind).answerable_rows(served.about["input"], samples.at(rows))]
+
 def prove_parity(
     address: str, # of a service of the champion
     served, # the same champion, opened here
@@ -272,15 +280,14 @@ def prove_parity(
     candidates: Path | None = None # what `07_training` wrote
 ) -> Parity:
     "Ask every door about the same rows."
-    inputs = samples.at(rows)
-    good = kind_of(served.kind).answerable_rows(served.about["input"], inputs)
-    inputs, notes = samples.at(rows[good]), []
-    if lost := int((~good).sum()):
+    good, notes = answerable(served, samples, rows), []
+    inputs = samples.at(good)
+    if lost := len(rows) - len(good):
         notes.append(f"{lost:,} of {len(rows):,} rows were left out: they hold a category that did not occur in training, "
                      "which a service refuses.")
     within, absent = ask_library(served, inputs, candidates)
     over, missing = ask_over_http(address, served, served.in_form(inputs))
-    return Parity(int(good.sum()), apart(within | over, served.about.get("int8")), [*notes, *absent, *missing])
+    return Parity(len(good), apart(within | over, served.about.get("int8")), [*notes, *absent, *missing])
 
 # %% ../../nbs/service/parity.ipynb #7d43907c
 def parity_words(

@@ -140,12 +140,14 @@ def _exchange(self: PredictionLog):
     if self.ended.is_set() and not self.out and not self.closed:
         self.wire.shutdown(socket.SHUT_WR) # that was all
         self.closed = True
-    readable, writable, _ = select.select([self.wire], [self.wire] if self.out else [], [], 0.1)
-    if readable:
+    waiting = select.poll() # `select` knows no descriptors above 1,023
+    waiting.register(self.wire, select.POLLIN | (select.POLLOUT if self.out else 0))
+    seen = dict(waiting.poll(100)).get(self.wire.fileno(), 0)
+    if seen & (select.POLLIN | select.POLLHUP | select.POLLERR):
         data = self.wire.recv(1 << 16)
         if not data: return self._bury()
         self._hear(data)
-    if writable: self.out = self.out[self.wire.send(self.out):]
+    if seen & select.POLLOUT and self.out: self.out = self.out[self.wire.send(self.out):]
 
 # %% ../../nbs/service/prediction_log.ipynb #5b9705c2
 @patch

@@ -60,6 +60,7 @@ class Asked:
     id: str # that the client is told
     client_id: str = "" # that the client calls it; not trusted to be the only one of its kind
     held: int = 0 # bytes of its body
+    whole: bool = False # whether the body was read to its end
     key: str = "" # name of the key that was sent; empty without
     values: dict = field(default_factory=dict) # of the places in the path
     query_string: bytes = b"" # as it came
@@ -74,6 +75,7 @@ class Asked:
     async def body(self) -> bytes:
         "What was sent, unpacked and within the limits; raise `Refused` otherwise."
         self.content = await read_body(self.headers, self.receive, self.service.limits, self.hold)
+        self.whole = True
         return self.content
 
     def hold(self, size: int):

@@ -250,6 +250,7 @@ def serve_pack(
     limits: dict | None = None, # what differs from `Limits`
     quiet: bool = False, # whether no line is written for each request
     local: bool = False, # whether only this machine is meant to ask, without a key
+    jobs: bool = True, # whether jobs that wait are answered
     slots: Callable | None = None # → bytes that change when another version is to serve; None for never
 ) -> int: # exit code
     "Answer until a signal comes, in as many processes as wanted."
@@ -273,7 +274,7 @@ def serve_pack(
             from fashion_mlops.service.switchboard import Switchboard
             service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)
             Switchboard(service, dataset).start()
-        worker_of(service) # what another process has left is taken up
+        if jobs: worker_of(service) # what another process has left is taken up
         parent = os.getppid() if workers > 1 else 0
         run_server(service, sock, drain, lambda: number or _announce(service, dataset, workers), parent, all_end)
     all_end, folder = b"\1" if workers == 1 else mmap.mmap(-1, 1), None

@@ -48,8 +48,8 @@ class Switchboard:
         return model
 
     def ended(self, asked: Asked, status: int):
-        "A request is over."
-        if self.watched: self.watched.end(id(asked), time.monotonic(), status >= 400 and status != 499)
+        "A request is over; what is the client's own fault is none of the version's."
+        if self.watched: self.watched.end(id(asked), time.monotonic(), status >= 500)
 
     def copied(self, asked: Asked, model: Answering, inputs, said: list[dict], seconds: float):
         "A request was answered: the shadow may have a copy."
@@ -73,11 +73,11 @@ def look(self: Switchboard):
 def _look(self: Switchboard, loop):
     "In the thread: see what there is to do."
     ready = None
-    try:
-        ready = self.prepared()
-        self.keep_watch()
-    except Exception as error: # of any kind: who answers now goes on
-        self.complain(str(error) if isinstance(error, WorkflowError) else f"{type(error).__name__}: {error}")
+    # watched first: whatever is wrong with what is wanted, what answers now is looked after
+    for work in (self.keep_watch, self.prepared):
+        try: ready = work()
+        except Exception as error: # of any kind: who answers now goes on
+            self.complain(str(error) if isinstance(error, WorkflowError) else f"{type(error).__name__}: {error}")
     try: loop.call_soon_threadsafe(self._end, ready)
     except RuntimeError: pass # the loop has ended
 

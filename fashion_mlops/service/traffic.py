@@ -85,6 +85,7 @@ def traffic_of(
     for name in found.keys() & {"header", "active", "since", "by", "reason"}:
         if not isinstance(found[name], str) or len(found[name]) > 1000:
             raise WorkflowError(f"{name} is {found[name]!r:.60}; expected text of at most 1,000 characters.")
+        if not found[name].isprintable(): raise WorkflowError(f"{name} is {found[name]!r:.60}; expected one line.")
     if mode == "blue-green" and found["active"] not in ("blue", "green"):
         raise WorkflowError(f"active is {found['active']!r:.60}; expected blue or green.")
     if "header" in found: found["header"] = _checked_header(found["header"])
@@ -93,7 +94,7 @@ def traffic_of(
 def _checked_header(name: str) -> str:
     "A header's name in small letters; raise `WorkflowError` for what is none."
     name = name.lower()
-    if name.isascii() and name.replace("-", "").isalnum() and name != "authorization": return name
+    if name.isascii() and name.replace("-", "").isalnum() and name not in ("authorization", "x-api-key", "cookie"): return name
     raise WorkflowError(f"header is {name!r:.60}; expected the name of a header, such as x-user, and not that of a key.")
 
 # %% ../../nbs/service/traffic.ipynb #66f933a7

@@ -30,7 +30,8 @@ def answer_alone(
     threading.Thread(target=_end_with_input, daemon=True).start()
     kept = {"folder": Path(log), "every": 0.1} if log else None
     with listen("127.0.0.1", 0) as sock:
-        return serve_pack(lambda: champion_opened(dataset), dataset, sock, drain=0, log=kept, quiet=True)
+        return serve_pack(lambda: champion_opened(dataset), dataset, sock, drain=0, log=kept, quiet=True,
+                          local=True, jobs=False)
 
 # %% ../../nbs/service/trial.ipynb #0b03da2d
 @dataclass(frozen=True)

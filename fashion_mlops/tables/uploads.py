@@ -69,7 +69,7 @@ def _check_levels(described: dict, frame):
         row = int(new.to_numpy().argmax())
         value = str(values.iloc[row])
         raise Refused(f"Row {row + 1}, column {column['name']!r}: {value[:40]!r} did not occur in training."
-                      f"{nearest(value, levels[:40])}", kind="category")
+                      f"{nearest(value[:80], levels[:40])}", kind="category")
 
 # %% ../../nbs/tables/uploads.ipynb #9865e14e
 def inputs_of_json(

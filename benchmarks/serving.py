@@ -1,6 +1,6 @@
 """What a request costs: this service beside others, its own share of the processor, its start, and too many requests.
 
-python benchmarks/serving.py peers|own|alone|start|overload [--home HOME] [--dataset fashion_mnist] [--seconds 1.5] [--rounds 5]
+python benchmarks/serving.py peers|own|alone|start|overload [--home HOME] [--dataset fashion_mnist] [--seconds 2] [--rounds 4]
                              [--peers mlflow,fastapi,litserve,bentoml] [--litserve PYTHON] [--bentoml PYTHON] [--output FILE]
 
 HOME holds a champion of images (default: this home); nothing is written there. Servers are held to core 0 and the load

@@ -129,7 +129,7 @@ class Routes:
     def __init__(self, routes: list[Route]):
         from starlette.routing import compile_path
         self.all = list(routes)
-        self.exact = {(route.method, route.path): route for route in self.all}
+        self.exact = {(route.method, route.path): route for route in self.all if "{" not in route.path}
         self.patterns = [(compile_path(route.path)[0], route) for route in self.all if "{" in route.path]
 
     def find(self,
@@ -139,7 +139,7 @@ class Routes:
         "What answers; raise `Refused` with 404 or 405 when nothing does."
         if found := self.exact.get((method, path)): return found, {}
         wanted = "GET" if method == "HEAD" else method
-        there = [(route, {}) for route in self.all if route.path == path]
+        there = [(route, {}) for route in self.exact.values() if route.path == path]
         there += [(route, match.groupdict()) for pattern, route in self.patterns if (match := pattern.match(path))]
         for route, values in there:
             if route.method == wanted: return route, values

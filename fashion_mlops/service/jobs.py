@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from ..core import WorkflowError, nearest
 from ..samples.asked import Limits, Refused
@@ -93,15 +94,16 @@ def kept_part(
     before: int, # rows that were answered before
     inputs, # as the model took them
     probabilities: np.ndarray, # of these
-    seconds: float # that it took
+    seconds: float, # that it took
+    known: int = 0 # rows of the job that were kept before, by a process that did not end it
 ):
     "Count a portion, and keep it in the prediction log under the id of the job."
-    said = answers(model.served, probabilities)
-    service.metrics.count_answers(model.served.dataset, model.served.version, said)
+    said, new = answers(model.served, probabilities), max(0, known - before)
+    service.metrics.count_answers(model.served.dataset, model.served.version, said[new:])
     if service.log is None: return
     watched = model.wing.watched_values(inputs)
     rows = log_rows(model.served, folder.name, said, watched, folder.name.encode(), seconds, False, model.slot)
-    service.log.add("predictions", [row | {"row": row["row"] + before} for row in rows])
+    service.log.add("predictions", [row | {"row": row["row"] + before} for row in rows[new:]])
 
 async def answer_job(
     service: Service, # that answers
@@ -111,19 +113,21 @@ async def answer_job(
     model, aside = service.champion, service.read_aside
     rows, names, take = await aside(model.wing.bulk_inputs, model.described, folder/"upload", service.limits)
     SENT.check_rows(rows)
-    await aside(partial(change_job, folder, rows=rows, answered=0, model=model.named()))
+    before = await aside(job_said, folder)
+    known = before["answered"] if before.get("model") == model.named() else 0
+    await aside(partial(change_job, folder, rows=rows, answered=known, model=model.named()))
     found, answered, told = [], 0, time.monotonic()
     while answered < rows:
-        if service.draining: return await aside(partial(change_job, folder, state="waiting"))
+        if service.draining: return await aside(partial(change_job, folder, state="waiting", answered=max(answered, known)))
         if (folder/"cancel").exists(): return await aside(partial(change_job, folder, state="cancelled"))
         began = time.perf_counter()
         inputs = await aside(take, min(model.batches.portion(), rows - answered))
         found.append(await model.batches.beside(partial(model.served.answered, inputs), len(inputs)))
-        await aside(kept_part, service, model, folder, answered, inputs, found[-1], time.perf_counter() - began)
+        await aside(kept_part, service, model, folder, answered, inputs, found[-1], time.perf_counter() - began, known)
         answered += len(inputs)
         if time.monotonic() - told < 0.5: continue
         told = time.monotonic()
-        await aside(partial(change_job, folder, answered=answered))
+        await aside(partial(change_job, folder, answered=max(answered, known)))
     await aside(write_result, folder/"result.parquet", model.served, np.concatenate(found), names)
     await aside(partial(change_job, folder, state="done", answered=answered))
 
@@ -222,7 +226,7 @@ async def get_job(
     if said["state"] not in DONE: worker_of(asked.service).look()
     if form == "json":
         found = {"predictions": await aside(result_as, folder/"result.parquet", "json")} if said["state"] == "done" else {}
-        return {"job": said, "id": asked.id} | found
+        return Answer(await aside(orjson.dumps, {"job": said, "id": asked.id} | found), kind="application/json")
     if said["state"] != "done":
         raise Refused(f"The job is {said['state']}, so there is no result{' yet' if said['state'] not in DONE else ''}.", 409, "not_done")
     return Answer(await aside(result_as, folder/"result.parquet", form), kind=FORMS[form])

@@ -283,7 +283,7 @@ def serve_pack(
         return 0
     import shutil, tempfile
     _clear_counts()
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder = tempfile.mkdtemp(prefix=f"{COUNTS}{os.getpid()}-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder = tempfile.mkdtemp(prefix=f"{COUNTS}{os.getpid()}-", dir=_counts_place())
     try: return run_workers(workers, work, all_end)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -292,13 +292,26 @@ def serve_pack(
 # %% ../../nbs/service/server.ipynb #5e85407f
 COUNTS = "fashion-mlops-counts-" # of the folders in which workers count together
 
+def _counts_place() -> str:
+    "Where counts lie: in memory where there is such a place, for a disk that is full would end whoever counts."
+    import tempfile
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+
 def _clear_counts():
     "Remove what services that were killed have left of their counts."
-    import shutil, tempfile
-    for folder in Path(tempfile.gettempdir()).glob(f"{COUNTS}[0-9]*-*"):
+    import shutil
+    for folder in Path(_counts_place()).glob(f"{COUNTS}[0-9]*-*"):
         try: os.kill(int(folder.name.removeprefix(COUNTS).partition("-")[0]), 0)
         except ProcessLookupError: shutil.rmtree(folder, ignore_errors=True)
         except (OSError, ValueError): continue # somebody else's
+
+def _more_files():
+    "As many open files as the system grants: every client holds one, and the usual thousand is little."
+    import resource
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    try: resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    except (OSError, ValueError): pass # it stays as it is
 
 def _open_terminal():
     "What is closed is opened on nothing: a socket in its place would get what is meant for people."
@@ -309,6 +322,7 @@ def _open_terminal():
 def serve(args) -> int: # exit code
     "Serve the champion over HTTP until Ctrl-C or SIGTERM."
     _open_terminal()
+    _more_files()
     from fashion_mlops.service.deployment import read_slots, serving_folder
     from fashion_mlops.service.keys import keys_file
     dataset = dataset_to_serve(args.dataset)

@@ -48,6 +48,7 @@ def floats(tmp_path, monkeypatch, images):
     return pack
 
 
+@pytest.mark.slow
 def test_eight_bits_keep_their_table_and_come_and_go(floats, images):
     wanted = open_pack(floats).predict_proba(images[0][300:])
     table = deploy_form("drawn", "int8").about["int8"]
@@ -70,6 +71,7 @@ def test_alone_is_as_in_a_batch(floats, images):
     assert np.abs(alone - served.predict_proba(some)).max() <= 1e-4
 
 
+@pytest.mark.slow
 def test_too_many_changes_are_refused_and_what_served_goes_on(floats, monkeypatch):
     monkeypatch.setattr(eight_bits, "decided", lambda shares, threshold, calls=[]: calls.append(0) or np.full(len(shares), len(calls) % 2))
     with pytest.raises(WorkflowError, match="another class.*--form float32"): deploy_form("drawn", "int8")

@@ -105,6 +105,7 @@ def test_a_good_canary_stays_and_one_that_is_promoted_is_over(shades, server):
     until(lambda: asked(running) == (200, 2))
 
 
+@pytest.mark.slow
 def test_two_slots_and_one_switch(shades, server):
     place_version(shades, 2)
     running = server(dataset=shades)
@@ -133,6 +134,7 @@ def test_the_route_wants_an_admin_a_version_that_can_answer_and_nobody_else_mean
     until(lambda: running.ask("/admin/traffic", authorization=admin)[1]["versions"] == {"champion": 1, "canary": 2})
 
 
+@pytest.mark.slow
 def test_sixteen_changers_have_one_order_and_a_file_that_means_nothing_changes_nothing(shades, server):
     place_version(shades, 2)
     admin = f"Bearer {make_key('admin', 'admin')}"
@@ -156,7 +158,7 @@ def test_sixteen_changers_have_one_order_and_a_file_that_means_nothing_changes_n
     assert read_trail(shades)[-1]["what"] == "traffic found" and read_trail(shades)[-1]["reason"] == "by hand"
 
 
-@pytest.mark.parametrize("version", [2, 3, pytest.param(5, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("version", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.slow)])
 def test_a_shadow_is_heard_by_nobody_whatever_it_does(shades, server, version):
     if version == 2: place_version(shades, 2)
     else: place_moody(shades, version, OTHERS[version])

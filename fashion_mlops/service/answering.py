@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 
+from fastcore.basics import patch
+
 from ..core import nearest, now
 from ..datasets.kinds import kind_of
 from ..samples.asked import Limits, Refused
@@ -66,38 +68,44 @@ class Service:
         if log is not None: log.told = lambda outcome, rows: self.metrics.logged.labels(outcome).inc(rows)
         if served is not None: self.take(served, facts or {})
 
-    def take(self, served, facts: dict, slot: str = "champion"):
-        "Answer with this model from now on; requests in flight end with the one that they began with."
-        self.models = self.models | {slot: Answering(served, facts, slot, self.limits.waiting, self.metrics.count_batch)}
-        if served.version is not None: self.metrics.version.labels(served.dataset, slot).set(served.version)
+# %% ../../nbs/service/answering.ipynb #5e41a002
+@patch
+def take(self: Service, served, facts: dict, slot: str = "champion"):
+    "Answer with this model from now on; requests in flight end with the one that they began with."
+    self.models = self.models | {slot: Answering(served, facts, slot, self.limits.waiting, self.metrics.count_batch)}
+    if served.version is not None: self.metrics.version.labels(served.dataset, slot).set(served.version)
 
-    @property
-    def champion(self) -> Answering:
-        "The model that answers; raise `Refused` while there is none."
-        if found := self.models.get(self.leading): return found
-        raise Refused("No model is loaded yet.", 503, "no_model", 5)
+@patch(as_prop=True)
+def champion(self: Service) -> Answering:
+    "The model that answers; raise `Refused` while there is none."
+    if found := self.models.get(self.leading): return found
+    raise Refused("No model is loaded yet.", 503, "no_model", 5)
 
-    def chosen(self, asked: Asked) -> Answering:
-        "Which model answers a request."
-        asked.model = self.switchboard.chosen(asked) if self.switchboard else self.champion
-        return asked.model
+@patch
+def chosen(self: Service, asked: Asked) -> Answering:
+    "Which model answers a request."
+    asked.model = self.switchboard.chosen(asked) if self.switchboard else self.champion
+    return asked.model
 
-    def measure(self):
-        "Note what this process has taken, and what waits in it."
-        self.metrics.measure_process()
-        self.metrics.waiting.set(sum(model.batches.rows for model in self.models.values()))
+@patch
+def measure(self: Service):
+    "Note what this process has taken, and what waits in it."
+    self.metrics.measure_process()
+    self.metrics.waiting.set(sum(model.batches.rows for model in self.models.values()))
 
-    def check_ready(self):
-        "Raise `Refused` when nothing new should be sent here; what comes all the same is answered."
-        self.champion
-        if self.draining: raise Refused("The service is about to end; ask another one.", 503, "draining", 1)
+@patch
+def check_ready(self: Service):
+    "Raise `Refused` when nothing new should be sent here; what comes all the same is answered."
+    self.champion
+    if self.draining: raise Refused("The service is about to end; ask another one.", 503, "draining", 1)
 
-    async def read_aside(self, work: Callable, *told):
-        "What a function says, from a thread of its own; raise `Refused` when too many wait for that already."
-        if self.aside >= 64: raise Refused("Too much is being read already. Try again in 1 s.", 503, "busy", 1)
-        self.aside += 1
-        try: return await asyncio.get_running_loop().run_in_executor(self.readers, work, *told)
-        finally: self.aside -= 1
+@patch
+async def read_aside(self: Service, work: Callable, *told):
+    "What a function says, from a thread of its own; raise `Refused` when too many wait for that already."
+    if self.aside >= 64: raise Refused("Too much is being read already. Try again in 1 s.", 503, "busy", 1)
+    self.aside += 1
+    try: return await asyncio.get_running_loop().run_in_executor(self.readers, work, *told)
+    finally: self.aside -= 1
 
 # %% ../../nbs/service/answering.ipynb #260bc3ae
 MOST_ROWS = 100_000 # of a job, each with a number in the log
@@ -127,6 +135,7 @@ async def inputs_of(
             if refusal.kind != "too_many_pixels": raise # they may be decoded elsewhere
     return await service.read_aside(read, *told, service.limits)
 
+# %% ../../nbs/service/answering.ipynb #fca06cb4
 async def predict(
     asked: Asked # with inputs in its body
 ) -> dict: # the whole reply

@@ -115,6 +115,7 @@ def answered(self: Door, asked: Asked, found) -> Answer: # in bytes
                (b"content-length", b"%d" % len(content)), *answer.headers, *self.more(asked)]
     return Answer(content, answer.status, kind, headers)
 
+# %% ../../nbs/service/application.ipynb #076ebf18
 @patch
 async def send(self: Door, asked: Asked, answer: Answer, send):
     "An answer in two messages of ASGI."

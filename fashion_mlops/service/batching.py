@@ -62,6 +62,7 @@ def _look(self: Batches, moment: float, crowded: bool):
     "Whether the next second is one of too many requests."
     self.crowded, self.until, self.taken, self.refused = crowded, moment + 1, 0, 0
 
+# %% ../../nbs/service/batching.ipynb #ecc12449
 @patch
 async def ask(self: Batches,
     inputs, # as the model takes them
@@ -126,6 +127,7 @@ def _taken(self: Batches) -> list:
             rows += len(inputs)
     return batch
 
+# %% ../../nbs/service/batching.ipynb #d37cb49b
 @patch
 def _left_aside(self: Batches) -> tuple | None: # work, rows, its future
     "The next portion of what can wait."
@@ -180,6 +182,7 @@ def _work(self: Batches, batch: list, loop):
     try: loop.call_soon_threadsafe(self._done, batch, found, seconds, loop)
     except RuntimeError: pass # the loop has ended, and nobody listens
 
+# %% ../../nbs/service/batching.ipynb #adc4b3c0
 @patch
 def _done(self: Batches, batch: list, found: list, seconds: float, loop):
     "In the loop: hand the answers out."

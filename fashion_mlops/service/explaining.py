@@ -61,6 +61,7 @@ async def answered_beside(
         start += len(part)
     return np.concatenate(found)
 
+# %% ../../nbs/service/explaining.ipynb #46efb858
 async def walked(
     asked: Asked, # whose time counts
     model: Answering, # that is asked
@@ -114,6 +115,7 @@ async def explain(
     try: return await _explained(asked, model, picture)
     finally: model.explaining -= 1
 
+# %% ../../nbs/service/explaining.ipynb #547aac33
 async def _explained(asked: Asked, model: Answering, picture: bool):
     "An explanation that has its place."
     served, ready = model.served, await _one_input(asked, model)

@@ -121,6 +121,7 @@ def job_said(
         said |= {"state": "waiting", "message": "The process that worked on it has ended; another one takes it up."}
     return {name: value for name, value in said.items() if name != "key"}
 
+# %% ../../nbs/service/job_files.ipynb #73d28dd3
 def end_job(
     folder: Path # of a job
 ) -> dict: # what is left of it

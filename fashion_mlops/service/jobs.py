@@ -44,6 +44,7 @@ def write_result(
     table = pa.table({name: pa.array(values, pa.list_(pa.string()) if name == "set" else None) for name, values in columns.items()})
     pq.write_table(table, path, compression="zstd")
 
+# %% ../../nbs/service/jobs.ipynb #99d549bc
 def result_as(
     path: Path, # from `write_result`
     form: str # json, csv, parquet
@@ -105,6 +106,7 @@ def kept_part(
     rows = log_rows(model.served, folder.name, said, watched, folder.name.encode(), seconds, False, model.slot)
     service.log.add("predictions", [row | {"row": row["row"] + before} for row in rows[new:]])
 
+# %% ../../nbs/service/jobs.ipynb #600a5e17
 async def answer_job(
     service: Service, # that answers
     folder: Path # of a job that this process has taken up
@@ -173,6 +175,7 @@ class Worker:
             log_line(level="error", job=folder.name, fault="".join(traceback.format_exception(error))[-4000:])
             change_job(folder, state="failed", message="The service failed at this job; its log says why, under this id.")
 
+# %% ../../nbs/service/jobs.ipynb #e41498de
 def worker_of(
     service: Service # that answers
 ) -> Worker: # always the same
@@ -216,6 +219,7 @@ def _found(asked: Asked) -> Path:
     "The folder of the job that a path names."
     return job_folder(jobs_folder(asked.service.champion.served.dataset), asked.values["id"], asked.key)
 
+# %% ../../nbs/service/jobs.ipynb #30952472
 async def get_job(
     asked: Asked # with the id of a job in its path
 ): # dictionary, or `Answer` with a file

@@ -192,6 +192,7 @@ def _put_aside(path: Path):
     path.rename(path.with_suffix(".damaged"))
     log_line(level="error", fault=f"{path} is damaged and put aside; the log goes on without it")
 
+# %% ../../nbs/service/log_files.ipynb #c6366e95
 def merge_day(
     folder: Path, # of a day
     kind: str, # predictions or feedback

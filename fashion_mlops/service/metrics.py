@@ -89,6 +89,7 @@ def _largest_memory(told: int) -> int: # bytes
             return next(int(line.split()[1])*1024 for line in file if line.startswith("VmHWM"))
     except (OSError, StopIteration): return told*(1 if sys.platform == "darwin" else 1024)
 
+# %% ../../nbs/service/metrics.ipynb #28537614
 @patch
 def measure_process(self: Metrics):
     "What this process has taken so far."

@@ -272,6 +272,7 @@ def answerable(
     "The rows that a service does not refuse."
     return rows[kind_of(served.kind).answerable_rows(served.about["input"], samples.at(rows))]
 
+# %% ../../nbs/service/parity.ipynb #ff56a12d
 def prove_parity(
     address: str, # of a service of the champion
     served, # the same champion, opened here

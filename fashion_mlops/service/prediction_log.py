@@ -92,6 +92,7 @@ def _complain(self: PredictionLog, what: str):
     self.complained = time.monotonic() + 10
     log_line(level="error", fault=what[:1000])
 
+# %% ../../nbs/service/prediction_log.ipynb #56a450a7
 @patch
 def _bury(self: PredictionLog):
     "A writer has ended: say so, and when the next one starts."

@@ -152,6 +152,7 @@ def answers(
         said.append(one)
     return said
 
+# %% ../../nbs/service/requests.ipynb #cfd2c179
 def reply(
     served, # dataset, version, name, about
     said: list[dict], # from `answers`

@@ -97,6 +97,7 @@ class Asked:
         "A header as text; empty where it was not sent."
         return self.headers.get(name, b"").decode("latin-1")
 
+# %% ../../nbs/service/routes.ipynb #64676131
 @dataclass(frozen=True)
 class Answer:
     "What is not plain JSON with status 200."

@@ -109,6 +109,7 @@ class AsLines(logging.Handler):
         from fashion_mlops.service.metrics import log_line
         log_line(level=record.levelname.lower(), event=record.getMessage())
 
+# %% ../../nbs/service/server.ipynb #04976eff
 def run_server(
     service, # `Service`
     sock: socket.socket, # from `listen`
@@ -238,6 +239,32 @@ def _announce(service, dataset: str, workers: int):
     if service.keys.required and not service.keys.known:
         print("  There is no key yet, so nobody is let in. Make one: fashion-mlops keys add NAME", flush=True)
 
+# %% ../../nbs/service/server.ipynb #5e41b002
+def _log_of(dataset: str, workers: int, log: dict | None):
+    "The prediction log of a worker, begun; None where none is kept."
+    from fashion_mlops.service.log_files import log_folder
+    from fashion_mlops.service.prediction_log import PredictionLog
+    if log is not None: return PredictionLog(**{"folder": log_folder(dataset), "shared": workers > 1} | log).start()
+
+def _service_of(opened: Callable, kept, **how):
+    "A service whose model is open and whose log can be written to: they start side by side."
+    from fashion_mlops.service.answering import Service
+    served, facts = opened()
+    if kept is not None: kept.reading.wait(3) # what is answered from now on is safe
+    return Service(served, facts, log=kept, **how)
+
+def _follow(service, dataset: str, slots: Callable, opened: Callable, seen: bytes):
+    "Take over what is to serve, and lead requests as is said."
+    from fashion_mlops.service.hot_swap import HotSwap
+    from fashion_mlops.service.switchboard import Switchboard
+    service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)
+    Switchboard(service, dataset).start()
+
+def _take_jobs(service):
+    "Take up jobs that wait, such as those that another process has left."
+    from fashion_mlops.service.jobs import worker_of
+    worker_of(service)
+
 # %% ../../nbs/service/server.ipynb #37e679d2
 def serve_pack(
     opened: Callable, # → the open model and facts for people; called in each worker
@@ -258,23 +285,14 @@ def serve_pack(
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     def work(number):
         from fashion_mlops.samples.asked import Limits
-        from fashion_mlops.service.answering import Service
-        from fashion_mlops.service.hot_swap import HotSwap
-        from fashion_mlops.service.jobs import worker_of
         from fashion_mlops.service.keys import Keys
-        from fashion_mlops.service.log_files import log_folder
-        from fashion_mlops.service.prediction_log import PredictionLog
         seen = slots and slots() # before it is opened: what changes meanwhile is seen
-        kept = None if log is None else PredictionLog(**{"folder": log_folder(dataset), "shared": workers > 1} | log).start()
-        served, facts = opened()
-        if kept is not None: kept.reading.wait(3) # it was started beside: what is answered from now on is safe
+        kept = _log_of(dataset, workers, log)
         # on loopback keys still count where one is sent
-        service = Service(served, facts, Limits(**limits or {}), Keys(required=keys_wanted, shared=folder), kept, address, quiet, local)
-        if slots:
-            from fashion_mlops.service.switchboard import Switchboard
-            service.ticks.append(HotSwap(service, slots, opened, seen=seen).look)
-            Switchboard(service, dataset).start()
-        if jobs: worker_of(service) # what another process has left is taken up
+        service = _service_of(opened, kept, limits=Limits(**limits or {}), keys=Keys(required=keys_wanted, shared=folder),
+                              address=address, quiet=quiet, local=local)
+        if slots: _follow(service, dataset, slots, opened, seen)
+        if jobs: _take_jobs(service)
         parent = os.getppid() if workers > 1 else 0
         run_server(service, sock, drain, lambda: number or _announce(service, dataset, workers), parent, all_end)
     all_end, folder = b"\1" if workers == 1 else mmap.mmap(-1, 1), None
@@ -319,6 +337,7 @@ def _open_terminal():
         try: os.fstat(number)
         except OSError: os.open(os.devnull, os.O_RDWR)
 
+# %% ../../nbs/service/server.ipynb #7b64f3f8
 def serve(args) -> int: # exit code
     "Serve the champion over HTTP until Ctrl-C or SIGTERM."
     _open_terminal()

@@ -121,6 +121,7 @@ def answer_copy(
     rows = log_rows(served, request_id, said, watched, body, time.perf_counter() - began, log.keep_inputs, "shadow")
     log.add("predictions", rows)
 
+# %% ../../nbs/service/shadow.ipynb #e52b0e88
 def go_on(
     served, # the shadow
     log, # `PredictionLog`, started

@@ -188,6 +188,7 @@ def draw_load(
     left.legend(frameon=False, fontsize=9)
     return figure
 
+# %% ../../nbs/service/short_load.ipynb #e3c545aa
 def _plain_ticks(axis):
     "Milliseconds without powers of ten, at 1, 2 and 5."
     from matplotlib.ticker import LogLocator, NullFormatter

@@ -118,6 +118,7 @@ def opened(self: Switchboard, version: int) -> tuple: # `Served`, and facts for 
     if served.wing.INPUT_TYPE and served.expected: facts = facts | {"inputs": served.expected["inputs"][:8]}
     return served, facts
 
+# %% ../../nbs/service/switchboard.ipynb #e689d76f
 @patch
 def take(self: Switchboard, traffic: Traffic, opened: dict, content: bytes):
     "Lead requests in this way from now on; those in flight end as they began."

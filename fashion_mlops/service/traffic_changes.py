@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core import WorkflowError, hold, now, read_json, release, write_json
-from .audit_trail import changed_by, note_change, read_trail
+from .audit_trail import changed_by, note_change, read_trail, trail_path
 from .deployment import open_version, read_slots, serving_folder
 from .traffic import Traffic, traffic_of, traffic_words, versions_wanted
 
@@ -64,7 +64,9 @@ def _noted(dataset: str) -> dict | None:
 
 def _settled(dataset: str) -> Traffic:
     "The traffic that there is, noted when it was not; only for who is alone."
-    found, noted = read_traffic(dataset), _noted(dataset)
+    found = read_traffic(dataset)
+    if not traffic_path(dataset).exists() and not trail_path(dataset).exists(): return found # packs alone were brought here
+    noted = _noted(dataset)
     if found.as_json() == noted or noted is None and not traffic_path(dataset).exists(): return found
     number = max(found.number, noted["number"] if noted else 0)
     is_next = found.number == (noted["number"] if noted else 0) + 1 and found.since and found.by

@@ -68,6 +68,7 @@ def _accuracy(dataset: str) -> float:
     known = slots.get("facts", {}).get(str(slots["champion"]), {}).get("metrics", {})
     return min(0.98, max(0.02, float(known.get("test_accuracy", 0.9))))
 
+# %% ../../nbs/service/traffic_commands.ipynb #19a0e104
 def switch(args) -> int: # 0
     "Let the other slot of blue-green answer."
     from fashion_mlops.service.traffic import traffic_words
@@ -133,6 +134,7 @@ def add_parser(
     p = _command(ways, "bring", "bring a version without letting it answer", bring, False)
     p.add_argument("version", type=_version, metavar="VERSION", help="registered, such as 4")
 
+# %% ../../nbs/service/traffic_commands.ipynb #2916419c
 def _add_modes(ways):
     "The ways that want other versions."
     p = _command(ways, "canary", "a few clients get another version", change)

@@ -67,6 +67,7 @@ def bounded_protocol(
             self.transport.close()
     return Bounded
 
+# %% ../../nbs/service/wire.ipynb #a051c35a
 def _refusal(status: int, why: str) -> bytes:
     "An answer to what is no request yet, in the form of every error."
     body = b'{"error":{"kind":"head","message":"%s"},"id":""}' % why.encode()

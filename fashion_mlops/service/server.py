@@ -261,8 +261,10 @@ def keys(args) -> int: # 0
     from fashion_mlops.service.keys import keys_file, make_key, remove_key
     if args.action == "add":
         if not args.name: raise WorkflowError("Whose key? fashion-mlops keys add NAME --role predict")
-        print(make_key(args.name, args.role, args.days, args.per_second))
-        print("This is shown once; only its digest is kept.", file=sys.stderr)
+        own = args.key_file and args.key_file.read_text().strip()
+        key = make_key(args.name, args.role, args.days, args.per_second, key=own)
+        print(f"The key of {args.key_file} lets in {args.name} from now on." if own else key)
+        if not own: print("This is shown once; only its digest is kept.", file=sys.stderr)
     elif args.action == "remove":
         if not args.name: raise WorkflowError("Whose key? fashion-mlops keys remove NAME")
         remove_key(args.name)
@@ -294,6 +296,8 @@ def add_parser(
     p.add_argument("--days", type=within(0, 36_500, "days"), metavar="N", help="after which it ends")
     p.add_argument("--per-second", type=within(0, 1e6, "requests"), default=0, metavar="N",
                    help="requests (default: any number)")
+    p.add_argument("--key-file", type=Path, metavar="FILE", help="holds a key made elsewhere, NAME.RANDOM, such as a "
+                   "secret that who asks has as well (default: a new one is made)")
     p.set_defaults(command=keys)
 
 def add_serving_options(

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['LIST', 'FORMAT', 'VERSION', 'MOST_LIST', 'tar_header', 'NewArchive', 'is_safe_path', 'checked_manifest',
-           'read_archive']
+           'read_archive', 'unfinished_beside', 'check_room', 'sync_folder']
 
-# %% ../../nbs/operations/archive.ipynb #5003d9e8
-import gzip, hashlib, json, os, re, zlib
-from collections.abc import Callable
+# %% ../../nbs/operations/archive.ipynb #e98d5e53
+import gzip, hashlib, json, os, re, shutil, tempfile, zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ..core import WorkflowError
+from ..core import WorkflowError, hold, human_bytes, release, sweep_unfinished
 
 # %% ../../nbs/operations/archive.ipynb #1f92aeb9
 def _block(name: bytes, size: int, mode: int, modified: int, kind: bytes = b"0") -> bytes:
@@ -203,3 +204,37 @@ def read_archive(
         is_cut = isinstance(error, EOFError)
         raise WorkflowError(f"{path} is {'cut off' if is_cut else 'damaged, or no backup'} ({error}). Take another backup.") from None
     except FileNotFoundError: raise WorkflowError(f"There is no backup {path}.") from None
+
+# %% ../../nbs/operations/archive.ipynb #1a7361fe
+@contextmanager
+def unfinished_beside(
+    target: Path # a file or folder that is to come
+) -> Iterator[Path]: # a folder on the same disk, gone at the end
+    "A place for what is not whole yet; what killed processes left there is removed."
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_unfinished(target.parent)
+    scratch = Path(tempfile.mkdtemp(".unfinished", f".{target.name[:60]}.", target.parent))
+    handle = hold(scratch)
+    try:
+        (scratch/target.name).mkdir()
+        yield scratch/target.name
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        release(handle)
+
+def check_room(
+    folder: Path, # on whose disk
+    needed: int # bytes
+):
+    "Raise `WorkflowError` where a disk has too little room."
+    free = shutil.disk_usage(folder).free
+    if free >= needed: return
+    raise WorkflowError(f"{folder} has {human_bytes(free)} free, and up to {human_bytes(needed)} may be needed. Make room there, or take another disk.")
+
+def sync_folder(
+    folder: Path # in which something was renamed
+):
+    "Have the disk know the names, too."
+    handle = os.open(folder, os.O_RDONLY)
+    try: os.fsync(handle)
+    finally: os.close(handle)

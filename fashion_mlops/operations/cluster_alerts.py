@@ -17,7 +17,7 @@ def alerts_file() -> Path:
 
 def rule_file() -> Path:
     "What the operator reads."
-    return project_root()/"deploy"/"k8s"/"operator"/"alerts.yaml"
+    return project_root()/"deploy"/"k8s"/"operator"/"rule.yaml"
 
 def prometheus_rule(
     alerts: dict # as Prometheus reads them

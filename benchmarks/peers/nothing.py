@@ -2,7 +2,8 @@
 import dataclasses
 import sys
 
-from fashion_mlops.service.server import champion_opened, listen, serve_pack
+from fashion_mlops.service.served_version import champion_opened
+from fashion_mlops.service.server import listen, serve_pack
 
 
 def opened():

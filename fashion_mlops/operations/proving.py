@@ -21,7 +21,7 @@ def pair_lines(
 def parity(args) -> int: # exit code: 0 where every pair of doors agrees
     "The same held-out rows through every door of the champion, and how far any two lie apart."
     from fashion_mlops.service.parity import champions_parity, parity_words
-    from fashion_mlops.service.server import dataset_to_serve
+    from fashion_mlops.service.served_version import dataset_to_serve
     from fashion_mlops.workflow.markup import print_json
     dataset = dataset_to_serve(args.dataset)
     found, version = champions_parity(dataset, args.rows)

@@ -55,9 +55,10 @@ class Service:
         log=None, # `PredictionLog`; nothing is kept when None
         address: str = "http://127.0.0.1:8000", # for the examples
         quiet: bool = False, # whether no line is written for each request
-        local: bool = False # whether only this machine is meant to ask, without a key
+        local: bool = False, # whether only this machine is meant to ask, without a key
+        slot: str = "" # name of this service among several; none when empty
     ):
-        self.local = local
+        self.local, self.slot = local, slot
         self.limits, self.keys, self.log, self.address, self.quiet = limits, keys, log, address, quiet
         self.metrics, self.draining, self.models, self.routes = Metrics(), False, {}, None
         self.ticks: list[Callable] = [] # called in the loop, ten times a second
@@ -73,7 +74,19 @@ class Service:
 def take(self: Service, served, facts: dict, slot: str = "champion"):
     "Answer with this model from now on; requests in flight end with the one that they began with."
     self.models = self.models | {slot: Answering(served, facts, slot, self.limits.waiting, self.metrics.count_batch)}
-    if served.version is not None: self.metrics.version.labels(served.dataset, slot).set(served.version)
+    if served.version is None: return
+    known = self.slot if self.slot and slot == "champion" else slot
+    self.metrics.version.labels(served.dataset, known).set(served.version)
+
+@patch
+def name_of(self: Service, model: Answering) -> str:
+    "By which name answers are counted and kept: that of this service among several, unless it leads requests to several models itself."
+    return self.slot if self.slot and len(self.models) == 1 else model.slot
+
+@patch(as_prop=True)
+def known_as(self: Service) -> dict:
+    "Which of several services this is; nothing where it is the only one."
+    return {"slot": self.slot} if self.slot else {}
 
 @patch(as_prop=True)
 def champion(self: Service) -> Answering:
@@ -164,7 +177,7 @@ def keep_answers(
     service.metrics.count_answers(served.dataset, served.version, said)
     if service.log is not None:
         watched = model.wing.watched_values(inputs)
-        kept = log_rows(served, asked.id, said, watched, body, seconds, service.log.keep_inputs, model.slot,
+        kept = log_rows(served, asked.id, said, watched, body, seconds, service.log.keep_inputs, service.name_of(model),
                         asked.unit)
         service.log.add("predictions", kept)
     for listener in service.listeners: listener(asked, model, inputs, said, seconds)

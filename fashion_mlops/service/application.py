@@ -157,7 +157,7 @@ def refused(self: Door, error: Exception, asked: Asked) -> tuple[Answer, str]: #
 def count_model(self: Door, asked: Asked, status: int, seconds: float):
     "Count a request for the model that was chosen for it."
     served, service = asked.model.served, self.service
-    service.metrics.count_slot(asked.model.slot, served.version, status, seconds)
+    service.metrics.count_slot(service.name_of(asked.model), served.version, status, seconds)
     if service.switchboard: service.switchboard.ended(asked, status)
 
 @patch
@@ -169,7 +169,9 @@ def count(self: Door, asked: Asked, route: str, status: int, kind: str, seconds:
     if asked.model is not None and asked.method == "POST": self.count_model(asked, status, seconds)
     if self.spans: self.spans.end(asked.trace, method, route, status, asked.id)
     if self.service.quiet: return
-    facts = {"id": asked.id, **({"client_id": asked.client_id} if asked.client_id else {}), "method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
+    facts = {"id": asked.id, "method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
+    if asked.client_id: facts["client_id"] = asked.client_id
+    facts |= self.service.known_as
     if kind: facts["error"] = kind
     if asked.key: facts["key"] = asked.key
     log_line(**facts, **asked.trace.facts() if asked.trace else {})

@@ -103,7 +103,7 @@ def kept_part(
     service.metrics.count_answers(model.served.dataset, model.served.version, said[new:])
     if service.log is None: return
     watched = model.wing.watched_values(inputs)
-    rows = log_rows(model.served, folder.name, said, watched, folder.name.encode(), seconds, False, model.slot)
+    rows = log_rows(model.served, folder.name, said, watched, folder.name.encode(), seconds, False, service.name_of(model))
     service.log.add("predictions", [row | {"row": row["row"] + before} for row in rows[new:]])
 
 # %% ../../nbs/service/jobs.ipynb #600a5e17

@@ -13,23 +13,23 @@ from .service_pages import front_page, try_page
 # %% ../../nbs/service/looking.ipynb #372c9bc3
 async def live(
     asked: Asked # of anybody
-) -> dict: # always the same
+) -> dict: # always the same, with the name of its slot where it has one
     "Whether the process lives."
-    return {"live": True}
+    return {"live": True} | asked.service.known_as
 
 async def ready(
     asked: Asked # of anybody
 ) -> dict: # only when it is so
     "Whether requests are answered; `Refused` without a model, and while the service ends."
     asked.service.check_ready()
-    return {"ready": True}
+    return {"ready": True} | asked.service.known_as
 
 async def version(
     asked: Asked # of who may look
 ) -> dict: # dataset, version, name, since; `not_taken` where a version was refused
     "Which model answers, and which one could not take over."
     model, refused = asked.service.champion, asked.service.not_taken
-    return model.named() | {"since": model.facts["since"]} | ({"not_taken": refused} if refused else {})
+    return model.named() | {"since": model.facts["since"]} | asked.service.known_as | ({"not_taken": refused} if refused else {})
 
 async def metrics(
     asked: Asked # of who may look

@@ -32,6 +32,7 @@ class Switchboard:
         self.service, self.dataset, self.every = service, dataset, every
         self.traffic, self.header, self.seen, self.refused = Traffic(), b"", None, ""
         self.watched, self.shadow, self.broken = None, None, -1 # number of a canary that was taken back
+        self.tried, self.again, self.pause = None, 0.0, every # what is wanted and did not open, when it is tried again
         self.looked, self.busy, self.thread = -every, False, ThreadPoolExecutor(1, "traffic")
         service.switchboard = self
         service.listeners.append(self.copied)
@@ -99,13 +100,20 @@ def prepared(self: Switchboard) -> tuple | None: # traffic, what was opened by s
     "What is wanted, opened."
     path = traffic_path(self.dataset)
     content = path.read_bytes() if path.exists() else b""
-    if content == self.seen: return None
+    if content == self.seen or content == self.tried and time.monotonic() < self.again: return None
+    self.put_off(content)
     traffic = settled_traffic(self.dataset)
     if traffic == self.traffic:
         self.seen, self.refused = content, ""
         return None
     wanted = versions_wanted(traffic, None)
     return traffic, {slot: self.opened(version) for slot, version in wanted.items() if version is not None}, content
+
+@patch
+def put_off(self: Switchboard, content: bytes):
+    "Should this not open, it is tried again later and later, in the end twice a minute."
+    self.pause = min(2*self.pause, 30) if content == self.tried else self.every
+    self.tried, self.again = content, time.monotonic() + self.pause
 
 @patch
 def opened(self: Switchboard, version: int) -> tuple: # `Served`, and facts for people
@@ -128,6 +136,7 @@ def take(self: Switchboard, traffic: Traffic, opened: dict, content: bytes):
         if there is None or there.served is not served: service.take(served, facts, slot)
     self._tell_apart(traffic)
     self.header, self.traffic, self.seen, self.refused = traffic.header.encode(), traffic, content, ""
+    self.tried = None
     service.leading = traffic.active or "champion"
     for slot in service.models.keys() - opened.keys() - {"champion"}:
         service.metrics.version.labels(self.dataset, slot).set(0)
@@ -141,7 +150,9 @@ def _tell_apart(self: Switchboard, traffic: Traffic):
     if self.shadow: self.thread.submit(self.shadow.close)
     self.watched = self.shadow = None
     if traffic.mode == "canary": self.watched = Watched(serving_folder(self.dataset)/"canary"/str(traffic.number))
-    if traffic.mode == "shadow" and self.service.log is not None:
+    if traffic.mode == "shadow" and self.service.log is None:
+        self.complain("a shadow's answers are only logged, and this service keeps no log: start it without --no-log")
+    elif traffic.mode == "shadow":
         self.shadow = Shadow(self.dataset, traffic, self.service.log, lambda outcome: self.service.metrics.copied(outcome).inc())
 
 # %% ../../nbs/service/switchboard.ipynb #c83478ea

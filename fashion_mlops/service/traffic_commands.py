@@ -14,7 +14,7 @@ from ..workflow.command_words import within
 # %% ../../nbs/service/traffic_commands.ipynb #e1a6d7a1
 def _dataset(args) -> str:
     "The dataset that was said, or the only one that is served."
-    from fashion_mlops.service.server import dataset_to_serve
+    from fashion_mlops.service.served_version import dataset_to_serve
     return dataset_to_serve(args.dataset)
 
 def show(args) -> int: # 0

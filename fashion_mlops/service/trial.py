@@ -26,7 +26,8 @@ def answer_alone(
     log: str = "" # folder of a prediction log of its own; none when empty
 ) -> int: # exit code
     "Answer on a free port until standard input ends."
-    from fashion_mlops.service.server import champion_opened, listen, serve_pack
+    from fashion_mlops.service.served_version import champion_opened
+    from fashion_mlops.service.server import listen, serve_pack
     threading.Thread(target=_end_with_input, daemon=True).start()
     kept = {"folder": Path(log), "every": 0.1} if log else None
     with listen("127.0.0.1", 0) as sock:

@@ -1,0 +1,155 @@
+"""A real HAProxy with `deploy/compose/haproxy.cfg` in front of two real services: weights go back and forth under load, slots end and come back, the door starts again."""
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from fashion_mlops.core import WorkflowError, project_root
+from fashion_mlops.operations.door import door_slots, door_weights, set_weights, tell_door, wait_for_slot
+from fashion_mlops.service.deployment import set_champion
+
+from packs import place_version
+from ports import free_ports, until
+from running import Running
+
+CONFIG = project_root()/"deploy"/"compose"/"haproxy.cfg"
+SCRIPT = CONFIG.with_name("door.sh")
+BODY = {"content-type": "application/octet-stream"}
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("haproxy"), reason="needs haproxy")]
+
+
+class Door:
+    "HAProxy as compose runs it, but for its addresses."
+    def __init__(self, folder, blue: int, green: int):
+        self.port, admin, health = free_ports(3)
+        self.admin, self.state = f"127.0.0.1:{admin}", folder/"servers"
+        said = {"BIND": f"127.0.0.1:{self.port}", "ADMIN": self.admin, "HEALTH": f"127.0.0.1:{health}", "STATE": self.state,
+                "BLUE": f"127.0.0.1:{blue}", "GREEN": f"127.0.0.1:{green}"}
+        self.env = os.environ | {f"DOOR_{name}": str(value) for name, value in said.items()}
+        self.words = ["env", *(f"DOOR_{name}={value}" for name, value in said.items()), "bash", str(SCRIPT), "tell"]
+        self.log = (folder/"door.log").open("ab")
+
+    def start(self):
+        self.process = subprocess.Popen(["haproxy", "-db", "-f", str(CONFIG)], env=self.env, stdout=self.log, stderr=self.log)
+        until(lambda: self.health() == 0)
+        return self
+
+    def health(self) -> int: return subprocess.run(["bash", str(SCRIPT), "health"], env=self.env, capture_output=True).returncode
+
+    def end(self):
+        self.process.terminate()
+        assert self.process.wait(20) is not None
+
+
+@pytest.fixture(scope="module")
+def slots(tmp_path_factory):
+    "Two services, one for each version; each of them knows its own home."
+    started = []
+    with pytest.MonkeyPatch.context() as patched:
+        for version in (1, 2):
+            home = tmp_path_factory.mktemp(f"home{version}")
+            patched.setenv("FASHION_MLOPS_HOME", str(home))
+            place_version("shades", version)
+            set_champion("shades", version)
+            started.append(Running(home, dataset="shades", words=["--drain", "2"]))
+    yield started
+    for one in started:
+        if one.process.poll() is None: one.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def door(slots, tmp_path):
+    found = Door(tmp_path, *(one.port for one in slots)).start()
+    yield found
+    if found.process.poll() is None: found.end()
+
+
+class Load:
+    "Some clients at a steady rate on connections that stay open; what each was told."
+    def __init__(self, port: int, clients: int = 5, pause: float = 0.09):
+        self.said, self.stop = [], threading.Event()
+        def ask():
+            wire = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            while not self.stop.is_set():
+                began = time.monotonic()
+                try:
+                    wire.request("POST", "/predict", b"\0"*16, BODY)
+                    found = wire.getresponse()
+                    content = found.read()
+                    self.said.append((began, found.status, json.loads(content)["model"]["version"] if found.status == 200 else content))
+                except OSError as error:
+                    self.said.append((began, 0, repr(error)))
+                    wire.close()
+                self.stop.wait(pause)
+            wire.close()
+        self.threads = [threading.Thread(target=ask) for _ in range(clients)]
+        for one in self.threads: one.start()
+
+    def end(self):
+        self.stop.set()
+        for one in self.threads: one.join(30)
+        return self.said
+
+    def who(self, since: float, till: float) -> Counter: return Counter(version for moment, _, version in self.said if since <= moment <= till)
+
+
+def test_blue_green_rollback_ten_times_under_load_and_no_request_fails(door):
+    for name in ("blue", "green"): wait_for_slot(door.admin, name, 20)
+    assert door_weights(door.admin) == {"blue": 100, "green": 0}
+    load, turns = Load(door.port), []
+    try:
+        for number in range(20): # there and back, ten times
+            to, other = ("green", "blue") if number % 2 == 0 else ("blue", "green")
+            assert set_weights(door.admin, **{to: 100, other: 0}) == {to: 100, other: 0}
+            turns.append((time.monotonic(), to))
+            time.sleep(0.4)
+        turns.append((time.monotonic(), None))
+    finally: said = load.end()
+    assert Counter(status for _, status, _ in said) == {200: len(said)}, [one for one in said if one[1] != 200][:3]
+    assert len(said) > 20*10, len(said)
+    for (since, to), (till, _) in zip(turns, turns[1:]): # from the next request on, by the other one alone
+        assert set(load.who(since, till)) == {2 if to == "green" else 1}, (to, load.who(since, till))
+
+
+def test_a_tenth_goes_to_the_canary(door):
+    for name in ("blue", "green"): wait_for_slot(door.admin, name, 20)
+    set_weights(door.admin, blue=90, green=10)
+    load = Load(door.port, clients=8, pause=0.01)
+    until(lambda: len(load.said) >= 200)
+    said = load.end()
+    share = sum(version == 2 for *_, version in said)/len(said)
+    assert 0.07 < share < 0.13 and {status for _, status, _ in said} == {200}, share
+
+
+def test_a_slot_that_is_told_to_end_takes_no_request_with_it(door, slots):
+    for name in ("blue", "green"): wait_for_slot(door.admin, name, 20)
+    set_weights(door.admin, blue=50, green=50)
+    load = Load(door.port)
+    try:
+        time.sleep(0.5)
+        slots[1].process.send_signal(signal.SIGTERM) # it still has half of the weight
+        assert slots[1].process.wait(30) == 0
+        until(lambda: not door_slots(door.admin)["green"]["up"])
+        with pytest.raises(WorkflowError, match="green is not ready"): set_weights(door.admin, green=100)
+        with pytest.raises(WorkflowError, match="nobody would answer"): set_weights(door.admin, blue=0)
+        time.sleep(0.3)
+    finally: said = load.end()
+    assert {status for _, status, _ in said} == {200}, [one for one in said if one[1] != 200][:3]
+
+
+def test_weights_outlive_the_door_and_the_program_of_the_container_talks_to_it(door):
+    "As `docker compose exec door bash door.sh tell` does it."
+    wait_for_slot(door.words, "blue", 20)
+    tell_door(door.words, "set weight slots/blue 7; set weight slots/green 3")
+    door.end()
+    assert door.health() != 0
+    with pytest.raises(WorkflowError, match="Is it up"): door_weights(door.words)
+    assert door_weights(door.start().words) == {"blue": 7, "green": 3}
+    assert "No such server" in tell_door(door.words, "set weight slots/pink 1")

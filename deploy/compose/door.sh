@@ -4,7 +4,7 @@
 # the door stands.
 set -euo pipefail
 admin="${DOOR_ADMIN:-127.0.0.1:9999}" health="${DOOR_HEALTH:-127.0.0.1:8404}"
-state="${DOOR_STATE:-/var/lib/haproxy/state/servers}"
+state="${DOOR_STATE:-/var/lib/haproxy/servers}"
 
 tell() {
     exec 3<>"/dev/tcp/${admin/://}"

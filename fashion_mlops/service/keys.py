@@ -65,14 +65,18 @@ def make_key(
     role: str = "predict", # one of `ROLES`
     days: float | None = None, # after which it ends; None for never
     per_second: float = 0, # requests; 0 for any number
-    path: Path | None = None # of the file; this home's when None
+    path: Path | None = None, # of the file; this home's when None
+    key: str | None = None # one that was made elsewhere; a new one when None
 ) -> str: # the key, shown this once
     "Make a key, or a new one in the place of a name's old one."
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,78}[A-Za-z0-9_-])?", name):
         raise WorkflowError(f"{name!r:.100} cannot be a key's name: it travels in a header. Use the letters a to z, "
                             f"digits, '_', '-' and '.', begin with a letter or a digit, and stay below 80 characters.")
     if role not in ROLES: raise WorkflowError(f"role {role!r}: expected {', '.join(ROLES)}.{nearest(role, ROLES)}")
-    key, until = f"{name}.{secrets.token_urlsafe(32)}", None
+    key, until = key or f"{name}.{secrets.token_urlsafe(32)}", None
+    if not re.fullmatch(re.escape(name) + r"\.[A-Za-z0-9_-]{32,200}", key):
+        raise WorkflowError(f"The key that was made elsewhere is not one of {name!r}. Expected {name}. and then 32 to "
+                            f"200 letters, digits, '_' or '-', drawn at random.")
     if days is not None: until = (datetime.now(timezone.utc) + timedelta(days=days)).isoformat(timespec="seconds")
     said = {"role": role, "digest": _digest(key), "made": now(), "until": until, "per_second": per_second}
     with _changed(path or keys_file()) as known: known[name] = said

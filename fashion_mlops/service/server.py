@@ -62,18 +62,18 @@ _ATTACH, _DETACH = 26, 27 # SO_ATTACH_FILTER and SO_DETACH_FILTER of Linux
 def turn_away(
     sock: socket.socket # that listens
 ):
-    "Let nobody connect any more; who has connected still waits to be let in. Where there are no such filters, the queue is made short."
-    if not sys.platform.startswith("linux"): return sock.listen(0)
+    "Let nobody connect any more; who has connected still waits to be let in. Where the system grants no filter, the queue is made short."
     drop = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0)) # return 0 bytes of every packet
-    sock.setsockopt(socket.SOL_SOCKET, _ATTACH, struct.pack("HL", 1, ctypes.addressof(drop)))
+    try: sock.setsockopt(socket.SOL_SOCKET, _ATTACH, struct.pack("HL", 1, ctypes.addressof(drop)))
+    except OSError: sock.listen(0) # not Linux, or a kernel that lets only root filter
 
 def let_in(
     sock: socket.socket # that listens
 ):
     "Let everybody connect again."
-    if not sys.platform.startswith("linux"): return sock.listen(2048)
     try: sock.setsockopt(socket.SOL_SOCKET, _DETACH, 0)
-    except FileNotFoundError: pass # nobody was turned away
+    except OSError: pass # there is no filter
+    sock.listen(2048)
 
 # %% ../../nbs/service/server.ipynb #b8085902
 class AsLines(logging.Handler):
@@ -263,7 +263,9 @@ def serve(args) -> int: # exit code
     open_terminal()
     more_files()
     from fashion_mlops.service.keys import any_key
+    from fashion_mlops.service.deployment import mark_in_service
     dataset, opened, slots = _what_to_serve(args)
+    mark_in_service(dataset)
     wanted = asks_for_keys(args.host, any_key(), args.anybody_may_ask, args.ask_for_keys)
     log = None if args.no_log else {"keep_inputs": args.keep_inputs, "days": args.log_days}
     with listen(args.host, args.port) as sock:
@@ -277,8 +279,10 @@ def keys(args) -> int: # 0
     from fashion_mlops.service.keys import keys_file, make_key, remove_key
     if args.action == "add":
         if not args.name: raise WorkflowError("Whose key? fashion-mlops keys add NAME --role predict")
-        print(make_key(args.name, args.role, args.days, args.per_second))
-        print("This is shown once; only its digest is kept.", file=sys.stderr)
+        own = args.key_file and args.key_file.read_text().strip()
+        key = make_key(args.name, args.role, args.days, args.per_second, key=own)
+        print(f"The key of {args.key_file} lets in {args.name} from now on." if own else key)
+        if not own: print("This is shown once; only its digest is kept.", file=sys.stderr)
     elif args.action == "remove":
         if not args.name: raise WorkflowError("Whose key? fashion-mlops keys remove NAME")
         remove_key(args.name)
@@ -311,6 +315,8 @@ def add_parser(
     p.add_argument("--days", type=within(0, 36_500, "days"), metavar="N", help="after which it ends")
     p.add_argument("--per-second", type=within(0, 1e6, "requests"), default=0, metavar="N",
                    help="requests (default: any number)")
+    p.add_argument("--key-file", type=Path, metavar="FILE", help="holds a key made elsewhere, NAME.RANDOM, such as a "
+                   "secret that who asks has as well (default: a new one is made)")
     p.set_defaults(command=keys)
 
 def add_serving_options(

@@ -83,7 +83,7 @@ def accept(self: Keeper):
 def look_out(self: Keeper, pause: float = 0):
     "Let people in exactly while there is somebody to answer them."
     loop = asyncio.get_running_loop()
-    wanted = not pause and self.held is None and self.leading is not None and (self.leading.ready or bool(self.ends))
+    wanted = not pause and self.held is None and self.leading is not None and (self.leading.ready or self.ends is not None)
     if wanted and not self.listens: loop.add_reader(self.sock, self.accept)
     if self.listens and not wanted: loop.remove_reader(self.sock)
     self.listens = wanted
@@ -237,7 +237,7 @@ def told(self: Keeper) -> list[dict]: # for a program
 async def watch(self: Keeper, slot: Slot, every: float = 1.0):
     "Take a canary back when it is much worse than the slot that leads."
     both, begun = (slot, self.leading), None
-    while self.canary is both[0] and self.leading is both[1]:
+    while self.ends is None and self.canary is both[0] and self.leading is both[1]:
         texts = [await look_at(which, "/metrics") for which in both]
         if all(texts): # one that begins anew is asked again later
             seen = [counts_of(text, which.name) for text, which in zip(texts, both)]
@@ -273,7 +273,8 @@ async def end(self: Keeper):
 async def keep(self: Keeper, name: str, version: int, digest: str, ready: Callable):
     "Begin with one release, and go on until a signal comes."
     loop = asyncio.get_running_loop()
-    for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): loop.add_signal_handler(sig, self.stop)
+    for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(sig) is not signal.SIG_IGN: loop.add_signal_handler(sig, self.stop) # nohup asks for that
     try: self.placed(slot := await self.begun(name, version, digest))
     except WorkflowError:
         if self.ends is None: raise

@@ -170,7 +170,8 @@ async def take(self: Desk, said: dict, who) -> dict:
         if not slot.ready: raise WorkflowError(f"The process of {slot.words} has ended meanwhile; {was.words} goes on.")
         if slot is was and share: raise WorkflowError(f"{was.words} answers everybody already: it cannot be its own canary.")
         what = "slot canary" if share else "slot answers"
-        keeper.remember(what, said["reason"], said["by"], strict=True, leads=slot.words, share=share or 1.0)
+        told = {"leads": was.words, "canary": slot.words, "share": share} if share else {"leads": slot.words}
+        keeper.remember(what, said["reason"], said["by"], strict=True, **told)
         keeper.placed(slot)
         if share: keeper.let_share(slot, share)
         else:

@@ -127,7 +127,9 @@ def _pack(dataset: str, version: int):
     "The pack of a version, brought when it is not here, opened, and tried; raise `WorkflowError` when it could not serve."
     from fashion_mlops.service.deployment import open_version, serving_folder, tried_pack
     if not (serving_folder(dataset)/f"v{version}").is_dir(): return tried_pack(dataset, version)
-    served = open_version(dataset, version)
+    try: served = open_version(dataset, version)
+    except WorkflowError as why:
+        raise WorkflowError(f"{why} That is: fashion-mlops traffic bring {version} --dataset {dataset}") from None
     served.as_expected()
     return served
 

@@ -114,9 +114,8 @@ def run_server(
             return await super().on_tick(counter)
         async def startup(self, sockets=None):
             await super().startup(sockets)
-            if handed: handed.begin(self.made, over)
+            if handed: handed.begin(partial(config.http_protocol_class, config, self.server_state, self.lifespan.state), over)
             ready()
-        def made(self): return config.http_protocol_class(config, self.server_state, self.lifespan.state)
     door = Door(service)
     logging.getLogger("uvicorn").handlers = [AsLines()]
     # glibc keeps what is freed in a heap for each thread, and a burst of requests would fill all of them

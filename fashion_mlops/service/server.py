@@ -247,7 +247,9 @@ def serve(args) -> int: # exit code
     _open_terminal()
     _more_files()
     from fashion_mlops.service.keys import keys_file
+    from fashion_mlops.service.deployment import mark_in_service
     dataset, opened, slots = _what_to_serve(args)
+    mark_in_service(dataset)
     known = keys_file().exists() and bool(read_json(keys_file()))
     wanted = asks_for_keys(args.host, known, args.anybody_may_ask, args.ask_for_keys)
     log = None if args.no_log else {"keep_inputs": args.keep_inputs, "days": args.log_days}

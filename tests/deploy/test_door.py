@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -17,19 +16,13 @@ from fashion_mlops.operations.door import door_slots, door_weights, set_weights,
 from fashion_mlops.service.deployment import set_champion
 
 from packs import place_version
+from ports import free_ports, until
 from running import Running
 
 CONFIG = project_root()/"deploy"/"compose"/"haproxy.cfg"
 SCRIPT = CONFIG.with_name("door.sh")
 BODY = {"content-type": "application/octet-stream"}
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("haproxy"), reason="needs haproxy")]
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held: one.close()
-    return ports
 
 
 class Door:
@@ -53,13 +46,6 @@ class Door:
     def end(self):
         self.process.terminate()
         assert self.process.wait(20) is not None
-
-
-def until(found, seconds: float = 20):
-    ends = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < ends, "it did not become so"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

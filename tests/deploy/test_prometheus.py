@@ -1,0 +1,146 @@
+"""Alerts and panels against what a real service really counts: Prometheus itself asks it, with the key of compose, and evaluates every rule and every panel."""
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+import yaml
+
+from fashion_mlops.core import project_root
+from fashion_mlops.service.deployment import set_champion
+from fashion_mlops.service.keys import make_key
+
+from packs import place_version
+from ports import free_ports, until
+from running import Running
+
+DEPLOY = project_root()/"deploy"
+RULES = [rule for group in yaml.safe_load((DEPLOY/"prometheus"/"alerts.yaml").read_text())["groups"] for rule in group["rules"]]
+BOARD = json.loads((DEPLOY/"grafana"/"dashboards"/"service.json").read_text())
+RUNBOOK = project_root()/"nbs"/"operations"/"runbook.ipynb"
+
+
+def named(expression: str) -> set[str]: return set(re.findall(r"\bfashion_mlops_\w+", expression))
+
+
+def as_asked(expression: str) -> str:
+    "What Grafana asks when all slots are chosen."
+    return expression.replace("$color", ".*").replace("$__rate_interval", "1m")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_each_alert_says_what_it_means_and_where_help_is(rule):
+    said = rule["annotations"]
+    assert rule["labels"]["severity"] in ("critical", "warning") and said["summary"] and said["description"]
+    assert said["runbook"] == f"operations/runbook.html#{rule['alert'].lower()}"
+    if RUNBOOK.exists():
+        titles = re.findall(r'"#+ (\w+)(?:\\n)?"', RUNBOOK.read_text())
+        assert rule["alert"] in titles, f"{rule['alert']} has no section in {RUNBOOK.name}"
+
+
+def test_each_alert_is_tried_on_series_that_fire_and_on_some_that_do_not():
+    tried = {}
+    for one in yaml.safe_load((DEPLOY/"prometheus"/"alerts_test.yaml").read_text())["tests"]:
+        for alert in one["alert_rule_test"]: tried.setdefault(alert["alertname"], set()).add(bool(alert["exp_alerts"]))
+    assert tried == {rule["alert"]: {True, False} for rule in RULES}
+
+
+def test_panels_name_the_data_source_that_is_provisioned_and_nothing_overlaps():
+    [source] = yaml.safe_load((DEPLOY/"grafana"/"provisioning"/"datasources"/"prometheus.yaml").read_text())["datasources"]
+    taken = set()
+    for panel in BOARD["panels"]:
+        assert panel["datasource"]["uid"] == source["uid"] and all(target["datasource"]["uid"] == source["uid"] for target in panel["targets"])
+        place = panel["gridPos"]
+        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        assert not cells & taken and place["x"] + place["w"] <= 24, panel["title"]
+        taken |= cells
+    assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
+
+
+class Asked:
+    "A program with an address that answers JSON."
+    def __init__(self, words, address, log):
+        self.address, self.process = address, subprocess.Popen(words, stdout=log, stderr=log)
+        until(self.ready)
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, "it ended"
+        try: return urllib.request.urlopen(f"{self.address}/-/ready", timeout=2).status == 200
+        except OSError: return False
+
+    def get(self, path: str, **words):
+        with urllib.request.urlopen(f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(words)}", timeout=10) as found: return json.load(found)["data"]
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture
+def service(tmp_path, monkeypatch):
+    "A service that wants keys and has counted something of each kind."
+    monkeypatch.setenv("FASHION_MLOPS_HOME", str(tmp_path))
+    for version in (1, 2): place_version("shades", version)
+    set_champion("shades", 1)
+    (tmp_path/"metrics_key").write_text(make_key("prometheus", "read"))
+    key = {"authorization": f"Bearer {make_key('tests', 'admin')}"}
+    running = Running(tmp_path, dataset="shades", words=["--ask-for-keys", "--slot", "blue"])
+    assert running.ask("/metrics")[0] == 401
+    set_champion("shades", 2)
+    until(lambda: running.ask("/version", **key)[1]["version"] == 2)
+    def ask(): return [running.ask("/predict", body, content_type=kind, **key)[0] for body, kind in ((b"\0"*16, "application/octet-stream"), (b"{", "application/json"))]
+    yield running, ask
+    if running.process.poll() is None: running.end(signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="needs prometheus")
+def test_prometheus_asks_a_service_and_every_rule_and_panel_finds_its_metrics(service, tmp_path):
+    (running, ask), [port] = service, free_ports(1)
+    config = yaml.safe_load((DEPLOY/"prometheus"/"prometheus.yml").read_text())
+    assert config["scrape_configs"][0]["job_name"] == "serve"
+    config["scrape_configs"] = [{"job_name": "serve", "authorization": {"credentials_file": str(tmp_path/"metrics_key")},
+                                 "static_configs": [{"targets": [f"127.0.0.1:{running.port}"], "labels": {"color": "blue"}}]}]
+    config |= {"global": {"scrape_interval": "500ms", "evaluation_interval": "500ms"}, "rule_files": [str(DEPLOY/"prometheus"/"alerts.yaml")], "alerting": {}}
+    (tmp_path/"prometheus.yml").write_text(yaml.safe_dump(config))
+    with (tmp_path/"prometheus.log").open("ab") as log:
+        prometheus = Asked(["prometheus", f"--config.file={tmp_path/'prometheus.yml'}", f"--storage.tsdb.path={tmp_path/'series'}",
+                            f"--web.listen-address=127.0.0.1:{port}"], f"http://127.0.0.1:{port}", log)
+    try: check_rules_and_panels(prometheus, ask)
+    finally: prometheus.end()
+
+
+def check_rules_and_panels(prometheus, ask):
+    until(lambda: prometheus.get("query", query='up{job="serve"}')["result"], 30)
+    [up] = prometheus.get("query", query='up{job="serve"}')["result"]
+    assert up["value"][1] == "1", prometheus.get("targets")["activeTargets"]
+    for _ in range(4): # rates want some scrapes
+        assert ask() == [200, 400]
+        time.sleep(0.6)
+    time.sleep(0.6)
+    known = set(prometheus.get("label/__name__/values"))
+    for rule in RULES:
+        prometheus.get("query", query=rule["expr"]) # an expression that cannot be evaluated is an error of the server
+        assert named(rule["expr"]) <= known, (rule["alert"], named(rule["expr"]) - known)
+    states = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    assert {rule["name"]: rule["health"] for rule in states} == {rule["alert"]: "ok" for rule in RULES}
+    assert not [rule["name"] for rule in states if rule["state"] == "firing"]
+    for panel in BOARD["panels"]:
+        for target in panel["targets"]:
+            assert named(target["expr"]) <= known, (panel["title"], named(target["expr"]) - known)
+            assert prometheus.get("query", query=as_asked(target["expr"]))["result"], f"{panel['title']} shows nothing: {target['expr']}"
+    for note in BOARD["annotations"]["list"]: prometheus.get("query", query=note["expr"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("prometheus-alertmanager"), reason="needs prometheus-alertmanager")
+def test_alertmanager_starts_with_its_configuration(tmp_path):
+    [port] = free_ports(1)
+    words = ["prometheus-alertmanager", f"--config.file={DEPLOY/'alertmanager'/'alertmanager.yaml'}", f"--storage.path={tmp_path}",
+             f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
+    with (tmp_path/"log").open("ab") as log: Asked(words, f"http://127.0.0.1:{port}", log).end()

@@ -18,16 +18,7 @@ PLACE = project_root()/"deploy"/"k8s"
 OVERLAYS = ("blue", "green", "canary")
 YOURS = {("ConfigMap", "trusted-keys"), ("Secret", "service-keys"), ("Secret", "signing-key"), ("Secret", "metrics-key")}  # as kubernetes.ipynb says
 
-
-def renders() -> bool:
-    "Whether there is a kubectl whose kustomize knows `labels` (4.1, of kubectl 1.22; Debian 12 has an older one)."
-    if not shutil.which("kubectl"): return False
-    done = subprocess.run(["kubectl", "version", "--client", "--output", "json"], capture_output=True, text=True, timeout=30)
-    try: return tuple(map(int, json.loads(done.stdout)["kustomizeVersion"].lstrip("v").split(".")[:2])) >= (4, 1)
-    except (ValueError, KeyError): return False
-
-
-needs_kubectl = pytest.mark.skipif(not renders(), reason="no kubectl with kustomize 4.1 on this machine: overlays cannot be rendered")
+needs_kubectl = pytest.mark.skipif(bool(kubernetes.unrendered()), reason=f"overlays cannot be rendered: {kubernetes.unrendered()}")
 
 
 @functools.cache

@@ -147,7 +147,7 @@ def test_a_health_check_of_python_tells_well_from_not_well(name, monkeypatch):
 def page_commands() -> list[list[str]]:
     "Words of each command of the page, without variables and pipes; one that is piped counts for itself."
     cells = json.loads((project_root()/"nbs"/"operations"/"compose.ipynb").read_text())["cells"]
-    blocks = re.findall(r"```sh\n(.*?)```", "\n".join("".join(cell["source"]) for cell in cells), re.DOTALL)
+    blocks = re.findall(r"```sh[^\n]*\n(.*?)```", "\n".join("".join(cell["source"]) for cell in cells), re.DOTALL)
     lines = [shlex.split(part) for block in blocks for line in block.splitlines() for part in line.split(" | ")]
     return [list(dropwhile(lambda word: re.fullmatch(r"[A-Z_]+=\S+", word), words)) for words in lines]
 

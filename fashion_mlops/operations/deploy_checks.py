@@ -8,11 +8,12 @@ __all__ = ['YAML_RULES', 'KUBERNETES', 'Check', 'Outcome', 'run_check', 'checks_
 
 # %% ../../nbs/operations/deploy_checks.ipynb #50cef6b4
 import os, shutil, subprocess, sys, tempfile, time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core import WorkflowError, digest_path, project_root
+from .kubernetes import unrendered
 
 # %% ../../nbs/operations/deploy_checks.ipynb #05862300
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Check:
     words: tuple[str, ...] # of the command; the first is the tool
     made_by: tuple[str, ...] = () # words of a command whose output is looked at
     get: str = "" # where the tool comes from
+    unless: Callable[[str], str] = lambda tools: "" # tools → why it cannot be used here
 
 @dataclass(frozen=True)
 class Outcome:
@@ -44,6 +46,7 @@ def run_check(
     "Run a check, where its tools are here."
     tools, began = tools or os.environ["PATH"], time.monotonic()
     if name := _missing(check, tools): return Outcome(check.name, "skipped", f"no {name} here{check.get and f': {check.get}'}")
+    if why := check.unless(tools): return Outcome(check.name, "skipped", why)
     def run(words): return subprocess.run([shutil.which(words[0], path=tools), *words[1:]], cwd=folder, text=True, capture_output=True,
                                           env=os.environ | {"PATH": tools}, timeout=300)
     with tempfile.TemporaryDirectory() as place:
@@ -111,7 +114,7 @@ def _kubernetes(root: Path) -> Iterable[Check]:
         if "overlays" not in Path(path).parts: continue
         folder = str(Path(path).parent)
         yield Check(f"kubernetes-validate {folder}", ("kubernetes-validate", "--strict", "-k", KUBERNETES),
-                    ("kubectl", "kustomize", folder), get="the Debian package kubernetes-client has it")
+                    ("kubectl", "kustomize", folder), get="the Debian package kubernetes-client has it", unless=unrendered)
 
 def deploy_checks(
     root: Path # of the project

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NAMESPACE', 'SLOTS', 'USUAL', 'overlay_folder', 'other_slot', 'applied', 'read', 'patched', 'rolled_out',
            'taken_back', 'pointed', 'answering', 'with_version', 'released', 'bounded', 'scaled', 'pods_for', 'job_of',
-           'stage_job', 'job_state', 'failure_words', 'kubectl', 'asked', 'active_slot', 'work_done', 'fill', 'pods_of',
-           'let_answer', 'roll_back', 'let_share', 'slots_seen', 'slot_line']
+           'stage_job', 'job_state', 'failure_words', 'kubectl', 'unrendered', 'asked', 'active_slot', 'work_done',
+           'fill', 'pods_of', 'let_answer', 'roll_back', 'let_share', 'slots_seen', 'slot_line']
 
 # %% ../../nbs/operations/kubernetes.ipynb #ede2a4b7
 import json, shutil, subprocess, time
@@ -202,6 +202,18 @@ def kubectl(
         raise WorkflowError(failure_words(words, f"timed out after {seconds:g} s")) from None
     if done.returncode: raise WorkflowError(failure_words(words, done.stderr or done.stdout))
     return done.stdout
+
+# %% ../../nbs/operations/kubernetes.ipynb #8e4ad679
+def unrendered(
+    tools: str | None = None # folders with programs, as in PATH; PATH itself when None
+) -> str: # empty where nothing does
+    "What stands in the way of rendering overlays here."
+    if not (program := shutil.which("kubectl", path=tools)): return "no kubectl here"
+    done = subprocess.run([program, "version", "--client", "--output", "json"], capture_output=True, text=True, timeout=30)
+    try: found = json.loads(done.stdout).get("kustomizeVersion", "v2.0")
+    except ValueError: return f"kubectl here does not say its version: {done.stderr.strip()[:200]}"
+    if tuple(map(int, found.lstrip("v").split(".")[:2])) >= (4, 1): return ""
+    return f"kubectl here has kustomize {found.lstrip('v')}, expected 4.1 or newer (kubectl 1.22)"
 
 # %% ../../nbs/operations/kubernetes.ipynb #e332f9b1
 def asked(

@@ -6,12 +6,13 @@
 __all__ = ['EDGES', 'DOUBT', 'LEAST', 'LONG', 'Tally', 'judged', 'Watched']
 
 # %% ../../nbs/service/canary.ipynb #4ccb8b78
-import math, os, shutil
+import math, shutil
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..core import now, read_json, write_json
+from ..core import read_json, write_json
+from .log_files import new_id
 from .sequential_test import log_capital, log_capital_of_share
 from .traffic import Traffic
 
@@ -75,7 +76,7 @@ class Watched:
         folder: Path, # of this change of traffic, shared by the workers
     ):
         self.folder = folder
-        self.path = folder/f"{os.getpid()}-{now().replace(':', '')}.json"
+        self.path = folder/f"{new_id()}.json" # processes of other containers have the same number
         self.own, self.running = {"champion": Tally(), "canary": Tally()}, {}
 
     def begin(self, key, slot: str, moment: float):

@@ -69,6 +69,12 @@ def there(name: str) -> bool:
     return any(name in (image.get("names") or []) for image in json.loads(buildah("images", "--json") or "null") or [])
 
 
+def forget(begin: str):
+    "Remove the images whose names begin so: those of earlier files."
+    for image in json.loads(buildah("images", "--json") or "null") or []:
+        if any(name.startswith(begin) for name in image.get("names") or []): buildah("rmi", "--force", image["id"])
+
+
 def needed_libraries(files) -> set[str]:
     "Shared libraries that executables and modules ask for."
     said = subprocess.run(["ldd", *map(str, files)], capture_output=True, text=True).stdout
@@ -108,6 +114,7 @@ def base() -> str:
     if given := os.environ.get("FASHION_MLOPS_BASE"): return given
     name = f"localhost/own-base:{digest(Path(__file__), sys.version)}"
     if there(name): return name
+    forget("localhost/own-base:")
     with tempfile.TemporaryDirectory(dir=store()) as folder:
         fill_base(Path(folder))
         container = buildah("from", "scratch")
@@ -135,8 +142,7 @@ def build(target: str, **arguments) -> str:
         content = [root/name for name in (".dockerignore", "deploy/Dockerfile", "deploy/build.txt", "deploy/serve.txt", "setup.py", "settings.ini", "README.md", "LICENSE")]
         name = f"localhost/fashion-mlops-{target}:{digest(on, arguments, *content, *sorted((root/'fashion_mlops').rglob('*.py')))}"
         if there(name): return name
-        for old in json.loads(buildah("images", "--json") or "null") or []:
-            if any(f"/fashion-mlops-{target}:" in named for named in old.get("names") or []): buildah("rmi", "--force", old["id"])
+        forget(f"localhost/fashion-mlops-{target}:")
         said = [word for key, value in ({"BASE": on} | arguments).items() for word in ("--build-arg", f"{key}={value}")]
         buildah("bud", "--isolation", "chroot", "--format", "docker", "--target", target, *said, *index_words(),
                 "--tag", name, "--file", root/"deploy/Dockerfile", root)

@@ -1,17 +1,21 @@
 """What compose is told to start: nothing open but on loopback, nothing that may do more than it has to, each after what it needs; and its small scripts, run."""
+import json
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import dropwhile, takewhile
 
 import pytest
 import yaml
 
 from fashion_mlops.core import project_root
 from fashion_mlops.operations.deploy_checks import Check, check_deploy, run_check
+from fashion_mlops.operations.door import compose_door
 
 DEPLOY = project_root()/"deploy"
 COMPOSE = yaml.safe_load((DEPLOY/"compose.yaml").read_text())
@@ -52,7 +56,6 @@ def test_the_order_of_the_start_is_that_of_need():
 
 
 def test_what_the_services_are_told_is_what_the_command_line_takes():
-    from fashion_mlops.operations.door import compose_door
     from fashion_mlops.service import server
     from fashion_mlops.workflow.command_words import CommandParser
     parser = CommandParser()
@@ -128,7 +131,7 @@ class Says(BaseHTTPRequestHandler):
 def test_a_health_check_of_python_tells_well_from_not_well(name, monkeypatch):
     "The command itself, at another port."
     server = HTTPServer(("127.0.0.1", 0), Says)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     kind, python, option, code = SERVICES[name]["healthcheck"]["test"]
     assert (kind, python, option) == ("CMD", "python", "-c") and re.search(r"127\.0\.0\.1:(\d+)", code)
     code = re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{server.server_port}", code)
@@ -139,6 +142,30 @@ def test_a_health_check_of_python_tells_well_from_not_well(name, monkeypatch):
     server.shutdown()
     server.server_close()
     assert health() != 0
+
+
+def page_commands() -> list[list[str]]:
+    "Words of each command of the page, without variables and pipes; one that is piped counts for itself."
+    cells = json.loads((project_root()/"nbs"/"operations"/"compose.ipynb").read_text())["cells"]
+    blocks = re.findall(r"```sh[^\n]*\n(.*?)```", "\n".join("".join(cell["source"]) for cell in cells), re.DOTALL)
+    lines = [shlex.split(part) for block in blocks for line in block.splitlines() for part in line.split(" | ")]
+    return [list(dropwhile(lambda word: re.fullmatch(r"[A-Z_]+=\S+", word), words)) for words in lines]
+
+
+def test_commands_of_the_page_are_real():
+    "Compose's are held against its help where it is here and against the services; the others are run by tests."
+    tools, said = project_root()/".venv-checks"/"bin"/"docker-compose", page_commands()
+    assert len(said) > 12 and ["sh", "deploy/compose/secrets.sh"] in said
+    for words in said:
+        if words[0] in ("sh", "curl", "echo", "fashion-mlops"): continue
+        assert words[:4] == ["docker", "compose", "-f", "deploy/compose.yaml"]
+        verb, rest = words[4], words[5:]
+        if tools.exists():
+            known = subprocess.run([tools, verb, "--help"], capture_output=True, text=True, check=True).stdout
+            for word in takewhile(lambda word: word not in SERVICES, rest):
+                assert not word.startswith("-") or re.search(rf"(^|[ ,]){word}[ ,]", known, re.MULTILINE), (verb, word)
+        if verb in ("exec", "run", "stop", "logs"): assert [word for word in rest if word in SERVICES], words
+    assert compose_door("deploy/compose.yaml") in said
 
 
 def test_checks_can_fail(tmp_path, monkeypatch, capsys):

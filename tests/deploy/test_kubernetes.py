@@ -12,12 +12,13 @@ import yaml
 
 from fashion_mlops import cli
 from fashion_mlops.core import WorkflowError, project_root
-from fashion_mlops.operations import kubernetes
+from fashion_mlops.operations import cluster_alerts, kubernetes
 
 PLACE = project_root()/"deploy"/"k8s"
 OVERLAYS = ("blue", "green", "canary")
 YOURS = {("ConfigMap", "trusted-keys"), ("Secret", "service-keys"), ("Secret", "signing-key"), ("Secret", "metrics-key")}  # as kubernetes.ipynb says
-needs_kubectl = pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl on this machine: overlays cannot be rendered")
+
+needs_kubectl = pytest.mark.skipif(bool(kubernetes.unrendered()), reason=f"overlays cannot be rendered: {kubernetes.unrendered()}")
 
 
 @functools.cache
@@ -268,11 +269,23 @@ def test_what_wants_more_than_kubernetes_itself_stands_apart():
     assert monitor["apiVersion"] == "monitoring.coreos.com/v1" and found == {"serve-blue", "serve-green"}  # through the door, each pod would count twice
     endpoint, = monitor["spec"]["endpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("http", "/metrics") and ("Secret", endpoint["authorization"]["credentials"]["name"]) in YOURS
+    asked = {rule["targetLabel"]: rule["sourceLabels"] for rule in endpoint["relabelings"]} | {"job": monitor["spec"]["jobLabel"]}
+    assert asked == {"color": ["__meta_kubernetes_service_label_slot"], "job": "app"}
+    assert {services[name]["metadata"]["labels"]["app"] for name in found} == {"serve"}
     route = of_kind(rendered("gateway"), "HTTPRoute")["serve"]
     assert route["apiVersion"] == "gateway.networking.k8s.io/v1"
     behind = [backend for rule in route["spec"]["rules"] for backend in rule["backendRefs"]]
     assert {backend["name"]: backend["weight"] for backend in behind} == {"serve-blue": 90, "serve-green": 10}
     assert all(backend["port"] == services[backend["name"]]["spec"]["ports"][0]["port"] for backend in behind)
+
+
+def test_the_operator_has_the_one_list_of_alerts():
+    "What it reads is written from the file that Prometheus reads."
+    alerts = yaml.safe_load(cluster_alerts.alerts_file().read_text())
+    assert cluster_alerts.rule_file().read_text() == cluster_alerts.rule_text(alerts), "python -m fashion_mlops.operations.cluster_alerts"
+    rule = yaml.safe_load(cluster_alerts.rule_file().read_text())
+    assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    assert all(one["alert"] and one["expr"] for group in rule["spec"]["groups"] for one in group["rules"])
 
 
 def checking_python() -> Path | None:
@@ -297,7 +310,7 @@ def test_the_api_takes_every_object():
     assert "livenessProb" in taken([wrong]).stderr
 
 
-STAND_IN = '''#!{python}
+STAND_IN = '''#!{python} -IS
 """Notes what it is asked, and answers from a file as a cluster would: patches are merged, pods come at once."""
 import json, pathlib, sys
 place = pathlib.Path(__file__).parent
@@ -348,11 +361,10 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path, monkeypatch):
-    if not shutil.which("kubectl"): pytest.skip("no kubectl on this machine: overlays cannot be rendered")
-    return Cluster(tmp_path, monkeypatch)
+def cluster(tmp_path, monkeypatch): return Cluster(tmp_path, monkeypatch)
 
 
+@needs_kubectl
 def test_a_slot_is_filled_and_answers(cluster):
     "The pack first, then one patch, then the wait; it answers with as many pods as the other one had; and every command names the namespace."
     before = cluster.container("blue")
@@ -373,6 +385,7 @@ def test_a_slot_is_filled_and_answers(cluster):
     assert kubernetes.active_slot() == "blue" and cluster.writes()[-3] == "patch service serve"
 
 
+@needs_kubectl
 def test_a_share_is_pods(cluster):
     "Newcomers come before others go, both are pinned, and the door opens last; the end of it frees both."
     kubernetes.let_share("green", 0.1)
@@ -383,6 +396,7 @@ def test_a_share_is_pods(cluster):
     assert cluster.state()["deployment/serve-green"]["status"]["readyReplicas"] == 9
 
 
+@needs_kubectl
 def test_a_release_that_fails_is_taken_back(cluster):
     "A job that fails changes no slot; a roll-out that does not end is undone; a slot without a pod is not switched to."
     cluster.change(jobs_end="Failed")
@@ -402,6 +416,7 @@ def test_a_release_that_fails_is_taken_back(cluster):
     with pytest.raises(WorkflowError, match="not found. Bring it there: kubectl apply -k deploy/k8s/overlays/blue"): kubernetes.active_slot()
 
 
+@needs_kubectl
 def test_stages_are_jobs(cluster):
     "Every stage of the pipeline alone, as a Job that the command line takes; the training with an accelerator."
     from fashion_mlops.workflow.pipeline import discover

@@ -12,7 +12,7 @@ export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock lock-images image sbom audit wheel clean serve lock-bento check-deploy lock-checks
+.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock lock-images image sbom audit wheel clean serve lock-bento check-deploy lock-checks load
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ datasets: setup ## which datasets there are; `fashion-mlops dataset add FILE` ma
 
 serve: setup ## answer over HTTP with the champion, at http://127.0.0.1:8000; PORT=N and DATASET=NAME
 	@$(VENV)/bin/fashion-mlops serve $(if $(DATASET),--dataset $(DATASET)) $(if $(PORT),--port $(PORT))
+
+load: setup ## load tests of the champion's service, the short ones, in two minutes; DATASET=NAME
+	@$(VENV)/bin/fashion-mlops load $(if $(DATASET),--dataset $(DATASET))
 
 status: setup ## which stages are up to date, and why not
 	@$(VENV)/bin/fashion-mlops status

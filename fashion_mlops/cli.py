@@ -18,7 +18,7 @@ except Exception as broken:
                      f"Bring them back with: git checkout HEAD -- {' '.join(mending)}") from None
 try:
     from fashion_mlops.core import WorkflowError, package_folder, path_part, project_root
-    from fashion_mlops.operations import asking, backup, bento_export, proving, registry, restore, running, signing_keys
+    from fashion_mlops.operations import asking, backup, bento_export, load, proving, registry, restore, running, signing_keys
     from fashion_mlops.service import server, traffic_commands
     from fashion_mlops.workflow.command_words import CommandParser
     from fashion_mlops.workflow.following import follows_notebooks
@@ -44,6 +44,7 @@ def parser(
     traffic_commands.add_parser(commands)
     registry.add_parser(commands)
     proving.add_parser(commands)
+    load.add_parser(commands)
     bento_export.add_parser(commands)
     signing_keys.add_parser(commands)
     backup.add_parser(commands)

@@ -10,7 +10,7 @@ __all__ = ['trail_path', 'trail_head_path', 'changed_by', 'note_change', 'read_t
 import fcntl, getpass, json, os
 from pathlib import Path
 
-from ..core import WorkflowError, digest_bytes, home, now, path_part, read_json, write_json
+from ..core import WorkflowError, digest_bytes, home, now, numbered, path_part, read_json, write_json
 
 # %% ../../nbs/service/audit_trail.ipynb #13753823
 def trail_path(
@@ -56,12 +56,19 @@ def _checked(dataset: str, lines: list[bytes], head: tuple[int, str]) -> list[di
                                 f"was changed or taken out. {_way_out(dataset)}")
         changes, last = [*changes, change], line
     count, digest = head
+    if count and not path.exists(): raise WorkflowError(_gone_words(dataset, count))
     if len(lines) < count:
         raise WorkflowError(f"{path} has {len(lines)} lines, and had {count}: the last ones were taken out. "
                             f"{_way_out(dataset)}")
     if count > 0 and digest_bytes(lines[count - 1]) != digest:
         raise WorkflowError(f"{path}, line {count}: this line is not the one that was written. {_way_out(dataset)}")
     return changes
+
+def _gone_words(dataset: str, count: int) -> str:
+    "What may be done where a trail is gone, or packs were brought from another machine without it."
+    head = trail_head_path(dataset)
+    return (f"{trail_path(dataset)} is not there, and had {numbered(count, 'line')}. Bring it from a backup, or from the machine that these "
+            f"packs come from; or have a new trail begin here: mv {head} {head}.elsewhere")
 
 def _way_out(dataset: str) -> str:
     return (f"Bring the file back from a copy, or move it aside together with {trail_head_path(dataset)}: a new trail "
@@ -78,6 +85,7 @@ def note_change(
 ) -> dict: # the line
     "Add a change to the trail; raise `WorkflowError` when it is not whole."
     path = trail_path(dataset)
+    if not path.exists(): _checked(dataset, [], _head(dataset)) # one that is gone is not begun anew by accident
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

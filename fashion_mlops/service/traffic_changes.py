@@ -51,6 +51,7 @@ def _champion(dataset: str) -> int | None:
 
 def _written(dataset: str, what: str, traffic: Traffic) -> Traffic:
     "Write and note."
+    read_trail(dataset) # what could not be noted is not done
     write_json(traffic_path(dataset), traffic.as_json())
     version = _champion(dataset)
     note_change(dataset, what, version, version, traffic.reason, by=traffic.by, traffic=traffic.as_json())

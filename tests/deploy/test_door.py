@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socketserver
 import subprocess
 import threading
 import time
@@ -27,18 +28,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("haproxy"), 
 
 class Door:
     "HAProxy as compose runs it, but for its addresses."
-    def __init__(self, folder, blue: int, green: int):
+    def __init__(self, folder, blue: int, green: int, names: str = "127.0.0.1:53", hosts=("127.0.0.1", "127.0.0.1")):
         self.port, admin, health = free_ports(3)
         self.admin, self.state = f"127.0.0.1:{admin}", folder/"servers"
         said = {"BIND": f"127.0.0.1:{self.port}", "ADMIN": self.admin, "HEALTH": f"127.0.0.1:{health}", "STATE": self.state,
-                "BLUE": f"127.0.0.1:{blue}", "GREEN": f"127.0.0.1:{green}"}
+                "BLUE": f"{hosts[0]}:{blue}", "GREEN": f"{hosts[1]}:{green}", "NAMES": names}
         self.env = os.environ | {f"DOOR_{name}": str(value) for name, value in said.items()}
         self.words = ["env", *(f"DOOR_{name}={value}" for name, value in said.items()), "bash", str(SCRIPT), "tell"]
         self.log = (folder/"door.log").open("ab")
 
     def start(self):
         self.process = subprocess.Popen(["haproxy", "-db", "-f", str(CONFIG)], env=self.env, stdout=self.log, stderr=self.log)
-        until(lambda: self.health() == 0)
+        until(lambda: self.process.poll() is not None or self.health() == 0)
+        assert self.process.poll() is None, "it ended: see its log"
         return self
 
     def health(self) -> int: return subprocess.run(["bash", str(SCRIPT), "health"], env=self.env, capture_output=True).returncode
@@ -128,6 +130,52 @@ def test_a_tenth_goes_to_the_canary(door):
     assert 0.07 < share < 0.13 and {status for _, status, _ in said} == {200}, share
 
 
+class Names(socketserver.BaseRequestHandler):
+    "What a network's own name server does: a name is known while its container runs."
+    known: set = set()
+    def handle(self):
+        asked, wire = self.request
+        labels, at = [], 12
+        while size := asked[at]:
+            labels.append(asked[at + 1:at + 1 + size].decode())
+            at += size + 1
+        found, question = ".".join(labels) in self.known, asked[12:at + 5]
+        answer = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\x7f\0\0\1" # a pointer to the question: A, for a second, 127.0.0.1
+        head = asked[:2] + (b"\x81\x80\0\1\0\1" if found else b"\x81\x83\0\1\0\0") + b"\0\0\0\0"
+        wire.sendto(head + question + answer*found, self.client_address)
+
+
+def test_a_slot_that_starts_after_the_door_is_found_by_its_name(slots, tmp_path, monkeypatch):
+    "Green of compose has no name in the network before it is started."
+    monkeypatch.setattr(Names, "known", {"serve-blue"})
+    with socketserver.ThreadingUDPServer(("127.0.0.1", 0), Names) as names:
+        threading.Thread(target=names.serve_forever, args=(0.02,), daemon=True).start()
+        door = Door(tmp_path, slots[0].port, slots[1].port, f"127.0.0.1:{names.server_address[1]}", ("serve-blue", "serve-green")).start()
+        try:
+            wait_for_slot(door.admin, "blue", 20)
+            with pytest.raises(WorkflowError, match="green was not ready within 1 s"): wait_for_slot(door.admin, "green", 1)
+            with pytest.raises(WorkflowError, match="green is not ready"): set_weights(door.admin, green=10)
+            Names.known.add("serve-green")
+            wait_for_slot(door.admin, "green", 20)
+            assert set_weights(door.admin, blue=0, green=100) == {"blue": 0, "green": 100}
+            Names.known.discard("serve-green")
+            until(lambda: not door_slots(door.admin)["green"]["up"], 30)
+        finally:
+            door.end()
+            names.shutdown()
+
+
+def test_weights_outlive_the_door_and_the_program_of_the_container_talks_to_it(door):
+    "As `docker compose exec door bash door.sh tell` does it."
+    wait_for_slot(door.words, "blue", 20)
+    tell_door(door.words, "set weight slots/blue 7; set weight slots/green 3")
+    door.end()
+    assert door.health() != 0
+    with pytest.raises(WorkflowError, match="Is it up"): door_weights(door.words)
+    assert door_weights(door.start().words) == {"blue": 7, "green": 3}
+    assert "No such server" in tell_door(door.words, "set weight slots/pink 1")
+
+
 def test_a_slot_that_is_told_to_end_takes_no_request_with_it(door, slots):
     for name in ("blue", "green"): wait_for_slot(door.admin, name, 20)
     set_weights(door.admin, blue=50, green=50)
@@ -142,14 +190,3 @@ def test_a_slot_that_is_told_to_end_takes_no_request_with_it(door, slots):
         time.sleep(0.3)
     finally: said = load.end()
     assert {status for _, status, _ in said} == {200}, [one for one in said if one[1] != 200][:3]
-
-
-def test_weights_outlive_the_door_and_the_program_of_the_container_talks_to_it(door):
-    "As `docker compose exec door bash door.sh tell` does it."
-    wait_for_slot(door.words, "blue", 20)
-    tell_door(door.words, "set weight slots/blue 7; set weight slots/green 3")
-    door.end()
-    assert door.health() != 0
-    with pytest.raises(WorkflowError, match="Is it up"): door_weights(door.words)
-    assert door_weights(door.start().words) == {"blue": 7, "green": 3}
-    assert "No such server" in tell_door(door.words, "set weight slots/pink 1")

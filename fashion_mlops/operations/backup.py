@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['left_out', 'back_up', 'dated_backups', 'remove_older', 'backup_words', 'backup', 'add_parser']
 
-# %% ../../nbs/operations/backup.ipynb #ff54ce92
-import os, re, time
+# %% ../../nbs/operations/backup.ipynb #3cd24a90
+import os, re, shlex, time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..core import WorkflowError, home, human_bytes, human_seconds, listed, now, numbered
 from .archive import NewArchive, check_room, read_archive, sync_folder, unfinished_beside
-from .home_content import earlier_homes, elsewhere, files_in, home_files, part_of
+from .home_content import earlier_homes, elsewhere, files_in, home_files, is_served_from, part_of
 from .one_moment import copied_store, dataset_facts, known_datasets, nothing_changes, store_facts
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
@@ -60,9 +60,12 @@ class _Told:
 
 def _own_store(base: Path) -> Path | None:
     "Where the store of a home is, or will be; None where MLflow keeps it elsewhere."
-    from fashion_mlops.workflow.store import database_file
+    from fashion_mlops.workflow.store import database_file, tracking_uri
     store = database_file()
-    return base/"mlflow.db" if store is not None and store.resolve() == base/"mlflow.db" else None
+    if store is not None: return base/"mlflow.db" if store.resolve() == base/"mlflow.db" else None
+    found = base/"mlflow.db"
+    is_server = tracking_uri().startswith("http") and found.is_file()
+    return found if is_server and is_served_from(found, tracking_uri()) is not False else None
 
 def _by_part(paths: list[str]) -> dict[str, list[str]]:
     "Paths by what they are part of, in their order."
@@ -93,13 +96,14 @@ def _add_all(archive: NewArchive, base: Path, copy: Path | None, until: float, l
 # %% ../../nbs/operations/backup.ipynb #42cc5cdc
 def left_out(
     base: Path, # the home
-    copy: Path | None, # of its store; None where it has none
+    copy: Path | None, # of its store; None where there is none yet
+    is_away: bool, # whether MLflow keeps the store elsewhere
     options: dict, # with_keys, with_data, with_reports
     links: list[str] # that were not followed
 ) -> list[dict]: # what, and what to do about it
     "What a home has and its backup has not."
     from fashion_mlops.workflow.store import tracking_uri
-    found = elsewhere(base, copy, tracking_uri()) if copy or _own_store(base) is None else []
+    found = elsewhere(base, copy, tracking_uri()) if copy or is_away else []
     if not options["with_keys"]:
         found.append({"what": "the signing key and the keys of clients: nobody is let in who needs a key, and a new key signs what is packed next "
                       "(what is packed already opens as before)", "command": "fashion-mlops keys add NAME, for each client"})
@@ -133,8 +137,8 @@ def back_up(
     target, base, until = Path(target).absolute(), home(), time.monotonic() + wait
     options, links, told = {"with_keys": with_keys, "with_reports": with_reports, "with_data": with_data}, [], _Told(say)
     _refuse_place(target, base)
-    store, names = _own_store(base), home_files(base, **options, odd=links)
-    if store is not None and not store.is_file(): store = None # nothing has run yet
+    own, names = _own_store(base), home_files(base, **options, odd=links)
+    store = own if own is not None and own.is_file() else None # before anything has run
     if store is None and not names: raise WorkflowError(f"There is nothing to back up in {base}. Set FASHION_MLOPS_HOME to the home that is meant.")
     with _no_run(with_data, wait), unfinished_beside(target) as scratch:
         copy = scratch/"mlflow.db" if store else None
@@ -143,7 +147,7 @@ def back_up(
         with open(os.open(scratch/"backup", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
             archive = NewArchive(file, 500_000 + 2*sum(len(name) + 200 for name in names))
             said = _add_all(archive, base, copy, until, lambda: home_files(base, **options), told)
-            manifest = archive.finish(_about(base) | said | {"left_out": left_out(base, copy, options, links)})
+            manifest = archive.finish(_about(base) | said | {"left_out": left_out(base, copy, own is None, options, links)})
         _refuse_place(target, base) # nobody has put one there meanwhile
         os.replace(scratch/"backup", target)
         sync_folder(target.parent)
@@ -229,7 +233,7 @@ def backup(args) -> int: # 0; 1 where what was backed up has a fault
     said = back_up(file, not args.without_keys, args.with_reports, args.with_data, args.wait, quiet)
     seconds, gone = time.monotonic() - began, remove_older(file.parent, args.keep) if args.keep else []
     if args.json: print_json(_for_a_program(said, file, seconds, removed=gone))
-    else: print("\n".join([*backup_words(said, file), *([f"Removed: {listed(gone)}"] if gone else []), f"Done in {human_seconds(seconds)}. Look at it: fashion-mlops backup --check {file}"]))
+    else: print("\n".join([*backup_words(said, file), *([f"Removed: {listed(gone)}"] if gone else []), f"Done in {human_seconds(seconds)}. Look at it: fashion-mlops backup --check {shlex.quote(str(file))}"]))
     return 1 if _has_fault(said) else 0
 
 # %% ../../nbs/operations/backup.ipynb #950886b3

@@ -6,8 +6,8 @@
 __all__ = ['unpacked', 'mended_store', 'units', 'to_move', 'refuse_full', 'nobody_at_work', 'finish_restore', 'proved',
            'restore_home', 'restore_words', 'restore', 'add_parser']
 
-# %% ../../nbs/operations/restore.ipynb #d9868d43
-import json, os, shutil, sqlite3, time
+# %% ../../nbs/operations/restore.ipynb #26775cfc
+import fcntl, json, os, shlex, shutil, sqlite3, time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
@@ -124,17 +124,27 @@ def refuse_full(
         full += [path.name for path in sorted(target.iterdir()) if path.name not in _OURS and not path.name.startswith("mlflow.db")]
     if not full: return
     raise WorkflowError(f"{target} is not empty: it has {listed(full[:5])}{' and more' if len(full) > 5 else ''}. Restore into another folder (--to FOLDER), "
-                        f"or put a home aside, where it is kept: fashion-mlops restore {file} --to {target} --over")
+                        f"or put a home aside, where it is kept: fashion-mlops restore {shlex.quote(str(file))} --to {shlex.quote(str(target))} --over")
 
-# %% ../../nbs/operations/restore.ipynb #4f65aac8
+# %% ../../nbs/operations/restore.ipynb #569bf8d7
+_OPEN = 128 # the byte of the shared memory that SQLite's readers and writers hold
+
+def _is_open(store: Path) -> bool:
+    "Whether somebody has a SQLite store open."
+    try:
+        with store.with_name(f"{store.name}-shm").open("r+b") as shared: fcntl.lockf(shared, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _OPEN)
+    except FileNotFoundError: return False
+    except BlockingIOError: return True
+    return False
+
 def _who_has_open(path: Path) -> str:
-    "A process that has a file open, as far as one may see."
+    "Who has a store open; empty for nobody, as far as one may see."
     import psutil
     for process in psutil.process_iter():
         try: found = any(Path(file.path) == path for file in process.open_files()) and process.pid != os.getpid()
         except (psutil.Error, OSError): continue # another user's, or gone already
         if found: return f"process {process.pid} ({' '.join(process.cmdline())[:120]})"
-    return ""
+    return "a process that cannot be seen from here, such as one of another container" if _is_open(path) else ""
 
 @contextmanager
 def nobody_at_work(
@@ -317,7 +327,7 @@ def restore(args) -> int: # 0; 1 where something restored has a fault
     made = restore_home(args.file, target, args.over, args.wait, (lambda line: None) if args.json else lambda line: print(line, flush=True))
     made["seconds"] = round(time.monotonic() - began, 3)
     if args.json: print_json(made)
-    else: print("\n".join([*restore_words(made), f"Done in {human_seconds(made['seconds'])}. Use it: FASHION_MLOPS_HOME={made['home']} fashion-mlops serve"]))
+    else: print("\n".join([*restore_words(made), f"Done in {human_seconds(made['seconds'])}. Use it: FASHION_MLOPS_HOME={shlex.quote(made['home'])} fashion-mlops serve"]))
     return 1 if any(about["fault"] for about in made["datasets"].values()) else 0
 
 # %% ../../nbs/operations/restore.ipynb #07d0782e

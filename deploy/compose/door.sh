@@ -1,7 +1,7 @@
 #!/bin/bash
-# The image of the door has neither curl nor socat, but a bash that can open a connection. `door.sh tell` hands its input
-# to HAProxy's runtime API, prints the answer, and keeps the weights for the next start; `door.sh health` fails unless
-# the door stands.
+# The image of the door has neither curl nor socat, but a bash that can open a connection. `door.sh tell` hands its
+# input to HAProxy's runtime API, prints the answer, and keeps the weights for the next start; `door.sh health` fails
+# unless the door stands.
 set -euo pipefail
 admin="${DOOR_ADMIN:-127.0.0.1:9999}" health="${DOOR_HEALTH:-127.0.0.1:8404}"
 state="${DOOR_STATE:-/var/lib/haproxy/servers}"

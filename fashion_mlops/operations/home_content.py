@@ -32,7 +32,9 @@ def part_of(
     if parts[0] == "mlflow.db": return "registry and runs (MLflow's store)"
     if parts[0] != "data": return {"reports": "reports"}.get(parts[0], "models and files of runs")
     if parts[1] == "serving": return "prediction log" if parts[3:4] == ["log"] else "packs that serve"
-    return {"audit": "audit trail", "keys": "keys", "artifacts": "what stages wrote", "raw": "source files"}.get(parts[1], "descriptions and records")
+    return _PARTS.get(parts[1], "descriptions and records")
+
+_PARTS = {"audit": "audit trail", "keys": "keys", "artifacts": "what stages wrote", "raw": "source files"}
 
 # %% ../../nbs/operations/home_content.ipynb #a36a4a49
 def files_in(
@@ -58,7 +60,8 @@ def home_files(
     odd: list[str] | None = None # to which links are added
 ) -> list[str]: # paths within the home, without the store
     "What goes into a backup."
-    tops = ["mlruns", "mlartifacts", *(f"data/{name}" for name in _names(home/"data") if with_data or name not in ("artifacts", "raw"))]
+    tops = ["mlruns", "mlartifacts", *(f"data/{name}" for name in _names(home/"data"))]
+    if not with_data: tops = [top for top in tops if top not in ("data/artifacts", "data/raw")]
     if with_reports: tops += [f"reports/{name}" for name in _names(home/"reports")]
     found = [top for top in tops if (home/top).is_file()]
     for top in tops:
@@ -79,14 +82,17 @@ def _of_store(uri: str) -> dict | None:
     scheme, shown = uri.partition(":")[0].partition("+")[0], shown_uri(uri)
     if scheme == "sqlite":
         path = uri.partition(":///")[2].partition("?")[0]
-        return {"what": f"registry and runs: the store {path}", "command": f"sqlite3 {shlex.quote(path)} \".backup 'mlflow.db'\""}
+        return {"what": f"registry and runs: the store {path}",
+                "command": f"sqlite3 {shlex.quote(path)} \".backup 'mlflow.db'\""}
     plain = f"{scheme}:" + shown.partition(":")[2]
     url = urlparse(plain)
+    server = f"--host={url.hostname} --port={url.port or 3306}"
     command = {"postgresql": f"pg_dump --format=custom --file=mlflow.dump --dbname='{plain}'",
-               "mysql": f"mysqldump --single-transaction --host={url.hostname} --port={url.port or 3306} {url.path[1:]} > mlflow.sql"}.get(scheme)
+               "mysql": f"mysqldump --single-transaction {server} {url.path[1:]} > mlflow.sql"}.get(scheme)
     if command: return {"what": f"registry and runs: the database {shown}", "command": command}
     return {"what": f"registry, runs and their files: those of the MLflow server {shown}",
-            "command": "on its machine, first what --backend-store-uri names (pg_dump), then what --artifacts-destination names (aws s3 sync)"}
+            "command": "on its machine, first what --backend-store-uri names (pg_dump), "
+                       "then what --artifacts-destination names (aws s3 sync)"}
 
 _COPIES = {"s3": "aws s3 sync {0} mlflow-files", "gs": "gcloud storage rsync --recursive {0} mlflow-files",
            "wasbs": "azcopy sync {0} mlflow-files", "abfss": "azcopy sync {0} mlflow-files"}
@@ -95,7 +101,8 @@ def _of_files(place: str) -> dict:
     "What is to be said of a place with files of runs."
     scheme = urlparse(place).scheme
     path = unquote(urlparse(place).path) if scheme == "file" else place
-    command = _COPIES.get(scheme, "tar czf mlflow-files.tar.gz {0}" if scheme in ("file", "") else "on the server, what --artifacts-destination names")
+    here = "tar czf mlflow-files.tar.gz {0}" if scheme in ("file", "") else "on the server, what --artifacts-destination names"
+    command = _COPIES.get(scheme, here)
     return {"what": f"models and files of runs in {shown_uri(place)}", "command": command.format(shlex.quote(path))}
 
 # %% ../../nbs/operations/home_content.ipynb #3a1b22d1

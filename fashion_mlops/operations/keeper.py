@@ -148,7 +148,7 @@ def dismiss(self: Keeper, slot: Slot):
 async def mind(self: Keeper, slot: Slot):
     "Stay by a slot until it is let go."
     while True:
-        code = await slot.process.wait()
+        code = await slot.ended()
         slot.ready = False
         if slot.ending: break
         pause = slot.died()

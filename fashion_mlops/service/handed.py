@@ -101,6 +101,11 @@ class Handed:
         "Adopt nothing more: what waits is for a successor."
         if self.loop is not None: self.loop.remove_reader(self.way)
 
+    async def settle(self):
+        "Adopt nothing more, and finish what is being adopted."
+        self.end()
+        await asyncio.gather(*self.tasks)
+
 async def _adopted(loop, made: Callable, connection: socket.socket):
     "A connection with a protocol."
     try: await loop.connect_accepted_socket(made, connection)

@@ -105,17 +105,21 @@ def run_server(
         async def on_tick(self, counter):
             if counter % 10 == 0: service.measure()
             for tick in service.ticks: tick()
-            if parent and os.getppid() != parent: self.should_exit = True
+            if parent and os.getppid() != parent and not self.ends: # nobody minds this worker any more
+                service.draining, self.ends = True, time.monotonic()
+                if handed: handed.end() # what waits is for the next one
             if self.ends and time.monotonic() >= self.ends:
                 if not self.closed and all_end[0]: turn_away(sock)
                 self.closed += 1
-                if handed and self.closed > 3: handed.end()
                 self.should_exit |= self.closed > 3 # ticks of a tenth of a second, in which those who wait are let in
             return await super().on_tick(counter)
         async def startup(self, sockets=None):
             await super().startup(sockets)
             if handed: handed.begin(partial(config.http_protocol_class, config, self.server_state, self.lifespan.state), over)
             ready()
+        async def shutdown(self, sockets=None):
+            if handed: await handed.settle()
+            await super().shutdown(sockets)
     door = Door(service)
     logging.getLogger("uvicorn").handlers = [AsLines()]
     # glibc keeps what is freed in a heap for each thread, and a burst of requests would fill all of them

@@ -214,19 +214,20 @@ class Terminal:
         own.mkdir()
         (own/"fashion-mlops").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fashion_mlops.cli "$@"\n')
         (own/"fashion-mlops").chmod(0o755)
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            self.port = sock.getsockname()[1]
+        with contextlib.ExitStack() as held: # both at once, so that they differ
+            socks = [held.enter_context(socket.socket()) for _ in range(2)]
+            for sock in socks: sock.bind(("127.0.0.1", 0))
+            self.ports = {str(8000 + number): str(sock.getsockname()[1]) for number, sock in enumerate(socks)}
         places = {"FASHION_MLOPS_HOME": str(folder), "FASHION_MLOPS_ROOT": str(ROOT), "PYTHONPATH": str(ROOT),
                   "PATH": f"{own}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
         self.how = {"cwd": folder, "env": os.environ | places, "stdin": subprocess.DEVNULL, "text": True}
         self.staying = []
 
     def words(self, text: str) -> list[str]:
-        "The block for a shell, with the port of this test in the place of the usual one."
-        starts = r"^(fashion-mlops (?:serve|deploy local)\b(?:(?!--port).)*)$"
-        text = re.sub(starts, rf"\1 --port {self.port}", text, flags=re.MULTILINE)
-        return ["bash", "-euo", "pipefail", "-c", text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")]
+        "The block for a shell, with ports of this test in the place of the usual ones."
+        text = re.sub(r"^(fashion-mlops (?:serve|deploy local)\b(?:(?!--port).)*)$", r"\1 --port 8000", text, flags=re.M)
+        text = re.sub(r"(127\.0\.0\.1:|--port )(800[01])\b", lambda found: found[1] + self.ports[found[2]], text)
+        return ["bash", "-euo", "pipefail", "-c", text]
 
     def run(self, text: str):
         done = subprocess.run(self.words(text), **self.how, capture_output=True, timeout=120)

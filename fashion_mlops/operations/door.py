@@ -47,8 +47,8 @@ def tell_door(
     try: return say(door, line, seconds).strip()
     except (OSError, subprocess.TimeoutExpired) as error:
         name = door if isinstance(door, str) else " ".join(door)
-        raise WorkflowError(f"The door does not answer ({name}): {error}. Is it up? docker compose -f "
-                            f"deploy/compose.yaml ps door") from None
+        raise WorkflowError(f"The door does not answer ({name}): {error}. Is it up? "
+                            f"docker compose -f deploy/compose.yaml ps door") from None
 
 # %% ../../nbs/operations/door.ipynb #7edccda6
 def door_slots(
@@ -96,8 +96,8 @@ def set_weights(
     known = door_slots(door)
     _check_weights(known, weights)
     rising = sorted(weights, key=lambda name: known[name]["weight"] - weights[name])
-    said = tell_door(door, "; ".join(f"set weight slots/{name} {weights[name]}" for name in rising)) if rising else ""
-    if said: raise WorkflowError(f"The door refused {weights}: {' '.join(said.split())}")
+    if rising and (said := tell_door(door, "; ".join(f"set weight slots/{name} {weights[name]}" for name in rising))):
+        raise WorkflowError(f"The door refused {weights}: {' '.join(said.split())}")
     return door_weights(door)
 
 # %% ../../nbs/operations/door.ipynb #2ebc8549

@@ -10,6 +10,7 @@ __all__ = ['version_facts', 'known_versions', 'version_line', 'compared_versions
 import sys, time
 
 from ..core import WorkflowError
+from .slots import add_verbs
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
 
@@ -204,8 +205,9 @@ def add_parser(
     p.add_argument("version", type=int, metavar="VERSION", help="such as 3")
     for p in (p, command(rollback, "let the version before serve again")):
         p.add_argument("--reason", metavar="TEXT", help="why, for the audit trail (asked for at a terminal)")
-    p = command(deploy, "put the champion in its place for the service")
+    p = command(deploy, "put the champion in its place for the service; slots: local, blue, green, canary, rollback, show")
     p.add_argument("--form", choices=("float32", "int8"),
                    help="as it was registered, or its net in eight bits with a table of what that changes (default: as it lies there)")
     p.add_argument("--follow", type=within(1, 86_400, "seconds"), metavar="SECONDS",
                    help="go on, and look so often whether the alias has moved, by whatever hand")
+    add_verbs(p)

@@ -19,7 +19,7 @@ from ..core import nearest, now
 from ..datasets.kinds import kind_of
 from ..samples.asked import Limits, Refused
 from .batching import Batches
-from .keys import Keys
+from .keys import KEEPER, Keys
 from .log_files import moment_of
 from .metrics import Metrics
 from .prediction_log import log_rows
@@ -56,9 +56,10 @@ class Service:
         address: str = "http://127.0.0.1:8000", # for the examples
         quiet: bool = False, # whether no line is written for each request
         local: bool = False, # whether only this machine is meant to ask, without a key
-        slot: str = "" # name of this service among several; none when empty
+        slot: str = "", # name of this service among several; none when empty
+        page=None # `Page`: what the keeper of this slot says; None for no keeper
     ):
-        self.local, self.slot = local, slot
+        self.local, self.slot, self.page = local, slot, page
         self.limits, self.keys, self.log, self.address, self.quiet = limits, keys, log, address, quiet
         self.metrics, self.draining, self.models, self.routes = Metrics(), False, {}, None
         self.ticks: list[Callable] = [] # called in the loop, ten times a second
@@ -82,6 +83,16 @@ def take(self: Service, served, facts: dict, slot: str = "champion"):
 def name_of(self: Service, model: Answering) -> str:
     "By which name answers are counted and kept: that of this service among several, unless it leads requests to several models itself."
     return self.slot if self.slot and len(self.models) == 1 else model.slot
+
+@patch(as_prop=True)
+def lets_go(self: Service) -> bool:
+    "Whether clients should turn to another: this one is about to end, or no longer answers for its place."
+    return self.draining or self.page is not None and self.page.lets_go
+
+@patch(as_prop=True)
+def takes_jobs(self: Service) -> bool:
+    "Whether jobs are to be taken up here: not by one that ends, and of several slots by the one that leads."
+    return not self.draining and bool(self.models) and (self.page is None or self.page.leads)
 
 @patch(as_prop=True)
 def known_as(self: Service) -> dict:
@@ -174,6 +185,7 @@ def keep_answers(
 ):
     "Count what was answered, keep it in the log, and tell those who listen."
     service, served = asked.service, model.served
+    if asked.key == KEEPER: return # who looks whether it answers rightly is no client
     service.metrics.count_answers(served.dataset, served.version, said)
     if service.log is not None:
         watched = model.wing.watched_values(inputs)

@@ -101,7 +101,7 @@ def more(self: Door, asked: Asked) -> list:
     "Headers of every answer."
     found = [(b"x-request-id", (asked.client_id or asked.id).encode()), (b"x-content-type-options", b"nosniff")]
     if asked.trace: found.append((b"traceresponse", asked.trace.header()))
-    if self.service.draining: found.append((b"connection", b"close"))
+    if self.service.lets_go: found.append((b"connection", b"close"))
     return found
 
 @patch

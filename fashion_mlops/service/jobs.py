@@ -140,7 +140,7 @@ class Worker:
 
     def look(self):
         "Go on, unless it does already; called in the loop."
-        if self.service.draining or not self.service.models: return
+        if not self.service.takes_jobs: return
         if self.task is None or self.task.done(): self.task = asyncio.get_running_loop().create_task(self.go_on())
 
     def tick(self):
@@ -152,7 +152,7 @@ class Worker:
     async def go_on(self):
         "Until nothing is left to do."
         jobs = jobs_folder(self.service.champion.served.dataset)
-        while not self.service.draining and (found := await self.service.read_aside(next_job, jobs)):
+        while self.service.takes_jobs and (found := await self.service.read_aside(next_job, jobs)):
             folder, handle = found
             try: await self.tried(folder)
             finally: let_go(handle)

@@ -85,9 +85,10 @@ class Load:
                     wire.request("POST", "/predict", b"\0"*16, BODY)
                     found = wire.getresponse()
                     content = found.read()
-                    self.said.append((began, found.status, json.loads(content)["model"]["version"] if found.status == 200 else content))
+                    said = json.loads(content)["model"]["version"] if found.status == 200 else content
+                    self.said.append(((began, time.monotonic()), found.status, said))
                 except OSError as error:
-                    self.said.append((began, 0, repr(error)))
+                    self.said.append(((began, time.monotonic()), 0, repr(error)))
                     wire.close()
                 self.stop.wait(pause)
             wire.close()
@@ -99,7 +100,9 @@ class Load:
         for one in self.threads: one.join(30)
         return self.said
 
-    def who(self, since: float, till: float) -> Counter: return Counter(version for moment, _, version in self.said if since <= moment <= till)
+    def who(self, since: float, till: float) -> Counter:
+        "Who answered the requests that began and ended in between."
+        return Counter(version for (began, ended), _, version in self.said if since <= began and ended <= till)
 
 
 def test_blue_green_rollback_ten_times_under_load_and_no_request_fails(door):
@@ -110,13 +113,13 @@ def test_blue_green_rollback_ten_times_under_load_and_no_request_fails(door):
         for number in range(20): # there and back, ten times
             to, other = ("green", "blue") if number % 2 == 0 else ("blue", "green")
             assert set_weights(door.admin, **{to: 100, other: 0}) == {to: 100, other: 0}
-            turns.append((time.monotonic(), to))
+            since = time.monotonic()
             time.sleep(0.4)
-        turns.append((time.monotonic(), None))
+            turns.append((to, since, time.monotonic()))
     finally: said = load.end()
     assert Counter(status for _, status, _ in said) == {200: len(said)}, [one for one in said if one[1] != 200][:3]
     assert len(said) > 20*10, len(said)
-    for (since, to), (till, _) in zip(turns, turns[1:]): # from the next request on, by the other one alone
+    for to, since, till in turns: # from the next request on, by the other one alone
         assert set(load.who(since, till)) == {2 if to == "green" else 1}, (to, load.who(since, till))
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from fashion_mlops import cli
 from fashion_mlops.core import WorkflowError, project_root
-from fashion_mlops.operations import cluster_alerts, kubernetes
+from fashion_mlops.operations import cluster_alerts, cluster_slots, kubernetes
 
 PLACE = project_root()/"deploy"/"k8s"
 OVERLAYS = ("blue", "green", "canary")
@@ -368,30 +368,35 @@ def cluster(tmp_path, monkeypatch): return Cluster(tmp_path, monkeypatch)
 def test_a_slot_is_filled_and_answers(cluster):
     "The pack first, then one patch, then the wait; it answers with as many pods as the other one had; and every command names the namespace."
     before = cluster.container("blue")
-    kubernetes.fill("green", 7, "registry.example/fashion-mlops-serve:0.2.0")
+    cluster_slots.fill("green", 7, "registry.example/fashion-mlops-serve:0.2.0")
     assert cluster.writes() == ["create", "patch deployment serve-green", "rollout status deployment/serve-green"]
     job = next(one for name, one in cluster.state().items() if name.startswith("job/bring-v7-"))
     asked = cli.parser().parse_args([word.replace("$(DATASET)", "toy") for word in job["spec"]["template"]["spec"]["containers"][0]["args"]])
     assert (asked.version, asked.dataset) == (7, "toy")
     assert cluster.container("green")["args"] == [*before["args"], "--version", "7"] and cluster.container("green")["image"].endswith(":0.2.0")
     assert cluster.container("blue") == before and kubernetes.active_slot() == "blue"
-    kubernetes.let_answer("green")
+    cluster_slots.let_answer("green")
     assert kubernetes.active_slot() == "green" and cluster.state()["deployment/serve-green"]["status"]["readyReplicas"] == 6
     order = cluster.writes()[3:]
     assert order.index("scale deployment/serve-green") < order.index("rollout status deployment/serve-green") < order.index("patch service serve")
     assert cluster.bounds("green") == cluster.bounds("blue") == kubernetes.USUAL
     assert all(words[words.index("--namespace") + 1] == kubernetes.NAMESPACE for words in cluster.asked())
-    kubernetes.roll_back("blue")
-    assert kubernetes.active_slot() == "blue" and cluster.writes()[-3] == "patch service serve"
+    assert cluster_slots.roll_back() == "blue" == kubernetes.active_slot() and cluster.writes()[-3] == "patch service serve"
+    cluster_slots.let_answer("blue")  # again, such as after it was filled while it answered: it does not shrink, and the way back stays
+    assert cluster.state()["deployment/serve-blue"]["status"]["readyReplicas"] == 6 and cluster_slots.roll_back() == "green"
 
 
 @needs_kubectl
 def test_a_share_is_pods(cluster):
-    "Newcomers come before others go, both are pinned, and the door opens last; the end of it frees both."
-    kubernetes.let_share("green", 0.1)
+    "Newcomers come before others go, and both are pinned; the end of it, either way, frees both."
+    cluster_slots.let_share("green", 0.1)
     assert (cluster.bounds("blue"), cluster.bounds("green"), kubernetes.active_slot()) == ((9, 9), (1, 1), None)
-    assert cluster.writes()[-1] == "patch service serve"
-    kubernetes.let_answer("green")
+    order = cluster.writes()
+    assert order.index("scale deployment/serve-green") < order.index("patch service serve") < order.index("scale deployment/serve-blue")
+    assert cluster_slots.roll_back() == "blue" and cluster.bounds("blue") == kubernetes.USUAL
+    with pytest.raises(WorkflowError, match="no pod|nothing to come back"): cluster_slots.roll_back("blue")
+    cluster_slots.let_share("green", 0.1)
+    cluster_slots.let_answer("green")
     assert kubernetes.active_slot() == "green" and cluster.bounds("blue") == cluster.bounds("green") == kubernetes.USUAL
     assert cluster.state()["deployment/serve-green"]["status"]["readyReplicas"] == 9
 
@@ -400,17 +405,20 @@ def test_a_share_is_pods(cluster):
 def test_a_release_that_fails_is_taken_back(cluster):
     "A job that fails changes no slot; a roll-out that does not end is undone; a slot without a pod is not switched to."
     cluster.change(jobs_end="Failed")
-    with pytest.raises(WorkflowError, match="failed: fashion-mlops: fashion_mnist has no version 7"): kubernetes.fill("green", 7)
+    with pytest.raises(WorkflowError, match="failed: fashion-mlops: fashion_mnist has no version 7"): cluster_slots.fill("green", 7)
     assert cluster.writes() == ["create"]
-    cluster.change(rolls_out=False)
-    with pytest.raises(WorkflowError, match="timed out.*events.*has the release again"): kubernetes.fill("green", seconds=1)
-    assert cluster.writes()[-1] == "rollout undo deployment/serve-green"
-    with pytest.raises(WorkflowError, match="timed out"): kubernetes.let_answer("green", 1)
+    cluster.change(jobs_end="Complete", rolls_out=False)
+    before = cluster.container("green")
+    with pytest.raises(WorkflowError, match="timed out.*events.*has the release again"): cluster_slots.fill("green", 7, seconds=1)
+    assert cluster.writes()[-3:] == ["patch deployment serve-green", "rollout status deployment/serve-green", "patch deployment serve-green"]
+    assert cluster.container("green") == before
+    with pytest.raises(WorkflowError, match="timed out"): cluster_slots.let_answer("green", 1)
     assert kubernetes.active_slot() == "blue"
     state = cluster.state()
     state["deployment/serve-green"]["status"] = {}
     cluster.save(state)
-    with pytest.raises(WorkflowError, match="no pod that is ready, so nothing was changed"): kubernetes.roll_back("green")
+    with pytest.raises(WorkflowError, match="nothing to come back to"): cluster_slots.roll_back()
+    with pytest.raises(WorkflowError, match="no pod that is ready, so nothing was changed"): cluster_slots.roll_back("green")
     state.pop("service/serve")
     cluster.save(state)
     with pytest.raises(WorkflowError, match="not found. Bring it there: kubectl apply -k deploy/k8s/overlays/blue"): kubernetes.active_slot()

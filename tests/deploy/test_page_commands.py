@@ -147,10 +147,12 @@ def wrong_in(page: Path) -> list[str]:
     return found + [f"fashion-mlops has no command {name}" for name in named if name not in known]
 
 
-VERBS = pytest.mark.xfail("deploy_verbs" and not hasattr(sys.modules["fashion_mlops.cli"], "slots"), reason="the verbs of deploy are yet to come")
-
-@pytest.mark.parametrize("page", [pytest.param(page, marks=VERBS) if page.stem == "compose" else page for page in PAGES], ids=lambda page: getattr(page, "stem", "compose"))
-def test_every_command_of_a_page_can_be_right(page): assert wrong_in(page) == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_of_a_page_can_be_right(page):
+    found = wrong_in(page)
+    if page.stem == "compose" and wrong_words(["deploy", "show", "--on", "compose"]): # the verbs of compose are to come
+        found = [one for one in found if "--on compose" not in one]
+    assert found == []
 
 
 WRONG = [("fashion-mlops rolback", "rolback"), ("fashion-mlops rollback --why x", "--why"), ("make sevre", "no target"),

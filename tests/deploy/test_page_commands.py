@@ -30,10 +30,10 @@ RUNBOOK = ROOT/"nbs"/"operations"/"runbook.ipynb"
 NEEDS = {"docker", "cluster", "account"}
 WANTED_BY = {"docker": "docker", "kubectl": "cluster", "aws": "account", "gcloud": "account", "az": "account"}
 TOOLS = {*WANTED_BY, *"""amtool bash bentoml buildah cat cd chmod cp crontab curl cut date df du echo export fashion-mlops
-    find git grep head jq kill ls make mkdir mlflow mv printf promtool python rm sh sleep sort systemctl tail tar test true uv
+    find git grep head install jq kill ls make mkdir mlflow mv printf promtool python rm sh sleep sort systemctl tail tar test true uv
     wc""".split()}
 COMPOSE = ("up", "run", "restart", "stop", "start", "logs", "exec", "ps", "rm", "build", "pull", "down", "config")
-LEADING = ("do", "then", "else", "if", "while", "until", "!", "time", "exec")
+LEADING = ("sudo", "do", "then", "else", "if", "while", "until", "!", "time", "exec")
 
 
 def prose(page: Path) -> str:

@@ -147,9 +147,7 @@ def wrong_in(page: Path) -> list[str]:
     return found + [f"fashion-mlops has no command {name}" for name in named if name not in known]
 
 
-VERBS = pytest.mark.xfail("deploy_verbs" and not hasattr(sys.modules["fashion_mlops.cli"], "slots"), reason="the verbs of deploy are yet to come")
-
-@pytest.mark.parametrize("page", [pytest.param(page, marks=VERBS) if page.stem == "compose" else page for page in PAGES], ids=lambda page: getattr(page, "stem", "compose"))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_command_of_a_page_can_be_right(page): assert wrong_in(page) == []
 
 

@@ -54,7 +54,9 @@ LIST = "manifest.json" # name of the first file
 
 def _place(content: bytes, room: int) -> bytes:
     "The list of files, or the place for it."
-    if len(content) > room: raise WorkflowError(f"The list of files became longer than its place ({len(content):,} > {room:,} bytes). Run it again.")
+    if len(content) > room:
+        raise WorkflowError(f"The list of files became longer than its place ({len(content):,} > {room:,} bytes). "
+                            "Run it again.")
     return gzip.compress(tar_header(LIST, room, private=True) + content.ljust(room) + _filled(room), 0, mtime=0)
 
 # %% ../../nbs/operations/archive.ipynb #41e5edf4
@@ -134,19 +136,22 @@ def is_safe_path(
 def _is_entry(said) -> bool:
     "Whether a line of the list can be followed."
     if not isinstance(said, dict) or not is_safe_path(said.get("path")): return False
-    numbers = all(type(said.get(name)) is int and 0 <= said[name] < most for name, most in (("size", 2**50), ("modified", 2**33)))
+    for name, most in (("size", 2**50), ("modified", 2**33)):
+        if type(said.get(name)) is not int or not 0 <= said[name] < most: return False
     digest = said.get("sha256")
-    return numbers and type(said.get("private")) is bool and isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None
+    if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest): return False
+    return type(said.get("private")) is bool
 
 def checked_manifest(
     said, # from the file
     path: Path | str # of the file, for messages
 ) -> dict: # the same
     "What a backup says of itself; raise `WorkflowError` for what cannot be meant."
-    if not isinstance(said, dict) or said.get("format") != FORMAT: raise WorkflowError(f"{path} is no backup of this project.")
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        raise WorkflowError(f"{path} is no backup of this project.")
     if type(said.get("version")) is not int or not 1 <= said["version"] <= VERSION:
-        raise WorkflowError(f"{path} is of version {said.get('version')!r:.20} of the format, and this project reads up to {VERSION}. "
-                            f"Restore it with the project that wrote it ({said.get('project')!s:.40}), or a later one.")
+        raise WorkflowError(f"{path} is of version {said.get('version')!r:.20} of the format, and this project reads up "
+                            f"to {VERSION}. Restore it with the project that wrote it ({said.get('project')!s:.40}), or a later one.")
     files = said.get("files")
     if not isinstance(files, list) or not files: raise WorkflowError(f"{path} lists no files.")
     if odd := next((each for each in files if not _is_entry(each)), None):
@@ -162,10 +167,12 @@ def _manifest(stream: BinaryIO, path: Path) -> dict:
     block = stream.read(512)
     try: room = int(block[124:135], 8)
     except ValueError: room = -1
-    if not 0 <= room <= MOST_LIST or block != tar_header(LIST, room, private=True): raise WorkflowError(f"{path} is no backup of this project.")
+    if not 0 <= room <= MOST_LIST or block != tar_header(LIST, room, private=True):
+        raise WorkflowError(f"{path} is no backup of this project.")
     content = stream.read(room + len(_filled(room)))[:room]
     try: return checked_manifest(json.loads(content), path)
-    except (ValueError, RecursionError): raise WorkflowError(f"{path} is damaged: its list of files cannot be read.") from None
+    except (ValueError, RecursionError):
+        raise WorkflowError(f"{path} is damaged: its list of files cannot be read.") from None
 
 def _content(stream: BinaryIO, entry: dict, take: Callable | None) -> bool:
     "Read one file and hand it on; returns whether it is what the list says."
@@ -186,7 +193,8 @@ def _through(stream: BinaryIO, path: Path, take: Callable | None) -> dict:
         header = tar_header(*(entry[name] for name in ("path", "size", "private", "modified")))
         if stream.read(len(header)) != header or not _content(stream, entry, take):
             raise WorkflowError(f"{path} is damaged: {entry['path']} is not what its list says. Take another backup.")
-    if stream.read(1024) != bytes(1024) or stream.read(1): raise WorkflowError(f"{path} holds more than its list says. Take another backup.")
+    if stream.read(1024) != bytes(1024) or stream.read(1):
+        raise WorkflowError(f"{path} holds more than its list says. Take another backup.")
     return manifest
 
 # %% ../../nbs/operations/archive.ipynb #f8c1bfed
@@ -201,8 +209,8 @@ def read_archive(
         with path.open("rb") as file, gzip.GzipFile(fileobj=file) as stream:
             return _manifest(stream, path) if only_list else _through(stream, path, take)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        is_cut = isinstance(error, EOFError)
-        raise WorkflowError(f"{path} is {'cut off' if is_cut else 'damaged, or no backup'} ({error}). Take another backup.") from None
+        what = "cut off" if isinstance(error, EOFError) else "damaged, or no backup"
+        raise WorkflowError(f"{path} is {what} ({error}). Take another backup.") from None
     except FileNotFoundError: raise WorkflowError(f"There is no backup {path}.") from None
 
 # %% ../../nbs/operations/archive.ipynb #1a7361fe
@@ -229,7 +237,8 @@ def check_room(
     "Raise `WorkflowError` where a disk has too little room."
     free = shutil.disk_usage(folder).free
     if free >= needed: return
-    raise WorkflowError(f"{folder} has {human_bytes(free)} free, and up to {human_bytes(needed)} may be needed. Make room there, or take another disk.")
+    raise WorkflowError(f"{folder} has {human_bytes(free)} free, and up to {human_bytes(needed)} may be needed. "
+                        "Make room there, or take another disk.")
 
 def sync_folder(
     folder: Path # in which something was renamed

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['left_out', 'back_up', 'dated_backups', 'remove_older', 'backup_words', 'backup', 'add_parser']
 
-# %% ../../nbs/operations/backup.ipynb #ff54ce92
-import os, re, time
+# %% ../../nbs/operations/backup.ipynb #3cd24a90
+import os, re, shlex, time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..core import WorkflowError, home, human_bytes, human_seconds, listed, now, numbered
 from .archive import NewArchive, check_room, read_archive, sync_folder, unfinished_beside
-from .home_content import earlier_homes, elsewhere, files_in, home_files, part_of
+from .home_content import earlier_homes, elsewhere, files_in, home_files, is_served_from, part_of
 from .one_moment import copied_store, dataset_facts, known_datasets, nothing_changes, store_facts
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
@@ -60,9 +60,12 @@ class _Told:
 
 def _own_store(base: Path) -> Path | None:
     "Where the store of a home is, or will be; None where MLflow keeps it elsewhere."
-    from fashion_mlops.workflow.store import database_file
+    from fashion_mlops.workflow.store import database_file, tracking_uri
     store = database_file()
-    return base/"mlflow.db" if store is not None and store.resolve() == base/"mlflow.db" else None
+    if store is not None: return base/"mlflow.db" if store.resolve() == base/"mlflow.db" else None
+    found = base/"mlflow.db"
+    is_server = tracking_uri().startswith("http") and found.is_file()
+    return found if is_server and is_served_from(found, tracking_uri()) is not False else None
 
 def _by_part(paths: list[str]) -> dict[str, list[str]]:
     "Paths by what they are part of, in their order."
@@ -93,33 +96,41 @@ def _add_all(archive: NewArchive, base: Path, copy: Path | None, until: float, l
 # %% ../../nbs/operations/backup.ipynb #42cc5cdc
 def left_out(
     base: Path, # the home
-    copy: Path | None, # of its store; None where it has none
+    copy: Path | None, # of its store; None where there is none yet
+    is_away: bool, # whether MLflow keeps the store elsewhere
     options: dict, # with_keys, with_data, with_reports
     links: list[str] # that were not followed
 ) -> list[dict]: # what, and what to do about it
     "What a home has and its backup has not."
     from fashion_mlops.workflow.store import tracking_uri
-    found = elsewhere(base, copy, tracking_uri()) if copy or _own_store(base) is None else []
+    found = elsewhere(base, copy, tracking_uri()) if copy or is_away else []
     if not options["with_keys"]:
-        found.append({"what": "the signing key and the keys of clients: nobody is let in who needs a key, and a new key signs what is packed next "
-                      "(what is packed already opens as before)", "command": "fashion-mlops keys add NAME, for each client"})
+        found.append({"what": "the signing key and the keys of clients: nobody is let in who needs a key, and a new key signs "
+                      "what is packed next (what is packed already opens as before)",
+                      "command": "fashion-mlops keys add NAME, for each client"})
     made = [name for name in ("artifacts", "raw") if any(files_in(base/"data"/name))]
     if made and not options["with_data"]:
-        found.append({"what": f"data/{' and data/'.join(made)}: they come again from their sources", "command": "fashion-mlops run, or take the backup --with-data"})
+        found.append({"what": f"data/{' and data/'.join(made)}: they come again from their sources",
+                      "command": "fashion-mlops run, or take the backup --with-data"})
     if any(files_in(base/"reports")) and not options["with_reports"]:
-        found.append({"what": "reports: a run writes them again, and MLflow has those of earlier runs", "command": "take the backup --with-reports"})
+        found.append({"what": "reports: a run writes them again, and MLflow has those of earlier runs",
+                      "command": "take the backup --with-reports"})
     if waiting := len(list((base/"data"/"serving").glob("*/jobs/*/open"))):
         found.append({"what": f"{numbered(waiting, 'job')} that clients wait for", "command": "they send them again"})
-    if links: found.append({"what": f"what links lead to: {listed(links[:5])}", "command": "put the files themselves there"})
+    if links:
+        found.append({"what": f"what links lead to: {listed(links[:5])}", "command": "put the files themselves there"})
     return found
 
 # %% ../../nbs/operations/backup.ipynb #22e4dd83
 def _refuse_place(target: Path, base: Path):
     "Raise `WorkflowError` for a file that may not become a backup."
-    if target.exists(): raise WorkflowError(f"{target} is there already. Name another file, or a folder, in which each backup gets its own name.")
+    if target.exists():
+        raise WorkflowError(f"{target} is there already. Name another file, or a folder, in which each backup gets its "
+                            "own name.")
     for top in ("data", "mlruns", "mlartifacts", "reports"):
         if target.resolve().is_relative_to((base/top).resolve()):
-            raise WorkflowError(f"{target} would lie in what is backed up, and go into the next backup. Name a file outside {base/top}.")
+            raise WorkflowError(f"{target} would lie in what is backed up, and go into the next backup. "
+                                f"Name a file outside {base/top}.")
 
 def back_up(
     target: Path | str, # the file that is to come
@@ -131,11 +142,12 @@ def back_up(
 ) -> dict: # what the backup says of itself, and `parts`
     "Write this home into one file, whole or not at all."
     target, base, until = Path(target).absolute(), home(), time.monotonic() + wait
-    options, links, told = {"with_keys": with_keys, "with_reports": with_reports, "with_data": with_data}, [], _Told(say)
+    options, links = {"with_keys": with_keys, "with_reports": with_reports, "with_data": with_data}, []
+    told = _Told(say)
     _refuse_place(target, base)
-    store, names = _own_store(base), home_files(base, **options, odd=links)
-    if store is not None and not store.is_file(): store = None # nothing has run yet
-    if store is None and not names: raise WorkflowError(f"There is nothing to back up in {base}. Set FASHION_MLOPS_HOME to the home that is meant.")
+    own, names = _own_store(base), home_files(base, **options, odd=links)
+    store = own if own is not None and own.is_file() else None # before anything has run
+    if store is None and not names: raise WorkflowError(f"There is nothing to back up in {base}. {_WHICH}")
     with _no_run(with_data, wait), unfinished_beside(target) as scratch:
         copy = scratch/"mlflow.db" if store else None
         sizes = sum((base/name).stat().st_size for name in names if (base/name).is_file())
@@ -143,13 +155,16 @@ def back_up(
         with open(os.open(scratch/"backup", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
             archive = NewArchive(file, 500_000 + 2*sum(len(name) + 200 for name in names))
             said = _add_all(archive, base, copy, until, lambda: home_files(base, **options), told)
-            manifest = archive.finish(_about(base) | said | {"left_out": left_out(base, copy, options, links)})
+            said["left_out"] = left_out(base, copy, own is None, options, links)
+            manifest = archive.finish(_about(base) | said)
         _refuse_place(target, base) # nobody has put one there meanwhile
         os.replace(scratch/"backup", target)
         sync_folder(target.parent)
     return manifest | {"parts": told.parts}
 
-# %% ../../nbs/operations/backup.ipynb #c6cdf81f
+# %% ../../nbs/operations/backup.ipynb #0b12ad00
+_WHICH = "Set FASHION_MLOPS_HOME to the home that is meant."
+
 def _no_run(with_data: bool, wait: float):
     "What stages write is one thing only while no run is at work; without it, nobody waits."
     from fashion_mlops.workflow.lock import run_lock
@@ -189,19 +204,21 @@ def backup_words(
     file: Path # where it is
 ) -> list[str]: # lines
     "A backup in a few lines, with what is not in it."
-    lines = [f"{file}: {human_bytes(file.stat().st_size)}, {numbered(len(said['files']), 'file')} of "
-             f"{human_bytes(sum(each['size'] for each in said['files']))}, taken {said['time']} from {said['homes'][0]}"]
+    size = sum(each["size"] for each in said["files"])
+    lines = [f"{file}: {human_bytes(file.stat().st_size)}, {numbered(len(said['files']), 'file')} of {human_bytes(size)}, "
+             f"taken {said['time']} from {said['homes'][0]}"]
     for name, about in said["datasets"].items():
-        champion, serves = about["champion"], about["serves"]
-        who = "nothing serves" if serves is None else f"v{serves} serves"
-        if champion is not None and champion != serves: who += f", the registry names v{champion}: fashion-mlops deploy --dataset {name}"
+        who = "nothing serves" if about["serves"] is None else f"v{about['serves']} serves"
+        if about["champion"] not in (None, about["serves"]):
+            who += f", the registry names v{about['champion']}: fashion-mlops deploy --dataset {name}"
         lines.append(f"  {name}: {who}; {numbered(about['changes'], 'change')} in the trail")
         if "fault" in about: lines.append(f"! {name}: {about['fault']}")
     if said["fault"]: lines.append(f"! The MLflow store is damaged: {said['fault']}. Mend it, or take an older backup.")
     if said["left_out"]: lines.append("Not in it:")
     return lines + [f"  {each['what']} → {each['command']}" for each in said["left_out"]]
 
-def _has_fault(said: dict) -> bool: return bool(said["fault"]) or any("fault" in about for about in said["datasets"].values())
+def _has_fault(said: dict) -> bool:
+    return bool(said["fault"]) or any("fault" in about for about in said["datasets"].values())
 
 # %% ../../nbs/operations/backup.ipynb #0b3ef2c9
 def _checked(args) -> int:
@@ -209,27 +226,35 @@ def _checked(args) -> int:
     file, began = Path(args.file), time.monotonic()
     said = read_archive(file)
     if args.json: print_json(_for_a_program(said, file, time.monotonic() - began))
-    else: print("\n".join([*backup_words(said, file), f"Whole: every file is what its list says ({human_seconds(time.monotonic() - began)})."]))
+    else: print("\n".join(backup_words(said, file)))
+    if not args.json: print(f"Whole: every file is what its list says ({human_seconds(time.monotonic() - began)}).")
     return 1 if _has_fault(said) else 0
 
 def _for_a_program(said: dict, file: Path, seconds: float, **more) -> dict:
     "A backup for a program; the list of files is in the backup."
     files = said["files"]
     numbers = {"bytes": file.stat().st_size, "files": len(files), "content_bytes": sum(each["size"] for each in files)}
-    return {"file": str(file), **numbers, "seconds": round(seconds, 3), **{name: value for name, value in said.items() if name != "files"}, **more}
+    about = {name: value for name, value in said.items() if name != "files"}
+    return {"file": str(file), **numbers, "seconds": round(seconds, 3), **about, **more}
+
+def _last_words(file: Path, seconds: float, gone: list[str]) -> list[str]:
+    "What else there is to say of a new backup."
+    look = f"Done in {human_seconds(seconds)}. Look at it: fashion-mlops backup --check {shlex.quote(str(file))}"
+    return [f"Removed: {listed(gone)}", look] if gone else [look]
 
 def backup(args) -> int: # 0; 1 where what was backed up has a fault
-    "Write this home into one file that a restore can take up anywhere: registry and runs, packs, trail, keys, prediction log."
+    "Write this home into one file for a restore anywhere: registry and runs, packs, trail, keys, prediction log."
     if args.check: return _checked(args)
     file, began = Path(args.file), time.monotonic()
     in_folder = file.is_dir() or args.file.endswith("/")
-    if args.keep and not in_folder: raise WorkflowError(f"--keep is for a folder of backups, and {file} is none. Name a folder: {file.parent}/")
+    if args.keep and not in_folder:
+        raise WorkflowError(f"--keep is for a folder of backups, and {file} is none. Name a folder: {file.parent}/")
     if in_folder: file = file/f"fashion_mlops-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
     quiet = (lambda line: None) if args.json else lambda line: print(line, flush=True)
     said = back_up(file, not args.without_keys, args.with_reports, args.with_data, args.wait, quiet)
     seconds, gone = time.monotonic() - began, remove_older(file.parent, args.keep) if args.keep else []
     if args.json: print_json(_for_a_program(said, file, seconds, removed=gone))
-    else: print("\n".join([*backup_words(said, file), *([f"Removed: {listed(gone)}"] if gone else []), f"Done in {human_seconds(seconds)}. Look at it: fashion-mlops backup --check {file}"]))
+    else: print("\n".join([*backup_words(said, file), *_last_words(file, seconds, gone)]))
     return 1 if _has_fault(said) else 0
 
 # %% ../../nbs/operations/backup.ipynb #950886b3
@@ -242,8 +267,11 @@ def add_parser(
     p.add_argument("--check", action="store_true", help="read FILE instead, all of it, and say whether it is whole")
     p.add_argument("--without-keys", action="store_true", help="leave out the signing key and the keys of clients")
     p.add_argument("--with-reports", action="store_true", help="take the pages, too")
-    p.add_argument("--with-data", action="store_true", help="take what stages wrote and source files, too; no run is at work meanwhile")
-    p.add_argument("--keep", type=within(1, 10_000, "backups", int), metavar="N", help="of the backups in the folder the newest N stay")
-    p.add_argument("--wait", type=within(0, 86_400, "seconds"), default=60, metavar="SECONDS", help="for a promotion, a deployment or a run to end (default: 60)")
+    p.add_argument("--with-data", action="store_true",
+                   help="take what stages wrote and source files, too; no run is at work meanwhile")
+    p.add_argument("--keep", type=within(1, 10_000, "backups", int), metavar="N",
+                   help="of the backups in the folder the newest N stay")
+    p.add_argument("--wait", type=within(0, 86_400, "seconds"), default=60, metavar="SECONDS",
+                   help="for a promotion, a deployment or a run to end (default: 60)")
     p.add_argument("--json", action="store_true", help="for programs")
     p.set_defaults(command=backup)

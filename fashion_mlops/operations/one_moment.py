@@ -28,11 +28,14 @@ def waited_lock(
         while handle is not None:
             try: fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB); break
             except BlockingIOError:
-                if time.monotonic() > until: raise WorkflowError(f"{what} holds {path} for longer than was to be waited. Try again, or wait longer: --wait SECONDS.") from None
+                if time.monotonic() > until: raise WorkflowError(_too_long(what, path)) from None
                 time.sleep(0.05)
         yield
     finally:
         if handle is not None: os.close(handle)
+
+def _too_long(what: str, path: Path) -> str:
+    return f"{what} holds {path} for longer than was to be waited. Try again, or wait longer: --wait SECONDS."
 
 # %% ../../nbs/operations/one_moment.ipynb #832500f9
 def copied_store(
@@ -40,7 +43,8 @@ def copied_store(
     target: Path # that is not there yet
 ):
     "Copy a store as it is at one moment; the copy is a single file."
-    with closing(sqlite3.connect(f"{store.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as source, closing(sqlite3.connect(target)) as copy:
+    address = f"{store.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True, timeout=30)) as source, closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
         copy.execute("pragma journal_mode = delete")
 
@@ -51,7 +55,8 @@ def store_facts(
     with closing(sqlite3.connect(store)) as known:
         try:
             fault = known.execute("pragma quick_check(1)").fetchone()[0]
-            champions = dict(known.execute("select name, version from registered_model_aliases where alias = 'champion'"))
+            named = known.execute("select name, version from registered_model_aliases where alias = 'champion'")
+            champions = dict(named.fetchall())
             runs = known.execute("select count(*) from runs").fetchone()[0]
         except sqlite3.Error as error: return {"champions": {}, "runs": 0, "fault": str(error)}
     return {"champions": champions, "runs": runs, "fault": "" if fault == "ok" else fault}

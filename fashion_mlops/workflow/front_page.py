@@ -106,14 +106,20 @@ def _card(dataset: str, manifest: dict, state: str = "") -> str:
             f'<p class="facts">{facts}</p><p class="links">{links}</p></div></article>')
 
 # %% ../../nbs/workflow/front_page.ipynb #dc612d47
+def _linked(words: str, dataset: str, pages: list[Path]) -> str:
+    "A line of links; empty where there are none."
+    links = " · ".join(f'<a href="{quote(f"{dataset}/{page.name}")}">{as_html(page.stem)}</a>' for page in pages)
+    return f'<p class="facts">{words}: {links}</p>' if links else ""
+
 def _left_pages(
     dataset: str, # dataset name
     known: set[str] # stages that have a card
 ) -> str: # HTML; empty where there are none
-    "Links to pages of stages that have no card."
+    "Links to pages that are no stage's, such as the load tests, and to those of stages that have no card."
     pages = [page for page in sorted(reports_folder(dataset).glob("*.html")) if page.stem not in known]
-    links = " · ".join(f'<a href="{quote(f"{dataset}/{page.name}")}">{as_html(page.stem)}</a>' for page in pages)
-    return f'<p class="facts">Pages of earlier runs: {links}</p>' if links else ""
+    beside = [page for page in pages if not page.stem[:1].isdigit()] # only what runs has a number
+    return (_linked("Beside the stages", dataset, beside)
+            + _linked("Pages of earlier runs", dataset, [page for page in pages if page not in beside]))
 
 # %% ../../nbs/workflow/front_page.ipynb #0ec78089
 def _left_datasets(known: set[str]) -> str:

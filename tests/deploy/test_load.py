@@ -1,0 +1,183 @@
+"""Load tests: what breaks a threshold, what a closed client would hide, that nothing of the home is touched; and real loads of a service of pictures and of a table."""
+import json
+import subprocess
+import sys
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+import pytest
+from packs import place_version
+
+from fashion_mlops.cli import main
+from fashion_mlops.core import WorkflowError, write_json
+from fashion_mlops.operations import load as command
+from fashion_mlops.operations import loading
+from fashion_mlops.operations.load_clients import fault_of
+from fashion_mlops.operations.load_requests import bad_requests
+from fashion_mlops.operations.load_running import Load, Target, copied_home, figures_of, own_service, run_load
+from fashion_mlops.operations.load_scenarios import SCENARIOS, judged, wanted_scenarios
+from fashion_mlops.service.deployment import serving_folder, set_champion
+
+
+def made_up(scenario, stall: float = 0, failed: int = 0, growth: float = 0) -> Load:
+    "A hundred requests a second, each answered within 10 ms; a stall in the middle, failures at the end, memory that grows."
+    due = 1000 + np.arange(0, scenario.seconds, 0.01)
+    middle = 1000 + scenario.seconds/2
+    done = np.where((due > middle) & (due < middle + stall), middle + stall, due) + 0.01
+    faults = np.where(np.arange(len(due)) >= len(due) - failed, "status 503, expected 200", "")
+    table = pd.DataFrame({"due": due, "sent": done - 0.01, "done": done, "kind": "json", "version": 1, "fault": faults})
+    clock = 1000 + np.arange(0, scenario.seconds, 0.25)
+    samples = pd.DataFrame({"time": clock, "cpu": 0.5*clock, "memory": 2e8*(1 + growth*(clock - 1000)/scenario.seconds), "locust": 0.1*clock, "machine": 0.7*clock})
+    level = np.mean([level for _, level in scenario.line])
+    return Load(scenario, 50, 100/level, table, samples, 1000.0)
+
+
+def broken(load: Load) -> set[str]: return {one["figure"] for one in judged(load.scenario, figures_of(load)) if not one["holds"]}
+
+
+@pytest.mark.parametrize("name, how, wanted", [
+    ("steady", {}, set()), ("steady", {"stall": 1}, {"p99_over_p50"}), ("steady", {"failed": 1}, {"errors"}), ("steady", {"failed": 1, "stall": 2}, {"errors", "p99_over_p50"}),
+    ("soak", {}, set()), ("soak", {"growth": 0.1}, {"memory_growth"}), ("soak", {"growth": 0.05}, set()), ("swap", {}, {"swaps", "versions"}), ("slow", {}, {"slow_served"})])
+def test_what_breaks_and_what_holds(name, how, wanted):
+    assert broken(made_up(wanted_scenarios([name], 60)[0], **how)) == wanted
+
+
+def test_a_stall_that_a_closed_client_would_hide():
+    found = figures_of(made_up(SCENARIOS["steady"], stall=1))
+    assert found["p99_sent_ms"] == pytest.approx(10) and found["p99_due_ms"] > 800
+
+
+def test_memory_that_nobody_tells_is_not_healthy():
+    load = made_up(wanted_scenarios(["soak"], 60)[0])
+    load.samples.memory = float("nan")
+    assert broken(load) == {"memory_growth"}
+
+
+@pytest.mark.parametrize("words, said", [
+    ("load stedy", "Did you mean steady?"), ("load swap --url http://127.0.0.1:9", "leave --url out"), ("load steady --limit kept=many", "expected a figure and a number"),
+    ("load steady --limit memory_growth=1", "expected one of"), ("load steady --url http://127.0.0.1:9", "does not answer as it should"),
+    ("load steady --url http://127.0.0.1:9 --key-file /nowhere", "cannot be read"), ("load", "This makes one: fashion-mlops run")])
+def test_wrong_words_are_refused(home, capsys, words, said):
+    assert main(words.split()) == 2 and said in capsys.readouterr().err
+
+
+def test_nobody_gets_other_sockets():
+    "Locust replaces sockets and threads by its own where it is imported."
+    code = "import sys, fashion_mlops.operations.loading, fashion_mlops.operations.load_report; sys.exit(bool({'locust', 'gevent'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.fixture
+def without_a_service(home, monkeypatch):
+    "The command, with loads that are made up."
+    how, recorded = {}, []
+    @contextmanager
+    def target(*told): yield Target("http://127.0.0.1:9", versions=[1]), "garments"
+    monkeypatch.setattr(loading, "target_of", target)
+    monkeypatch.setattr(loading, "requests_for", lambda *told: [])
+    monkeypatch.setattr(loading, "record", lambda dataset, loads, told: recorded.append(told) or "0123456789")
+    monkeypatch.setattr("fashion_mlops.operations.load_running.run_load", lambda scenario, *told: made_up(scenario, **how))
+    return how, recorded, home
+
+
+def test_a_broken_threshold_is_an_exit_code_and_is_named(without_a_service, capsys):
+    how, recorded, home = without_a_service
+    assert main(["load", "steady", "--capacity", "150"]) == 0 and "none broken" in capsys.readouterr().out
+    how |= {"stall": 1}
+    assert main(["load", "steady", "--capacity", "150"]) == 1
+    said = capsys.readouterr().out
+    assert "BROKEN" in said and "p99_over_p50 is" in said and "expected at most 3. Look first at: processor" in said
+    assert main(["load", "steady", "--capacity", "150", "--limit", "p99_over_p50=1000", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loads"][0]["holds"]
+    pages = home/"reports"/"garments"
+    assert "Look first at" not in (pages/"load"/"steady.html").read_text() and "holds" in (pages/"load.html").read_text()
+    assert "garments/load.html" in (home/"reports"/"index.html").read_text() and len(recorded) == 3
+
+
+def place_table(dataset: str, version: int):
+    "A pack of a table of two numbers, which says how dear a row is."
+    import torch
+    from fashion_mlops.service.pack import sign_pack
+    from fashion_mlops.service.session import in_parts, open_session
+    class Dear(torch.nn.Module):
+        def forward(self, inputs):
+            share = torch.sigmoid(inputs[:, 0] - 0.1*inputs[:, 1])
+            return torch.stack([1 - share, share], 1)
+    folder, inputs = serving_folder(dataset)/f"v{version}", np.array([[1, 0], [-1, 2]], np.float32)
+    folder.mkdir(parents=True)
+    with warnings.catch_warnings(action="ignore"):
+        torch.onnx.export(Dear(), torch.from_numpy(inputs), str(folder/"model.onnx"), dynamo=False, opset_version=17, input_names=["inputs"],
+                          output_names=["probabilities"], dynamic_axes={"inputs": {0: "rows"}, "probabilities": {0: "rows"}})
+    np.savez(folder/"expected.npz", inputs=inputs, probabilities=in_parts(open_session(folder/"model.onnx"), inputs))
+    write_json(folder/"encoder.json", {"number": {"facts": {"price": [10.0, 2.0, False], "weight": [0.0, 1.0, False]}, "features": 2}})
+    columns = [{"name": name, "type": "numeric", "share_missing": 0.0, "low": 0.0, "high": 50.0, "median": 10.0, "example": 14.5} for name in ("price", "weight")]
+    write_json(folder/"serving.json", {"format": 1, "form": "graph", "dataset": dataset, "candidate": "dear", "kind": "table", "classes": ["kept", "returned"],
+                                       "input": {"shape": [], "kind": "table", "columns": columns}, "watched": [], "graph": {"inputs": [{"name": "inputs", "dtype": "float32", "shape": [-1, 2]}]}})
+    sign_pack(folder)
+    set_champion(dataset, version)
+
+
+@pytest.fixture
+def shades(home):
+    for version in (1, 2): place_version("shades", version)
+    for version in (1, 2): set_champion("shades", version) # one before the other
+    return home
+
+
+@pytest.mark.slow
+def test_pictures_and_a_swap_under_load(shades, empty_store, capsys):
+    (shades/"mlflow.db").write_bytes(empty_store.read_bytes())
+    before = {path: path.read_bytes() for path in (shades/"data").rglob("*") if path.is_file()}
+    code = main("load steady swap --seconds 5 --capacity 100 --users 10 --limit p99_over_p50=1000 --limit kept=0.5 --json".split())
+    told = json.loads(capsys.readouterr().out)
+    steady, swap = told["loads"]
+    assert code == 0, [rule["words"] for one in told["loads"] for rule in one["thresholds"]]
+    assert steady["figures"]["errors"] == swap["figures"]["errors"] == 0
+    assert 100 < steady["figures"]["requests"] < 330, "300 are asked for; a machine that is busy sends fewer"
+    assert steady["figures"]["memory_mb"] > 20 and 0 < steady["figures"]["service_cores"] < 3
+    assert swap["figures"]["versions"] == 2 and swap["figures"]["swaps"] >= 2
+    assert {path: path.read_bytes() for path in (shades/"data").rglob("*") if path.is_file() and ".open" not in path.parts} == before, "the home is as it was"
+    assert {"steady.html", "steady_locust.html", "swap.html"} <= {path.name for path in (shades/"reports"/"shades"/"load").iterdir()}
+    from fashion_mlops.workflow.tracking import client
+    run = client().get_run(told["run"])
+    assert run.info.run_name == "load" and run.info.status == "FINISHED" and run.data.tags["version"] == "2" and "cores" in run.data.tags
+    assert run.data.metrics["steady/requests"] == steady["figures"]["requests"]
+    assert len(client().get_metric_history(told["run"], "swap/over_time/per_second")) == 10
+    assert {path.path for path in client().list_artifacts(told["run"], "load")} >= {"load/steady.html", "load/swap.json"}
+
+
+@pytest.mark.slow
+def test_a_table_and_a_threshold_that_is_broken_on_purpose(home, monkeypatch, capsys):
+    place_table("dear", 3)
+    monkeypatch.setattr(loading, "record", lambda *told: "not recorded")
+    assert main("load mixed --seconds 5 --capacity 300 --users 20 --limit p99_ms=0.001".split()) == 1
+    said = capsys.readouterr().out
+    assert "0 errors" in said and "expected at most 0.001. Look first at: which kind of request is slow" in said
+    rows = json.loads((home/"reports"/"dear"/"load"/"mixed.json").read_text())
+    assert rows["figures"]["requests"] > 80 and [one["holds"] for one in rows["thresholds"]] == [True, False]
+    page = (home/"reports"/"dear"/"load"/"mixed.html").read_text()
+    assert all(f"<td>{kind}</td>" in page for kind in ("json", "file", "batch", "bad"))
+
+
+@pytest.mark.slow
+def test_wrong_answers_and_slow_clients_are_seen(shades):
+    "Answers that are not what a version says in quiet are errors, whatever their status."
+    with own_service("shades") as target:
+        requests = loading.requests_for(target, "shades")
+        for one in requests:
+            if one["kind"] == "file": one["answers"] = {version: [("bright" if said == "dark" else "dark", share) for said, share in rows] for version, rows in one["answers"].items()}
+        (slow,) = wanted_scenarios(["slow"], 6)
+        found = run_load(slow, target, requests, 10, 60)
+    faults = found.requests.groupby("kind").fault.unique()
+    assert list(faults["file"]) == ["another class than in quiet"] and list(faults["json"]) == [""]
+    assert list(faults["drip"]) == list(faults["unread"]) == [""]
+    assert {"errors", "slow_served"} - broken(found) == {"slow_served"}
+
+
+@pytest.mark.slow
+def test_a_copy_has_no_secret(shades, tmp_path):
+    assert copied_home("shades", tmp_path/"copy") == [2, 1]
+    lying = {path.name for path in (tmp_path/"copy").rglob("*") if path.is_file()}
+    assert "signing.pub" in lying and not {name for name in lying if name.endswith(".pem") or name == "service.json"}

@@ -159,11 +159,13 @@ def opened(image: str):
 
 
 START = """set -e
-root=$1 home=$2 user=$3 place=$4; shift 4
+root=$1 home=$2 user=$3 place=$4 memory=$5; shift 5
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
-mount -t tmpfs -o size=64m,mode=1777,nosuid,nodev,noexec tmpfs "$root/tmp"
+mount -t tmpfs -o size="$memory",mode=1777,nosuid,nodev,noexec tmpfs "$root/tmp"
 mount -t tmpfs -o size=64k,mode=755 tmpfs "$root/dev"
+mkdir "$root/dev/shm"
+mount -t tmpfs -o size=64m,mode=1777,nosuid,nodev,noexec tmpfs "$root/dev/shm"
 for name in null zero random urandom; do touch "$root/dev/$name"; mount --bind "/dev/$name" "$root/dev/$name"; done
 mount --bind "$home" "$root/srv/fashion_mlops"
 mount -o remount,bind,ro "$root"
@@ -174,8 +176,8 @@ exec setpriv --no-new-privs --inh-caps=-all env -i "${environment[@]}" \
 
 class Container:
     "An image that runs as it says itself: its user, words and environment; root read-only, /tmp in memory, a home that can be written."
-    def __init__(self, root: Path, said: dict, home: Path):
-        self.root, self.said, self.home = root, said["config"], home
+    def __init__(self, root: Path, said: dict, home: Path, memory: str = "64m"):
+        self.root, self.said, self.home, self.memory = root, said["config"], home, memory
 
     def command(self, *words, entry=None) -> list[str]:
         "The words that start it, for a process of this machine."
@@ -183,7 +185,7 @@ class Container:
         entry = self.said["Entrypoint"] if entry is None else entry
         listed = " ".join(f"'{pair}'" for pair in self.said["Env"])
         return ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", "private", "bash", "-c", f"environment=({listed})\n{START}", "container",
-                str(self.root), str(self.home), self.said["User"], self.said["WorkingDir"] or "/", *entry, *words]
+                str(self.root), str(self.home), self.said["User"], self.said["WorkingDir"] or "/", self.memory, *entry, *words]
 
     def call(self, *words):
         "What a command answers within, instead of the image's own."

@@ -5,12 +5,10 @@ import subprocess
 import pytest
 
 from fashion_mlops.core import project_root
+from fashion_mlops.operations.images import pins
 
 ROOT = project_root()
 TRAINING = r"torch|jupyter|ipykernel|mlflow|shap|tpot|scikit-learn|scipy|lightgbm|optuna|evidently|papermill|matplotlib|nvidia|triton|pip$|uv$|setuptools|wheel|locust"
-
-
-def pins(name: str) -> dict[str, str]: return dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", (ROOT/name).read_text(), re.M))
 
 
 def stages() -> dict[str, list[str]]:

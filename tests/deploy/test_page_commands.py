@@ -154,6 +154,7 @@ def test_every_command_of_a_page_can_be_right(page):
     if page.stem == "compose" and wrong_words(["deploy", "show", "--on", "compose"]): # the verbs of compose are to come
         found = [one for one in found if "--on compose" not in one]
     assert found == []
+def test_every_command_of_a_page_can_be_right(page): assert wrong_in(page) == []
 
 
 WRONG = [("fashion-mlops rolback", "rolback"), ("fashion-mlops rollback --why x", "--why"), ("make sevre", "no target"),

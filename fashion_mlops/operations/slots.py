@@ -10,6 +10,7 @@ __all__ = ['LONG', 'serving_command', 'local', 'proof_of', 'check_answers', 'fil
 import argparse, asyncio, json, os, sys
 
 from ..core import WorkflowError, home, package_folder, write_json
+from .elsewhere import back_there, canary_there, fill_there, note, show_there
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
 
@@ -137,6 +138,7 @@ def _asked(args) -> tuple[str, int]: # dataset and version
     "What a verb is about."
     from fashion_mlops.service.served_version import dataset_to_serve
     dataset = dataset_to_serve(args.dataset)
+    if args.image: raise WorkflowError("On this machine a slot runs this checkout. An image is for --on compose or --on kubernetes.")
     return dataset, args.version or _champion(dataset)
 
 def _filled(line, dataset: str, version: int, slot: str | None, **taken) -> dict:
@@ -152,6 +154,7 @@ def _filled(line, dataset: str, version: int, slot: str | None, **taken) -> dict
 # %% ../../nbs/operations/slots.ipynb #71379956
 def fill(args) -> int: # 0
     "Let a version answer everybody from this slot. It is begun beside the release that answers, proven, and then takes over; the one before stays warm."
+    if args.on != "local": return fill_there(args)
     from fashion_mlops.operations.place import Line
     dataset, version = _asked(args)
     with Line(dataset) as line: done = _filled(line, dataset, version, args.slot, reason=args.reason)
@@ -161,6 +164,7 @@ def fill(args) -> int: # 0
 
 def canary(args) -> int: # 0
     "Give a share of the connections to a version in the idle slot. It is taken back by itself when its process dies, when many of its requests fail, or when they take three times as long as the other slot's."
+    if args.on != "local": return canary_there(args)
     from fashion_mlops.operations.place import Line
     dataset, version = _asked(args)
     with Line(dataset) as line: done = _filled(line, dataset, version, None, share=args.share, reason=args.reason)
@@ -170,6 +174,7 @@ def canary(args) -> int: # 0
 
 def back(args) -> int: # 0
     "Let the release before answer again; while there is a canary, take that back instead."
+    if args.on != "local": return back_there(args)
     from fashion_mlops.operations.place import Line
     from fashion_mlops.service.audit_trail import changed_by
     with Line(_placed(args)) as line: print(line.ask(do="back", reason=args.reason, by=changed_by())["words"])
@@ -203,6 +208,7 @@ def state_lines(
 
 def show(args) -> int: # 0
     "Say which slots there are, which versions are in them, and who answers whom."
+    if args.on != "local": return show_there(args)
     from fashion_mlops.operations.place import Line
     dataset = _placed(args)
     with Line(dataset) as line: said = line.ask(do="show")
@@ -221,19 +227,31 @@ With a verb: releases in two slots, of which one answers and the other is idle o
   fashion-mlops deploy green --version 4              v4 answers everybody, from one connection to the next
   fashion-mlops deploy rollback --reason "slow"       the release before answers again
   fashion-mlops deploy show                           slots, versions, processes, shares
+  fashion-mlops deploy green --version 4 --on compose the same where slots are containers; or --on kubernetes
 
 A slot is a whole service: library, options and model. To compare two *versions* within one service, by requests
 and with statistics, take: fashion-mlops traffic --help
 """
 _version = within(1, 10**9, "a version", int)
 
-def _verb(verbs, name: str, does, text: str, reason: bool = True):
-    "A verb with what all have in common."
-    p = verbs.add_parser(name, help=text, description=does.__doc__)
+def _verb(verbs, name: str, does, text: str = "", reason: bool = True):
+    "A verb with what all have in common; without a text it is listed nowhere."
+    p = verbs.add_parser(name, description=does.__doc__, **{"help": text} if text else {})
     p.add_argument("--dataset", default=argparse.SUPPRESS, metavar="NAME", help="whose place (default: the only one)")
     if reason: p.add_argument("--reason", default="", metavar="TEXT", help="for the audit trail")
     p.set_defaults(command=does)
     return p
+
+def _with_place(p):
+    "Where the slots are."
+    p.add_argument("--on", choices=("local", "compose", "kubernetes"), default="local",
+                   help="where the slots are: on this machine, in the compose project, on a cluster (default: local)")
+    return p
+
+def _with_release(p, version: str):
+    "What is to be in a slot."
+    p.add_argument("--version", type=_version, metavar="N", help=f"{version} (default: the champion; in compose and on a cluster, whoever that is by and by)")
+    p.add_argument("--image", metavar="NAME", help="that the slot is to run, in compose or on a cluster (default: the usual one)")
 
 def add_verbs(
     top # parser of `deploy`
@@ -246,12 +264,16 @@ def add_verbs(
     p.add_argument("--version", type=_version, metavar="N", help="to begin with (default: the champion)")
     add_serving_options(p)
     for name in ("blue", "green"):
-        p = _verb(verbs, name, fill, f"fill {name}, prove it, and let it answer everybody")
-        p.add_argument("--version", type=_version, metavar="N", help="that answers (default: the champion)")
+        p = _with_place(_verb(verbs, name, fill, f"fill {name}, prove it, and let it answer everybody"))
+        _with_release(p, "that answers")
         p.set_defaults(slot=name)
-    p = _verb(verbs, "canary", canary, "fill the idle slot, prove it, and give it a share of the connections")
-    p.add_argument("--version", type=_version, metavar="N", help="that gets the share (default: the champion)")
+    p = _with_place(_verb(verbs, "canary", canary, "fill the idle slot, prove it, and give it a share of the connections"))
+    _with_release(p, "that gets the share")
     p.add_argument("--share", type=within(0.001, 0.999, "a share"), default=0.1, metavar="S", help="of the connections (default: 0.1)")
-    _verb(verbs, "rollback", back, "let the release before answer again, or take a canary back")
-    p = _verb(verbs, "show", show, "which slots there are, and who answers whom", reason=False)
+    _with_place(_verb(verbs, "rollback", back, "let the release before answer again, or take a canary back"))
+    p = _with_place(_verb(verbs, "show", show, "which slots there are, and who answers whom", reason=False))
     p.add_argument("--json", action="store_true", help="for programs")
+    p = _verb(verbs, "note", note) # said by the other verbs in a container
+    p.add_argument("what")
+    for name in ("--slot", "--by"): p.add_argument(name, required=True)
+    p.add_argument("--share", type=within(0, 1, "a share"), default=1.0)

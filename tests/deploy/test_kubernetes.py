@@ -324,7 +324,8 @@ def merge(one, two):
         elif key == "containers": one[key][0].update(value[0])
         else: one[key] = value
 if words[0] == "get":
-    if (found := state.get(f"{{words[1]}}/{{words[2]}}")) is None:
+    if words[2] == "--selector": found = {{"items": [one for name, one in state.items() if name.startswith(words[1] + "/")]}}
+    elif (found := state.get(f"{{words[1]}}/{{words[2]}}")) is None:
         sys.exit(f'Error from server (NotFound): {{words[1]}} "{{words[2]}}" not found')
     print(json.dumps(found))
 elif words[0] == "patch": merge(state[f"{{words[1]}}/{{words[2]}}"], json.loads(words[words.index("--patch") + 1]))
@@ -346,7 +347,7 @@ class Cluster:
         program = folder/"kubectl"
         program.write_text(STAND_IN.format(python=sys.executable))
         program.chmod(0o755)
-        state = {f"{one['kind'].lower()}/{one['metadata']['name']}": one for one in overlay("blue")} | {"jobs end": "Complete", "rolls out": True}
+        state = {f"{one['kind'].lower()}/{one['metadata']['name']}": json.loads(json.dumps(one)) for one in overlay("blue")} | {"jobs end": "Complete", "rolls out": True}
         for slot, ready in (("blue", 6), ("green", 2)): state[f"deployment/serve-{slot}"]["status"] = {"readyReplicas": ready}
         self.save(state)
         monkeypatch.setenv("PATH", str(folder), prepend=":")

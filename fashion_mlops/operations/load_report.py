@@ -112,9 +112,12 @@ def _draw_latency(axis, steps):
 
 def _draw_memory(axis, steps, load: Load):
     "Memory of the service, and the slope once it has settled."
-    axis.plot(steps.second, steps.memory_mb, color=PALETTE[0], lw=1.8)
     axis.set(xlabel="second of the load", ylabel="memory of the service, MB")
-    axis.set_ylim(0, 1.3*np.nanmax(steps.memory_mb, initial=1))
+    if not steps.memory_mb.notna().any():
+        axis.text(0.5, 0.5, "the service does not tell", ha="center", va="center", transform=axis.transAxes, color="#666666")
+        return
+    axis.plot(steps.second, steps.memory_mb, color=PALETTE[0], lw=1.8)
+    axis.set_ylim(0, 1.3*steps.memory_mb.max())
     late = steps[steps.second >= SETTLED*load.scenario.seconds]
     share = growth(late.second.to_numpy(), late.memory_mb.to_numpy())
     if share[0] != share[0]: return
@@ -175,6 +178,8 @@ def limit_words(
     elif service == service and service + locust + others > 0.9*cores:
         said.append(f"all {cores} cores were in use (service {service:.2f}, Locust {locust:.2f}, others {others:.2f})")
     if others > 0.3: said.append(f"others took {others:.2f} cores meanwhile, so times say less than on a quiet machine")
+    if "memory_mb" in figures and figures["memory_mb"] != figures["memory_mb"]:
+        said.append("what the service takes is not known, for /metrics was not answered: a key of the role admin may read it and ask")
     return "; ".join(said)
 
 # %% ../../nbs/operations/load_report.ipynb #026ac932

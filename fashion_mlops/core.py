@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['WorkflowError', 'nearest', 'path_part', 'find_root', 'project_root', 'home', 'package_folder', 'artifacts_folder',
-           'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'remove_unheld', 'seconds_of', 'atomic_path',
-           'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'digest_bytes', 'files_below', 'digest_files',
-           'digest_path', 'available_cores', 'all_cores', 'now', 'human_seconds', 'numbered', 'listed', 'human_bytes']
+           'reports_folder', 'runs_folder', 'hold', 'release', 'is_held', 'drop_held', 'remove_unheld', 'seconds_of',
+           'held_beside', 'atomic_path', 'sweep_unfinished', 'write_json', 'read_json', 'read_memory', 'digest_bytes',
+           'files_below', 'digest_files', 'digest_path', 'available_cores', 'all_cores', 'now', 'human_seconds',
+           'numbered', 'listed', 'human_bytes']
 
 # %% ../nbs/00_core.ipynb #b2a1c0ed
-import difflib, hashlib, json, math, os, re, shutil, tempfile
+import difflib, errno, hashlib, json, math, os, re, shutil, tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -109,6 +110,7 @@ except ImportError:
     raise ImportError("fashion_mlops runs on Linux, macOS, or in WSL on Windows: it locks files with fcntl, which Windows itself lacks.") from None
 
 # %% ../nbs/00_core.ipynb #66e01e3d
+_MARK = ".held" # the file that is locked for a folder
 _held: set[int] = set() # by this process
 
 def _let_go():
@@ -117,22 +119,36 @@ def _let_go():
 
 os.register_at_fork(after_in_child=_let_go)
 
+def _opened(path: Path) -> int:
+    "What is locked for a file or folder, open for writing unless that is forbidden here."
+    is_folder = path.is_dir()
+    path, make = (path/_MARK, os.O_CREAT) if is_folder else (path, 0)
+    try: return os.open(path, os.O_RDWR | make, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS): raise
+        return os.open(path, os.O_RDONLY)
+
 def hold(
-    path: Path | str # a file or folder that is there
-) -> int | None: # what `release` takes; None where the file system knows no locks
-    "Lock a file or folder for as long as this process lives."
-    handle = os.open(path, os.O_RDONLY)
-    try: fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:
+    path: Path | str, # a file or folder that is there
+    wait: bool = True # until nobody else holds it
+) -> int | None: # what `release` takes; None when another one holds it and nobody waits
+    "Lock a file or folder for as long as this process lives; raise `WorkflowError` where nothing can be locked."
+    handle = _opened(Path(path))
+    try: fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
         os.close(handle)
-        return None
+        if isinstance(error, BlockingIOError): return None
+        raise WorkflowError(f"{path} cannot be locked ({error.strerror}), so two could change it at once. Put the home on "
+                            "a disk that knows locks, such as a local one or NFS 4.1, and mount it for writing.") from None
     _held.add(handle)
     return handle
 
 def release(
-    handle: int | None # from `hold`
+    handle: int | None, # from `hold`
+    folder: Path | None = None # from which the mark goes, since it stays
 ):
     "Let go before the process ends."
+    if folder: (folder/_MARK).unlink(missing_ok=True)
     if handle in _held:
         _held.discard(handle)
         os.close(handle)
@@ -141,7 +157,8 @@ def is_held(
     path: Path | str # a file or folder
 ) -> bool: # also True where the file system cannot say
     "Whether a living process holds a file or folder."
-    try: handle = os.open(path, os.O_RDONLY)
+    path = Path(path)
+    try: handle = os.open(path/_MARK if path.is_dir() else path, os.O_RDONLY)
     except FileNotFoundError: return False
     try: fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError: return True
@@ -149,18 +166,25 @@ def is_held(
     finally: os.close(handle)
 
 # %% ../nbs/00_core.ipynb #5b47da98
+def drop_held(
+    folder: Path | str, # that this process has made
+    handle: int | None # from `hold`
+):
+    "Remove a folder that one holds. Over NFS the name of an open file stays until it is closed, and the folder with it."
+    shutil.rmtree(folder, ignore_errors=True)
+    release(handle)
+    with suppress(OSError): os.rmdir(folder)
+
 def remove_unheld(
     folder: Path | str # what may be left of a dead process
 ) -> bool: # whether it is gone
     "Remove a folder that no living process holds, and hold it meanwhile: whoever wants to begin to fill it waits, and then makes another."
-    try: handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError: return not os.path.lexists(folder) # gone, a link, or no folder
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-        return not Path(folder).exists()
-    except OSError: return False # held, or nobody can say
-    finally: os.close(handle)
+    if os.path.islink(folder) or not os.path.isdir(folder): return not os.path.lexists(folder) # gone, a link, or no folder
+    try: handle = hold(folder, wait=False)
+    except (OSError, WorkflowError): return not os.path.lexists(folder) # gone meanwhile, or nobody can say
+    if handle is None: return False
+    drop_held(folder, handle)
+    return not os.path.lexists(folder)
 
 # %% ../nbs/00_core.ipynb #efeafc64
 def seconds_of(
@@ -175,12 +199,15 @@ def seconds_of(
     raise WorkflowError(f"{name} is {given!r}: expected seconds, such as {otherwise:g}. Set it to a number, or leave it out.")
 
 # %% ../nbs/00_core.ipynb #8bb9cbbc
-def _beside(target: Path) -> tuple[Path, int | None]:
+def held_beside(
+    target: Path # a file or folder that is to come
+) -> tuple[Path, int | None]: # and what `drop_held` takes with it
     "A new folder beside a target, held by this process."
     while True: # whoever sweeps may meet it before it is held
         folder = Path(tempfile.mkdtemp(_UNFINISHED, f".{target.name[:60]}.", target.parent))
         try: handle = hold(folder)
         except FileNotFoundError: continue
+        except WorkflowError: return folder, None # who sweeps cannot lock it either, and leaves it alone
         if folder.is_dir(): return folder, handle
 
 _UNFINISHED = ".unfinished" # how the names of such folders end
@@ -203,13 +230,11 @@ def atomic_path(
     "Yield a temporary path and rename it to `target` when the block succeeds; on an error leave `target` as it was."
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch, handle = _beside(target)
+    scratch, handle = held_beside(target)
     try:
         yield scratch/target.name
         _put(scratch/target.name, target, scratch/f"{target.name}~")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        release(handle)
+    finally: drop_held(scratch, handle)
 
 # %% ../nbs/00_core.ipynb #1631daa4
 def sweep_unfinished(
@@ -219,7 +244,7 @@ def sweep_unfinished(
     for left in Path(folder).glob(f".*.????????{_UNFINISHED}"):
         name = left.name[1:-len(_UNFINISHED) - 9]
         if left.is_symlink() or not left.is_dir() or is_held(left): continue
-        if not {path.name.removesuffix("~")[:60] for path in left.glob("*")} <= {name}: continue
+        if not {path.name.removesuffix("~")[:60] for path in left.glob("*") if path.name != _MARK} <= {name}: continue
         for aside in left.glob("*~"):
             try: (left.parent/aside.name[:-1]).exists() or os.replace(aside, left.parent/aside.name[:-1])
             except FileNotFoundError: pass # whoever moved it aside has moved it back

@@ -17,8 +17,10 @@ def line_of(
     "A scenario in one line, and one more for each threshold that is broken."
     from fashion_mlops.operations.load_report import figure_words, limit_words
     figures = {name: float("nan") if value is None else value for name, value in said["figures"].items()}
-    lines = [f"{said['scenario']:<8} {'holds ' if said['holds'] else 'BROKEN'} {figure_words(said | {'figures': figures})}"]
-    lines += [f"{'':<8} ✗ {one['words']}" for one in said["thresholds"] if not one["holds"]] + [f"{'':<8} ✗ {note}" for note in said["notes"]]
+    lines = [f"{said['scenario']:<8} {'holds ' if said['holds'] else 'BROKEN'} "
+             f"{figure_words(said | {'figures': figures})}"]
+    broken = [one["words"] for one in said["thresholds"] if not one["holds"]]
+    lines += [f"{'':<8} ✗ {words}" for words in [*broken, *said["notes"]]]
     remark = limit_words(figures, int(said["machine"]["cores"]))
     return "\n".join(lines + [f"{'':<8} ! {remark}"]*bool(remark))
 
@@ -27,14 +29,16 @@ def _chosen(args) -> list[Scenario]:
     scenarios = wanted_scenarios(args.scenarios, args.seconds, args.limit)
     if not args.url: return scenarios
     if "swap" in args.scenarios:
-        raise WorkflowError("swap changes which version serves, so it is for a service that this command starts: leave --url out.")
+        raise WorkflowError("swap changes which version serves, so it is for a service that this command "
+                            "starts: leave --url out.")
     return [one for one in scenarios if not one.swaps]
 
 def _about(target, dataset: str, url: str | None, capacity: float) -> dict:
     "What all loads of a command have in common."
     from importlib.metadata import version
     from fashion_mlops.workflow.provenance import machine, provenance
-    return {"dataset": dataset, "version": target.versions[0], "where": url or "a service of its own", "capacity": capacity,
+    return {"dataset": dataset, "version": target.versions[0], "where": url or "a service of its own",
+            "capacity": capacity,
             "machine": machine(), "commit": provenance()["mlflow.source.git.commit"], "locust": version("locust")}
 
 # %% ../../nbs/operations/load.ipynb #feb2a07d
@@ -47,7 +51,8 @@ def load(args) -> int: # exit code: 1 where a threshold is broken
     from fashion_mlops.workflow.front_page import write_front_page
     from fashion_mlops.workflow.markup import print_json
     scenarios = _chosen(args)
-    if find_spec("locust") is None: raise WorkflowError("Locust is not installed. It is in an extra: pip install fashion-mlops[load]")
+    if find_spec("locust") is None: raise WorkflowError("Locust is not installed. It is in an extra: pip "
+                                                        "install fashion-mlops[load]")
     loads, results = [], []
     def say(words):
         if not args.json: print(words, flush=True)
@@ -65,7 +70,8 @@ def load(args) -> int: # exit code: 1 where a threshold is broken
     run = record(dataset, loads, results)
     if args.json: print_json({"dataset": dataset, "capacity": capacity, "run": run, "loads": results})
     broken = sum(not one["holds"] for one in results)
-    say(f"{numbered(len(results), 'scenario')}, {broken or 'none'} broken: {reports_folder(dataset)/'load.html'}; run load {run[:8]} in MLflow")
+    say(f"{numbered(len(results), 'scenario')}, {broken or 'none'} broken: "
+        f"{reports_folder(dataset)/'load.html'}; run load {run[:8]} in MLflow")
     return int(broken > 0)
 
 # %% ../../nbs/operations/load.ipynb #41f9c974
@@ -73,14 +79,20 @@ def add_parser(
     commands # of the command line
 ):
     "The command, and its options."
-    p = commands.add_parser("load", help="load tests of the service, with thresholds and a report", description=load.__doc__)
-    p.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"{', '.join(SCENARIOS)} (default: {' '.join(SHORT)})")
+    p = commands.add_parser("load", help="load tests of the service, with thresholds and a report",
+                            description=load.__doc__)
+    p.add_argument("scenarios", nargs="*", metavar="SCENARIO",
+                   help=f"{', '.join(SCENARIOS)} (default: {' '.join(SHORT)})")
     p.add_argument("--dataset", metavar="NAME", help="whose champion (default: the only one)")
     p.add_argument("--url", metavar="URL", help="of a service that runs (default: one is started on a copy, and ended)")
     p.add_argument("--key-file", metavar="FILE", help="that holds its key")
-    p.add_argument("--seconds", type=within(2, 86_400, "seconds"), metavar="S", help="of each scenario (default: 12 to 14, and 900 for soak)")
-    p.add_argument("--users", type=within(1, 5000, "users", int), default=50, metavar="N", help="that together ask for all it can (default: 50)")
-    p.add_argument("--capacity", type=within(0.1, 1e6, "requests a second"), metavar="R", help="requests a second that it can (default: measured)")
-    p.add_argument("--limit", action="append", default=[], metavar="FIGURE=VALUE", help="another limit of a threshold, such as p99_ms=250")
+    p.add_argument("--seconds", type=within(2, 86_400, "seconds"), metavar="S",
+                   help="of each scenario (default: 12 to 14, and 900 for soak)")
+    p.add_argument("--users", type=within(1, 5000, "users", int), default=50, metavar="N",
+                   help="that together ask for all it can (default: 50)")
+    p.add_argument("--capacity", type=within(0.1, 1e6, "requests a second"), metavar="R",
+                   help="requests a second that it can (default: measured)")
+    p.add_argument("--limit", action="append", default=[], metavar="FIGURE=VALUE",
+                   help="another limit of a threshold, such as p99_ms=250")
     p.add_argument("--json", action="store_true", help="for programs")
     p.set_defaults(command=load)

@@ -54,8 +54,9 @@ def fault_of(
 
 # %% ../../nbs/operations/load_clients.ipynb #5f4c2cb8
 KINDS = ("json", "file", "batch", "bad", "explain", "drip", "unread", "half")
-RECORD = struct.Struct("<dddiii") # due, sent, done: seconds of the system's own clock; kind, version, place of the fault
-ROW = np.dtype([("due", "<f8"), ("sent", "<f8"), ("done", "<f8"), ("kind", "<i4"), ("version", "<i4"), ("fault", "<i4")])
+RECORD = struct.Struct("<dddiii") # due, sent, done in seconds; kind, version, place of the fault
+ROW = np.dtype([("due", "<f8"), ("sent", "<f8"), ("done", "<f8"), ("kind", "<i4"), ("version", "<i4"),
+                ("fault", "<i4")])
 
 class Records:
     "Where the requests of a process are kept."
@@ -89,7 +90,8 @@ def read_records(
         rows = np.frombuffer(content[:len(content)//ROW.itemsize*ROW.itemsize], ROW)
         words = ["", *map(json.loads, path.with_suffix(".words").read_text().splitlines())]
         table = pd.DataFrame({name: rows[name].astype(ROW[name].newbyteorder("=")) for name in ROW.names})
-        tables.append(table.assign(kind=[KINDS[kind] for kind in table.kind], fault=[words[place] for place in table.fault]))
+        tables.append(table.assign(kind=[KINDS[kind] for kind in table.kind],
+                                   fault=[words[place] for place in table.fault]))
     whole = pd.concat(tables or [pd.DataFrame({name: [] for name in ROW.names})], ignore_index=True)
     return whole.sort_values("done", kind="stable", ignore_index=True)
 
@@ -98,7 +100,8 @@ def _message(request: dict, host: str, key: str, length: int | None = None) -> t
     "Head and body as they go over the wire."
     body = b64decode(request["body"])
     head = (f"{request['method']} {request['path']} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {request['content']}\r\n"
-            f"Content-Length: {len(body) if length is None else length}\r\n" + (f"Authorization: Bearer {key}\r\n" if key else ""))
+            f"Content-Length: {len(body) if length is None else length}\r\n"
+            + (f"Authorization: Bearer {key}\r\n" if key else ""))
     return head.encode() + b"\r\n", body
 
 def _reply(file) -> tuple[int, bytes]:
@@ -149,9 +152,11 @@ def locust_classes(
     from locust import FastHttpUser, LoadTestShape, User, task
     numbers, kept = itertools.count(), Records(plan["folder"])
     atexit.register(kept.close)
-    by_kind = {kind: [one | {"bytes": b64decode(one["body"])} for one in plan["requests"] if one["kind"] == kind] for kind in KINDS}
+    by_kind = {kind: [one | {"bytes": b64decode(one["body"])} for one in plan["requests"] if one["kind"] == kind]
+               for kind in KINDS}
     kinds = [kind for kind in plan["mix"] if by_kind[kind]]
-    shares, headers = [plan["mix"][kind] for kind in kinds], {"Authorization": f"Bearer {plan['key']}"} if plan["key"] else {}
+    shares = [plan["mix"][kind] for kind in kinds]
+    headers = {"Authorization": f"Bearer {plan['key']}"} if plan["key"] else {}
     class Asking(FastHttpUser):
         host, network_timeout, connection_timeout = plan["address"], 60.0, 20.0
         def on_start(self):
@@ -166,7 +171,8 @@ def locust_classes(
             sent = time.monotonic()
             due = self.due if plan["pace"] else sent
             with self.client.request(request["method"], request["path"], name=request["kind"], data=request["bytes"],
-                                     headers={"Content-Type": request["content"], **headers}, catch_response=True) as answer:
+                                     headers={"Content-Type": request["content"], **headers},
+                                     catch_response=True) as answer:
                 done = time.monotonic()
                 fault, version = fault_of(request, answer.status_code or 0, answer.content or b"")
                 if fault: answer.failure(fault)
@@ -176,12 +182,16 @@ def locust_classes(
             if request["kind"] == "explain": self.due = max(self.due, done) # who asks why waits for that
     found = {"Asking": Asking}
     if plan["slow"]: found["Slow"] = _slow_class(User, task, plan, by_kind, kept)
+    return found | {"Shape": _shape_class(LoadTestShape, plan)}
+
+def _shape_class(LoadTestShape, plan: dict):
+    "How many users there are at which moment."
     class Shape(LoadTestShape):
         def tick(self):
             moment = self.get_run_time()/plan["seconds"]
             count = max(1, round(level_at(plan["line"], moment)*plan["users"])) + plan["slow"]
             return (count, 1000) if moment < 1 else None
-    return found | {"Shape": Shape}
+    return Shape
 
 def _slow_class(User, task, plan: dict, by_kind: dict, kept: Records):
     "Clients that are slow on purpose; every third one keeps to each habit."
@@ -196,8 +206,10 @@ def _slow_class(User, task, plan: dict, by_kind: dict, kept: Records):
             except OSError as error: sent, told = began, [(f"the line broke ({type(error).__name__})", 0)]
             done = time.monotonic()
             for fault, version in told:
-                self.environment.events.request.fire(request_type="SLOW", name=self.habit, response_time=1000*(done - sent),
-                                                     response_length=0, context={}, exception=RuntimeError(fault) if fault else None)
+                self.environment.events.request.fire(request_type="SLOW", name=self.habit,
+                                                     response_time=1000*(done - sent),
+                                                     response_length=0, context={}, exception=RuntimeError(fault)
+                                                     if fault else None)
                 kept.add(sent, sent, done, self.habit, version, fault)
             time.sleep(0.1)
     return Slow

@@ -41,7 +41,8 @@ def over_time(
         ends = np.quantile(due[some], [0.5, 0.95, 0.99]) if some.any() else [np.nan]*3
         hidden = np.quantile(sent[some], 0.99) if some.any() else np.nan
         users = max(1, round(level_at(load.scenario.line, low/length)*load.users)) + load.scenario.slow
-        found.append([(low + high)/2, users, inside.sum()/step, (inside & (table.fault != "").to_numpy()).sum()/step, *ends, hidden])
+        found.append([(low + high)/2, users, inside.sum()/step,
+                      (inside & (table.fault != "").to_numpy()).sum()/step, *ends, hidden])
     names = ["second", "users", "per_second", "errors_per_second", "p50_ms", "p95_ms", "p99_ms", "p99_sent_ms"]
     return pd.concat([pd.DataFrame(found, columns=names), _machine_over_time(load, edges)], axis=1)
 
@@ -49,7 +50,9 @@ def _machine_over_time(load: Load, edges: np.ndarray):
     "Cores and memory in the same steps."
     import pandas as pd
     samples = load.samples
-    if len(samples) < 2: return pd.DataFrame({name: np.full(len(edges) - 1, np.nan) for name in ("service_cores", "locust_cores", "others_cores", "memory_mb")})
+    if len(samples) < 2: return pd.DataFrame({name: np.full(len(edges) - 1, np.nan)
+                                              for name in ("service_cores", "locust_cores", "others_cores",
+                                                           "memory_mb")})
     clock = samples.time.to_numpy() - load.began
     def at(name): return np.interp(edges, clock, samples[name].to_numpy())
     step = edges[1] - edges[0]
@@ -72,7 +75,8 @@ def draw_over_time(
         for moment in load.swaps: axis.axvline(moment - load.began, color="#888888", lw=0.8, ls=":")
     _draw_requests(axes[0, 0], steps, load)
     _draw_latency(axes[0, 1], steps)
-    for name, colour, words in (("service_cores", PALETTE[0], "service"), ("locust_cores", PALETTE[1], "Locust"), ("others_cores", "#aaaaaa", "others")):
+    for name, colour, words in (("service_cores", PALETTE[0], "service"), ("locust_cores", PALETTE[1], "Locust"),
+                                ("others_cores", "#aaaaaa", "others")):
         axes[1, 0].plot(steps.second, steps[name], color=colour, lw=1.6, label=words)
     axes[1, 0].set(xlabel="second of the load", ylabel="cores in use")
     _topped(axes[1, 0])
@@ -83,7 +87,8 @@ def _draw_requests(axis, steps, load: Load):
     "Answers and failures a second, and users."
     axis.plot(steps.second, steps.per_second, color=PALETTE[0], lw=1.8, label="answered")
     if load.per_second and not load.scenario.slow:
-        axis.plot(steps.second, steps.users*load.per_second/load.users, color="#888888", lw=1, ls="--", label="asked for")
+        axis.plot(steps.second, steps.users*load.per_second/load.users, color="#888888", lw=1, ls="--",
+                  label="asked for")
     failed = steps[steps.errors_per_second > 0]
     if len(failed): axis.plot(failed.second, failed.errors_per_second, "x", color=PALETTE[3], ms=6, label="failed")
     axis.set(ylabel="requests a second")
@@ -112,14 +117,19 @@ def _draw_latency(axis, steps):
 
 def _draw_memory(axis, steps, load: Load):
     "Memory of the service, and the slope once it has settled."
-    axis.plot(steps.second, steps.memory_mb, color=PALETTE[0], lw=1.8)
     axis.set(xlabel="second of the load", ylabel="memory of the service, MB")
-    axis.set_ylim(0, 1.3*np.nanmax(steps.memory_mb, initial=1))
+    if not steps.memory_mb.notna().any():
+        axis.text(0.5, 0.5, "the service does not tell", ha="center", va="center", transform=axis.transAxes,
+                  color="#666666")
+        return
+    axis.plot(steps.second, steps.memory_mb, color=PALETTE[0], lw=1.8)
+    axis.set_ylim(0, 1.3*steps.memory_mb.max())
     late = steps[steps.second >= SETTLED*load.scenario.seconds]
     share = growth(late.second.to_numpy(), late.memory_mb.to_numpy())
     if share[0] != share[0]: return
     middle = late.memory_mb.median()
-    axis.plot(late.second.iloc[[0, -1]], [middle*(1 - share[0]/2), middle*(1 + share[0]/2)], color=PALETTE[1], lw=1.4, ls="--",
+    axis.plot(late.second.iloc[[0, -1]], [middle*(1 - share[0]/2), middle*(1 + share[0]/2)], color=PALETTE[1],
+              lw=1.4, ls="--",
               label=f"its slope from {100*SETTLED:.0f} % of the time on")
     axis.legend(frameon=False, fontsize=9, loc="lower right")
 
@@ -138,12 +148,16 @@ def draw_waits(
     import matplotlib.pyplot as plt
     table = load.requests[load.requests.kind.isin(("json", "file")) & (load.requests.fault == "")]
     figure, axis = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
-    for name, colour, words, line in (("due", PALETTE[3], "from when it was due", "-"), ("sent", PALETTE[0], "from when it was sent", "--")):
+    for name, colour, words, line in (("due", PALETTE[3], "from when it was due", "-"),
+                                      ("sent", PALETTE[0], "from when it was sent", "--")):
         took = np.sort(1000*(table.done - table[name]).to_numpy())
-        axis.step(1/(1 - np.arange(len(took))/max(1, len(took))), took, where="post", color=colour, lw=1.8, ls=line, label=words)
-    marks = [(1, "0"), (2, "50 %"), (10, "90 %"), (100, "99 %"), (1000, "99.9 %"), (10_000, "99.99 %"), (100_000, "99.999 %")]
+        axis.step(1/(1 - np.arange(len(took))/max(1, len(took))), took, where="post", color=colour, lw=1.8, ls=line,
+                  label=words)
+    marks = [(1, "0"), (2, "50 %"), (10, "90 %"), (100, "99 %"), (1000, "99.9 %"), (10_000, "99.99 %"),
+             (100_000, "99.999 %")]
     marks = [(place, text) for place, text in marks if place <= max(10, len(table))]
-    axis.set(xscale="log", yscale="log", xlabel="share of the answers that come within this time", ylabel="milliseconds")
+    axis.set(xscale="log", yscale="log", xlabel="share of the answers that come within this time",
+             ylabel="milliseconds")
     axis.set_xticks(*zip(*marks))
     axis.xaxis.set_minor_locator(plt.NullLocator())
     _plain(axis.yaxis)
@@ -162,7 +176,8 @@ def figure_words(
     f = said["figures"]
     wait = f"half within {_ms(f['p50_due_ms'])} ms, 99 % within {_ms(f['p99_due_ms'])} ms"
     if f["p99_due_ms"] > 1.5*f["p99_sent_ms"]: wait += f" (as sent: {_ms(f['p99_sent_ms'])} ms)"
-    return f"{f['requests']:,.0f} requests, {f['per_second']:,.0f} a second, {wait}, {numbered(int(f['errors']), 'error')}"
+    many = f"{f['requests']:,.0f} requests, {f['per_second']:,.0f} a second"
+    return f"{many}, {wait}, {numbered(int(f['errors']), 'error')}"
 
 def limit_words(
     figures: dict[str, float],
@@ -171,21 +186,27 @@ def limit_words(
     "What was at its limit: Locust, the machine, or neither."
     locust, service, others = (figures.get(f"{name}_cores", float("nan")) for name in ("locust", "service", "others"))
     said = []
-    if locust > 0.85: said.append(f"Locust was at the limit of its core ({locust:.2f}), so the service can do more than this")
+    if locust > 0.85: said.append(f"Locust was at the limit of its core ({locust:.2f}), so the service can do "
+                                  f"more than this")
     elif service == service and service + locust + others > 0.9*cores:
         said.append(f"all {cores} cores were in use (service {service:.2f}, Locust {locust:.2f}, others {others:.2f})")
     if others > 0.3: said.append(f"others took {others:.2f} cores meanwhile, so times say less than on a quiet machine")
+    if "memory_mb" in figures and figures["memory_mb"] != figures["memory_mb"]:
+        said.append("what the service takes is not known, for /metrics was not answered: a key of the role "
+                    "admin may read it and ask")
     return "; ".join(said)
 
 # %% ../../nbs/operations/load_report.ipynb #026ac932
 def _table(rows: list[list], head: list[str]) -> str:
     "A table, its cells as they are: HTML."
     def line(cells, tag): return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
-    return f'<div class="wide"><table><thead>{line(head, "th")}</thead><tbody>{"".join(line(row, "td") for row in rows)}</tbody></table></div>'
+    body = "".join(line(row, "td") for row in rows)
+    return f'<div class="wide"><table><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'
 
 def _verdict_html(judged: list[dict]) -> str:
     "Thresholds, each with its mark."
-    items = "".join(f'<li class="{"good" if one["holds"] else "bad"}">{as_html(one["words"], 600)}</li>' for one in judged)
+    items = "".join(f'<li class="{"good" if one["holds"] else "bad"}">{as_html(one["words"], 600)}</li>'
+                    for one in judged)
     return f'<ul class="verdicts">{items}</ul>'
 
 def kinds_table(
@@ -204,7 +225,8 @@ def faults_table(
 ) -> list[list]: # kind, fault, how often, first second
     "What failed."
     failed = load.requests[load.requests.fault != ""]
-    grouped = failed.groupby(["kind", "fault"]).done.agg(["size", "min"]).reset_index().sort_values("size", ascending=False)
+    grouped = failed.groupby(["kind", "fault"]).done.agg(["size", "min"]).reset_index().sort_values("size",
+                                                                                                    ascending=False)
     return [[as_html(one.kind), as_html(one.fault, 300), f"{one.times:,}", f"{one.first - load.began:.1f}"]
             for one in grouped.rename(columns={"size": "times", "min": "first"}).head(20).itertuples()]
 
@@ -212,7 +234,8 @@ STYLE = """
 .verdicts{list-style:none;margin:.6rem 0;padding:0}.verdicts li{position:relative;padding-left:1.5rem;margin:0 0 .4rem}
 .verdicts li::before{position:absolute;left:0;font-weight:700}
 .verdicts .good::before{content:"✓";color:var(--good)}.verdicts .bad::before{content:"✗";color:var(--bad)}
-.caution{border-left:4px solid var(--open);padding-left:.8rem}td .good{color:var(--good)}td .bad{color:var(--bad);font-weight:600}
+.caution{border-left:4px solid var(--open);padding-left:.8rem}
+td .good{color:var(--good)}td .bad{color:var(--bad);font-weight:600}
 .moment{white-space:nowrap}
 """
 
@@ -226,21 +249,26 @@ def told(
     "A load as a program reads it."
     finite = {name: value if value == value else None for name, value in figures.items()}
     return about | {"scenario": load.scenario.name, "seconds": load.scenario.seconds, "users_at_level_1": load.users,
-                    "per_second_at_level_1": load.per_second, "line": [list(point) for point in load.scenario.line], "mix": load.scenario.mix,
+                    "per_second_at_level_1": load.per_second, "line": [list(point) for point in load.scenario.line],
+                    "mix": load.scenario.mix,
                     "began": load.day, "figures": finite,
-                    "thresholds": judged, "holds": all(one["holds"] for one in judged) and not load.parts, "notes": load.parts}
+                    "thresholds": judged, "holds": all(one["holds"] for one in judged) and not load.parts,
+                    "notes": load.parts}
 
 def _facts(said: dict) -> str:
     "Where the numbers come from."
     machine = said["machine"]
     facts = [f"dataset {said['dataset']}", f"v{said['version']}", said["where"],
              f"level 1 is {said['per_second_at_level_1']:,.0f} requests a second by {said['users_at_level_1']} users",
-             human_seconds(said["seconds"]), f"{machine['processor']}, {machine['cores']} cores", f"commit {said['commit'][:8]}",
+             human_seconds(said["seconds"]), f"{machine['processor']}, {machine['cores']} cores",
+             f"commit {said['commit'][:8]}",
              f"Locust {said['locust']}", said["began"].replace("T", " ")[:16] + " UTC"]
     return f'<p class="facts">{as_html(" · ".join(facts), 1000)}</p>'
 
-SAYS = {"steady": "At 60 % of what it can: do answers come evenly?", "ramp": "From nothing up to what it can: does anything break on the way?",
-        "spike": "Half as much again as it can, at once: does it come back?", "soak": "For long, at 60 %: does memory grow, does it become slower?",
+SAYS = {"steady": "At 60 % of what it can: do answers come evenly?",
+        "ramp": "From nothing up to what it can: does anything break on the way?",
+        "spike": "Half as much again as it can, at once: does it come back?",
+        "soak": "For long, at 60 %: does memory grow, does it become slower?",
         "mixed": "Large, wrong and costly requests among the usual ones: are the others disturbed?",
         "slow": "Clients that send in drips, do not read, or never finish: do they hold anybody up?",
         "swap": "Another version takes over under load: is anything lost?"}
@@ -253,7 +281,8 @@ def scenario_page(
 ) -> str: # HTML
     "The page of a scenario."
     name, figures = load.scenario.name, said["figures_known"]
-    drawn = "".join(f'<figure><img alt="{as_html(words, 1000)}" src="{quote(place)}"><figcaption>{as_html(words, 1000)}</figcaption></figure>'
+    drawn = "".join(f'<figure><img alt="{as_html(words, 1000)}" '
+                    f'src="{quote(place)}"><figcaption>{as_html(words, 1000)}</figcaption></figure>'
                     for place, words in pictures)
     failed = faults_table(load)
     remarks = [*filter(None, [limit_words(figures, int(said["machine"]["cores"]))]), *load.parts]
@@ -262,18 +291,22 @@ def scenario_page(
             f"<h1>Load: {name}</h1><blockquote>{as_html(SAYS.get(name, ''))}</blockquote>"
             f'<p class="headline">{as_html(figure_words(said | {"figures": figures}), 600)}</p>{_facts(said)}'
             + "".join(f'<p class="caution">{as_html(one[0].upper() + one[1:], 500)}.</p>' for one in remarks)
-            + f"<h2>Does it hold?</h2>{_verdict_html(said['thresholds'])}<h2>Second by second</h2>{drawn}<h2>By kind of request</h2>"
+            + f"<h2>Does it hold?</h2>{_verdict_html(said['thresholds'])}<h2>Second by second</h2>{drawn}<h2>By "
+              f"kind of request</h2>"
             + _table(kinds_table(load), ["kind", "requests", "failed", "p50, ms", "p95, ms", "p99, ms"])
-            + (f"<h2>What failed</h2>{_table(failed, ['kind', 'what came', 'times', 'first second'])}" if failed else "")
+            + (f"<h2>What failed</h2>{_table(failed, ['kind', 'what came', 'times', 'first second'])}" if failed
+               else "")
             + f"<h2>Open and closed</h2><p>{as_html(_omission_words(figures), 1500)}</p>")
     return html_page(f"Load: {name}", body, STYLE)
 
 def _omission_words(figures: dict) -> str:
     "What the two latencies say."
-    return ("Each user keeps a schedule that does not wait for answers; whoever is late sends at once, and waits count from the moment "
+    return ("Each user keeps a schedule that does not wait for answers; whoever is late sends at once, and "
+            "waits count from the moment "
             "that was due. A closed client, as most generators are, would count from when it sent: "
             f"p50 {_ms(figures['p50_sent_ms'])} and p99 {_ms(figures['p99_sent_ms'])} ms, instead of "
-            f"{_ms(figures['p50_due_ms'])} and {_ms(figures['p99_due_ms'])} ms. Beside the service's time, both hold what "
+            f"{_ms(figures['p50_due_ms'])} and {_ms(figures['p99_due_ms'])} ms. Beside the service's time, both "
+            f"hold what "
             "Locust itself was late by, which is on the service's account here.")
 
 def overview_page(
@@ -284,14 +317,18 @@ def overview_page(
     for said in (found := sorted(found, key=lambda one: order.index(one["scenario"]))):
         f = {name: float("nan") if value is None else value for name, value in said["figures"].items()}
         mark = '<span class="good">holds</span>' if said["holds"] else '<span class="bad">broken</span>'
-        rows.append([f'<a href="load/{said["scenario"]}.html">{said["scenario"]}</a>', mark, f"{f['per_second']:,.0f}", _ms(f["p50_due_ms"]),
-                     _ms(f["p99_due_ms"]), f"{f['errors']:,.0f}", human_seconds(said["seconds"]), f"v{said['version']}", f'<span class="moment">{said["began"].replace("T", " ")[:16]}</span>'])
+        rows.append([f'<a href="load/{said["scenario"]}.html">{said["scenario"]}</a>', mark,
+                     f"{f['per_second']:,.0f}", _ms(f["p50_due_ms"]),
+                     _ms(f["p99_due_ms"]), f"{f['errors']:,.0f}", human_seconds(said["seconds"]),
+                     f"v{said['version']}", f'<span class="moment">{said["began"].replace("T", " ")[:16]}</span>'])
     again = "fashion-mlops load" + (f" --dataset {found[0]['dataset']}" if found else "")
     broken = [f"{said['scenario']}: {one['words']}" for said in found for one in said["thresholds"] if not one["holds"]]
     items = "".join(f'<li class="bad">{as_html(words, 600)}</li>' for words in broken)
-    body = ('<nav><a href="../index.html">← all reports</a></nav><h1>Load tests</h1><blockquote>How the service bears it: evenly, rising, '
+    body = ('<nav><a href="../index.html">← all reports</a></nav><h1>Load tests</h1><blockquote>How the service '
+            'bears it: evenly, rising, '
             "at once, for long; with large, wrong and slow clients; while its model changes.</blockquote>"
-            + _table(rows, ["scenario", "", "a second", "p50, ms", "p99, ms", "errors", "lasted", "version", "began, UTC"])
+            + _table(rows, ["scenario", "", "a second", "p50, ms", "p99, ms", "errors", "lasted", "version",
+                            "began, UTC"])
             + (f'<h2>What does not hold</h2><ul class="verdicts">{items}</ul>' if broken else "")
             + f"<p>Again: <code>{as_html(again)}</code></p>")
     return html_page("Load tests", body, STYLE)
@@ -306,13 +343,16 @@ def write_report(
     import matplotlib.pyplot as plt
     folder, name = reports_folder(dataset)/"load", load.scenario.name
     (folder/"pictures").mkdir(parents=True, exist_ok=True)
-    words = {"over_time": "Requests and users, latencies from when they were due (dotted: p99 from when it was sent), cores in use and memory of the "
+    words = {"over_time": "Requests and users, latencies from when they were due (dotted: p99 from when it was "
+                          "sent), cores in use and memory of the "
                           "service" + ("; dotted lines: another version takes over" if load.swaps else "") + ".",
-             "waits": "The slower share of the answers, to the right. Where the lines part, requests waited to be sent."}
+             "waits": "The slower share of the answers, to the right. Where the lines part, requests waited to "
+                      "be sent."}
     for ending, figure in (("over_time", draw_over_time(load)), ("waits", draw_waits(load))):
         figure.savefig(folder/"pictures"/f"{name}_{ending}.png", dpi=110)
         plt.close(figure)
-    known = said | {"figures_known": {key: float("nan") if value is None else value for key, value in said["figures"].items()}}
+    known = said | {"figures_known": {key: float("nan") if value is None else value for key,
+                                      value in said["figures"].items()}}
     page = scenario_page(load, known, [(f"pictures/{name}_{ending}.png", text) for ending, text in words.items()])
     for place, content in ((f"{name}.html", page), (f"{name}_locust.html", load.html)):
         with atomic_path(folder/place) as path: path.write_text(content, encoding="utf-8")

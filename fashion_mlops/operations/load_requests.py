@@ -89,7 +89,8 @@ def good_requests(
     def part(first, last): return {version: list(said[first:last]) for version, said in answers.items()}
     for row in range(len(inputs)):
         one = inputs[row:row + 1]
-        found.append(as_request("json", "/predict", "application/json", wing.json_of_inputs(described, one), part(row, row + 1)))
+        found.append(as_request("json", "/predict", "application/json", wing.json_of_inputs(described, one),
+                                part(row, row + 1)))
         try: (_, content), *_ = wing.files_of_inputs(described, one)
         except WorkflowError: continue # what was prepared cannot be sent as a file
         found.append(as_request("file", "/predict", next(iter(wing.BODIES)), content, part(row, row + 1)))

@@ -89,7 +89,8 @@ def own_service(
         versions = copied_home(dataset, folder)
         said = folder/"said"
         with said.open("w") as out, said.with_suffix(".errors").open("w") as errors:
-            command = [sys.executable, "-m", "fashion_mlops.cli", "serve", "--dataset", dataset, "--port", "0", "--quiet"]
+            command = [sys.executable, "-m", "fashion_mlops.cli", "serve", "--dataset", dataset, "--port", "0",
+                       "--quiet"]
             process = subprocess.Popen(command, env=_environment(FASHION_MLOPS_HOME=place), stdout=out, stderr=errors)
             try: yield Target(_address(said, process, 60), process.pid, folder=folder, versions=versions)
             finally: _ended(process)
@@ -120,7 +121,8 @@ def _told(target: Target): # (processor seconds, bytes)
     "What a service says of itself."
     try: text = asked(target.address, "/metrics", target.key).decode()
     except WorkflowError: return float("nan"), float("nan")
-    found = [re.search(rf"^fashion_mlops_{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE) for name in ("processor_seconds", "memory_bytes")]
+    found = [re.search(rf"^fashion_mlops_{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE)
+             for name in ("processor_seconds", "memory_bytes")]
     return tuple(float(one[1]) if one else float("nan") for one in found)
 
 def sampled(
@@ -131,7 +133,8 @@ def sampled(
     import psutil
     cpu, memory = _tree(target.process) if target.process else _told(target)
     own, busy = _tree(locust)[0], psutil.cpu_times()
-    return {"time": time.monotonic(), "cpu": cpu, "memory": memory, "locust": own, "machine": sum(busy) - busy.idle - getattr(busy, "iowait", 0)}
+    return {"time": time.monotonic(), "cpu": cpu, "memory": memory, "locust": own,
+            "machine": sum(busy) - busy.idle - getattr(busy, "iowait", 0)}
 
 # %% ../../nbs/operations/load_running.ipynb #40370f4f
 @dataclass
@@ -161,7 +164,8 @@ def plan_of(
     seed: int = 0 # of the choice of requests
 ) -> dict: # plain values
     "What the clients are to do."
-    return {"address": target.address, "key": target.key, "requests": requests, "mix": scenario.mix, "line": scenario.line, "seed": seed,
+    return {"address": target.address, "key": target.key, "requests": requests, "mix": scenario.mix,
+            "line": scenario.line, "seed": seed,
             "seconds": scenario.seconds, "users": users, "pace": users/per_second if per_second else 0,
             "slow": scenario.slow, "folder": str(folder)}
 
@@ -178,16 +182,19 @@ def run_load(
         folder = Path(place)
         (folder/"plan.json").write_text(json.dumps(plan_of(scenario, target, requests, users, per_second, folder)))
         (folder/"clients.py").write_text(LOCUSTFILE)
-        command = [sys.executable, "-m", "locust", "--headless", "-f", str(folder/"clients.py"), "--html", str(folder/"locust.html"),
+        command = [sys.executable, "-m", "locust", "--headless", "-f", str(folder/"clients.py"), "--html",
+                   str(folder/"locust.html"),
                    "--only-summary", "--stop-timeout", "5", "--exit-code-on-error", "0", "--loglevel", "WARNING"]
         with (folder/"said").open("w") as said:
-            process = subprocess.Popen(command, env=_environment(**{PLAN: str(folder/"plan.json")}), cwd=place, stdout=said, stderr=said)
+            process = subprocess.Popen(command, env=_environment(**{PLAN: str(folder/"plan.json")}), cwd=place,
+                                       stdout=said, stderr=said)
             try: load = _watched(scenario, target, process, swap, folder)
             finally: _ended(process)
         load.users, load.per_second, load.requests = users, per_second, read_records(folder)
         if process.returncode or not len(load.requests):
             last = (folder/"said").read_text().strip().splitlines() or ["nothing"]
-            raise WorkflowError(f"Locust ended early ({process.returncode}) with {len(load.requests)} requests. Its last words: {last[-1]}")
+            raise WorkflowError(f"Locust ended early ({process.returncode}) with {len(load.requests)} requests. "
+                                f"Its last words: {last[-1]}")
         load.html = (folder/"locust.html").read_text(encoding="utf-8")
         load.began = float(load.requests.sent.min())
     return load
@@ -219,7 +226,8 @@ def growth(
 ) -> tuple[float, float, float]: # from the end of warming up to the end, as a share: estimate, and 95 % interval
     "How much memory has grown; not-a-number where there are fewer than ten samples."
     from scipy.stats import theilslopes
-    late = (seconds >= seconds[0] + SETTLED*(seconds[-1] - seconds[0])) & np.isfinite(memory) if len(seconds) else np.zeros(0, bool)
+    if len(seconds) < 10: return (float("nan"),)*3
+    late = (seconds >= seconds[0] + SETTLED*(seconds[-1] - seconds[0])) & np.isfinite(memory)
     seconds, memory = seconds[late], memory[late]
     if len(seconds) < 10: return (float("nan"),)*3
     step = max(1, len(seconds)//400) # pairs grow with the square
@@ -233,7 +241,8 @@ def asked_for(
 ) -> float: # requests
     "How many requests its schedule has."
     moments = np.linspace(0, 1, 2001)
-    level = np.array([max(1/load.users, round(level_at(load.scenario.line, moment)*load.users)/load.users) for moment in moments])
+    level = np.array([max(1/load.users, round(level_at(load.scenario.line, moment)*load.users)/load.users)
+                      for moment in moments])
     return float(level.mean()*load.per_second*load.scenario.seconds)
 
 def _quantiles(seconds: np.ndarray, end: str) -> dict[str, float]:
@@ -249,8 +258,10 @@ def _taken(load: Load) -> dict[str, float]:
     taken = {name: float((last[name] - first[name])/(last.time - first.time)) for name in ("cpu", "locust", "machine")}
     grown, low, high = growth(some.time.to_numpy(), some.memory.to_numpy())
     return {"service_cores": taken["cpu"], "locust_cores": taken["locust"],
-            "others_cores": max(0.0, taken["machine"] - taken["locust"] - (taken["cpu"] if load.samples.cpu.notna().all() else 0)),
-            "memory_mb": float(some.memory.max()/1e6), "memory_growth": grown, "memory_growth_low": low, "memory_growth_high": high}
+            "others_cores": max(0.0, taken["machine"] - taken["locust"] - (taken["cpu"]
+                                                                           if load.samples.cpu.notna().all() else 0)),
+            "memory_mb": float(some.memory.max()/1e6), "memory_growth": grown, "memory_growth_low": low,
+            "memory_growth_high": high}
 
 def figures_of(
     load: Load
@@ -260,7 +271,8 @@ def figures_of(
     usual = table[table.kind.isin(("json", "file"))]
     good = usual[usual.fault == ""]
     sent, due = (good.done - good.sent).to_numpy(), (good.done - good.due).to_numpy()
-    found = {"requests": len(table), "errors": int((table.fault != "").sum()), "per_second": len(table)/load.scenario.seconds}
+    found = {"requests": len(table), "errors": int((table.fault != "").sum()),
+             "per_second": len(table)/load.scenario.seconds}
     found |= _quantiles(sent, "sent_ms") | _quantiles(due, "due_ms")
     found |= {"p99_ms": found["p99_due_ms"], "p99_over_p50": found["p99_due_ms"]/found["p50_due_ms"]}
     if load.per_second: found["kept"] = len(table[~table.kind.isin(("drip", "unread", "half"))])/asked_for(load)
@@ -269,5 +281,6 @@ def figures_of(
     if len(before) and len(after): found["after_over_before"] = float(np.median(after)/np.median(before))
     slow = table[table.kind.isin(("drip", "unread", "half"))]
     if load.scenario.slow: found["slow_served"] = float((slow.fault == "").mean()) if len(slow) else float("nan")
-    if load.scenario.swaps: found |= {"swaps": len(load.swaps), "versions": int(table.version[table.version > 0].nunique())}
+    if load.scenario.swaps: found |= {"swaps": len(load.swaps),
+                                      "versions": int(table.version[table.version > 0].nunique())}
     return found | _taken(load)

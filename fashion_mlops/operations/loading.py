@@ -39,7 +39,8 @@ def _elsewhere(url: str, key_file: str | None, dataset: str | None) -> tuple[Tar
     address = url.rstrip("/")
     told = json.loads(asked(address, "/version", key))
     if dataset not in (None, told["dataset"]):
-        raise WorkflowError(f"{address} answers for {told['dataset']!r}, and --dataset says {dataset!r}. Leave --dataset out.")
+        raise WorkflowError(f"{address} answers for {told['dataset']!r}, and --dataset says {dataset!r}. Leave "
+                            f"--dataset out.")
     return Target(address, key=key, versions=[told["version"]]), told["dataset"]
 
 @contextmanager
@@ -66,7 +67,8 @@ def requests_for(
         return sending.example_requests(target.address, target.key) + sending.bad_requests()
     if target.folder is None: opened = [open_version(dataset, target.versions[0])]
     else:
-        with at_home(target.folder): opened = [open_version(dataset, version, trusted_keys()) for version in target.versions]
+        with at_home(target.folder): opened = [open_version(dataset, version, trusted_keys())
+                                               for version in target.versions]
     inputs, first = sending.rows_to_send(opened[0]), opened[0]
     answers = {str(one.version): sending.answers_of(one, inputs) for one in opened}
     return sending.good_requests(first.wing, first.about["input"], inputs, answers) + sending.bad_requests()
@@ -95,10 +97,13 @@ def measured(
     climbed = run_load(CLIMB, target, requests, 16)
     failed = climbed.requests.fault[climbed.requests.fault != ""]
     if len(failed) > 0.5*len(climbed.requests):
-        raise WorkflowError(f"{len(failed):,} of {len(climbed.requests):,} requests failed while capacity was measured, such as: {failed.iloc[0]}.")
+        raise WorkflowError(f"{len(failed):,} of {len(climbed.requests):,} requests failed while capacity was "
+                            f"measured, such as: {failed.iloc[0]}.")
     capacity, remark = capacity_of(climbed), limit_words(figures_of(climbed), int(machine()["cores"]))
-    if not capacity: raise WorkflowError("Nothing was answered while capacity was measured. Say it by hand: --capacity 50")
-    say(f"capacity {capacity:,.0f} requests a second, of single inputs{f' ({remark})' if remark else ''}; that is level 1")
+    if not capacity: raise WorkflowError("Nothing was answered while capacity was measured. Say it by hand: "
+                                         "--capacity 50")
+    say(f"capacity {capacity:,.0f} requests a second, of single inputs{f' ({remark})' if remark else ''}; that "
+        f"is level 1")
     return capacity
 
 # %% ../../nbs/operations/loading.ipynb #edc7f18b
@@ -125,14 +130,18 @@ def record(
     from mlflow.entities import Metric, Param
     from fashion_mlops.workflow.tracking import client, end_run, start_run
     first, moment = told[0], int(time.time() * 1000)
-    run = start_run(dataset, "load", {"mlflow.source.type": "JOB", "dataset": dataset, "version": first["version"], "target": first["where"],
+    run = start_run(dataset, "load", {"mlflow.source.type": "JOB", "dataset": dataset, "version": first["version"],
+                                      "target": first["where"],
                                       "locust": first["locust"], "holds": all(one["holds"] for one in told)})
     status = "FAILED"
     try:
-        params = {"scenarios": " ".join(one["scenario"] for one in told), "capacity": f"{first['capacity']:.1f}", "users": first["users_at_level_1"]}
+        params = {"scenarios": " ".join(one["scenario"] for one in told), "capacity": f"{first['capacity']:.1f}",
+                  "users": first["users_at_level_1"]}
         params |= {f"{one['scenario']}.seconds": one["seconds"] for one in told}
-        params |= {f"{one['scenario']}.limit.{rule['figure']}": rule["limit"] for one in told for rule in one["thresholds"]}
-        figures = [(f"{one['scenario']}/{name}", value, 0) for one in told for name, value in one["figures"].items() if value is not None]
+        params |= {f"{one['scenario']}.limit.{rule['figure']}": rule["limit"] for one in told
+                   for rule in one["thresholds"]}
+        figures = [(f"{one['scenario']}/{name}", value, 0) for one in told for name, value in one["figures"].items()
+                   if value is not None]
         metrics = [Metric(name, float(value), moment, step) for name, value, step in figures + series_of(loads)]
         client().log_batch(run, params=[Param(name, str(value)) for name, value in params.items()])
         for start in range(0, len(metrics), 900): client().log_batch(run, metrics=metrics[start:start + 900])

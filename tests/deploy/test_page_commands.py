@@ -1,8 +1,8 @@
-"""The commands on the pages about operations: each can be parsed, those of the runbook are run, every alarm has a section.
+"""The commands on the pages about operations: each can be parsed, those of the runbook are run, each alarm has a section.
 
 A fenced block is `sh`. What can only be done where there is more than this project says so behind it: `sh needs docker`,
-`sh needs cluster`, `sh needs account`, or several of them; those blocks are parsed. `sh stays` goes on until it is ended,
-as a service does. Unmarked blocks of the runbook are run in their order, in one home."""
+`sh needs cluster`, `sh needs account`, `sh needs network`, or several; those blocks are parsed. `sh stays` goes on until it
+is ended, as a service does. Unmarked blocks are for the runbook: they are run in their order, in one home."""
 import contextlib
 import io
 import json
@@ -27,13 +27,13 @@ from fashion_mlops.core import project_root
 ROOT = project_root()
 PAGES = sorted((ROOT/"nbs"/"operations").glob("*.ipynb"))
 RUNBOOK = ROOT/"nbs"/"operations"/"runbook.ipynb"
-NEEDS = {"docker", "cluster", "account"}
+NEEDS = {"docker", "cluster", "account", "network"}
 WANTED_BY = {"docker": "docker", "kubectl": "cluster", "aws": "account", "gcloud": "account", "az": "account"}
 TOOLS = {*WANTED_BY, *"""amtool bash bentoml buildah cat cd chmod cp crontab curl cut date df du echo export fashion-mlops
-    find git grep head jq kill ls make mkdir mlflow mv printf promtool python rm sh sleep sort systemctl tail tar test true uv
-    wc""".split()}
+    find git grep head install jq kill ls make mkdir mlflow mv printf promtool python rm sh sleep sort systemctl tail tar
+    test true uv wc""".split()}
 COMPOSE = ("up", "run", "restart", "stop", "start", "logs", "exec", "ps", "rm", "build", "pull", "down", "config")
-LEADING = ("do", "then", "else", "if", "while", "until", "!", "time", "exec")
+LEADING = ("sudo", "do", "then", "else", "if", "while", "until", "!", "time", "exec")
 
 
 def prose(page: Path) -> str:
@@ -138,6 +138,8 @@ def wrong_in(page: Path) -> list[str]:
         kind, *marks = mark.split() or [""]
         if mark not in ("", "stays") and (kind != "needs" or not marks or set(marks) - NEEDS):
             found.append(f"sh {mark}: expected needs {', '.join(sorted(NEEDS))}, stays, or nothing")
+        if kind != "needs" and page != RUNBOOK:
+            found.append(f"{text.strip()[:60]}: no test runs this, so say what it needs")
         for command in commands(text):
             if why := wrong_with(command): found.append(f"{shlex.join(command)}: {why}")
             if lacks := needed(command) - set(marks):
@@ -212,19 +214,20 @@ class Terminal:
         own.mkdir()
         (own/"fashion-mlops").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fashion_mlops.cli "$@"\n')
         (own/"fashion-mlops").chmod(0o755)
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            self.port = sock.getsockname()[1]
+        with contextlib.ExitStack() as held: # both at once, so that they differ
+            socks = [held.enter_context(socket.socket()) for _ in range(2)]
+            for sock in socks: sock.bind(("127.0.0.1", 0))
+            self.ports = {str(8000 + number): str(sock.getsockname()[1]) for number, sock in enumerate(socks)}
         places = {"FASHION_MLOPS_HOME": str(folder), "FASHION_MLOPS_ROOT": str(ROOT), "PYTHONPATH": str(ROOT),
                   "PATH": f"{own}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
         self.how = {"cwd": folder, "env": os.environ | places, "stdin": subprocess.DEVNULL, "text": True}
         self.staying = []
 
     def words(self, text: str) -> list[str]:
-        "The block for a shell, with the port of this test in the place of the usual one."
-        starts = r"^(fashion-mlops (?:serve|deploy local)\b(?:(?!--port).)*)$"
-        text = re.sub(starts, rf"\1 --port {self.port}", text, flags=re.MULTILINE)
-        return ["bash", "-euo", "pipefail", "-c", text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")]
+        "The block for a shell, with ports of this test in the place of the usual ones."
+        text = re.sub(r"^(fashion-mlops (?:serve|deploy local)\b(?:(?!--port).)*)$", r"\1 --port 8000", text, flags=re.M)
+        text = re.sub(r"(127\.0\.0\.1:|--port )(800[01])\b", lambda found: found[1] + self.ports[found[2]], text)
+        return ["bash", "-euo", "pipefail", "-c", text]
 
     def run(self, text: str):
         done = subprocess.run(self.words(text), **self.how, capture_output=True, timeout=120)

@@ -7,13 +7,13 @@ __all__ = ['LIST', 'FORMAT', 'VERSION', 'MOST_LIST', 'tar_header', 'NewArchive',
            'read_archive', 'unfinished_beside', 'check_room', 'sync_folder']
 
 # %% ../../nbs/operations/archive.ipynb #e98d5e53
-import gzip, hashlib, json, os, re, shutil, tempfile, zlib
+import gzip, hashlib, json, os, re, shutil, zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ..core import WorkflowError, hold, human_bytes, release, sweep_unfinished
+from ..core import WorkflowError, drop_held, held_beside, human_bytes, sweep_unfinished
 
 # %% ../../nbs/operations/archive.ipynb #1f92aeb9
 def _block(name: bytes, size: int, mode: int, modified: int, kind: bytes = b"0") -> bytes:
@@ -221,14 +221,11 @@ def unfinished_beside(
     "A place for what is not whole yet; what killed processes left there is removed."
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep_unfinished(target.parent)
-    scratch = Path(tempfile.mkdtemp(".unfinished", f".{target.name[:60]}.", target.parent))
-    handle = hold(scratch)
+    scratch, handle = held_beside(target)
     try:
         (scratch/target.name).mkdir()
         yield scratch/target.name
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        release(handle)
+    finally: drop_held(scratch, handle)
 
 def check_room(
     folder: Path, # on whose disk

@@ -30,6 +30,9 @@ def waited_lock(
             except BlockingIOError:
                 if time.monotonic() > until: raise WorkflowError(_too_long(what, path)) from None
                 time.sleep(0.05)
+            except OSError as error:
+                raise WorkflowError(f"{path} cannot be locked ({error.strerror}), so nobody can be told to wait. Mount "
+                                    "the home for writing, on a disk that knows locks.") from None
         yield
     finally:
         if handle is not None: os.close(handle)

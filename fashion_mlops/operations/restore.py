@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from ..core import WorkflowError, home, human_bytes, human_seconds, numbered
+from ..core import WorkflowError, home_place, human_bytes, human_seconds, listed, numbered
 from .archive import check_room, read_archive, sync_folder, unfinished_beside
-from .landing import BY_FILE, finish_restore, land_in, refuse_full, units
+from .landing import BY_FILE, finish_restore, land_in, movable, refuse_full, units
 from .one_moment import nothing_changes, waited_lock
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
@@ -62,17 +62,19 @@ def mended_store(
     home: Path # where it will be
 ) -> dict: # how many `addresses` were changed, how many `runs` were closed
     "Have a store name files where they will be, and no run that nobody goes on with."
-    pairs = [(old, str(home)) for old in homes if old not in ("/", str(home))]
+    pairs = [(old, str(home)) for old in {*homes, str(home)} if old != "/"]
     pairs += [(Path(old).as_uri(), home.as_uri()) for old, _ in pairs]
+    pairs.sort(key=lambda pair: -len(pair[0])) # the new place may lie in an old one, and an old one in another
+    def moved(place):
+        return next((new + place[len(old):] for old, new in pairs if f"{place}/".startswith(f"{old}/")), place)
     with closing(sqlite3.connect(store)) as rows, rows:
+        rows.create_function("moved", 1, lambda place: moved(place) if isinstance(place, str) else place)
         rows.execute("begin immediate")
         changed = 0
-        for old, new in pairs:
-            for table, column in _ADDRESSES:
-                if column not in _columns(rows, table): continue
-                words = (f"update {table} set {column} = ? || substr({column}, ?) "
-                         f"where {column} = ? or substr({column}, 1, ?) = ?")
-                changed += rows.execute(words, (new, len(old) + 1, old, len(old) + 1, f"{old}/")).rowcount
+        for table, column in _ADDRESSES:
+            if column not in _columns(rows, table): continue
+            words = f"update {table} set {column} = moved({column}) where {column} <> moved({column})"
+            changed += rows.execute(words).rowcount
         closed = 0
         if {"status", "end_time"} <= _columns(rows, "runs"):
             words = "update runs set status = 'KILLED', end_time = ? where status in ('RUNNING', 'SCHEDULED')"
@@ -151,6 +153,7 @@ def restore_home(
     target: Path | str, # the home that is to be
     over: bool = False, # whether a home that is there goes aside
     wait: float = 0, # seconds, for a pipeline to end
+    even_so: bool = False, # whether it lands with faults
     say: Callable = print # to whom progress is told
 ) -> dict: # what the backup says of itself, `home`, `kept`, `addresses`, `runs`, and `datasets` with faults
     "Restore a home, whole or not at all."
@@ -165,13 +168,22 @@ def restore_home(
         again = unpacked(file, folder)
         if again != said: raise WorkflowError(f"{file} was exchanged while it was read. Run it again.")
         if (folder/"mlflow.db").is_file(): told.update(mended_store(folder/"mlflow.db", said["homes"], target))
+        told["datasets"] = proved(folder, said["datasets"])
+        if not even_so: _refuse_faults(file, told["datasets"])
         return said
     kept = _landed(file, target, over, wait, fill)
     say(f"  {target} is there ({human_seconds(time.monotonic() - began)})")
     about = {name: value for name, value in said.items() if name != "files"}
     return about | {"home": str(target), "files": len(said["files"]), "bytes": size, "kept": kept and str(kept),
                     "addresses": told.get("addresses", 0), "closed_runs": told.get("runs", 0),
-                    "datasets": proved(target, said["datasets"])}
+                    "datasets": told["datasets"], "stays": [unit for unit in units(target) if os.path.ismount(target/unit)]}
+
+def _refuse_faults(file: Path, datasets: dict):
+    "Raise `WorkflowError` for what does not answer, or is not whole."
+    faults = [f"{name}: {about['fault']}" for name, about in datasets.items() if about["fault"]]
+    if not faults: return
+    raise WorkflowError(f"{file} was unpacked and tried, and nothing of it has landed. {'. '.join(faults)}. Take another "
+                        "backup; or have this one land as it is: --even-so")
 
 def _landed(file: Path, target: Path, over: bool, wait: float, fill: Callable) -> Path | None:
     "Have a home land where it should; returns where the old one is kept."
@@ -186,7 +198,7 @@ def _landed(file: Path, target: Path, over: bool, wait: float, fill: Callable) -
         if (plan := finish_restore(target)) is not None:
             raise WorkflowError(f"A restore of the backup of {plan['time']} was cut off; it is finished now, and {target} "
                                 "is whole. To restore again: --over")
-        old = [unit for unit in units(target) if not unit.startswith(BY_FILE)]
+        old = [unit for unit in movable(target, units(target)) if not unit.startswith(BY_FILE)]
         if not over: refuse_full(target, old, file) # before anything is unpacked
         return land_in(target, over, file, fill)
 
@@ -210,15 +222,25 @@ def restore_words(
     if count := made["closed_runs"]:
         lines.append(f"  {numbered(count, 'run')} of MLflow had not ended when the backup was taken: KILLED now")
     lines += [_dataset_line(name, about) for name, about in made["datasets"].items()]
+    if made["stays"]: lines.append(f"! {listed(made['stays'])}: mounted there, so it stays as it is, and is not the backup's")
     if made["kept"]: lines.append(f"What was there before is in {made['kept']}")
     if made["left_out"]: lines.append("Not in the backup:")
     return lines + [f"  {each['what']} → {each['command']}" for each in made["left_out"]]
 
+def _finished(target: Path, wait: float) -> int: # 0
+    "Finish a restore that was cut off."
+    with nobody_at_work(target, wait): plan = finish_restore(target)
+    if plan is None: raise WorkflowError(f"No restore into {target} was cut off half way: there is nothing to finish.")
+    print(f"{target} is whole now, as it was {plan['time']}." + (f" What was there before is in {plan['aside']}" if plan["kept"] else ""))
+    return 0
+
 def restore(args) -> int: # 0; 1 where something restored has a fault
     "Restore a home from its backup, into a folder of its own or the place where it was: whole or not at all."
-    target, began = Path(args.to) if args.to else home(), time.monotonic()
+    target, began = Path(args.to) if args.to else home_place(), time.monotonic()
+    if args.finish: return _finished(target.expanduser().resolve(), args.wait)
+    if not args.file: raise WorkflowError("Which backup? fashion-mlops restore FILE, or restore --finish after one that was cut off.")
     quiet = (lambda line: None) if args.json else lambda line: print(line, flush=True)
-    made = restore_home(args.file, target, args.over, args.wait, quiet)
+    made = restore_home(args.file, target, args.over, args.wait, args.even_so, quiet)
     made["seconds"] = round(time.monotonic() - began, 3)
     if args.json: print_json(made)
     else: print("\n".join([*restore_words(made), f"Done in {human_seconds(made['seconds'])}. Use it: "
@@ -231,10 +253,12 @@ def add_parser(
 ):
     "The command and its options."
     p = commands.add_parser("restore", help="a home from its backup", description=restore.__doc__)
-    p.add_argument("file", metavar="FILE", help="from `fashion-mlops backup`")
+    p.add_argument("file", metavar="FILE", nargs="?", help="from `fashion-mlops backup`")
     p.add_argument("--to", metavar="FOLDER", help="the home that is to be (default: this one)")
     p.add_argument("--over", action="store_true",
                    help="where a home is already: put it aside, and say where it is kept")
+    p.add_argument("--finish", action="store_true", help="finish a restore that was cut off half way")
+    p.add_argument("--even-so", action="store_true", help="have it land although a champion or a trail of it is not whole")
     p.add_argument("--wait", type=within(0, 86_400, "seconds"), default=0, metavar="SECONDS",
                    help="for a pipeline or a service to end (default: 0)")
     p.add_argument("--json", action="store_true", help="for programs")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ..core import WorkflowError, atomic_path, is_held, now, read_json, write_json
+from ..core import WorkflowError, atomic_path, hold, is_held, now, read_json, release, write_json
 from ..samples.asked import Refused
 from .deployment import serving_folder
 from .log_files import new_id
@@ -70,19 +70,16 @@ def take_up(
     folder: Path # of a job
 ) -> int | None: # what `let_go` takes; None when somebody else works on it
     "Work on a job, as the only one."
-    try: handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError: return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if (folder/"open").exists(): return handle
-    except OSError: pass
-    os.close(handle)
+    try: handle = hold(folder, wait=False)
+    except OSError: return None # gone meanwhile
+    if handle is not None and (folder/"open").exists(): return handle
+    release(handle)
 
 def let_go(
     handle: int # from `take_up`
 ):
     "Work on it no longer."
-    os.close(handle)
+    release(handle)
 
 def _said(folder: Path) -> dict | None:
     "What `job.json` says; None for one that is damaged or gone."

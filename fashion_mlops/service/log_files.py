@@ -222,7 +222,7 @@ def tidy(
     folder.mkdir(parents=True, exist_ok=True)
     with (folder/".tidy").open("w") as alone:
         try: fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError: return # another one is at it
+        except BlockingIOError: return # another one is at it
         _tidied(folder, days, least)
 
 def _tidied(folder: Path, days: int, least: int):

@@ -100,7 +100,8 @@ def main(
     threading.Thread(target=_tidy_on, args=(Path(folder), int(days)), daemon=True).start()
     os.nice(5)
     fed = socket.socket(fileno=int(wire))
-    fed.sendall(_told(0, 0, 0, "")) # from now on it reads
+    try: fed.sendall(_told(0, 0, 0, "")) # from now on it reads
+    except OSError: os._exit(0) # the worker was refused at its start, and has said why
     write_on(fed, Path(folder), float(every), int(parent))
     os._exit(0) # a merge that is under way leaves nothing but a hidden file
 

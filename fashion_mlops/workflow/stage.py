@@ -14,7 +14,7 @@ from fastcore.basics import patch
 
 from .budget import Budget, Chooses, overrun_words
 from .contract import Parameter, ParameterError, checked, nearest, parse_annotation
-from ..core import (WorkflowError, artifacts_folder, digest_path, find_root, hold, home, human_seconds, now, package_folder,
+from ..core import (WorkflowError, artifacts_folder, digest_path, drop_held, find_root, hold, home, human_seconds, now, package_folder,
                                 project_root, read_json, release, write_json)
 from .failing_parts import FailingParts, TooFew, TooLate
 from .half_done import HalfDone, own_notebook
@@ -105,8 +105,7 @@ _open_here: dict[str, Stage] = {} # stages of this process that were started and
 def _give_up(self: Stage):
     "Close what `start` opened."
     from fashion_mlops.workflow import tracking
-    if self.folder: shutil.rmtree(self.folder, ignore_errors=True)
-    release(self.held)
+    if self.folder: drop_held(self.folder, self.held)
     if not self.run_id: return
     try: tracking.end_run(self.run_id, "KILLED")
     except tracking.TrackingError as error:
@@ -322,7 +321,7 @@ def finish(self: Stage,
         display(Markdown(self.overran))
     self.manifest, home_folder = self._manifest(headline), artifacts_folder(self.dataset)
     os.replace(self.folder, home_folder/self.name/self.token)
-    release(self.held)
+    release(self.held, home_folder/self.name/self.token)
     write_json(home_folder/f"{self.name}.json", self.manifest)
     sweep(home_folder/self.name, self.token)
     self.manifest = log_to_mlflow(self.manifest)

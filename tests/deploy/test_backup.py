@@ -263,7 +263,9 @@ def test_only_what_was_asked_for_besides(here, tmp_path):
 def test_a_trail_that_was_changed_is_said_when_it_is_backed_up_and_when_it_comes_back(here, tmp_path, capsys):
     trail_path("shades").write_bytes(trail_path("shades").read_bytes().replace(b"gate", b"cat!"))
     assert main(["backup", str(tmp_path/"b.tar.gz")]) == 1
-    assert main(["restore", str(tmp_path/"b.tar.gz"), "--to", str(tmp_path/"out")]) == 1
+    assert main(["restore", str(tmp_path/"b.tar.gz"), "--to", str(tmp_path/"out")]) == 2
+    assert not (tmp_path/"out").exists()
+    assert main(["restore", str(tmp_path/"b.tar.gz"), "--to", str(tmp_path/"out"), "--even-so"]) == 1
     assert capsys.readouterr().out.count("is not the one that was written") == 2
 
 def test_who_holds_a_lock_is_waited_for_and_not_for_ever(here, tmp_path):
@@ -331,6 +333,85 @@ def test_a_killed_restore_has_happened_or_has_not(here, tmp_path, monkeypatch):
         for place in (here, kept[0]): shutil.move(place, tmp_path/f"{place.name} {count}")
         shutil.move(tmp_path/f"{kept[0].name} {count}", here)
     assert len(ends) > 10
+
+def test_a_restore_that_has_happened_is_not_finished_a_second_time(here, tmp_path, monkeypatch):
+    "Killed while it tidies up, when all but its plan was gone; what a pipeline has written since stays where it is."
+    backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    (tmp_path/"out"/"data"/"artifacts"/".old").mkdir(parents=True) # empty, but there
+    removed = shutil.rmtree
+    def cut_off(path, *words, **options):
+        if Path(path).name != ".restoring": return removed(path, *words, **options)
+        for part in Path(path).iterdir():
+            if part.name != "landing.json": removed(part) if part.is_dir() else part.unlink()
+        os._exit(9)
+    if not (child := os.fork()):
+        shutil.rmtree = cut_off
+        try: restore.restore_home(tmp_path/"b.tar.gz", tmp_path/"out", say=quiet)
+        finally: os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    (tmp_path/"out"/"data"/"artifacts").mkdir(exist_ok=True)
+    (tmp_path/"out"/"data"/"artifacts"/"new.json").write_text("of a pipeline")
+    with pytest.raises(WorkflowError, match="is not empty"): restore.restore_home(tmp_path/"b.tar.gz", tmp_path/"out", say=quiet)
+    assert (tmp_path/"out"/"data"/"artifacts"/"new.json").read_text() == "of a pipeline"
+
+@pytest.fixture
+def half(here, tmp_path) -> Path:
+    "A home into which a restore has got half way."
+    backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    def again(): restore.restore_home(tmp_path/"b.tar.gz", here, over=True, say=quiet)
+    assert killed_when(again, "rename", 4) == -signal.SIGKILL
+    return here
+
+@pytest.mark.parametrize("words", [["keys", "add", "more"], ["signing", "show"], ["serve", "--dataset", "shades"], ["backup", "x.tar.gz"], ["traffic", "champion", "--dataset", "shades", "--reason", "x"],
+                                   ["rollback", "--dataset", "shades", "--reason", "x"], ["deploy", "--dataset", "shades"], ["run", "--dataset", "synthetic", "--profile", "smoke"]], ids=" ".join)
+def test_half_a_home_is_no_home_and_every_command_says_how_it_is_finished(words, half, capsys):
+    before = contents(half)
+    assert main(words) == 2
+    assert f"fashion-mlops restore --finish --to {half}" in capsys.readouterr().err
+    assert contents(half) == before
+
+def test_it_is_finished_without_the_backup(half, tmp_path, capsys):
+    (tmp_path/"b.tar.gz").unlink()
+    assert main(["restore", "--finish"]) == 0 and "is whole now" in capsys.readouterr().out
+    assert open_champion("shades")[0].version == 3 and len(read_trail("shades")) == 1
+    assert main(["restore", "--finish"]) == 2 and "nothing to finish" in capsys.readouterr().err
+
+def test_on_a_network_disk_it_is_finished_too(half, monkeypatch):
+    "NFS locks no folders."
+    import fcntl
+    import stat
+    real = fcntl.flock
+    def flock(file, how):
+        if stat.S_ISDIR(os.fstat(file if isinstance(file, int) else file.fileno()).st_mode): raise OSError(9, "Bad file descriptor")
+        return real(file, how)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert main(["restore", "--finish"]) == 0
+
+def test_what_does_not_answer_does_not_land(here, tmp_path, capsys):
+    "It is tried before anything of the home that is there is moved."
+    serving = here/"data"/"serving"/"shades"/"v3"
+    model = next(path for path in serving.iterdir() if path.suffix == ".onnx")
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1])
+    backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    model.write_bytes(whole)
+    before = contents(here)
+    assert main(["restore", str(tmp_path/"b.tar.gz"), "--over"]) == 2 and "--even-so" in capsys.readouterr().err
+    assert contents(here) == before and not (here/".restoring").exists()
+    assert main(["restore", str(tmp_path/"b.tar.gz"), "--over", "--even-so"]) == 1
+
+def test_what_is_mounted_stays_and_is_said(here, tmp_path, monkeypatch, capsys):
+    "As keys are on a cluster: nothing can be renamed onto them."
+    backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    keys, real, mounted = here/"data"/"keys", os.rename, os.path.ismount
+    def rename(one, two):
+        if keys in (Path(one), Path(two)): raise OSError(16, "Device or resource busy", str(one))
+        return real(one, two)
+    monkeypatch.setattr(os, "rename", rename)
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == keys or mounted(path))
+    (keys/"mine.pub").write_bytes((keys/"signing.pub").read_bytes())
+    assert main(["restore", str(tmp_path/"b.tar.gz"), "--over"]) == 0
+    assert "data/keys: mounted there" in capsys.readouterr().out and (keys/"mine.pub").exists()
 
 def test_a_killed_restore_into_a_new_place_has_not_happened(here, tmp_path):
     backup.back_up(tmp_path/"b.tar.gz", say=quiet)

@@ -89,22 +89,15 @@ def test_a_release_in_compose_and_back(docker, capsys):
 
 def test_back_is_to_the_release_before_and_never_forward(docker, capsys):
     "Once; not to a slot that holds something else by now; not to one that has not answered."
-    def said(words, code=0): assert main([*words.split(), "--on", "compose"]) == code, capsys.readouterr().err
-    said("deploy blue --version 1") # it answers already
-    said("deploy rollback", 2)
-    said("deploy canary --share 0.1 --version 6")
-    said("deploy rollback")
-    said("deploy rollback", 2)
-    assert docker.weights() == (100, 0) and "nothing to come back to" in capsys.readouterr().err
-    said("deploy green --version 4")
-    said("deploy canary --share 0.1 --version 7") # in blue, which is not what it was before
-    said("deploy rollback")
-    said("deploy rollback", 2)
-    assert docker.weights() == (0, 100)
-    said("deploy green --version 4") # it answers already
-    compose_slots.fill("blue", 8)
-    said("deploy rollback", 2)
-    assert docker.weights() == (0, 100)
+    def refused(): return main("deploy rollback --on compose".split()) == 2 and "nothing to come back to" in capsys.readouterr().err
+    docker.change(slots={slot: {"Cmd": ["--slot", slot], "Image": "serve:1"} for slot in ("blue", "green")})
+    compose_slots.let_answer("blue") # it does already
+    assert refused()
+    compose_slots.let_share("green", 0.1)
+    assert compose_slots.roll_back() == "blue" and refused() and docker.weights() == (100, 0)
+    compose_slots.let_answer("green")
+    compose_slots.fill("blue", 7)
+    assert refused() and docker.weights() == (0, 100)
 
 
 def test_what_answers_is_what_was_asked_for(docker, monkeypatch, capsys):
@@ -115,9 +108,8 @@ def test_what_answers_is_what_was_asked_for(docker, monkeypatch, capsys):
     assert docker.state()["slots"]["green"] == {"Cmd": ["--slot", "green", "--version", "5"], "Image": "serve:1"}
     assert main("deploy rollback --on compose".split()) == 0
     docker.change(says=3)
-    for words in ("deploy green --version 5", "deploy canary --share 0.1 --version 5"):
-        assert main([*words.split(), "--on", "compose"]) == 2 and "green has v3 of serve:1, expected v5" in capsys.readouterr().err
-        assert docker.weights() == (100, 0)
+    assert main("deploy green --version 5 --on compose".split()) == 2 and "green has v3 of serve:1, expected v5" in capsys.readouterr().err
+    assert docker.weights() == (100, 0)
     with compose_slots.alone():
         for words in ("deploy green --version 5", "deploy canary --share 0.1 --version 5", "deploy rollback"):
             assert main([*words.split(), "--on", "compose"]) == 2 and "at this moment" in capsys.readouterr().err

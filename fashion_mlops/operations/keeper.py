@@ -160,7 +160,7 @@ async def mind(self: Keeper, slot: Slot):
         await asyncio.sleep(pause)
         if slot.ending: break
         try: await slot.start()
-        except WorkflowError as error: self.say("error", slot=slot.name, fault=str(error))
+        except (WorkflowError, OSError) as error: self.say("error", slot=slot.name, fault=str(error))
         if slot.ending: slot.end()
         self.look_out()
     getattr(slot, "gone", lambda: None)()
@@ -193,6 +193,22 @@ async def fall_back(self: Keeper, slot: Slot):
         if self.canary is not None: self.take_back("the slot beside it keeps dying")
         try: await self.roll_back(f"{slot.words} has ended {slot.deaths} times as soon as it had begun", "the keeper")
         except WorkflowError as error: self.say("error", fault=str(error))
+
+# %% ../../nbs/operations/keeper.ipynb #1b6d214d
+@patch
+async def see_alive(self: Keeper, every: float = 5, wait: float = 10, most: int = 3):
+    "Kill what lives and does not answer."
+    missed: dict[int, int] = {} # by process
+    async def look(slot):
+        pid = slot.pid
+        if await look_at(slot, "/version", wait): return missed.pop(pid, None)
+        missed[pid] = missed.get(pid, 0) + 1
+        if missed[pid] < most or slot.pid != pid or not slot.ready: return
+        self.say("error", slot=slot.name, fault=f"The process {pid} of the slot {slot.words} does not answer; it is killed.")
+        slot.end(kill=True)
+    while self.ends is None:
+        await asyncio.sleep(every)
+        await asyncio.gather(*(look(slot) for slot in list(self.slots.values()) if slot.ready))
 
 # %% ../../nbs/operations/keeper.ipynb #c15dcb30
 @patch
@@ -273,13 +289,15 @@ async def end(self: Keeper):
 async def keep(self: Keeper, name: str, version: int, digest: str, ready: Callable):
     "Begin with one release, and go on until a signal comes."
     loop = asyncio.get_running_loop()
-    for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(sig) is not signal.SIG_IGN: loop.add_signal_handler(sig, self.stop) # nohup asks for that
+    kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN # nohup asks for that
+    for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)[:2 if kept else 3]: loop.add_signal_handler(sig, self.stop)
     try: self.placed(slot := await self.begun(name, version, digest))
     except WorkflowError:
         if self.ends is None: raise
         return await self.ends # a signal came first
     self.lead(slot)
     await ready()
+    alive = asyncio.ensure_future(self.see_alive())
     while self.ends is None: await asyncio.sleep(0.1)
     await self.ends
+    alive.cancel()

@@ -112,7 +112,11 @@ def asked_reason(
 
 # %% ../../nbs/operations/registry.ipynb #6fdc411c
 def _slots_words(dataset: str) -> str:
-    "What a promotion does not change: who answers while two slots do."
+    "What a promotion does not change: who answers where releases have slots."
+    from fashion_mlops.operations.place import read_record
+    try: where = read_record(dataset)["address"]
+    except WorkflowError: where = ""
+    if where: return f"\nAt {where} the slots answer with what they hold; the champion answers there after: fashion-mlops deploy blue (or green) --dataset {dataset}"
     from fashion_mlops.service.traffic_changes import read_traffic
     if (traffic := read_traffic(dataset)).mode != "blue-green": return ""
     return (f"\nClients still get {traffic.active}, since blue-green is on; the champion answers after: "

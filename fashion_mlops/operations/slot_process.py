@@ -13,7 +13,7 @@ from ..core import WorkflowError, now
 from ..service.handed import PAGE, Page
 
 # %% ../../nbs/operations/slot_process.ipynb #6e86a5e4
-LOOK = 0.02 # seconds between two looks whether a process has ended
+LOOK = 0.05 # seconds between two looks whether a process has ended
 
 class Slot:
     "A release, and its process."

@@ -66,6 +66,7 @@ def local(args) -> int: # exit code
     "Start a place on this machine: a keeper that holds the socket, and a slot behind it. It runs until Ctrl-C or SIGTERM."
     from fashion_mlops.operations.keeper import Keeper
     from fashion_mlops.operations.place import Desk, place_of, record_path
+    from fashion_mlops.service.deployment import mark_in_service
     from fashion_mlops.service.keys import any_key
     from fashion_mlops.service.served_version import dataset_of_version, dataset_to_serve
     from fashion_mlops.service.server import asks_for_keys, listen, more_files, open_terminal
@@ -76,6 +77,7 @@ def local(args) -> int: # exit code
     dataset_of_version(dataset, version)
     args.ask_for_keys = asks_for_keys(args.host, any_key(), args.anybody_may_ask, args.ask_for_keys)
     _as_here()
+    mark_in_service(dataset)
     async def keep(sock, told):
         keeper = Keeper(dataset, sock, lambda *slot: serving_command(args, dataset, *slot), args.drain, _note(dataset))
         async def ready():

@@ -16,6 +16,7 @@ from ..core import WorkflowError
 from ..samples.asked import Refused
 from . import answering, explaining, inference_routes, jobs, looking, traffic_routes
 from .answering import Service
+from .keys import KEEPER
 from .log_files import new_id
 from .metrics import log_line
 from .requests import error_reply
@@ -168,7 +169,7 @@ def count(self: Door, asked: Asked, route: str, status: int, kind: str, seconds:
     if kind: self.service.metrics.errors.labels(kind).inc()
     if asked.model is not None and asked.method == "POST": self.count_model(asked, status, seconds)
     if self.spans: self.spans.end(asked.trace, method, route, status, asked.id)
-    if self.service.quiet: return
+    if self.service.quiet or asked.key == KEEPER: return # who looks after a slot is no client
     facts = {"id": asked.id, "method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
     if asked.client_id: facts["client_id"] = asked.client_id
     facts |= self.service.known_as

@@ -185,3 +185,19 @@ def test_a_canary_gets_its_share_and_is_taken_back_when_it_fails_or_dies(place, 
     assert here.end() == 0
     said = [change for change in read_trail("shades") if change["what"] == "canary taken back"]
     assert [change["by"] for change in said] == ["the keeper"]*2 and "its process has ended" in said[0]["reason"] and "requests failed" in said[1]["reason"]
+
+
+@pytest.mark.slow
+def test_a_release_that_keeps_dying_gives_way_and_a_place_that_ends_answers_who_has_connected(place, capsys):
+    here, killed = place(), set()
+    assert here.deploy("green", "--version", "2") == 0
+    for _ in range(3):
+        until(lambda: here.state(capsys)["green"]["pid"] not in killed and here.state(capsys)["green"]["state"] == "leads")
+        killed.add(pid := here.state(capsys)["green"]["pid"])
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: here.state(capsys)["blue"]["state"] == "leads", 5)
+    assert here.ask() == (200, 1) and read_trail("shades")[-1]["by"] == "the keeper"
+    with Clients(here) as clients:
+        until(lambda: len(clients.said) > 25)
+        assert here.end() == 0
+    assert {kind for _, _, kind, _ in clients.failed()} <= {"ConnectionRefusedError"}, clients.failed()

@@ -123,7 +123,7 @@ sbom: setup ## what the two images are made of, in CycloneDX, from their locks i
 	.venv-checks/bin/cyclonedx-py requirements --output-reproducible --output-format JSON --output-file $$file $${pair#*:} && echo $$file || exit 1; done
 
 audit: ## known vulnerabilities of what is locked, as Markdown; asks the network, and fails where there is one
-	@code=0; for lock in deploy/serve.txt requirements.txt; do echo "## $$lock"; \
+	@code=0; for lock in deploy/*.txt requirements.txt; do echo "## $$lock"; \
 	uv tool run pip-audit@2.10.1 --requirement $$lock --require-hashes --disable-pip --progress-spinner off --format markdown --desc off || code=1; done; exit $$code
 
 lock-bento: ## the environment of an exported Bento, into deploy/bento.txt; after make lock

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..core import WorkflowError, home, human_bytes, human_seconds, listed, now, numbered
-from .archive import NewArchive, check_room, read_archive, sync_folder, unfinished_beside
-from .home_content import earlier_homes, elsewhere, files_in, home_files, is_served_from, part_of
+from .archive import NewArchive, check_room, printable, read_archive, sync_folder, unfinished_beside
+from .home_content import MADE_AGAIN, earlier_homes, elsewhere, files_in, home_files, is_served_from, part_of
 from .one_moment import copied_store, dataset_facts, known_datasets, nothing_changes, store_facts
+from .vouching import known_keys, signature_for, signer_of
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
 
@@ -24,13 +25,32 @@ def _is_told_together(path: str) -> bool:
     "Whether a file is written by promotions, deployments or changes of traffic."
     return path.startswith("data/audit/") or path.startswith("data/serving/") and part_of(path) != "prediction log"
 
-def _added(archive: NewArchive, base: Path, path: str) -> int | None:
-    "Add a file of the home; None when it is gone meanwhile."
-    private = path.startswith("data/keys/") and not path.endswith(".pub")
+def _pack_of(path: str) -> str:
+    "The folder of a pack that a file is in; empty for other files."
+    found = re.match(r"data/serving/[^/]+/v\d+(?=/)", path)
+    return found[0] if found else ""
+
+def _stands(base: Path, packs: set[str]) -> dict[str, tuple]:
+    "Which folders the packs are now: nobody writes into one, but it may be replaced, signed anew, or go."
+    def told(pack):
+        try: about = (base/pack).stat()
+        except FileNotFoundError: return None
+        return about.st_ino, about.st_mtime_ns
+    return {pack: told(pack) for pack in packs}
+
+def _read(base: Path, path: str) -> tuple[os.stat_result, bytes] | None:
+    "A small file as it is at this moment; None when it is gone."
     try:
-        with (base/path).open("rb") as file:
-            about = os.fstat(file.fileno())
-            return archive.add(path, file, private or not about.st_mode & 0o077, about.st_mtime)
+        with (base/path).open("rb") as file: return os.fstat(file.fileno()), file.read()
+    except FileNotFoundError: return None
+
+def _added(archive: NewArchive, base: Path, path: str, held: dict = {}) -> int | None:
+    "Add a file of the home, as it was when it was read, or as it is; None when it is gone meanwhile."
+    private = path.startswith("data/keys/") and not path.endswith(".pub")
+    def add(about, content): return archive.add(path, content, private or not about.st_mode & 0o077, about.st_mtime)
+    if path in held: return add(*held[path]) if held[path] else None
+    try:
+        with (base/path).open("rb") as file: return add(os.fstat(file.fileno()), file)
     except FileNotFoundError: return None
 
 # %% ../../nbs/operations/backup.ipynb #eff01418
@@ -73,19 +93,30 @@ def _by_part(paths: list[str]) -> dict[str, list[str]]:
     for path in paths: found.setdefault(part_of(path), []).append(path)
     return found
 
+def _moment(base: Path, copy: Path | None, until: float, listing: Callable) -> tuple[dict, dict, dict]:
+    "What belongs together, read while nobody changes it: small files, which packs there are, and what each dataset says."
+    for name in known_datasets(base, {}): dataset_facts(name, {}) # what that loads is loaded before others wait
+    with nothing_changes(base, until):
+        if copy is not None: copied_store(base/"mlflow.db", copy)
+        together = list(filter(_is_told_together, listing()))
+        held = {path: _read(base, path) for path in together if not _pack_of(path)}
+        packs = _stands(base, {_pack_of(path) for path in together} - {""})
+        return held, packs, {name: dataset_facts(name, {}) for name in known_datasets(base, {})}
+
 def _add_all(archive: NewArchive, base: Path, copy: Path | None, until: float, listing: Callable, told: _Told) -> dict:
     "Add everything in its order; returns what is to be said of it."
     log = part_of("data/serving/x/log/x")
-    def add(paths):
-        for part, names in _by_part(paths).items(): told.add(part, (_added(archive, base, name) for name in names))
+    def add(paths, held={}):
+        for part, names in _by_part(paths).items(): told.add(part, (_added(archive, base, name, held) for name in names))
+    held, packs, known = _moment(base, copy, until, listing)
     facts = {"champions": {}, "runs": 0, "fault": ""}
-    with nothing_changes(base, until):
-        if copy is not None:
-            copied_store(base/"mlflow.db", copy)
-            facts = store_facts(copy)
-            told.add(part_of("mlflow.db"), [_added(archive, copy.parent, "mlflow.db")])
-        add(filter(_is_told_together, listing()))
-        known = {name: dataset_facts(name, facts["champions"]) for name in known_datasets(base, facts["champions"])}
+    if copy is not None:
+        facts = store_facts(copy)
+        told.add(part_of("mlflow.db"), [_added(archive, copy.parent, "mlflow.db")])
+    for name in [*known, *known_datasets(base, facts["champions"])]:
+        known.setdefault(name, {"serves": None, "changes": 0})["champion"] = facts["champions"].get(name)
+    add([*held, *(path for path in listing() if _pack_of(path) in packs)], held)
+    if _stands(base, packs.keys()) != packs: raise WorkflowError("A pack was replaced while it was read. Run it again.")
     others = [path for path in listing() if not _is_told_together(path) and part_of(path) != log]
     add([path for path in others if path.startswith("data/")])
     told.add(log, _added_log(archive, base, lambda: [path for path in listing() if part_of(path) == log]))
@@ -99,7 +130,8 @@ def left_out(
     copy: Path | None, # of its store; None where there is none yet
     is_away: bool, # whether MLflow keeps the store elsewhere
     options: dict, # with_keys, with_data, with_reports
-    links: list[str] # that were not followed
+    links: list[str], # that were not followed
+    unnamed: list[str] # whose names no backup can hold
 ) -> list[dict]: # what, and what to do about it
     "What a home has and its backup has not."
     from fashion_mlops.workflow.store import tracking_uri
@@ -108,10 +140,10 @@ def left_out(
         found.append({"what": "the signing key and the keys of clients: nobody is let in who needs a key, and a new key signs "
                       "what is packed next (what is packed already opens as before)",
                       "command": "fashion-mlops keys add NAME, for each client"})
-    made = [name for name in ("artifacts", "raw") if any(files_in(base/"data"/name))]
+    made = [name for name in MADE_AGAIN if any(files_in(base/name))]
     if made and not options["with_data"]:
-        found.append({"what": f"data/{' and data/'.join(made)}: they come again from their sources",
-                      "command": "fashion-mlops run, or take the backup --with-data"})
+        found.append({"what": f"{listed(made)}: they can be made again",
+                      "command": "fashion-mlops run (and export bento), or take the backup --with-data"})
     if any(files_in(base/"reports")) and not options["with_reports"]:
         found.append({"what": "reports: a run writes them again, and MLflow has those of earlier runs",
                       "command": "take the backup --with-reports"})
@@ -119,6 +151,9 @@ def left_out(
         found.append({"what": f"{numbered(waiting, 'job')} that clients wait for", "command": "they send them again"})
     if links:
         found.append({"what": f"what links lead to: {listed(links[:5])}", "command": "put the files themselves there"})
+    if unnamed:
+        found.append({"what": f"! {numbered(len(unnamed), 'file')} with a name that is no UTF-8, or too long: {listed(map(ascii, unnamed[:5]))}",
+                      "command": "rename them, and take the backup again"})
     return found
 
 # %% ../../nbs/operations/backup.ipynb #22e4dd83
@@ -143,9 +178,10 @@ def back_up(
     "Write this home into one file, whole or not at all."
     target, base, until = Path(target).absolute(), home(), time.monotonic() + wait
     options, links = {"with_keys": with_keys, "with_reports": with_reports, "with_data": with_data}, []
+    unnamed: list[str] = []
     told = _Told(say)
     _refuse_place(target, base)
-    own, names = _own_store(base), home_files(base, **options, odd=links)
+    own, names = _own_store(base), home_files(base, **options, odd=links, unnamed=unnamed)
     store = own if own is not None and own.is_file() else None # before anything has run
     if store is None and not names: raise WorkflowError(f"There is nothing to back up in {base}. {_WHICH}")
     with _no_run(with_data, wait), unfinished_beside(target) as scratch:
@@ -153,14 +189,16 @@ def back_up(
         sizes = sum((base/name).stat().st_size for name in names if (base/name).is_file())
         check_room(scratch, sizes + 2*(store.stat().st_size if store else 0) + 20_000_000)
         with open(os.open(scratch/"backup", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
-            archive = NewArchive(file, 500_000 + 2*sum(len(name) + 200 for name in names))
+            archive = NewArchive(file, 500_000 + 2*sum(len(name.encode()) + 200 for name in names))
             said = _add_all(archive, base, copy, until, lambda: home_files(base, **options), told)
-            said["left_out"] = left_out(base, copy, own is None, options, links)
-            manifest = archive.finish(_about(base) | said)
+            said["left_out"] = left_out(base, copy, own is None, options, links, unnamed)
+            manifest = archive.finish(_about(base) | said, signature_for)
+        if read_archive(scratch/"backup") != manifest:
+            raise WorkflowError(f"{target} could not be read back as it was written. Look at the disk, then run it again.")
         _refuse_place(target, base) # nobody has put one there meanwhile
         os.replace(scratch/"backup", target)
         sync_folder(target.parent)
-    return manifest | {"parts": told.parts}
+    return manifest | {"parts": told.parts, "unnamed": list(map(ascii, unnamed))}
 
 # %% ../../nbs/operations/backup.ipynb #0b12ad00
 _WHICH = "Set FASHION_MLOPS_HOME to the home that is meant."
@@ -201,7 +239,8 @@ def remove_older(
 # %% ../../nbs/operations/backup.ipynb #90300c7f
 def backup_words(
     said: dict, # what a backup says of itself
-    file: Path # where it is
+    file: Path, # where it is
+    is_new: bool = False # whether it was written just now, and not found somewhere
 ) -> list[str]: # lines
     "A backup in a few lines, with what is not in it."
     size = sum(each["size"] for each in said["files"])
@@ -215,18 +254,29 @@ def backup_words(
         if "fault" in about: lines.append(f"! {name}: {about['fault']}")
     if said["fault"]: lines.append(f"! The MLflow store is damaged: {said['fault']}. Mend it, or take an older backup.")
     if said["left_out"]: lines.append("Not in it:")
-    return lines + [f"  {each['what']} → {each['command']}" for each in said["left_out"]]
+    advice = [f" → {each['command']}" if is_new else "" for each in said["left_out"]] # of a file, nobody knows whose it is
+    lines += [f"  {each['what']}{command}" for each, command in zip(said["left_out"], advice)]
+    return [*lines, _signed_words(said, is_new)]
+
+def _signed_words(said: dict, is_new: bool) -> str:
+    "Whose signature a backup has, which was looked at, and what a restore will want."
+    if (name := said.get("signature", {}).get("key")) is None:
+        return "! Signed by nobody: where it was taken there was no key that signs. A restore wants --unsigned for it."
+    if is_new: return f"Signed by {name}. Keep that apart from the file: where nothing else knows this key, a restore asks for --trust {name}"
+    return f"Signed by {name}, which this home {'trusts' if name in known_keys(home()) else 'does not know'}."
 
 def _has_fault(said: dict) -> bool:
-    return bool(said["fault"]) or any("fault" in about for about in said["datasets"].values())
+    return bool(said["fault"] or said.get("unnamed")) or any("fault" in about for about in said["datasets"].values())
 
 # %% ../../nbs/operations/backup.ipynb #0b3ef2c9
 def _checked(args) -> int:
     "Read a backup, all of it, and say what is in it."
     file, began = Path(args.file), time.monotonic()
     said = read_archive(file)
+    signer_of(said, file) # or it was changed after it was signed
+    said["left_out"] = [{"what": each["what"]} for each in said["left_out"]]
     if args.json: print_json(_for_a_program(said, file, time.monotonic() - began))
-    else: print("\n".join(backup_words(said, file)))
+    else: print(printable(backup_words(said, file)))
     if not args.json: print(f"Whole: every file is what its list says ({human_seconds(time.monotonic() - began)}).")
     return 1 if _has_fault(said) else 0
 
@@ -254,7 +304,7 @@ def backup(args) -> int: # 0; 1 where what was backed up has a fault
     said = back_up(file, not args.without_keys, args.with_reports, args.with_data, args.wait, quiet)
     seconds, gone = time.monotonic() - began, remove_older(file.parent, args.keep) if args.keep else []
     if args.json: print_json(_for_a_program(said, file, seconds, removed=gone))
-    else: print("\n".join([*backup_words(said, file), *_last_words(file, seconds, gone)]))
+    else: print(printable([*backup_words(said, file, True), *_last_words(file, seconds, gone)]))
     return 1 if _has_fault(said) else 0
 
 # %% ../../nbs/operations/backup.ipynb #950886b3

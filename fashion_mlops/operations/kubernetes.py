@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['NAMESPACE', 'SLOTS', 'BEFORE', 'USUAL', 'overlay_folder', 'other_slot', 'in_namespace', 'applied', 'read', 'patched',
-           'rolled_out', 'pointed', 'answering', 'of_before', 'with_version', 'released', 'as_before', 'bounded',
-           'scaled', 'pods_for', 'job_of', 'stage_job', 'job_state', 'failure_words', 'kubectl', 'unrendered', 'asked',
-           'active_slot']
+           'rolled_out', 'pointed', 'with_before', 'answering', 'of_before', 'with_version', 'released', 'as_before',
+           'bounded', 'scaled', 'pods_for', 'job_of', 'stage_job', 'job_state', 'failure_words', 'kubectl',
+           'unrendered', 'asked', 'active_slot']
 
 # %% ../../nbs/operations/kubernetes.ipynb #ede2a4b7
 import json, shutil, subprocess
@@ -76,11 +76,19 @@ BEFORE = "fashion-mlops/before" # annotation of the Service
 
 def pointed(
     slot: str | None, # None for both
-    before: str = "" # slot to come back to; as it was noted when empty
+    before: str | None = None, # slot to come back to; empty for none, None as it was noted
+    seen: dict = {} # the Service as it was read; one that was changed since is not patched
 ) -> list[str]:
     "Let a slot answer everybody, or both share it."
-    noted = {"metadata": {"annotations": {BEFORE: before}}} if before else {}
-    return patched("service", "serve", {"spec": {"selector": {"slot": slot}}} | noted)
+    about = {} if before is None else {"annotations": {BEFORE: before or None}}
+    if version := seen.get("metadata", {}).get("resourceVersion"): about["resourceVersion"] = version
+    return patched("service", "serve", {"spec": {"selector": {"slot": slot}}} | ({"metadata": about} if about else {}))
+
+def with_before(
+    slot: str # to come back to; empty for none
+) -> list[str]:
+    "Note it, and change nothing else."
+    return patched("service", "serve", {"metadata": {"annotations": {BEFORE: slot or None}}})
 
 def answering(
     service: dict # from `read("service", "serve")`
@@ -184,6 +192,7 @@ def job_state(
 
 # %% ../../nbs/operations/kubernetes.ipynb #9d3a99c8
 _WAYS = (("NotFound", "Bring it there: kubectl apply -k deploy/k8s/overlays/blue"),
+         ("Conflict", "Somebody changed it meanwhile. See: fashion-mlops deploy show --on kubernetes"),
          ("Forbidden", "Ask who keeps the cluster for the right to do this in the namespace fashion-mlops."),
          ("refused", "Which cluster is meant? kubectl config get-contexts"),
          ("no such host", "Which cluster is meant? kubectl config get-contexts"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from ..core import WorkflowError
+from ..core import WorkflowError, path_part
 
 # %% ../../nbs/operations/one_moment.ipynb #f2dfde19
 @contextmanager
@@ -85,7 +85,12 @@ def known_datasets(
 ) -> list[str]:
     "Datasets that are served, have a trail, or are registered."
     served = {path.name for path in (base/"data"/"serving").glob("*") if path.is_dir()}
-    return sorted(served | {path.stem for path in (base/"data"/"audit").glob("*.jsonl")} | set(registered))
+    found = served | {path.stem for path in (base/"data"/"audit").glob("*.jsonl")} | set(registered)
+    return sorted(name for name in found if _is_name(name))
+
+def _is_name(name: str) -> bool: # what others have registered in the same store may have any
+    try: return bool(path_part(name))
+    except WorkflowError: return False
 
 # %% ../../nbs/operations/one_moment.ipynb #cdbae27c
 @contextmanager

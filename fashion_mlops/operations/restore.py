@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from ..core import WorkflowError, home_place, human_bytes, human_seconds, listed, numbered
-from .archive import check_room, read_archive, sync_folder, unfinished_beside
+from ..core import LANDING, WorkflowError, home_place, human_bytes, human_seconds, listed, numbered
+from .archive import check_room, printable, read_archive, sync_folder, unfinished_beside
 from .landing import BY_FILE, finish_restore, land_in, movable, refuse_full, units
 from .one_moment import nothing_changes, waited_lock
+from .vouching import vouched_for
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
 
@@ -154,14 +155,19 @@ def restore_home(
     over: bool = False, # whether a home that is there goes aside
     wait: float = 0, # seconds, for a pipeline to end
     even_so: bool = False, # whether it lands with faults
+    trust: str = "", # a key, or its fingerprint, that may have signed it
+    unsigned: bool = False, # whether one that nobody has signed will do
     say: Callable = print # to whom progress is told
 ) -> dict: # what the backup says of itself, `home`, `kept`, `addresses`, `runs`, and `datasets` with faults
     "Restore a home, whole or not at all."
     file, target, told = Path(file).absolute(), Path(target).expanduser().resolve(), {}
     began = time.monotonic()
+    if (target/LANDING).is_file():
+        with nobody_at_work(target, wait): _finished_first(target)
     said = read_archive(file) # all of it, before the first byte lands
+    who = vouched_for(said, file, target, trust, unsigned)
     size = sum(each["size"] for each in said["files"])
-    say(f"  {file} is whole: {numbered(len(said['files']), 'file')}, {human_bytes(size)} "
+    say(f"  {file} is whole, and {who}: {numbered(len(said['files']), 'file')}, {human_bytes(size)} "
         f"({human_seconds(time.monotonic() - began)})")
     def fill(folder):
         check_room(folder, size + 20_000_000)
@@ -173,7 +179,8 @@ def restore_home(
         return said
     kept = _landed(file, target, over, wait, fill)
     say(f"  {target} is there ({human_seconds(time.monotonic() - began)})")
-    about = {name: value for name, value in said.items() if name != "files"}
+    about = {name: value for name, value in said.items() if name not in ("files", "signature")}
+    about |= {"signed": who, "left_out": [{"what": each["what"]} for each in said["left_out"]]} # a file gives no advice
     return about | {"home": str(target), "files": len(said["files"]), "bytes": size, "kept": kept and str(kept),
                     "addresses": told.get("addresses", 0), "closed_runs": told.get("runs", 0),
                     "datasets": told["datasets"], "stays": [unit for unit in units(target) if os.path.ismount(target/unit)]}
@@ -185,6 +192,12 @@ def _refuse_faults(file: Path, datasets: dict):
     raise WorkflowError(f"{file} was unpacked and tried, and nothing of it has landed. {'. '.join(faults)}. Take another "
                         "backup; or have this one land as it is: --even-so")
 
+def _finished_first(target: Path):
+    "Finish what was cut off; raise `WorkflowError` where that was half way, since what was wanted is there now."
+    if (plan := finish_restore(target)) is None: return
+    raise WorkflowError(f"A restore of the backup of {plan['time']} was cut off; it is finished now, and {target} "
+                        "is whole. To restore again: --over")
+
 def _landed(file: Path, target: Path, over: bool, wait: float, fill: Callable) -> Path | None:
     "Have a home land where it should; returns where the old one is kept."
     if target.exists() and not target.is_dir(): raise WorkflowError(f"{target} is a file. Name a folder.")
@@ -195,9 +208,7 @@ def _landed(file: Path, target: Path, over: bool, wait: float, fill: Callable) -
             sync_folder(target.parent)
         return None
     with nobody_at_work(target, wait):
-        if (plan := finish_restore(target)) is not None:
-            raise WorkflowError(f"A restore of the backup of {plan['time']} was cut off; it is finished now, and {target} "
-                                "is whole. To restore again: --over")
+        _finished_first(target)
         old = [unit for unit in movable(target, units(target)) if not unit.startswith(BY_FILE)]
         if not over: refuse_full(target, old, file) # before anything is unpacked
         return land_in(target, over, file, fill)
@@ -225,7 +236,7 @@ def restore_words(
     if made["stays"]: lines.append(f"! {listed(made['stays'])}: mounted there, so it stays as it is, and is not the backup's")
     if made["kept"]: lines.append(f"What was there before is in {made['kept']}")
     if made["left_out"]: lines.append("Not in the backup:")
-    return lines + [f"  {each['what']} → {each['command']}" for each in made["left_out"]]
+    return lines + [f"  {each['what']}" for each in made["left_out"]]
 
 def _finished(target: Path, wait: float) -> int: # 0
     "Finish a restore that was cut off."
@@ -240,10 +251,10 @@ def restore(args) -> int: # 0; 1 where something restored has a fault
     if args.finish: return _finished(target.expanduser().resolve(), args.wait)
     if not args.file: raise WorkflowError("Which backup? fashion-mlops restore FILE, or restore --finish after one that was cut off.")
     quiet = (lambda line: None) if args.json else lambda line: print(line, flush=True)
-    made = restore_home(args.file, target, args.over, args.wait, args.even_so, quiet)
+    made = restore_home(args.file, target, args.over, args.wait, args.even_so, args.trust, args.unsigned, quiet)
     made["seconds"] = round(time.monotonic() - began, 3)
     if args.json: print_json(made)
-    else: print("\n".join([*restore_words(made), f"Done in {human_seconds(made['seconds'])}. Use it: "
+    else: print(printable([*restore_words(made), f"Done in {human_seconds(made['seconds'])}. Use it: "
                            f"FASHION_MLOPS_HOME={shlex.quote(made['home'])} fashion-mlops serve"]))
     return 1 if any(about["fault"] for about in made["datasets"].values()) else 0
 
@@ -257,6 +268,8 @@ def add_parser(
     p.add_argument("--to", metavar="FOLDER", help="the home that is to be (default: this one)")
     p.add_argument("--over", action="store_true",
                    help="where a home is already: put it aside, and say where it is kept")
+    p.add_argument("--trust", default="", metavar="KEY", help="a .pub file, or a fingerprint: the key that may have signed FILE")
+    p.add_argument("--unsigned", action="store_true", help="take a FILE that nobody has signed")
     p.add_argument("--finish", action="store_true", help="finish a restore that was cut off half way")
     p.add_argument("--even-so", action="store_true", help="have it land although a champion or a trail of it is not whole")
     p.add_argument("--wait", type=within(0, 86_400, "seconds"), default=0, metavar="SECONDS",

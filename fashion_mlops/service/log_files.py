@@ -170,7 +170,7 @@ def is_logged(
     return False
 
 # %% ../../nbs/service/log_files.ipynb #4a94f2c8
-LARGE = 8_000_000 # bytes from which on a file is no longer merged
+LARGE = 2_000_000 # bytes from which on a file is no longer merged: to merge eight times as much took 150 MB
 
 def _groups(folder: Path, kind: str) -> list[list[Path]]:
     "Small files that follow each other, up to `LARGE` together."

@@ -81,10 +81,12 @@ def write_on(
 def _tidy_on(folder: Path, days: int):
     "In a thread: tidy up, over and over. It also imports what writing wants, so that reading begins at once."
     import pyarrow.parquet
+    pool = pyarrow.default_memory_pool()
     while True:
         try: tidy(folder, days)
         except Exception as error: # of any kind: what is written next does not hang on it
             log_line(level="error", fault=f"The prediction log could not be tidied: {type(error).__name__}: {error}"[:500])
+        pool.release_unused() # Arrow would keep what a merge took
         time.sleep(20)
 
 def main(

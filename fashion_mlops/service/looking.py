@@ -20,9 +20,9 @@ async def live(
 async def ready(
     asked: Asked # of anybody
 ) -> dict: # only when it is so
-    "Whether requests are answered; `Refused` without a model, and while the service ends."
+    "Whether requests are answered, and with which version; `Refused` without a model, and while the service ends."
     asked.service.check_ready()
-    return {"ready": True} | asked.service.known_as
+    return {"ready": True, "version": asked.service.champion.served.version} | asked.service.known_as
 
 async def version(
     asked: Asked # of who may look

@@ -39,12 +39,15 @@ class Metrics:
         self.version = made(Gauge, "model_version", "Version that answers", ("dataset", "slot"), multiprocess_mode="livemax")
         self.swaps = made(Counter, "swaps", "Versions that were to take over, by what came of it", ("slot", "outcome"))
         self.cpu = made(Gauge, "processor_seconds", "Processor time of the workers", multiprocess_mode="livesum")
-        self.memory = made(Gauge, "memory_bytes", "Largest memory of the workers", multiprocess_mode="livesum")
+        self.memory = made(Gauge, "memory_bytes", "Memory of the workers now", multiprocess_mode="livesum")
         self.logged = made(Counter, "log_rows", "Rows of the prediction log, by their fate", ("outcome",))
         self.slots = made(Counter, "slot_requests", "Requests that a model was chosen for",
                           ("slot", "version", "status"))
         self.slot_latency = made(Histogram, "slot_seconds", "Seconds of these requests", ("slot",), buckets=SECONDS)
         self.copies = made(Counter, "shadow_copies", "Copies for the shadow, by their fate", ("outcome",))
+        # what rings an alarm is there from the beginning: a counter that appears with its first event has not grown
+        self.swaps.labels("champion", "refused")
+        for outcome in ("dropped", "failed"): self.logged.labels(outcome)
         # finding a child by its labels costs more than counting
         self.request = lru_cache(500)(lambda *labels: self.requests.labels(*labels))
         self.seconds = lru_cache(500)(lambda route: self.latency.labels(route))
@@ -82,12 +85,12 @@ def count_answers(self: Metrics, dataset: str, version, said: list[dict]):
         self.confidence.observe(one["probability"])
         if one.get("rejected"): self.rejected.inc()
 
-def _largest_memory(told: int) -> int: # bytes
-    "The most memory that this process had; what the system tells of itself includes the process that started it."
+def _memory(most: int) -> int: # bytes
+    "The memory that this process has now; where the system does not tell, the most that it had."
     try:
         with open("/proc/self/status") as file: # Linux
-            return next(int(line.split()[1])*1024 for line in file if line.startswith("VmHWM"))
-    except (OSError, StopIteration): return told*(1 if sys.platform == "darwin" else 1024)
+            return next(int(line.split()[1])*1024 for line in file if line.startswith("VmRSS"))
+    except (OSError, StopIteration): return most*(1 if sys.platform == "darwin" else 1024)
 
 # %% ../../nbs/service/metrics.ipynb #28537614
 @patch
@@ -95,7 +98,7 @@ def measure_process(self: Metrics):
     "What this process has taken so far."
     used = resource.getrusage(resource.RUSAGE_SELF)
     self.cpu.set(used.ru_utime + used.ru_stime)
-    self.memory.set(_largest_memory(used.ru_maxrss))
+    self.memory.set(_memory(used.ru_maxrss))
 
 # %% ../../nbs/service/metrics.ipynb #93a404ee
 @patch

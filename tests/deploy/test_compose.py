@@ -42,7 +42,34 @@ def test_images_are_pinned_and_ours_are_built():
         while "${" in image: image = re.sub(r"\$\{\w+:-(.+)\}", r"\1", image)
         assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*", image), f"{name}: {image}"
         assert ("build" in said) == (name in OURS)
-        if "build" in said: assert said["build"]["target"] == image.removeprefix("fashion-mlops-").partition(":")[0]
+        if "build" not in said: continue
+        assert said["build"]["target"] == image.removeprefix("fashion-mlops-").partition(":")[0]
+        told = said["build"]["args"]
+        assert set(told) <= set(re.findall(r"ARG (\w+)", (DEPLOY/"Dockerfile").read_text())) and told["VERSION"] == f"${{VERSION:-{image.rpartition(':')[2]}}}"
+
+
+def test_a_port_of_mlflow_is_one_that_it_answers_at():
+    "MLflow refuses every host that it was not told of."
+    [port], command = SERVICES["mlflow"]["ports"], SERVICES["mlflow"]["command"]
+    at = port.rpartition(":")[0].removeprefix("127.0.0.1:")
+    hosts = command.split("--allowed-hosts ")[1].split()[0].split(",")
+    assert {"mlflow:5000", "127.0.0.1:5000", f"127.0.0.1:{at}", f"localhost:{at}"} <= set(hosts)
+
+
+def test_every_lock_is_audited():
+    told = subprocess.run(["make", "-n", "audit"], cwd=project_root(), capture_output=True, text=True, check=True).stdout
+    assert "deploy/*.txt" in told
+    for path in DEPLOY.glob("*.txt"): assert "--hash=sha256:" in path.read_text(), path.name
+
+
+def test_the_door_asks_for_addresses_anew_and_tells_prometheus():
+    "Remembered ones may be another container's after a `down`; and its counts are where Prometheus looks."
+    config = (DEPLOY/"compose"/"haproxy.cfg").read_text()
+    assert set(re.findall(r"init-addr (\S+)", config)) == {"libc,none"}
+    jobs = {one["job_name"]: one for one in yaml.safe_load((DEPLOY/"prometheus"/"prometheus.yml").read_text())["scrape_configs"]}
+    [target] = jobs["door"]["static_configs"][0]["targets"]
+    assert target.partition(":")[0] in SERVICES and f'"${{DOOR_HEALTH-:{target.partition(":")[2]}}}"' in config
+    assert not any(target.partition(":")[2] in port for said in SERVICES.values() for port in said.get("ports", []))
 
 
 def test_the_order_of_the_start_is_that_of_need():
@@ -62,10 +89,10 @@ def test_what_the_services_are_told_is_what_the_command_line_takes():
     parser = CommandParser()
     server.add_parser(parser.add_subparsers())
     for name in ("serve-blue", "serve-green"):
-        words = re.sub(r"\$\{(\w+):\+(--version) \$\{\w+:-\}\}", r"\2 3", SERVICES[name]["command"]).split()
+        words = re.sub(r"\$\{(\w+):\+(--version)\} \$\{\1:-\}", r"\2 3", SERVICES[name]["command"]).split() # nothing nested: podman-compose
         asked = parser.parse_args(["serve", "--host", "0.0.0.0", *words])
         assert (f"serve-{asked.slot}", asked.version, asked.port) == (name, 3, 8000)
-        assert asked.drain + 25 < int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+        assert asked.drain + 25 + 15 + 5 < int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
     assert SERVICES["keys"]["entrypoint"][0] == "fashion-mlops" and parser.parse_args(SERVICES["keys"]["entrypoint"][1:]).role == "read"
     assert compose_door()[-2:] == [SERVICES["door"]["volumes"][1].split(":")[1], "tell"]
 

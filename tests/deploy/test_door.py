@@ -2,15 +2,19 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socketserver
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 
 import pytest
+import yaml
 
 from fashion_mlops.core import WorkflowError, project_root
 from fashion_mlops.operations.door import door_slots, door_weights, set_weights, tell_door, wait_for_slot
@@ -30,6 +34,7 @@ class Door:
     "HAProxy as compose runs it, but for its addresses."
     def __init__(self, folder, blue: int, green: int, names: str = "127.0.0.1:53", hosts=("127.0.0.1", "127.0.0.1")):
         self.port, admin, health = free_ports(3)
+        self.health_port = health
         self.admin, self.state = f"127.0.0.1:{admin}", folder/"servers"
         said = {"BIND": f"127.0.0.1:{self.port}", "ADMIN": self.admin, "HEALTH": f"127.0.0.1:{health}", "STATE": self.state,
                 "BLUE": f"{hosts[0]}:{blue}", "GREEN": f"{hosts[1]}:{green}", "NAMES": names}
@@ -193,3 +198,33 @@ def test_a_slot_that_is_told_to_end_takes_no_request_with_it(door, slots):
         time.sleep(0.3)
     finally: said = load.end()
     assert {status for _, status, _ in said} == {200}, [one for one in said if one[1] != 200][:3]
+
+
+def counted(door) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{door.health_port}/metrics", timeout=10) as found: return found.read().decode()
+
+
+def test_somebody_answers_as_long_as_a_slot_is_up(slots, tmp_path):
+    "The slot with all of the weight is not there, as after an `up` without green; then nobody is; and Prometheus can know both."
+    [nowhere] = free_ports(1)
+    door = Door(tmp_path, slots[0].port, nowhere).start()
+    def ask():
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{door.port}/predict", b"\0"*16, BODY), timeout=10) as found: return json.load(found)["model"]["version"]
+        except urllib.error.HTTPError as error: return error.code
+    def up(name): return int(re.search(rf'^haproxy_backend_active_servers{{proxy="{name}"}} (\d+)', counted(door), re.MULTILINE)[1])
+    try:
+        wait_for_slot(door.admin, "blue", 20)
+        tell_door(door.admin, "set weight slots/green 100; set weight slots/blue 0")
+        until(lambda: ask() == 1)
+        assert (up("slots"), up("whoever")) == (0, 1)
+        for alert in yaml.safe_load((CONFIG.parents[1]/"prometheus"/"alerts.yaml").read_text())["groups"][0]["rules"]:
+            for name, proxy in re.findall(r'(haproxy_\w+)\{job="door", proxy="(\w+)"', alert["expr"]): assert f'{name}{{proxy="{proxy}"' in counted(door)
+        tell_door(door.admin, "set weight slots/blue 100")
+        until(lambda: up("slots") == 1)
+        tell_door(door.admin, "disable server slots/blue")
+        until(lambda: ask() == 503)
+        assert (up("slots"), up("whoever")) == (0, 0)
+    finally: door.end()
+    lines = [line for line in (tmp_path/"door.log").read_text().splitlines() if "/predict" in line]
+    assert lines and all("127.0.0.1:" in line and " 503 " in line for line in lines) # only what was refused

@@ -328,7 +328,16 @@ if words[0] == "get":
     elif (found := state.get(f"{{words[1]}}/{{words[2]}}")) is None:
         sys.exit(f'Error from server (NotFound): {{words[1]}} "{{words[2]}}" not found')
     print(json.dumps(found))
-elif words[0] == "patch": merge(state[f"{{words[1]}}/{{words[2]}}"], json.loads(words[words.index("--patch") + 1]))
+elif words[0] == "patch":
+    one, change = state[f"{{words[1]}}/{{words[2]}}"], json.loads(words[words.index("--patch") + 1])
+    version = one["metadata"].get("resourceVersion", "0")
+    if change.get("metadata", {{}}).get("resourceVersion", version) != version:
+        sys.exit(f"Error from server (Conflict): Operation cannot be fulfilled on {{words[1]}}: the object has been modified")
+    merge(one, change)
+    one["metadata"]["resourceVersion"] = str(int(version) + 1)
+elif words[0] == "exec" and "python" in words:
+    args = state[words[1].replace("deploy/", "deployment/")]["spec"]["template"]["spec"]["containers"][0]["args"]
+    print(json.dumps({{"ready": True, "version": state["says"] or int(args[args.index("--version") + 1]) if "--version" in args else 1}}))
 elif words[0] == "scale": state[words[1]]["status"]["readyReplicas"] = int(words[2].partition("=")[2])
 elif words[0] == "create":
     job = json.loads(sent)
@@ -347,7 +356,7 @@ class Cluster:
         program = folder/"kubectl"
         program.write_text(STAND_IN.format(python=sys.executable))
         program.chmod(0o755)
-        state = {f"{one['kind'].lower()}/{one['metadata']['name']}": json.loads(json.dumps(one)) for one in overlay("blue")} | {"jobs end": "Complete", "rolls out": True}
+        state = {f"{one['kind'].lower()}/{one['metadata']['name']}": json.loads(json.dumps(one)) for one in overlay("blue")} | {"jobs end": "Complete", "rolls out": True, "says": None}
         for slot, ready in (("blue", 6), ("green", 2)): state[f"deployment/serve-{slot}"]["status"] = {"readyReplicas": ready}
         self.save(state)
         monkeypatch.setenv("PATH", str(folder), prepend=":")
@@ -382,9 +391,28 @@ def test_a_slot_is_filled_and_answers(cluster):
     assert order.index("scale deployment/serve-green") < order.index("rollout status deployment/serve-green") < order.index("patch service serve")
     assert cluster.bounds("green") == cluster.bounds("blue") == kubernetes.USUAL
     assert all(words[words.index("--namespace") + 1] == kubernetes.NAMESPACE for words in cluster.asked())
-    assert cluster_slots.roll_back() == "blue" == kubernetes.active_slot() and cluster.writes()[-3] == "patch service serve"
-    cluster_slots.let_answer("blue")  # again, such as after it was filled while it answered: it does not shrink, and the way back stays
-    assert cluster.state()["deployment/serve-blue"]["status"]["readyReplicas"] == 6 and cluster_slots.roll_back() == "green"
+    assert cluster_slots.roll_back() == "blue" == kubernetes.active_slot() and cluster.writes()[-4] == "patch service serve"
+    with pytest.raises(WorkflowError, match="nothing to come back to"): cluster_slots.roll_back() # forward again
+    cluster_slots.let_answer("green")
+    cluster_slots.let_answer("green") # again: it does not shrink, and the way back stays
+    assert cluster.state()["deployment/serve-green"]["status"]["readyReplicas"] == 6
+    cluster_slots.fill("blue", 8)
+    with pytest.raises(WorkflowError, match="nothing to come back to"): cluster_slots.roll_back() # what was before is not there
+
+
+@needs_kubectl
+def test_back_grows_and_what_somebody_changed_meanwhile_is_not_changed(cluster):
+    cluster_slots.let_answer("green")
+    state = cluster.state()
+    state["deployment/serve-blue"]["status"] = {"readyReplicas": 1}
+    cluster.save(state)
+    assert cluster_slots.roll_back() == "blue" and cluster.state()["deployment/serve-blue"]["status"]["readyReplicas"] == 6
+    def other(): kubernetes.kubectl(kubernetes.pointed(None, "blue"))
+    with pytest.raises(WorkflowError, match="Somebody changed it meanwhile"): cluster_slots.let_answer("green", other)
+    with pytest.raises(WorkflowError, match="Somebody changed it meanwhile"): cluster_slots.let_share("green", 0.1, other)
+    def fails(): raise WorkflowError("it is another one")
+    with pytest.raises(WorkflowError, match="another one"): cluster_slots.let_answer("green", fails)
+    assert kubernetes.active_slot() is None
 
 
 @needs_kubectl
@@ -393,8 +421,16 @@ def test_a_share_is_pods(cluster):
     cluster_slots.let_share("green", 0.1)
     assert (cluster.bounds("blue"), cluster.bounds("green"), kubernetes.active_slot()) == ((9, 9), (1, 1), None)
     order = cluster.writes()
-    assert order.index("scale deployment/serve-green") < order.index("patch service serve") < order.index("scale deployment/serve-blue")
+    assert max(order.index(f"scale deployment/serve-{slot}") for slot in ("blue", "green")) < order.index("patch service serve") # it grows from 6
     assert cluster_slots.roll_back() == "blue" and cluster.bounds("blue") == kubernetes.USUAL
+    state = cluster.state()
+    state["deployment/serve-blue"]["status"] = {"readyReplicas": 12}
+    cluster.save(state)
+    many = len(order := cluster.writes())
+    cluster_slots.let_share("green", 0.25)
+    order = cluster.writes()[many:]
+    assert order.index("patch service serve") < order.index("scale deployment/serve-blue") # it shrinks to 9, and not before
+    assert cluster_slots.roll_back() == "blue"
     with pytest.raises(WorkflowError, match="no pod|nothing to come back"): cluster_slots.roll_back("blue")
     cluster_slots.let_share("green", 0.1)
     cluster_slots.let_answer("green")
@@ -413,8 +449,9 @@ def test_a_release_that_fails_is_taken_back(cluster):
     with pytest.raises(WorkflowError, match="timed out.*events.*has the release again"): cluster_slots.fill("green", 7, seconds=1)
     assert cluster.writes()[-3:] == ["patch deployment serve-green", "rollout status deployment/serve-green", "patch deployment serve-green"]
     assert cluster.container("green") == before
-    with pytest.raises(WorkflowError, match="timed out"): cluster_slots.let_answer("green", 1)
-    assert kubernetes.active_slot() == "blue"
+    for does in (lambda: cluster_slots.let_answer("green", seconds=1), lambda: cluster_slots.let_share("green", 0.1, seconds=1)):
+        with pytest.raises(WorkflowError, match="timed out"): does()
+        assert kubernetes.active_slot() == "blue" and cluster.bounds("green") == cluster.bounds("blue") == kubernetes.USUAL
     state = cluster.state()
     state["deployment/serve-green"]["status"] = {}
     cluster.save(state)

@@ -22,7 +22,7 @@ def test_a_named_version_stays_and_says_its_slot_wherever_it_is_seen(server, tmp
     time.sleep(0.5) # one that follows would have seen it
     status, said, _ = running.ask("/predict", b"\0"*16, content_type=BODY)
     assert (status, said["model"]["version"]) == (200, 2) and abs(said["predictions"][0]["probabilities"]["dark"] - share_of(2)) < 1e-6
-    assert running.ask("/health/ready")[1] == {"ready": True, "slot": "green"} and running.ask("/health/live")[1] == {"live": True, "slot": "green"}
+    assert running.ask("/health/ready")[1] == {"ready": True, "version": 2, "slot": "green"} and running.ask("/health/live")[1] == {"live": True, "slot": "green"}
     assert running.ask("/version")[1]["slot"] == "green"
     counted = running.ask("/metrics")[1]
     assert 'fashion_mlops_slot_requests_total{slot="green",status="200",version="2"} 1.0' in counted

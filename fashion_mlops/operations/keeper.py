@@ -6,7 +6,8 @@
 __all__ = ['Keeper']
 
 # %% ../../nbs/operations/keeper.ipynb #9b552375
-import asyncio, signal, socket
+import asyncio, signal, socket, time
+from collections import deque
 from collections.abc import Callable
 
 from fastcore.basics import patch
@@ -15,7 +16,7 @@ from ..core import WorkflowError, now
 from .slot_process import Counts, Slot, counts_of, look_at, much_worse
 from ..service.handed import LEADS, SHARES, STANDS_BY, hand_over, next_connection
 from ..service.metrics import log_line
-from ..service.server import turn_away
+from ..service.server import SAME_SIGNAL, turn_away
 
 # %% ../../nbs/operations/keeper.ipynb #f5cd39e8
 class Keeper:
@@ -25,16 +26,18 @@ class Keeper:
         sock: socket.socket, # that listens
         command: Callable, # name of a slot, version → words of the command that serves it
         drain: float = 1.0, # seconds between a signal and the end of listening
-        note: Callable = lambda **told: None # remembers a change; raises `WorkflowError` when it cannot
+        note: Callable = lambda **told: None, # remembers a change; raises `WorkflowError` when it cannot
+        led: Callable = lambda version: None # remembers who leads, for the next keeper
     ):
-        self.dataset, self.sock, self.command, self.drain, self.note = dataset, sock, command, drain, note
+        self.dataset, self.sock, self.command, self.drain = dataset, sock, command, drain
+        self.note, self.led, self.noting, self.notes = note, led, asyncio.Lock(), set()
         host, port = sock.getsockname()[:2]
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self.slots: dict[str, Slot] = {} # by name
         self.leading, self.canary, self.share, self.luck = None, None, 0.0, 0.0
         self.before: list[tuple] = [] # releases that led, the last one last
         self.living, self.minders, self.since = set(), set(), now()
-        self.held, self.listens, self.ends = None, False, None # a connection for which there was no room
+        self.held, self.listens, self.ends = deque(), False, None # connections for which there was no room
         self.busy = asyncio.Lock()
         sock.setblocking(False)
 
@@ -53,24 +56,21 @@ def drawn(self: Keeper) -> Slot:
 @patch
 def give(self: Keeper, connection: socket.socket):
     "Hand a connection over; one for which there is no room waits, and with it everybody behind it."
-    slot = self.drawn()
-    if hand_over(slot.way, connection): return
-    self.held = connection
-    self.look_out()
-    asyncio.get_running_loop().call_later(0.01, self.give_held)
+    self.held.append(connection)
+    if len(self.held) == 1: self.give_held()
 
 @patch
 def give_held(self: Keeper):
-    "Try again."
-    connection, self.held = self.held, None
-    if connection is not None: self.give(connection)
+    "Hand over who waits, in order, as far as there is room."
+    while self.held and hand_over(self.drawn().way, self.held[0]): self.held.popleft()
+    if self.held: asyncio.get_running_loop().call_later(0.01, self.give_held)
     self.look_out()
 
 @patch
 def accept(self: Keeper):
     "Let in who knocks."
     for _ in range(64): # others want the loop as well
-        if self.held is not None: return
+        if self.held: return
         try: connection, _ = self.sock.accept()
         except (BlockingIOError, ConnectionAbortedError): return
         except OSError as error: # too many open files: it passes
@@ -83,7 +83,8 @@ def accept(self: Keeper):
 def look_out(self: Keeper, pause: float = 0):
     "Let people in exactly while there is somebody to answer them."
     loop = asyncio.get_running_loop()
-    wanted = not pause and self.held is None and self.leading is not None and (self.leading.ready or self.ends is not None)
+    if self.sock.fileno() < 0: return # the end
+    wanted = not pause and not self.held and self.leading is not None and (self.leading.ready or self.ends is not None)
     if wanted and not self.listens: loop.add_reader(self.sock, self.accept)
     if self.listens and not wanted: loop.remove_reader(self.sock)
     self.listens = wanted
@@ -91,16 +92,19 @@ def look_out(self: Keeper, pause: float = 0):
 
 @patch
 def pass_on(self: Keeper, slot: Slot):
-    "What still waits for a slot that has ended goes to the one that leads."
+    "What still waits for a slot goes to the one that leads."
     while (connection := next_connection(slot.kept)) is not None: self.give(connection)
 
 # %% ../../nbs/operations/keeper.ipynb #c9ba5f59
 @patch
 def lead(self: Keeper, slot: Slot):
     "Let this slot answer everybody from the next connection on."
+    if self.leading not in (None, slot): self.in_order(self.led, slot.version)
     self.leading, self.canary, self.share = slot, None, 0.0
     slot.page.say(LEADS)
-    for other in self.living - {slot}: other.page.say(STANDS_BY)
+    for other in self.living - {slot}:
+        other.page.say(STANDS_BY)
+        self.pass_on(other)
     self.look_out()
 
 @patch
@@ -116,13 +120,17 @@ def let_share(self: Keeper, slot: Slot, share: float):
 @patch
 async def begun(self: Keeper, name: str, version: int, digest: str = "") -> Slot:
     "A release that is ready and stands by."
-    slot = Slot(name, version, self.command(name, version), self.address, digest)
-    self.living.add(slot)
-    try: await slot.start()
-    except BaseException:
-        self.living.discard(slot)
-        slot.end(kill=True)
-        raise
+    slot = None
+    try:
+        slot = Slot(name, version, self.command(name, version), self.address, digest)
+        self.living.add(slot)
+        await slot.start()
+    except OSError as error:
+        raise WorkflowError(f"No process for {name} (v{version}) can be begun: {error.strerror or error}.") from None
+    finally:
+        if slot is not None and not slot.ready:
+            self.living.discard(slot)
+            slot.end(kill=True)
     minder = asyncio.ensure_future(self.mind(slot))
     self.minders.add(minder)
     minder.add_done_callback(self.minders.discard)
@@ -156,7 +164,8 @@ async def mind(self: Keeper, slot: Slot):
         self.say("error", slot=slot.name, version=slot.version,
                  fault=f"The process {slot.pid} of the slot {slot.words} has ended ({code}); another one takes its place.")
         if slot is self.canary: self.take_back("its process has ended")
-        if slot is self.leading and slot.deaths >= 3 and self.before: asyncio.ensure_future(self.fall_back(slot))
+        if slot is self.leading and slot.deaths >= 3 and self.before:
+            asyncio.ensure_future(self.fall_back(slot, f"has ended {slot.deaths} times as soon as it had begun"))
         await asyncio.sleep(pause)
         if slot.ending: break
         try: await slot.start()
@@ -173,31 +182,41 @@ def take_back(self: Keeper, why: str):
     "Let nobody come to the canary any more."
     slot, share = self.canary, self.share
     self.lead(self.leading)
-    self.pass_on(slot)
     self.say("warning", event="canary taken back", slot=slot.name, version=slot.version, why=why)
     self.remember("canary taken back", f"{slot.words} with {share:.1%} of the connections: {why}", "the keeper")
 
 @patch
-def remember(self: Keeper, what: str, reason: str, by: str, strict: bool = False, **more):
-    "Note a change; what happened already is said where it cannot be noted."
-    try: self.note(what=what, reason=reason, by=by, **({"leads": self.leading.words} | more))
-    except (WorkflowError, OSError) as error:
-        if strict: raise
-        self.say("error", fault=f"A change could not be noted in the audit trail: {error}")
+def in_order(self: Keeper, does: Callable, *said, **told) -> asyncio.Task: # → why it could not be, in words
+    "Have something written down after all before it; who waits for a file holds up nobody who asks."
+    async def written():
+        async with self.noting:
+            try: await asyncio.to_thread(does, *said, **told)
+            except (WorkflowError, OSError) as error:
+                self.say("error", fault=f"A change could not be written down: {error}")
+                return str(error)
+        return ""
+    self.notes.add(task := asyncio.ensure_future(written()))
+    task.add_done_callback(self.notes.discard)
+    return task
 
 @patch
-async def fall_back(self: Keeper, slot: Slot):
-    "Let the release before lead again, since this one keeps dying."
+def remember(self: Keeper, what: str, reason: str, by: str, **more) -> asyncio.Task: # → why it could not be, in words
+    "Note a change in the audit trail."
+    return self.in_order(self.note, what=what, reason=reason, by=by, **({"leads": self.leading.words} | more))
+
+@patch
+async def fall_back(self: Keeper, slot: Slot, why: str):
+    "Let the release before lead again, since this one cannot."
     async with self.busy:
         if self.leading is not slot or slot.ready: return
-        if self.canary is not None: self.take_back("the slot beside it keeps dying")
-        try: await self.roll_back(f"{slot.words} has ended {slot.deaths} times as soon as it had begun", "the keeper")
+        if self.canary is not None: self.take_back(f"the slot beside it {why}")
+        try: await self.roll_back(f"{slot.words} {why}", "the keeper")
         except WorkflowError as error: self.say("error", fault=str(error))
 
 # %% ../../nbs/operations/keeper.ipynb #1b6d214d
 @patch
-async def see_alive(self: Keeper, every: float = 5, wait: float = 10, most: int = 3):
-    "Kill what lives and does not answer."
+async def see_alive(self: Keeper, every: float = 2, wait: float = 5, most: int = 3):
+    "Kill what lives and does not answer; the release before takes its place where that one does."
     missed: dict[int, int] = {} # by process
     async def look(slot):
         pid = slot.pid
@@ -206,30 +225,43 @@ async def see_alive(self: Keeper, every: float = 5, wait: float = 10, most: int 
         if missed[pid] < most or slot.pid != pid or not slot.ready: return
         self.say("error", slot=slot.name, fault=f"The process {pid} of the slot {slot.words} does not answer; it is killed.")
         slot.end(kill=True)
+        if slot is self.leading and not self.busy.locked() and await self.warm(): await self.fall_back(slot, "did not answer")
     while self.ends is None:
         await asyncio.sleep(every)
         await asyncio.gather(*(look(slot) for slot in list(self.slots.values()) if slot.ready))
 
 # %% ../../nbs/operations/keeper.ipynb #c15dcb30
 @patch
+async def warm(self: Keeper, wait: float = 2) -> Slot | None: # None where it would have to be begun anew
+    "The slot of the release that led before, where it answers."
+    slot = self.slots.get(self.before[-1][0]) if self.before else None
+    if slot is None or not slot.ready or slot.release != self.before[-1]: return None
+    return slot if await look_at(slot, "/version", wait) else None
+
+async def _without(task: asyncio.Task) -> str:
+    "What is to be said where a change was made, and could not be written down, or not soon."
+    await asyncio.wait({task}, timeout=5)
+    why = "somebody holds it; the line comes when it is free." if not task.done() else task.result()
+    return why and f" It is not in the audit trail: {why}"
+
+@patch
 async def roll_back(self: Keeper, reason: str, by: str) -> str: # what was done
     "Take a canary back; or else let the release before lead again."
     if self.canary is not None:
         slot = self.canary
         self.lead(self.leading)
-        self.remember("canary rolled back", reason, by)
-        return f"The canary {slot.words} gets no connections any more; {self.leading.words} answers everybody."
+        noted = self.remember("canary rolled back", reason, by)
+        return f"The canary {slot.words} gets no connections any more; {self.leading.words} answers everybody." + await _without(noted)
     if not self.before:
         raise WorkflowError(f"No release led before {self.leading.words}, so there is nothing to go back to. "
                             f"Let another one answer: fashion-mlops deploy {self.idle} --version N --dataset {self.dataset}")
     was, (name, version, digest) = self.leading, self.before[-1]
-    slot = self.slots.get(name)
-    if slot is None or slot.version != version or not slot.ready: self.placed(slot := await self.begun(name, version, digest))
+    if not (slot := await self.warm()): self.placed(slot := await self.begun(name, version, digest))
     self.before.pop()
     self.lead(slot)
     self.say("warning", event="rolled back", slot=slot.name, version=slot.version, before=was.words)
-    self.remember("slot rolled back", reason, by)
-    return f"{slot.words} answers everybody again; {was.words} stands by."
+    noted = self.remember("slot rolled back", reason, by)
+    return f"{slot.words} answers everybody again; {was.words} stands by." + await _without(noted)
 
 @patch(as_prop=True)
 def idle(self: Keeper) -> str:
@@ -250,11 +282,13 @@ def told(self: Keeper) -> list[dict]: # for a program
 
 # %% ../../nbs/operations/keeper.ipynb #621c89cb
 @patch
-async def watch(self: Keeper, slot: Slot, every: float = 1.0):
-    "Take a canary back when it is much worse than the slot that leads."
-    both, begun = (slot, self.leading), None
+async def watch(self: Keeper, slot: Slot, every: float = 1.0, wait: float = 3.0):
+    "Take a canary back when it is much worse than the slot that leads, or does not answer three times."
+    both, begun, silent = (slot, self.leading), None, 0
     while self.ends is None and self.canary is both[0] and self.leading is both[1]:
-        texts = [await look_at(which, "/metrics") for which in both]
+        texts = await asyncio.gather(*(look_at(which, "/metrics", wait) for which in both))
+        silent = silent + 1 if texts[1] and not texts[0] and slot.ready else 0 # both: it is the machine
+        if silent >= 3 and self.canary is slot: return self.take_back("it does not answer")
         if all(texts): # one that begins anew is asked again later
             seen = [counts_of(text, which.name) for text, which in zip(texts, both)]
             begun = [*map(_began, begun or seen, seen)]
@@ -268,10 +302,10 @@ def _began(before: Counts, after: Counts) -> Counts:
 
 # %% ../../nbs/operations/keeper.ipynb #2e41dc8a
 @patch
-def stop(self: Keeper):
+def stop(self: Keeper, sig: int = signal.SIGTERM):
     "A signal has come."
-    if self.ends is None: self.ends = asyncio.ensure_future(self.end())
-    else:
+    if self.ends is None: self.ends, self.told_at = asyncio.ensure_future(self.end()), time.monotonic()
+    elif sig == signal.SIGINT or time.monotonic() > self.told_at + SAME_SIGNAL:
         for slot in self.living: slot.end(kill=True)
 
 @patch
@@ -284,13 +318,14 @@ async def end(self: Keeper):
     asyncio.get_running_loop().remove_reader(self.sock)
     self.sock.close()
     await asyncio.gather(*self.minders, return_exceptions=True)
+    if self.notes: await asyncio.wait(set(self.notes), timeout=10)
 
 @patch
 async def keep(self: Keeper, name: str, version: int, digest: str, ready: Callable):
     "Begin with one release, and go on until a signal comes."
     loop = asyncio.get_running_loop()
     kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN # nohup asks for that
-    for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)[:2 if kept else 3]: loop.add_signal_handler(sig, self.stop)
+    for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)[:2 if kept else 3]: loop.add_signal_handler(sig, self.stop, sig)
     try: self.placed(slot := await self.begun(name, version, digest))
     except WorkflowError:
         if self.ends is None: raise

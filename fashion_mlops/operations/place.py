@@ -15,6 +15,7 @@ from fastcore.basics import patch
 
 from ..core import WorkflowError, is_held, nearest, now, read_json, write_json
 from .keeper import Keeper
+from .slot_process import look_at
 from ..service.deployment import serving_folder
 
 # %% ../../nbs/operations/place.ipynb #07ed93c5
@@ -152,7 +153,9 @@ async def fill(self: Desk, said: dict, who) -> dict:
         await self.hold(who)
         there = keeper.slots.get(name)
         is_same = there is not None and there.ready and there.release == (name, version, said["digest"])
-        try: self.offered = there if is_same else await keeper.begun(name, version, said["digest"])
+        try: # one that stands by and does not answer is no release
+            is_same = is_same and await look_at(there, "/version", 2)
+            self.offered = there if is_same else await keeper.begun(name, version, said["digest"])
         except BaseException:
             self.free(who)
             raise
@@ -171,7 +174,11 @@ async def take(self: Desk, said: dict, who) -> dict:
         if slot is was and share: raise WorkflowError(f"{was.words} answers everybody already: it cannot be its own canary.")
         what = "slot canary" if share else "slot answers"
         told = {"leads": was.words, "canary": slot.words, "share": share} if share else {"leads": slot.words}
-        keeper.remember(what, said["reason"], said["by"], strict=True, **told)
+        if why := await keeper.remember(what, said["reason"], said["by"], **told):
+            raise WorkflowError(f"{slot.words} was not taken, and {was.words} goes on: {why}")
+        if not slot.ready: # what was noted does not come
+            keeper.remember("slot not taken", f"the process of {slot.words} has ended meanwhile", "the keeper")
+            raise WorkflowError(f"The process of {slot.words} has ended meanwhile; {was.words} goes on.")
         keeper.placed(slot)
         if share: keeper.let_share(slot, share)
         else:

@@ -7,7 +7,7 @@ __all__ = ['trail_path', 'trail_head_path', 'changed_by', 'note_change', 'read_t
            'taken_back_words']
 
 # %% ../../nbs/service/audit_trail.ipynb #d97824ae
-import fcntl, getpass, json, os
+import errno, fcntl, getpass, json, os
 from pathlib import Path
 
 from ..core import WorkflowError, digest_bytes, home, now, numbered, path_part, read_json, write_json
@@ -97,10 +97,13 @@ def note_change(
         line = {"time": now(), "what": what, "version": version, "before": before, "reason": reason,
                 "by": changed_by(), **facts, "after": digest_bytes(lines[-1] if lines else b"")}
         written = json.dumps(line, ensure_ascii=False).encode()
-        file.write(written + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-        write_json(trail_head_path(dataset), {"lines": len(lines) + 1, "digest": digest_bytes(written)})
+        try:
+            if os.write(file.fileno(), written + b"\n") <= len(written): raise OSError(errno.ENOSPC, "no space left")
+            os.fsync(file.fileno())
+            write_json(trail_head_path(dataset), {"lines": len(lines) + 1, "digest": digest_bytes(written)})
+        except OSError as error: # a line that is there is a change that was made
+            file.truncate(len(text))
+            raise WorkflowError(f"{path} cannot be written to: {error.strerror or error}. Make room for it, and try again.") from None
     return line
 
 def read_trail(

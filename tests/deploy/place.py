@@ -36,9 +36,9 @@ class Place:
         said = json.loads(capsys.readouterr().out)
         return said | {one["slot"]: one for one in said["slots"]}
 
-    def ask(self) -> tuple:
+    def ask(self, wait: float = 20) -> tuple:
         "Status and version, on a connection of its own."
-        wire = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        wire = http.client.HTTPConnection("127.0.0.1", self.port, timeout=wait)
         try:
             wire.request("POST", "/predict", b"\0"*16, BODY)
             found = wire.getresponse()

@@ -201,3 +201,115 @@ def test_a_release_that_keeps_dying_gives_way_and_a_place_that_ends_answers_who_
         until(lambda: len(clients.said) > 25)
         assert here.end() == 0
     assert {kind for _, _, kind, _ in clients.failed()} <= {"ConnectionRefusedError"}, clients.failed()
+
+
+def test_a_page_needs_no_disk_and_one_that_has_no_room_is_said(monkeypatch):
+    from fashion_mlops.operations import slot_process
+    monkeypatch.setattr(slot_process.tempfile, "TemporaryFile", lambda: open("/dev/full", "r+b"))
+    if hasattr(os, "memfd_create"): slot_process.Slot("blue", 1, []).close()
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    with pytest.raises(OSError, match="No space left"): slot_process.Slot("blue", 1, []) # and no signal that ends the keeper
+
+
+def started_by_itself(story):
+    "A keeper whose releases are processes of three lines."
+    import asyncio
+    import sys
+    from fashion_mlops.operations.keeper import Keeper
+    toy = [sys.executable, "-S", "-c", "import time; print('x answers at http://127.0.0.1:1', flush=True); time.sleep(30)"]
+    async def told():
+        with socket.create_server(("127.0.0.1", 0)) as sock: return await story(Keeper("shades", sock, lambda *slot: toy))
+    return asyncio.run(told())
+
+
+def test_a_process_that_cannot_be_begun_is_begun_later(monkeypatch):
+    import asyncio
+    from fashion_mlops.operations import slot_process
+    async def story(keeper):
+        keeper.placed(slot := await keeper.begun("blue", 1))
+        keeper.lead(slot)
+        real, tries = slot_process.subprocess.Popen, []
+        def refused(*words, **more):
+            tries.append(words)
+            if len(tries) < 3: raise OSError(12, "Cannot allocate memory")
+            return real(*words, **more)
+        monkeypatch.setattr(slot_process.subprocess, "Popen", refused)
+        monkeypatch.setattr(type(slot), "died", lambda slot: 0.0)
+        slot.process.kill()
+        while len(tries) < 3 or not slot.ready: await asyncio.sleep(0.01)
+        monkeypatch.setattr(slot_process.subprocess, "Popen", lambda *words, **more: (_ for _ in ()).throw(OSError(12, "Cannot allocate memory")))
+        with pytest.raises(WorkflowError, match=r"No process for green \(v2\) can be begun: Cannot allocate memory"): await keeper.begun("green", 2)
+        await keeper.end()
+        return len(tries)
+    assert started_by_itself(story) == 3
+
+
+def test_a_line_of_the_trail_that_cannot_be_finished_is_taken_out(home, monkeypatch):
+    import errno
+    from fashion_mlops.service import audit_trail
+    audit_trail.note_change("shades", "promoted", 1, None, "first")
+    for name, fails in [("write_json", OSError(errno.ENOSPC, "No space left on device")), ("os", None)]:
+        with monkeypatch.context() as patched:
+            if fails is None: patched.setattr(os, "write", lambda *_: 3) # as much as there was room for
+            else: patched.setattr(audit_trail, name, lambda *_: (_ for _ in ()).throw(fails))
+            with pytest.raises(WorkflowError, match="cannot be written to: .*o space left"): audit_trail.note_change("shades", "slot answers", 1, 1, "second")
+        assert [change["reason"] for change in read_trail("shades")] == ["first"]
+    audit_trail.note_change("shades", "slot answers", 1, 1, "third")
+    assert [change["reason"] for change in read_trail("shades")] == ["first", "third"]
+
+
+@pytest.mark.slow
+def test_a_slot_that_is_frozen_answers_nobody_for_long(place, capsys):
+    here = place()
+    assert here.deploy("green", "--version", "2") == 0
+    blue = here.state(capsys)["blue"]["pid"]
+    os.kill(blue, signal.SIGSTOP) # back to one that stands by and does not answer
+    assert here.deploy("rollback") == 0 and "blue (v1) answers everybody again" in capsys.readouterr().out
+    assert here.ask() == (200, 1) and here.state(capsys)["blue"]["pid"] != blue
+    assert here.deploy("canary", "--share", "0.5", "--version", "3") == 0
+    os.kill(here.state(capsys)["green"]["pid"], signal.SIGSTOP)
+    with Clients(here) as clients:
+        until(lambda: here.state(capsys)["blue"]["share"] == 1, 20)
+    assert len(clients.failed()) == 0, clients.failed() # who waited for it was passed on
+    assert read_trail("shades")[-1]["what"] == "canary taken back" and "does not answer" in read_trail("shades")[-1]["reason"]
+    assert here.deploy("green", "--version", "2") == 0
+    frozen = here.state(capsys)["green"]["pid"]
+    os.kill(frozen, signal.SIGSTOP) # one that leads
+    assert here.ask(30) == (200, 1) # the release before has taken its place
+    assert "green (v2) did not answer" in read_trail("shades")[-1]["reason"]
+    until(lambda: not alive(frozen), 5)
+    assert here.end() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_ends_all_processes_at_once_breaks_no_request(place, workers):
+    import psutil
+    here = place("--drain", "1", "--workers", str(workers))
+    with socket.create_connection(("127.0.0.1", here.port), timeout=20) as wire:
+        wire.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: 16\r\n\r\n" + b"\0"*8)
+        time.sleep(0.5)
+        for each in [here.process, *psutil.Process(here.process.pid).children(recursive=True)]: each.send_signal(signal.SIGTERM)
+        time.sleep(0.7)
+        wire.sendall(b"\0"*8)
+        assert wire.recv(100).startswith(b"HTTP/1.1 200")
+    assert here.end() == 0
+
+
+@pytest.mark.slow
+def test_a_change_waits_for_the_trail_and_nobody_else_does(place, capsys):
+    import fcntl
+    import threading
+    from fashion_mlops.service.audit_trail import trail_path
+    here = place()
+    assert here.deploy("green", "--version", "2") == 0
+    with trail_path("shades").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX) # as a backup does
+        back = threading.Thread(target=here.deploy, args=("rollback",))
+        back.start()
+        until(lambda: here.ask() == (200, 1), 3)
+        with Clients(here) as clients: time.sleep(1)
+        assert clients.failed() == [] and len(clients.said) > 20
+    back.join(20)
+    until(lambda: read_trail("shades")[-1]["what"] == "slot rolled back", 5)
+    assert here.end() == 0

@@ -45,13 +45,12 @@ def read_or_refused():
     try: yield
     except PermissionError as error:
         raise WorkflowError(f"{error.filename} may not be read by this user, so a backup would lack it. Take the backup "
-                            f"as {_owner(error.filename)}, or as root.") from None
+                            f"as {_owner(error.filename)}.") from None
 
 def _owner(path: str) -> str:
     "Whose a file is."
-    try: return Path(path).owner()
-    except KeyError: return f"the user {os.stat(path).st_uid}"
-    except OSError: return "its owner" # even that may not be seen
+    try: return f"{Path(path).owner()}, whose it is"
+    except (KeyError, OSError): return "the user whose it is" # who has no name here, or may not be seen
 
 def files_in(
     top: Path, # a folder, or a link to one

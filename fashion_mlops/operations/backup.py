@@ -95,6 +95,7 @@ def _by_part(paths: list[str]) -> dict[str, list[str]]:
 
 def _moment(base: Path, copy: Path | None, until: float, listing: Callable) -> tuple[dict, dict, dict]:
     "What belongs together, read while nobody changes it: small files, which packs there are, and what each dataset says."
+    for name in known_datasets(base, {}): dataset_facts(name, {}) # what that loads is loaded before others wait
     with nothing_changes(base, until):
         if copy is not None: copied_store(base/"mlflow.db", copy)
         together = list(filter(_is_told_together, listing()))

@@ -7,7 +7,7 @@ __all__ = ['GOLDEN', 'NEAR', 'KINDS', 'RECORD', 'ROW', 'PLAN', 'PATIENCE', 'NO_A
            'due_behind', 'fault_of', 'Records', 'read_records', 'slow_answers', 'locust_classes']
 
 # %% ../../nbs/operations/load_clients.ipynb #9445f957
-import atexit, itertools, json, os, random, struct, time
+import atexit, gc, itertools, json, os, random, struct, time
 from base64 import b64decode
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -199,6 +199,8 @@ def locust_classes(
             self.due = self.due + plan["pace"] if plan["pace"] else done
             if request["kind"] == "explain": self.due = max(self.due, done) # who asks why waits for that
     found = {"Asking": Asking}
+    gc.collect()
+    gc.freeze() # what was imported stays; looking through it for circles would hold up every user at once
     if plan["slow"]: found["Slow"] = _slow_class(User, task, plan, by_kind, kept)
     return found | {"Shape": _shape_class(LoadTestShape, plan)}
 

@@ -55,7 +55,7 @@ async def start(self: Slot,
     given = self.kept.fileno(), self.file.fileno()
     self.process = process = subprocess.Popen(
         [*self.command, "--handed", *map(str, given), self.address], pass_fds=given, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, start_new_session=True) # Ctrl-C is for the keeper, who tells its slots
+        stdout=subprocess.PIPE, process_group=0) # Ctrl-C is for the keeper, who tells its slots
     os.set_blocking(process.stdout.fileno(), False)
     said = b""
     while b"\n" not in said and process.poll() is None and time.monotonic() < self.born + wait:

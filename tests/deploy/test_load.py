@@ -90,7 +90,19 @@ def test_capacity_is_of_what_is_answered(monkeypatch, fault, said):
         with pytest.raises(WorkflowError, match=said): loading.measured(Target("http://127.0.0.1:9"), [], print)
         return
     climbed.requests["fault"] = np.where(np.arange(800) % 2, fault, "")
-    assert loading.measured(Target("http://127.0.0.1:9"), [], print) == pytest.approx(50)
+    assert loading._without_failures(climbed) is climbed and loading.capacity_of(climbed) == pytest.approx(50)
+
+
+def test_capacity_is_of_a_schedule(monkeypatch, capsys):
+    "Who waits for answers is answered in batches, at half the cost; 60 % of that may be more than a schedule is borne at."
+    def run(scenario, target, requests, users, per_second=0):
+        load = made_up(scenario)
+        load.per_second = per_second
+        if per_second: load.requests["done"] += np.clip(load.requests.due - 1004, 0, None) # from the middle on they queue
+        return load
+    monkeypatch.setattr(loading, "run_load", run)
+    assert 45 < loading.measured(Target("http://127.0.0.1:9"), [], print) < 60
+    assert "100 where sixteen wait" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends a process with its parent")

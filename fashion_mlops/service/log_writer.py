@@ -100,8 +100,7 @@ def main(
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(sig, signal.SIG_IGN)
     gc.disable() # rows form no circles, and looking for some among thousands takes longer than writing them
     threading.Thread(target=_tidy_on, args=(Path(folder), int(days)), daemon=True).start()
-    os.nice(5) # counts within a session: in one of its own it would get the same share as the service
-    if hasattr(os, "SCHED_BATCH"): os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0)) # it may wait, requests may not
+    os.nice(5)
     fed = socket.socket(fileno=int(wire))
     try: fed.sendall(_told(0, 0, 0, "")) # from now on it reads
     except OSError: os._exit(0) # the worker was refused at its start, and has said why

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..core import WorkflowError, home, human_bytes, human_seconds, listed, now, numbered
 from .archive import NewArchive, check_room, printable, read_archive, sync_folder, unfinished_beside
-from .home_content import MADE_AGAIN, earlier_homes, elsewhere, files_in, home_files, is_served_from, part_of
+from .home_content import MADE_AGAIN, earlier_homes, elsewhere, has_files, home_files, is_served_from, part_of, read_or_refused
 from .one_moment import copied_store, dataset_facts, known_datasets, nothing_changes, store_facts
 from .vouching import known_keys, signature_for, signer_of
 from ..workflow.command_words import within
@@ -103,6 +103,7 @@ def _moment(base: Path, copy: Path | None, until: float, listing: Callable) -> t
         packs = _stands(base, {_pack_of(path) for path in together} - {""})
         return held, packs, {name: dataset_facts(name, {}) for name in known_datasets(base, {})}
 
+@read_or_refused()
 def _add_all(archive: NewArchive, base: Path, copy: Path | None, until: float, listing: Callable, told: _Told) -> dict:
     "Add everything in its order; returns what is to be said of it."
     log = part_of("data/serving/x/log/x")
@@ -140,11 +141,11 @@ def left_out(
         found.append({"what": "the signing key and the keys of clients: nobody is let in who needs a key, and a new key signs "
                       "what is packed next (what is packed already opens as before)",
                       "command": "fashion-mlops keys add NAME, for each client"})
-    made = [name for name in MADE_AGAIN if any(files_in(base/name))]
+    made = [name for name in MADE_AGAIN if has_files(base/name)]
     if made and not options["with_data"]:
         found.append({"what": f"{listed(made)}: they can be made again",
                       "command": "fashion-mlops run (and export bento), or take the backup --with-data"})
-    if any(files_in(base/"reports")) and not options["with_reports"]:
+    if has_files(base/"reports") and not options["with_reports"]:
         found.append({"what": "reports: a run writes them again, and MLflow has those of earlier runs",
                       "command": "take the backup --with-reports"})
     if waiting := len(list((base/"data"/"serving").glob("*/jobs/*/open"))):
@@ -287,6 +288,13 @@ def _for_a_program(said: dict, file: Path, seconds: float, **more) -> dict:
     about = {name: value for name, value in said.items() if name != "files"}
     return {"file": str(file), **numbers, "seconds": round(seconds, 3), **about, **more}
 
+def _free_name(folder: Path) -> Path:
+    "A name with the time, which no other backup has, nor one that is being written; a moment later where one has."
+    while True:
+        file = folder/f"fashion_mlops-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
+        if not file.exists() and not any(folder.glob(f".{file.name}.*")): return file
+        time.sleep(0.1)
+
 def _last_words(file: Path, seconds: float, gone: list[str]) -> list[str]:
     "What else there is to say of a new backup."
     look = f"Done in {human_seconds(seconds)}. Look at it: fashion-mlops backup --check {shlex.quote(str(file))}"
@@ -299,7 +307,7 @@ def backup(args) -> int: # 0; 1 where what was backed up has a fault
     in_folder = file.is_dir() or args.file.endswith("/")
     if args.keep and not in_folder:
         raise WorkflowError(f"--keep is for a folder of backups, and {file} is none. Name a folder: {file.parent}/")
-    if in_folder: file = file/f"fashion_mlops-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
+    if in_folder: file = _free_name(file)
     quiet = (lambda line: None) if args.json else lambda line: print(line, flush=True)
     said = back_up(file, not args.without_keys, args.with_reports, args.with_data, args.wait, quiet)
     seconds, gone = time.monotonic() - began, remove_older(file.parent, args.keep) if args.keep else []

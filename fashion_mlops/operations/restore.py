@@ -18,6 +18,7 @@ from .one_moment import nothing_changes, waited_lock
 from .vouching import vouched_for
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
+from ..workflow.store import refuse_odd_home
 
 # %% ../../nbs/operations/restore.ipynb #e09fb491
 class _Unpacked:
@@ -162,6 +163,7 @@ def restore_home(
     "Restore a home, whole or not at all."
     file, target, told = Path(file).absolute(), Path(target).expanduser().resolve(), {}
     began = time.monotonic()
+    refuse_odd_home(target)
     if (target/LANDING).is_file():
         with nobody_at_work(target, wait): _finished_first(target)
     said = read_archive(file) # all of it, before the first byte lands

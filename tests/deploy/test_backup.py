@@ -361,6 +361,46 @@ def test_it_is_checked_without_being_restored(here, tmp_path, capsys):
     (tmp_path/"b.tar.gz").write_bytes(held)
     assert main(["backup", "--check", str(tmp_path/"b.tar.gz")]) == 2 and "damaged" in capsys.readouterr().err
 
+def test_a_folder_that_may_not_be_entered_is_refused_and_not_skipped(here, tmp_path, monkeypatch, capsys):
+    "As another user: the system's own answers, which root would not get."
+    (here/"data"/"artifacts"/"shades").mkdir(parents=True)
+    real, closed = os.scandir, ""
+    def scandir(folder):
+        if str(folder) == str(here/closed): raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+    monkeypatch.setattr(os, "scandir", scandir)
+    for closed in ("data/serving/shades/v3", "mlruns/shades/r1", "data/keys", "data/serving"):
+        assert main(["backup", str(tmp_path/"b.tar.gz")]) == 2
+        said = capsys.readouterr().err
+        assert f"{here/closed} may not be read by this user" in said and f"as {here.owner()}, whose it is" in said
+        assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    closed = "data/artifacts/shades" # which is not asked for
+    assert main(["backup", str(tmp_path/"b.tar.gz")]) == 0
+
+def test_of_two_backups_in_one_second_each_gets_its_name(here, tmp_path):
+    for _ in range(2): assert main(["backup", f"{tmp_path}/all/", "--json"]) == 0
+    assert len(backup.dated_backups(tmp_path/"all")) == 2
+
+def test_a_home_whose_disk_is_full_is_backed_up_to_another(here, tmp_path, monkeypatch):
+    "The store cannot be opened there, since SQLite writes beside what it reads."
+    from fashion_mlops.operations import one_moment
+    def full(store, target): raise sqlite3.OperationalError("disk I/O error")
+    monkeypatch.setattr(one_moment, "_copied_by_sqlite", full)
+    with closing(sqlite3.connect(here/"mlflow.db")) as store: # open: its log is not yet in the file
+        store.execute("insert into runs values ('r2', '', 'FINISHED', null)")
+        store.commit()
+        assert backup.back_up(tmp_path/"b.tar.gz", say=quiet)["runs"] == 2
+    (here/"mlflow.db").write_bytes(b"no store"*100)
+    monkeypatch.undo()
+    monkeypatch.setenv("FASHION_MLOPS_HOME", str(here))
+    with pytest.raises(WorkflowError, match="mlflow.db cannot be read"): backup.back_up(tmp_path/"c.tar.gz", say=quiet)
+
+def test_a_folder_that_a_store_cannot_stand_in_is_refused_first(here, tmp_path, capsys):
+    assert main(["backup", str(tmp_path/"b.tar.gz")]) == 0
+    for name in ("a %41 b", "what?"):
+        assert main(["restore", str(tmp_path/"b.tar.gz"), "--to", str(tmp_path/name)]) == 2
+        assert "Rename the folder" in capsys.readouterr().err and not (tmp_path/name).exists()
+
 
 # --- names, keys, packs ---
 

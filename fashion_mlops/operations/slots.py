@@ -56,6 +56,16 @@ def _note(dataset: str):
         note_change(dataset, what, version, version, reason, by=by, slots=slots)
     return note
 
+def _first(dataset: str) -> int:
+    "What a place begins with: what answered last, where its keeper was killed; or else the champion."
+    from fashion_mlops.operations.place import led_last
+    from fashion_mlops.service.deployment import serving_folder
+    champion, last = _champion(dataset), led_last(dataset)
+    if last in (None, champion) or not (serving_folder(dataset)/f"v{last}").is_dir(): return champion
+    print(f"v{last} answered last, before the keeper was killed, so it begins; the champion is v{champion}. For that one: "
+          f"fashion-mlops deploy green --version {champion} --dataset {dataset}", file=sys.stderr, flush=True)
+    return last
+
 def _announced(dataset: str, version: int, address: str):
     "Say where it answers, and what may be done next."
     print(f"{dataset} v{version} answers at {address} from the slot blue (Ctrl-C ends it). From another terminal:", flush=True)
@@ -73,17 +83,20 @@ def local(args) -> int: # exit code
     open_terminal()
     more_files()
     dataset = dataset_to_serve(args.dataset) if args.version is None else dataset_of_version(args.dataset, args.version)
-    version = args.version or _champion(dataset)
+    version = args.version or _first(dataset)
     dataset_of_version(dataset, version)
     args.ask_for_keys = asks_for_keys(args.host, any_key(), args.anybody_may_ask, args.ask_for_keys)
     _as_here()
     mark_in_service(dataset)
     async def keep(sock, told):
-        keeper = Keeper(dataset, sock, lambda *slot: serving_command(args, dataset, *slot), args.drain, _note(dataset))
+        def led(version):
+            write_json(record_path(dataset), {"pid": os.getpid(), "address": keeper.address, "socket": told,
+                                              "since": keeper.since, "version": version})
+        keeper = Keeper(dataset, sock, lambda *slot: serving_command(args, dataset, *slot), args.drain, _note(dataset), led)
         async def ready():
             desk = Desk(keeper)
             keeper.desk = await asyncio.start_unix_server(desk.hear, told)
-            write_json(record_path(dataset), {"pid": os.getpid(), "address": keeper.address, "socket": told, "since": keeper.since})
+            led(version)
             _announced(dataset, version, keeper.address)
         await keeper.keep("blue", version, _digest(dataset, version), ready)
     with place_of(dataset) as told, listen(args.host, args.port) as sock: asyncio.run(keep(sock, told))
@@ -128,8 +141,11 @@ def check_answers(
 # %% ../../nbs/operations/slots.ipynb #591f4aa4
 def _pack(dataset: str, version: int):
     "The pack of a version, brought when it is not here, opened, and tried; raise `WorkflowError` when it could not serve."
+    from fashion_mlops.operations.registry import known_version
     from fashion_mlops.service.deployment import open_version, serving_folder, tried_pack
-    if not (serving_folder(dataset)/f"v{version}").is_dir(): return tried_pack(dataset, version)
+    if not (serving_folder(dataset)/f"v{version}").is_dir():
+        known_version(dataset, version) # or the sentence that names those that there are
+        return tried_pack(dataset, version)
     try: served = open_version(dataset, version)
     except WorkflowError as why:
         raise WorkflowError(f"{why} That is: fashion-mlops traffic bring {version} --dataset {dataset}") from None
@@ -263,7 +279,7 @@ def add_verbs(
     top.formatter_class, top.description = argparse.RawDescriptionHelpFormatter, LONG
     verbs = top.add_subparsers(metavar="VERB", title="verbs")
     p = _verb(verbs, "local", local, "start a place on this machine, in the foreground", reason=False)
-    p.add_argument("--version", type=_version, metavar="N", help="to begin with (default: the champion)")
+    p.add_argument("--version", type=_version, metavar="N", help="to begin with (default: the champion; after a keeper was killed, what answered last)")
     add_serving_options(p)
     for name in ("blue", "green"):
         p = _with_place(_verb(verbs, name, fill, f"fill {name}, prove it, and let it answer everybody"))

@@ -125,9 +125,18 @@ def test_a_killed_keeper_takes_its_slots_along_and_the_next_place_starts(place, 
     here = place()
     assert here.deploy("green", "--version", "2") == 0
     pids = [here.state(capsys)[name]["pid"] for name in ("blue", "green")]
+    os.kill(here.process.pid, signal.SIGSTOP)
+    for verb in ("show", "rollback"):
+        began = time.monotonic()
+        assert here.deploy(verb) == 2 and f"kill -CONT {here.process.pid}" in capsys.readouterr().err and time.monotonic() - began < 8
+    os.kill(here.process.pid, signal.SIGCONT)
+    assert here.ask() == (200, 2)
     here.end(signal.SIGKILL)
     until(lambda: not any(map(alive, pids)), 10)
     assert here.deploy("show") == 2 and "has ended without a word" in capsys.readouterr().err
+    again = place("--port", str(here.port)) # what somebody let answer, or went back to, is not undone by a crash
+    assert again.ask() == (200, 2) and "the champion is v1. For that one: fashion-mlops deploy green --version 1" in (here.home/"stderr").read_text()
+    assert again.end() == 0
     again = place("--port", str(here.port))
     assert again.ask() == (200, 1) and again.end() == 0
 
@@ -313,3 +322,30 @@ def test_a_change_waits_for_the_trail_and_nobody_else_does(place, capsys):
     back.join(20)
     until(lambda: read_trail("shades")[-1]["what"] == "slot rolled back", 5)
     assert here.end() == 0
+
+
+def test_a_canary_of_a_version_that_nobody_registered_is_said_as_promote_says_it(home, monkeypatch):
+    from fashion_mlops.operations import registry, slots
+    place_version("shades", 1)
+    monkeypatch.setattr(registry, "known_versions", lambda dataset: [{"version": 1}, {"version": 2}])
+    with pytest.raises(WorkflowError, match="shades has no version 7; it has v1, v2. See: fashion-mlops models"): slots._pack("shades", 7)
+
+
+@pytest.mark.slow
+def test_one_of_two_workers_that_is_frozen_is_replaced(home):
+    import subprocess
+    import sys
+    import psutil
+    place_version("shades", 1)
+    set_champion("shades", 1)
+    code = ("import sys; from fashion_mlops.service import workers; workers.run_workers.__defaults__ = (0.5,)\n" # seconds between two looks
+            "from fashion_mlops.cli import main; sys.exit(main(['serve', '--workers', '2', '--port', '0', '--drain', '0.2', '--quiet', '--no-log']))")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert "answers at" in process.stdout.readline()
+        both = {one.pid for one in psutil.Process(process.pid).children()}
+        time.sleep(4) # who answers is let be
+        assert both == {one.pid for one in psutil.Process(process.pid).children()} and len(both) == 2
+        os.kill(frozen := min(both), signal.SIGSTOP)
+        until(lambda: not alive(frozen) and len(psutil.Process(process.pid).children()) == 2, 10)
+        process.terminate()
+        assert process.wait(20) == 0 and f"(process {frozen}) gives no sign of life" in process.stderr.read()

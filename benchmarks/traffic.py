@@ -45,9 +45,9 @@ def processor(process: int) -> float:
 def shadows(seconds: float, rounds: int, connections: int) -> dict:
     "Interleaved rounds."
     sys.path.insert(0, str(ROOT/"tests"/"service"))
-    from conftest import Running
     from moody import place_moody
     from packs import place_version
+    from running import Running
 
     from fashion_mlops.service.deployment import set_champion
     from fashion_mlops.service.traffic_changes import change_traffic

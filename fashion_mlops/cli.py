@@ -5,9 +5,20 @@
 # %% auto #0
 __all__ = ['parser', 'main', 'entry']
 
-# %% ../nbs/12_cli.ipynb #029dd0a2
-import argparse, os, signal, sys
+# %% ../nbs/12_cli.ipynb #ba7afc66
+import os, signal, sys
 from pathlib import Path
+
+def _stop_early(*_):
+    "Say so and end, without a word of what was being loaded."
+    os.write(2, b"\nfashion-mlops: stopped.\n")
+    os._exit(130)
+
+_is_command = "__file__" in globals() and (__name__ == "__main__" or Path(sys.argv[0]).stem == "fashion-mlops")
+if _is_command and signal.getsignal(signal.SIGINT) is signal.default_int_handler: signal.signal(signal.SIGINT, _stop_early)
+
+# %% ../nbs/12_cli.ipynb #029dd0a2
+import argparse
 
 try:
     from fashion_mlops.workflow.export import answer_with_fresh_library, library_changes
@@ -96,6 +107,7 @@ def main(
     if words is None: _settle_terminal()
     args = parser(sys.argv[1:] if words is None else words).parse_args(words)
     try:
+        if signal.getsignal(signal.SIGINT) is _stop_early: signal.signal(signal.SIGINT, signal.default_int_handler)
         if getattr(args, "dataset", None) is not None:
             path_part(args.dataset, "a dataset's name")
             if args.command is not running.run: _refuse_unknown(args.dataset)

@@ -15,10 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1") # tests run side by side, one on e
 from fashion_mlops.core import project_root
 from fashion_mlops.workflow.pipeline import write_stage_notebook
 
-PARAMETERS = 'dataset: str = "toy"  # dataset name\nseed: int = 1  # seed\nn: "int[1, 100]" = 3  # how many'
-DRAW = ["from fashion_mlops.core import write_json", "stage.facts = {'dataset_digest': 'abc', 'synthetic': True}",
-        "write_json(stage.write('numbers.json'), list(range(n)))", "stage.log({'valid_accuracy': n / 100}, {'valid_accuracy': (0, 1)})"]
-ADD = ["from fashion_mlops.core import read_json, write_json", "write_json(stage.write('sum.json'), sum(read_json(stage.read('numbers.json'))))"]
+from toy_stages import ADD, DRAW, PARAMETERS
 
 
 def cores() -> int:

@@ -27,6 +27,7 @@ def line_of(
 def _chosen(args) -> list[Scenario]:
     "The scenarios; raise `WorkflowError` for one that is not for a service elsewhere."
     scenarios = wanted_scenarios(args.scenarios, args.seconds, args.limit)
+    if args.key_file and not args.url: raise WorkflowError("--key-file is for a service under an address: --url URL")
     if not args.url: return scenarios
     if "swap" in args.scenarios:
         raise WorkflowError("swap changes which version serves, so it is for a service that this command "

@@ -9,7 +9,6 @@ __all__ = ['CLIMB', 'RISE', 'WORSE', 'capacity_of', 'borne', 'target_of', 'reque
 # %% ../../nbs/operations/loading.ipynb #2437a88d
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
@@ -48,8 +47,8 @@ def _elsewhere(url: str, key_file: str | None, dataset: str | None) -> tuple[Tar
     "A service under an address, and whose champion it answers with."
     import json
     from fashion_mlops.operations.load_requests import asked
-    try: key = Path(key_file).read_text().strip() if key_file else ""
-    except OSError as error: raise WorkflowError(f"--key-file {key_file} cannot be read ({error.strerror}).") from None
+    from fashion_mlops.service.keys import key_of_file
+    key = key_of_file(key_file) if key_file else ""
     address = url.rstrip("/")
     told = json.loads(asked(address, "/version", key))
     if dataset not in (None, told["dataset"]):

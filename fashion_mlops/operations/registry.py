@@ -9,7 +9,7 @@ __all__ = ['version_facts', 'known_versions', 'version_line', 'compared_versions
 # %% ../../nbs/operations/registry.ipynb #024e06d8
 import sys, time
 
-from ..core import WorkflowError
+from ..core import WorkflowError, listed
 from .slots import add_verbs
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
@@ -73,11 +73,21 @@ def comparison_lines(
 
 # %% ../../nbs/operations/registry.ipynb #5ecacbe9
 def _asked_dataset(args) -> str:
-    "The dataset that was named, or that of the last run."
+    "The dataset that was named, that of the last run, or the only one that serves, or is registered."
+    from fashion_mlops.service.served_version import served_datasets
     from fashion_mlops.workflow.records import run_records
     if args.dataset: return args.dataset
     if records := run_records(None): return records[-1]["dataset"]
-    raise WorkflowError("There was no run yet, so it is open which dataset is meant. Name one: --dataset NAME")
+    found = served_datasets() or _registered()
+    if len(found) == 1: return found[0]
+    here = f"there are models of {listed(found)}" if found else "no model is here"
+    raise WorkflowError(f"There was no run yet, and {here}, so it is open which dataset is meant. Name one: --dataset NAME")
+
+def _registered() -> list[str]:
+    "Names of the models that a store knows; no store is made for it."
+    from fashion_mlops.workflow.store import client, database_file
+    if (store := database_file()) is not None and not store.is_file(): return []
+    return sorted(model.name for model in client().search_registered_models())
 
 def _version(dataset: str, number: int) -> dict:
     "What is known of a version; raise `WorkflowError` with those that there are."
@@ -199,7 +209,7 @@ def add_parser(
     "The commands about versions, and their options."
     def command(function, text):
         p = commands.add_parser(function.__name__, help=text, description=function.__doc__)
-        p.add_argument("--dataset", metavar="NAME", help="registered model (default: the dataset of the last run)")
+        p.add_argument("--dataset", metavar="NAME", help="registered model (default: the dataset of the last run, or the only one)")
         p.set_defaults(command=function)
         return p
     p = command(models, "versions of a model: list, show, compare")

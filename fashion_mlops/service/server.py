@@ -279,10 +279,10 @@ def serve(args) -> int: # exit code
 # %% ../../nbs/service/server.ipynb #f5c42eb2
 def keys(args) -> int: # 0
     "Make, list or take back the keys of the service."
-    from fashion_mlops.service.keys import keys_file, make_key, remove_key
+    from fashion_mlops.service.keys import key_of_file, keys_file, make_key, remove_key
     if args.action == "add":
         if not args.name: raise WorkflowError("Whose key? fashion-mlops keys add NAME --role predict")
-        own = args.key_file and args.key_file.read_text().strip()
+        own = args.key_file and key_of_file(args.key_file)
         key = make_key(args.name, args.role, args.days, args.per_second, key=own)
         print(f"The key of {args.key_file} lets in {args.name} from now on." if own else key)
         if not own: print("This is shown once; only its digest is kept.", file=sys.stderr)

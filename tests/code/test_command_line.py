@@ -3,10 +3,13 @@ import json
 import os
 import shutil
 import subprocess
+import signal
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from fashion_mlops.cli import main
 from fashion_mlops.core import project_root
 
 
@@ -129,3 +132,35 @@ def test_a_broken_exporter_says_how_it_comes_back(tmp_path, module):
     (tmp_path/"fashion_mlops"/"workflow"/"export.py").write_text("def (:")
     answer = subprocess.run([sys.executable, "-m", f"fashion_mlops.{module}"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
     assert answer.returncode == 1 and "git checkout HEAD -- fashion_mlops/workflow/export.py" in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_ctrl_c_while_the_library_is_loaded_is_one_word():
+    code = """if True:
+        import os, signal, sys
+        sys.argv = ["fashion-mlops", "status"]
+        class AtOnce:
+            def find_spec(self, name, *_):
+                if name == "fashion_mlops.core": os.kill(os.getpid(), signal.SIGINT)
+        sys.meta_path.insert(0, AtOnce())
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from fashion_mlops.cli import entry
+        entry()"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (said.returncode, said.stderr.strip()) == (130, "fashion-mlops: stopped.")
+
+
+@pytest.mark.parametrize("served, registered, said", [
+    (["shades"], ["shades", "other"], "shades"), ([], ["shades"], "shades"), ([], [], "no model is here"), ([], ["a", "b"], "models of a and b"), (["a", "b"], [], "models of a and b")])
+def test_without_a_run_the_only_model_is_meant(home, monkeypatch, capsys, served, registered, said):
+    from fashion_mlops.operations import registry
+    from fashion_mlops.service import served_version
+    from fashion_mlops.workflow import store
+    names = [SimpleNamespace(name=name) for name in registered]
+    if registered: (home/"mlflow.db").touch()
+    monkeypatch.setattr(served_version, "served_datasets", lambda: served)
+    monkeypatch.setattr(store, "client", lambda: SimpleNamespace(search_registered_models=lambda: names))
+    monkeypatch.setattr(registry, "known_versions", lambda dataset: [])
+    code, told = main(["models", "--json"]), capsys.readouterr()
+    if said == "shades": assert code == 0 and json.loads(told.out)["dataset"] == "shades"
+    else: assert code == 2 and said in told.err and "--dataset NAME" in told.err
+    assert (home/"mlflow.db").exists() == bool(registered) # none is made for the question

@@ -6,7 +6,7 @@ import sys
 
 import psutil
 import pytest
-from conftest import PARAMETERS
+from toy_stages import PARAMETERS
 
 from fashion_mlops.workflow.forked_kernels import ForkedKernels, ForkServer, Refused, may_fork
 

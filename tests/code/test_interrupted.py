@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from conftest import DRAW
+from toy_stages import DRAW
 
 POINTS = int(os.environ.get("FASHION_MLOPS_KILLS", "0"))
 WAYS = ["kill -9", "closed terminal", "Ctrl-C", "SIGHUP"]

@@ -1,4 +1,5 @@
 """The repository is in sync with its notebooks, and light where it has to be."""
+import re
 import subprocess
 import sys
 
@@ -38,3 +39,11 @@ def test_a_changed_module_is_noticed(tmp_path, monkeypatch):
     (tmp_path/"fashion_mlops"/"old.py").write_text("")
     monkeypatch.setenv("FASHION_MLOPS_ROOT", str(tmp_path))
     assert sync.library_differences(fresh) == {"core.py": "changed", "old.py": "without notebook"}
+
+
+def test_any_test_file_can_be_collected_beside_any_other():
+    "Which conftest an import would find depends on the order of the folders; so does a module's name that is there twice."
+    from fashion_mlops.core import project_root
+    files = [path for path in (project_root()/"tests").rglob("*.py") if path.name != "conftest.py" and "third_wing" not in path.parts]
+    assert not [path.name for path in files if re.search(r"^\s*(from|import) conftest\b", path.read_text(), re.M)]
+    assert len({path.name for path in files}) == len(files)

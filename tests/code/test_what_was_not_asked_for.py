@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from conftest import ADD, DRAW
+from toy_stages import ADD, DRAW
 
 TIMED = 'dataset: str = "toy"  # dataset name\nseed: int = 1  # seed\nminutes: "float[0, 100000]" = 0  # to keep to\nn: "int[1, 100]" = 3  # how many'
 

@@ -134,9 +134,26 @@ def test_memory_that_nobody_tells_is_not_healthy():
 @pytest.mark.parametrize("words, said", [
     ("load stedy", "Did you mean steady?"), ("load swap --url http://127.0.0.1:9", "leave --url out"), ("load steady --limit kept=many", "expected a figure and a number"),
     ("load steady --limit memory_growth=1", "expected one of"), ("load steady --url http://127.0.0.1:9", "does not answer as it should"),
-    ("load steady --url http://127.0.0.1:9 --key-file /nowhere", "cannot be read"), ("load", "This makes one: fashion-mlops run")])
+    ("load steady --url http://127.0.0.1:9 --key-file /nowhere", "cannot be read"),
+    ("load steady --key-file /nowhere", "--key-file is for a service under an address"), ("load", "This makes one: fashion-mlops run")])
 def test_wrong_words_are_refused(home, capsys, words, said):
     assert main(words.split()) == 2 and said in capsys.readouterr().err
+
+
+def test_no_error_shows_what_a_key_file_holds(home, capsys):
+    "A file as `keys add NAME > FILE` may leave it, and one that holds something else."
+    key, path = "ada." + "s3cr3t-"*6, home/"key"
+    for content, said in ((f"{key}\nThis is shown once.\n", "does not answer as it should"), (f"\n {key}\n", "does not answer"),
+                          (f"Bearer {key}", "does not begin with a key"), (f"{key[4:]}\nx", "does not begin with a key"), ("", "does not begin with a key")):
+        path.write_text(content)
+        assert main(["load", "steady", "--url", "http://127.0.0.1:9", "--key-file", str(path)]) == 2
+        told = capsys.readouterr()
+        assert said in told.err and "s3cr3t" not in told.out + told.err
+    for content, code in ((f"{key}\nmore\n", 0), (f"bob{key[3:]}", 2), (f"key: {key}", 2)):
+        path.write_text(content)
+        assert main(["keys", "add", "ada", "--key-file", str(path)]) == code
+        told = capsys.readouterr()
+        assert "s3cr3t" not in told.out + told.err
 
 
 def test_nobody_gets_other_sockets():

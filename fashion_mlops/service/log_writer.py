@@ -100,9 +100,6 @@ def main(
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): signal.signal(sig, signal.SIG_IGN)
     gc.disable() # rows form no circles, and looking for some among thousands takes longer than writing them
     threading.Thread(target=_tidy_on, args=(Path(folder), int(days)), daemon=True).start()
-    # In a session of its own it has a share of the processor like the service's, and its place among others is its own
-    # affair. In the service's session, five steps behind it, rows were 1.2 s late on two cores at their end, and lost by kill -9.
-    os.nice(5)
     fed = socket.socket(fileno=int(wire))
     try: fed.sendall(_told(0, 0, 0, "")) # from now on it reads
     except OSError: os._exit(0) # the worker was refused at its start, and has said why

@@ -77,7 +77,7 @@ def _begin(self: PredictionLog):
     command = [sys.executable, "-P", "-m", "fashion_mlops.service.log_writer", str(its.fileno()), str(self.folder),
                str(self.days), str(self.every), str(os.getpid())]
     try:
-        self.writer = subprocess.Popen(command, pass_fds=[its.fileno()], env=env, start_new_session=True,
+        self.writer = subprocess.Popen(command, pass_fds=[its.fileno()], env=env, process_group=0,
                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     except OSError as error: self._complain(f"The writer of the prediction log cannot be started: {error}")
     its.close()

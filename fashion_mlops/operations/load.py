@@ -105,6 +105,6 @@ def add_parser(
     p.add_argument("--capacity", type=within(0.1, 1e6, "requests a second"), metavar="R",
                    help="requests a second that it can (default: measured)")
     p.add_argument("--limit", action="append", default=[], metavar="FIGURE=VALUE",
-                   help="another limit of a threshold, such as p99_ms=250")
+                   help="another limit of a threshold of these scenarios, such as, for steady, p99_over_p50=5")
     p.add_argument("--json", action="store_true", help="for programs")
     p.set_defaults(command=load)

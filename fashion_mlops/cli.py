@@ -91,12 +91,14 @@ def _refuse_unknown(name: str):
     if name not in dataset_names(): dataset_entry(name)
 
 # %% ../nbs/12_cli.ipynb #2d8235e8
+_OF_THE_HOME = " It is in FASHION_MLOPS_HOME: be the user whose that is, or have it name a home that can be written to."
+
 def _of_a_file(error: OSError) -> str:
     "What the system said of a file, and what may be done."
     from fashion_mlops.workflow.full_disk import MAKE_SPACE, full_disk
     if words := full_disk(str(error)): return f"{words}. {MAKE_SPACE}"
     place, where = os.environ.get("FASHION_MLOPS_HOME"), str(error.filename or "unknown file")
-    ours = f" Results are written to FASHION_MLOPS_HOME: have it name a folder that can be written to." if place and where.startswith(place) else ""
+    ours = _OF_THE_HOME if place and where.startswith(place) else ""
     return f"{error.strerror or error} ({where}).{ours}"
 
 # %% ../nbs/12_cli.ipynb #ce26c29d

@@ -6,7 +6,7 @@
 __all__ = ['left_out', 'back_up', 'dated_backups', 'remove_older', 'backup_words', 'backup', 'add_parser']
 
 # %% ../../nbs/operations/backup.ipynb #3cd24a90
-import os, re, shlex, time
+import os, re, shlex, sys, time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from pathlib import Path
 from ..core import WorkflowError, home, human_bytes, human_seconds, listed, now, numbered
 from .archive import NewArchive, check_room, printable, read_archive, sync_folder, unfinished_beside
 from .home_content import MADE_AGAIN, earlier_homes, elsewhere, has_files, home_files, is_served_from, part_of, read_or_refused
-from .one_moment import copied_store, dataset_facts, known_datasets, nothing_changes, store_facts
+from .one_moment import copied_store, dataset_facts, known_datasets, nothing_changes, pack_fault, store_facts
 from .vouching import known_keys, signature_for, signer_of
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
@@ -118,6 +118,8 @@ def _add_all(archive: NewArchive, base: Path, copy: Path | None, until: float, l
         known.setdefault(name, {"serves": None, "changes": 0})["champion"] = facts["champions"].get(name)
     add([*held, *(path for path in listing() if _pack_of(path) in packs)], held)
     if _stands(base, packs.keys()) != packs: raise WorkflowError("A pack was replaced while it was read. Run it again.")
+    for name, about in known.items():
+        if fault := pack_fault(name, about["serves"]): about.setdefault("fault", fault)
     others = [path for path in listing() if not _is_told_together(path) and part_of(path) != log]
     add([path for path in others if path.startswith("data/")])
     told.add(log, _added_log(archive, base, lambda: [path for path in listing() if part_of(path) == log]))
@@ -295,6 +297,8 @@ def _free_name(folder: Path) -> Path:
         if not file.exists() and not any(folder.glob(f".{file.name}.*")): return file
         time.sleep(0.1)
 
+_STAYS = "fashion-mlops: older backups stay, however many: this one has a fault, and one of them may have none."
+
 def _last_words(file: Path, seconds: float, gone: list[str]) -> list[str]:
     "What else there is to say of a new backup."
     look = f"Done in {human_seconds(seconds)}. Look at it: fashion-mlops backup --check {shlex.quote(str(file))}"
@@ -310,9 +314,10 @@ def backup(args) -> int: # 0; 1 where what was backed up has a fault
     if in_folder: file = _free_name(file)
     quiet = (lambda line: None) if args.json else lambda line: print(line, flush=True)
     said = back_up(file, not args.without_keys, args.with_reports, args.with_data, args.wait, quiet)
-    seconds, gone = time.monotonic() - began, remove_older(file.parent, args.keep) if args.keep else []
+    seconds, gone = time.monotonic() - began, remove_older(file.parent, args.keep) if args.keep and not _has_fault(said) else []
     if args.json: print_json(_for_a_program(said, file, seconds, removed=gone))
     else: print(printable([*backup_words(said, file, True), *_last_words(file, seconds, gone)]))
+    if args.keep and _has_fault(said): print(_STAYS, file=sys.stderr)
     return 1 if _has_fault(said) else 0
 
 # %% ../../nbs/operations/backup.ipynb #950886b3

@@ -6,6 +6,9 @@
 __all__ = ['line_of', 'load', 'add_parser']
 
 # %% ../../nbs/operations/load.ipynb #cc9ff979
+import shlex
+from itertools import chain
+
 from ..core import WorkflowError, numbered, reports_folder
 from .load_scenarios import SCENARIOS, SHORT, Scenario, judged, wanted_scenarios
 from ..workflow.command_words import within
@@ -34,12 +37,20 @@ def _chosen(args) -> list[Scenario]:
                             "starts: leave --url out.")
     return [one for one in scenarios if not one.swaps]
 
-def _about(target, dataset: str, url: str | None, capacity: float) -> dict:
+def _again(args, dataset: str) -> str:
+    "The command that asks for the same again."
+    given = {"--url": args.url, "--key-file": args.key_file, "--seconds": args.seconds, "--capacity": args.capacity,
+             "--users": args.users if args.users != 50 else None}
+    options = [(name, str(value)) for name, value in given.items() if value is not None]
+    words = [*args.scenarios, "--dataset", dataset, *chain(*options, *(("--limit", one) for one in args.limit))]
+    return shlex.join(["fashion-mlops", "load", *words])
+
+def _about(target, dataset: str, args, capacity: float) -> dict:
     "What all loads of a command have in common."
     from importlib.metadata import version
     from fashion_mlops.workflow.provenance import machine, provenance
-    return {"dataset": dataset, "version": target.versions[0], "where": url or "a service of its own",
-            "capacity": capacity,
+    return {"dataset": dataset, "version": target.versions[0], "where": args.url or "a service of its own",
+            "capacity": capacity, "again": _again(args, dataset),
             "machine": machine(), "commit": provenance()["mlflow.source.git.commit"], "locust": version("locust")}
 
 # %% ../../nbs/operations/load.ipynb #feb2a07d
@@ -60,7 +71,7 @@ def load(args) -> int: # exit code: 1 where a threshold is broken
     with target_of(args.url, args.key_file, args.dataset) as (target, dataset):
         requests = requests_for(target, dataset)
         capacity = args.capacity or measured(target, requests, say)
-        about, swap = _about(target, dataset, args.url, capacity), swapping(target, dataset) if target.folder else None
+        about, swap = _about(target, dataset, args, capacity), swapping(target, dataset) if target.folder else None
         for scenario in scenarios:
             loads.append(run_load(scenario, target, requests, args.users, capacity, swap if scenario.swaps else None))
             figures = figures_of(loads[-1])
@@ -94,6 +105,6 @@ def add_parser(
     p.add_argument("--capacity", type=within(0.1, 1e6, "requests a second"), metavar="R",
                    help="requests a second that it can (default: measured)")
     p.add_argument("--limit", action="append", default=[], metavar="FIGURE=VALUE",
-                   help="another limit of a threshold, such as p99_ms=250")
+                   help="another limit of a threshold of these scenarios, such as, for steady, p99_over_p50=5")
     p.add_argument("--json", action="store_true", help="for programs")
     p.set_defaults(command=load)

@@ -175,6 +175,13 @@ def in_order(
     "As the scenarios are listed."
     return sorted(found, key=lambda one: [*SAYS].index(one["scenario"]))
 
+def _broken_words(said: dict) -> list[str]:
+    "Which thresholds are broken, and what may be why."
+    broken = [one["words"] for one in said["thresholds"] if not one["holds"]]
+    figures = {name: float("nan") if value is None else value for name, value in said["figures"].items()}
+    why = limit_words(figures, int(said["machine"]["cores"])) if broken else ""
+    return [*broken, *said["notes"], *[why]*bool(why)]
+
 def overview_page(
     found: list[dict] # from `told`, one for each scenario, in order
 ) -> str: # HTML
@@ -187,8 +194,8 @@ def overview_page(
                      f"{f['per_second']:,.0f}", _ms(f["p50_due_ms"]),
                      _ms(f["p99_due_ms"]), f"{f['errors']:,.0f}", human_seconds(said["seconds"]),
                      f"v{said['version']}", f'<span class="moment">{said["began"].replace("T", " ")[:16]}</span>'])
-    again = "fashion-mlops load" + (f" --dataset {found[0]['dataset']}" if found else "")
-    broken = [f"{said['scenario']}: {one['words']}" for said in found for one in said["thresholds"] if not one["holds"]]
+    again = list(dict.fromkeys(said.get("again") or f"fashion-mlops load --dataset {said['dataset']}" for said in found))
+    broken = [f"{said['scenario']}: {words}" for said in found for words in _broken_words(said)]
     items = "".join(f'<li class="bad">{as_html(words, 600)}</li>' for words in broken)
     body = ('<nav><a href="../index.html">← all reports</a></nav><h1>Load tests</h1><blockquote>How the service '
             'bears it: evenly, rising, '
@@ -197,7 +204,7 @@ def overview_page(
                             "began, UTC"])
             + f"<p>{WAITS}</p>" + (SIDE_BY_SIDE if found else "")
             + (f'<h2>What does not hold</h2><ul class="verdicts">{items}</ul>' if broken else "")
-            + f"<p>Again: <code>{as_html(again)}</code></p>")
+            + "".join(f"<p>Again: <code>{as_html(words, 1000)}</code></p>" for words in again))
     return html_page("Load tests", body, STYLE)
 
 # %% ../../nbs/operations/load_report.ipynb #24dd0bf2

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..core import LANDING, WorkflowError, home_place, human_bytes, human_seconds, listed, numbered
 from .archive import check_room, printable, read_archive, sync_folder, unfinished_beside
 from .landing import BY_FILE, finish_restore, land_in, movable, refuse_full, units
-from .one_moment import nothing_changes, waited_lock
+from .one_moment import nothing_changes, waited_lock, who_has_open
 from .vouching import vouched_for
 from ..workflow.command_words import within
 from ..workflow.markup import print_json
@@ -97,11 +97,7 @@ def _is_open(store: Path) -> bool:
 
 def _who_has_open(path: Path) -> str:
     "Who has a store open; empty for nobody, as far as one may see."
-    import psutil
-    for process in psutil.process_iter():
-        try: found = any(Path(file.path) == path for file in process.open_files()) and process.pid != os.getpid()
-        except (psutil.Error, OSError): continue # another user's, or gone already
-        if found: return f"process {process.pid} ({' '.join(process.cmdline())[:120]})"
+    if who := who_has_open(path): return who
     return "a process that cannot be seen from here, such as one of another container" if _is_open(path) else ""
 
 @contextmanager
@@ -144,10 +140,12 @@ def _fault_of(dataset: str, said: dict) -> str:
 
 def proved(
     target: Path, # a restored home
-    datasets: dict # as the backup tells them
+    datasets: dict, # as the backup tells them
+    place: Path | None = None # where it is to land, for messages; where it is when None
 ) -> dict[str, dict]: # the same, with `fault`
     "Read each trail against its head, and have each champion answer what it was packed with."
-    with _as_home(target): return {name: said | {"fault": _fault_of(name, said)} for name, said in datasets.items()}
+    def there(fault): return fault.replace(str(target), str(place or target)).rstrip(".")
+    with _as_home(target): return {name: said | {"fault": there(_fault_of(name, said))} for name, said in datasets.items()}
 
 # %% ../../nbs/operations/restore.ipynb #9a2605cf
 def restore_home(
@@ -176,7 +174,7 @@ def restore_home(
         again = unpacked(file, folder)
         if again != said: raise WorkflowError(f"{file} was exchanged while it was read. Run it again.")
         if (folder/"mlflow.db").is_file(): told.update(mended_store(folder/"mlflow.db", said["homes"], target))
-        told["datasets"] = proved(folder, said["datasets"])
+        told["datasets"] = proved(folder, said["datasets"], target)
         if not even_so: _refuse_faults(file, told["datasets"])
         return said
     kept = _landed(file, target, over, wait, fill)

@@ -69,6 +69,9 @@ def wait_for_store(
         try: return _probe()
         except (OSError, sqlite3.Error) as error:
             if full_disk(str(error)): raise TrackingError(store_sentence(error)) from None # waiting makes no room
+            if "readonly database" in str(error): # nor does it give a right
+                raise TrackingError(f"The MLflow store {where} may not be written to here, as MLflow does even where it only "
+                                    "reads. Ask as the user whose it is, or have its disk mounted for writing.") from None
             problem = f"{type(error).__name__}: {without_passwords(str(error), tracking_uri())[:200]}"
         if time.monotonic() > deadline:
             raise TrackingError(f"The MLflow store {where} did not answer within {seconds:g} s ({problem}). "

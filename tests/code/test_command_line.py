@@ -164,3 +164,10 @@ def test_without_a_run_the_only_model_is_meant(home, monkeypatch, capsys, served
     if said == "shades": assert code == 0 and json.loads(told.out)["dataset"] == "shades"
     else: assert code == 2 and said in told.err and "--dataset NAME" in told.err
     assert (home/"mlflow.db").exists() == bool(registered) # none is made for the question
+
+
+def test_in_a_home_of_another_user_no_other_place_is_advised_first(home, monkeypatch, capsys):
+    from fashion_mlops.operations import asking
+    def closed(args): raise PermissionError(13, "Permission denied", str(home/"data"/"x.lock"))
+    monkeypatch.setattr(asking, "status", closed)
+    assert main(["status"]) == 2 and "be the user whose that is" in capsys.readouterr().err

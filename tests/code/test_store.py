@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from fashion_mlops.workflow import store as store_module
 from fashion_mlops.workflow import tracking
 from fashion_mlops.workflow.store import _repair_places
 from fashion_mlops.workflow.secrets import shown_uri, without_passwords
@@ -115,3 +116,10 @@ def test_a_folder_that_no_address_can_hold_is_named(home, monkeypatch, name):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("FASHION_MLOPS_HOME", str(home/name))
     with pytest.raises(tracking.TrackingError, match="Rename the folder"): tracking.tracking_uri()
+
+
+def test_a_store_that_may_not_be_written_to_is_said_at_once(home, monkeypatch):
+    "Waiting gives no right."
+    def refused(): raise sqlite3.OperationalError("attempt to write a readonly database")
+    monkeypatch.setattr(store_module, "_probe", refused)
+    with pytest.raises(store_module.TrackingError, match="as the user whose it is"): store_module.wait_for_store(20)

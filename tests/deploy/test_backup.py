@@ -26,6 +26,7 @@ from fashion_mlops.service.audit_trail import note_change, read_trail, trail_pat
 from fashion_mlops.service import signing
 from fashion_mlops.service.deployment import open_champion, serving_folder, set_champion
 from fashion_mlops.service.keys import make_key
+from fashion_mlops.service.signing import make_signing_key
 
 from packs import place_version
 from running import Running
@@ -289,7 +290,7 @@ def test_a_home_at_work_is_not_restored_over(who, here, tmp_path):
     code = f"import fcntl, sys; {HOLDS[who]}; print('at work', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], cwd=here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "at work\n"
-        with pytest.raises(WorkflowError, match={"a pipeline": "A pipeline", "a service": "A service", "MLflow": f"process {process.pid}"}[who]):
+        with pytest.raises(WorkflowError, match={"a pipeline": "A pipeline.*", "a service": "A service.*", "MLflow": ""}[who] + f"process {process.pid} .*End it"):
             restore.restore_home(tmp_path/"b.tar.gz", here, over=True, say=quiet)
         process.stdin.close()
     restore.restore_home(tmp_path/"b.tar.gz", here, over=True, say=quiet)
@@ -573,6 +574,29 @@ def test_what_does_not_answer_does_not_land(here, tmp_path, capsys):
     assert main(["restore", str(tmp_path/"b.tar.gz"), "--over"]) == 2 and "--even-so" in capsys.readouterr().err
     assert contents(here) == before and not (here/".restoring").exists()
     assert main(["restore", str(tmp_path/"b.tar.gz"), "--over", "--even-so"]) == 1
+
+def test_a_pack_that_could_not_serve_is_said_when_it_is_backed_up_and_no_older_backup_goes(here, tmp_path, capsys):
+    serving = here/"data"/"serving"/"shades"/"v3"
+    model = next(path for path in serving.iterdir() if path.suffix == ".onnx")
+    backup.back_up(tmp_path/"all"/"fashion_mlops-20250101T000000Z.tar.gz", say=quiet)
+    model.write_bytes(model.read_bytes() + b"x")
+    assert main(["backup", str(tmp_path/"all"), "--keep", "1"]) == 1
+    said = capsys.readouterr()
+    assert f"! shades: The pack shades/v3 is not opened: {model.name} has" in said.out and "older backups stay" in said.err
+    made = backup.dated_backups(tmp_path/"all")
+    assert len(made) == 2 and main(["backup", "--check", str(made[0])]) == 1
+    assert "The pack shades/v3 is not opened" in capsys.readouterr().out
+
+def test_what_is_to_be_done_is_told_of_the_place_where_it_is_to_land(here, tmp_path, capsys):
+    "And not of the folder in which it was tried, which is gone by then."
+    backup.back_up(tmp_path/"b.tar.gz", say=quiet)
+    for path in (here/"data"/"keys").rglob("*.pub"): path.unlink()
+    (here/"data"/"keys"/"signing.pem").unlink()
+    make_signing_key(here/"data"/"keys"/"signing.pem") # another one: what is packed was signed by the first
+    backup.back_up(tmp_path/"c.tar.gz", say=quiet)
+    assert main(["restore", str(tmp_path/"c.tar.gz"), "--to", str(tmp_path/"out"), "--trust", archive.read_archive(tmp_path/"c.tar.gz")["signature"]["key"]]) == 2
+    said = capsys.readouterr().err
+    assert "which is not trusted here" in said and ".unfinished" not in said and ".. " not in said and not (tmp_path/"out").exists()
 
 def test_what_is_mounted_stays_and_is_said(here, tmp_path, monkeypatch, capsys):
     "As keys are on a cluster: nothing can be renamed onto them."

@@ -187,6 +187,17 @@ def test_a_broken_threshold_is_an_exit_code_and_is_named(without_a_service, caps
     pages = home/"reports"/"garments"
     assert "Look first at" not in (pages/"load"/"steady.html").read_text() and "holds" in (pages/"load.html").read_text()
     assert "garments/load.html" in (home/"reports"/"index.html").read_text() and len(recorded) == 3
+    again = "fashion-mlops load steady --dataset garments --capacity 150.0 --limit p99_over_p50=1000"
+    assert f"Again: <code>{again}</code>" in (pages/"load.html").read_text() # as it was asked for
+
+
+def test_the_page_of_all_says_what_may_be_why_a_threshold_is_broken():
+    from fashion_mlops.operations.load_report import overview_page, told
+    load = made_up(SCENARIOS["steady"], stall=1)
+    about = {"dataset": "garments", "version": 1, "machine": {"processor": "a processor", "cores": "2"}}
+    said = told(load, figures_of(load) | {"others_cores": 1.95}, judged(load.scenario, figures_of(load)), about)
+    assert "others took 1.95 cores" in overview_page([said]) and "fashion-mlops load --dataset garments" in overview_page([said])
+    assert "others took" not in overview_page([said | {"thresholds": []}]) # what holds needs no excuse
 
 
 def place_table(dataset: str, version: int):

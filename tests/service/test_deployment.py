@@ -46,7 +46,7 @@ def store(tmp_path, monkeypatch) -> Registry:
     monkeypatch.setattr(tracking, "client", lambda: store)
     monkeypatch.setattr(champion, "champion_version", lambda dataset: store.alias)
     monkeypatch.setattr(champion, "load_version", lambda dataset, version: None)
-    monkeypatch.setattr(registry, "_version", lambda dataset, version: {"champion": version == store.alias, "outcome": "not judged yet"})
+    monkeypatch.setattr(registry, "known_version", lambda dataset, version: {"champion": version == store.alias, "outcome": "not judged yet"})
     monkeypatch.setattr(deployment, "_registered_candidate", lambda dataset, version: store.held.get(version, ("", "none"))[1])
     monkeypatch.setattr(deployment, "registered_pack", store.downloaded)
     monkeypatch.setattr(deployment, "_facts", lambda dataset, version, intervals: {})

@@ -168,6 +168,6 @@ def test_without_a_run_the_only_model_is_meant(home, monkeypatch, capsys, served
 
 def test_in_a_home_of_another_user_no_other_place_is_advised_first(home, monkeypatch, capsys):
     from fashion_mlops.operations import asking
-    def closed(args): raise PermissionError(13, "Permission denied", str(home/"data"/"x.lock"))
-    monkeypatch.setattr(asking, "status", closed)
+    def status(args): raise PermissionError(13, "Permission denied", str(home/"data"/"x.lock"))
+    monkeypatch.setattr(asking, "status", status)
     assert main(["status"]) == 2 and "be the user whose that is" in capsys.readouterr().err

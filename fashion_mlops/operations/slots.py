@@ -181,7 +181,7 @@ def fill(args) -> int: # 0
     return 0
 
 def canary(args) -> int: # 0
-    "Give a share of the connections to a version in the idle slot. It is taken back by itself when its process dies, when many of its requests fail, or when they take three times as long as the other slot's."
+    "Give a share of the connections to a version in the idle slot. It is taken back by itself when its process dies or does not answer, when many of its requests fail, or when they take three times as long as the other slot's."
     if args.on != "local": return canary_there(args)
     from fashion_mlops.operations.place import Line
     dataset, version = _asked(args)

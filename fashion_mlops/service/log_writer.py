@@ -6,7 +6,7 @@
 __all__ = ['frame', 'frames_in', 'write_on', 'main']
 
 # %% ../../nbs/service/log_writer.ipynb #c54edd43
-import gc, os, select, signal, socket, sys, threading, time
+import ctypes, gc, os, select, signal, socket, sys, threading, time
 from pathlib import Path
 
 import msgspec
@@ -81,12 +81,12 @@ def write_on(
 def _tidy_on(folder: Path, days: int):
     "In a thread: tidy up, over and over. It also imports what writing wants, so that reading begins at once."
     import pyarrow.parquet
-    pool = pyarrow.default_memory_pool()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None) # of glibc
     while True:
         try: tidy(folder, days)
         except Exception as error: # of any kind: what is written next does not hang on it
             log_line(level="error", fault=f"The prediction log could not be tidied: {type(error).__name__}: {error}"[:500])
-        pool.release_unused() # Arrow would keep what a merge took
+        trim(0)
         time.sleep(20)
 
 def main(

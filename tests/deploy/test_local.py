@@ -285,7 +285,7 @@ def test_a_slot_that_is_frozen_answers_nobody_for_long(place, capsys):
     frozen = here.state(capsys)["green"]["pid"]
     os.kill(frozen, signal.SIGSTOP) # one that leads
     assert here.ask(30) == (200, 1) # the release before has taken its place
-    assert "green (v2) did not answer" in read_trail("shades")[-1]["reason"]
+    until(lambda: "green (v2) did not answer" in read_trail("shades")[-1]["reason"], 10) # noted beside it
     until(lambda: not alive(frozen), 5)
     assert here.end() == 0
 

@@ -280,7 +280,8 @@ def test_a_slot_that_is_frozen_answers_nobody_for_long(place, capsys):
     with Clients(here) as clients:
         until(lambda: here.state(capsys)["blue"]["share"] == 1, 20)
     assert len(clients.failed()) == 0, clients.failed() # who waited for it was passed on
-    assert read_trail("shades")[-1]["what"] == "canary taken back" and "does not answer" in read_trail("shades")[-1]["reason"]
+    until(lambda: read_trail("shades")[-1]["what"] == "canary taken back", 10)
+    assert "does not answer" in read_trail("shades")[-1]["reason"]
     assert here.deploy("green", "--version", "2") == 0
     frozen = here.state(capsys)["green"]["pid"]
     os.kill(frozen, signal.SIGSTOP) # one that leads

@@ -318,7 +318,7 @@ def test_a_change_waits_for_the_trail_and_nobody_else_does(place, capsys):
         fcntl.flock(held, fcntl.LOCK_EX) # as a backup does
         back = threading.Thread(target=here.deploy, args=("rollback",))
         back.start()
-        until(lambda: here.ask() == (200, 1), 3)
+        until(lambda: here.ask() == (200, 1), 4)
         with Clients(here) as clients: time.sleep(1)
         assert clients.failed() == [] and len(clients.said) > 20
     back.join(20)

@@ -122,6 +122,7 @@ except ImportError:
 
 # %% ../nbs/00_core.ipynb #66e01e3d
 _MARK = ".held" # the file that is locked for a folder
+
 _held: set[int] = set() # by this process
 
 def _let_go():
@@ -154,6 +155,7 @@ def hold(
     _held.add(handle)
     return handle
 
+# %% ../nbs/00_core.ipynb #2752f7c8
 def release(
     handle: int | None, # from `hold`
     folder: Path | None = None # from which the mark goes, since it stays
@@ -164,6 +166,7 @@ def release(
         _held.discard(handle)
         os.close(handle)
 
+# %% ../nbs/00_core.ipynb #34c11929
 def is_held(
     path: Path | str # a file or folder
 ) -> bool: # also True where the file system cannot say

@@ -103,6 +103,7 @@ def _moment(base: Path, copy: Path | None, until: float, listing: Callable) -> t
         packs = _stands(base, {_pack_of(path) for path in together} - {""})
         return held, packs, {name: dataset_facts(name, {}) for name in known_datasets(base, {})}
 
+# %% ../../nbs/operations/backup.ipynb #af087797
 @read_or_refused()
 def _add_all(archive: NewArchive, base: Path, copy: Path | None, until: float, listing: Callable, told: _Told) -> dict:
     "Add everything in its order; returns what is to be said of it."
@@ -170,6 +171,7 @@ def _refuse_place(target: Path, base: Path):
             raise WorkflowError(f"{target} would lie in what is backed up, and go into the next backup. "
                                 f"Name a file outside {base/top}.")
 
+# %% ../../nbs/operations/backup.ipynb #b3e7ce5e
 def back_up(
     target: Path | str, # the file that is to come
     with_keys: bool = True, # whether keys go in
@@ -304,6 +306,7 @@ def _last_words(file: Path, seconds: float, gone: list[str]) -> list[str]:
     look = f"Done in {human_seconds(seconds)}. Look at it: fashion-mlops backup --check {shlex.quote(str(file))}"
     return [f"Removed: {listed(gone)}", look] if gone else [look]
 
+# %% ../../nbs/operations/backup.ipynb #7b75ee69
 def backup(args) -> int: # 0; 1 where what was backed up has a fault
     "Write this home into one file for a restore anywhere: registry and runs, packs, trail, keys, prediction log."
     if args.check: return _checked(args)

@@ -147,6 +147,7 @@ def _is_ready(address: str) -> bool:
         with urllib.request.urlopen(f"{address}/readyz", timeout=2): return True
     except OSError: return False
 
+# %% ../../nbs/operations/bento_export.ipynb #76722b37
 @contextmanager
 def bento_on_trial(
     target: Path | str, # an exported folder, or the tag that `bentoml build` gave

@@ -35,6 +35,7 @@ def work_done(
     except WorkflowError: last = "its log is gone"
     raise WorkflowError(f"The job {name} failed: {last[-500:]}")
 
+# %% ../../nbs/operations/cluster_slots.ipynb #05c5d1ce
 def fill(
     slot: str, # blue or green
     version: int | None = None, # to serve; None for the champion
@@ -54,6 +55,7 @@ def fill(
         if is_before: kubectl(with_before(slot))
         raise WorkflowError(f"{error} The slot {slot} has the release again that it had.") from None
 
+# %% ../../nbs/operations/cluster_slots.ipynb #de02be13
 def dataset_there() -> str:
     "Whose champion the cluster serves."
     return asked("configmap", "place")["data"]["DATASET"]
@@ -82,6 +84,7 @@ def _sized(slot: str, least: int, most: int, seconds: int):
         kubectl(bounded(slot, before["minReplicas"], before["maxReplicas"]))
         raise
 
+# %% ../../nbs/operations/cluster_slots.ipynb #4e39e296
 def let_answer(
     slot: str, # that is to answer everybody
     proven: Callable[[], None] = lambda: None, # asked directly before; raises where it is not
@@ -97,6 +100,7 @@ def let_answer(
     kubectl(pointed(slot, before, service))
     _freed()
 
+# %% ../../nbs/operations/cluster_slots.ipynb #5bdba373
 def let_share(
     slot: str, # newcomer
     share: float, # of connections
@@ -117,6 +121,7 @@ def let_share(
         raise
     if old <= now: _sized(other, old, old, seconds)
 
+# %% ../../nbs/operations/cluster_slots.ipynb #9f788919
 def roll_back(
     to: str = "" # slot; the one that answered before when empty
 ) -> str: # slot that answers now

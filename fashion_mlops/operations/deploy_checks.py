@@ -25,6 +25,7 @@ class Check:
     get: str = "" # where the tool comes from
     unless: Callable[[str], str] = lambda tools: "" # tools → why it cannot be used here
 
+# %% ../../nbs/operations/deploy_checks.ipynb #991572c7
 @dataclass(frozen=True)
 class Outcome:
     "What came of a check."
@@ -45,6 +46,7 @@ def _asked(words, folder: Path, tools: str) -> subprocess.CompletedProcess:
     return subprocess.run([tool, *words[1:]], cwd=folder, env=os.environ | {"PATH": tools}, text=True,
                           capture_output=True, timeout=300)
 
+# %% ../../nbs/operations/deploy_checks.ipynb #02e03aa2
 def run_check(
     check: Check, # to be run
     folder: Path, # in which

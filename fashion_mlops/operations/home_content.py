@@ -52,6 +52,7 @@ def _owner(path: str) -> str:
     try: return f"{Path(path).owner()}, whose it is"
     except (KeyError, OSError): return "the user whose it is" # who has no name here, or may not be seen
 
+# %% ../../nbs/operations/home_content.ipynb #d82da562
 def files_in(
     top: Path, # a folder, or a link to one
     odd: list[str] | None = None # to which links are added, which are not followed
@@ -68,12 +69,14 @@ def files_in(
 def _stop(error: OSError):
     if not isinstance(error, FileNotFoundError): raise error # what is gone meanwhile holds nothing
 
+# %% ../../nbs/operations/home_content.ipynb #ca0e044d
 def has_files(top: Path) -> bool:
     "Whether there is something in a folder, perhaps what may not be looked at."
     try: return any(files_in(top))
     except OSError: return True
 
 _OWN = {"README.md"} # of the clone
+
 MADE_AGAIN = "data/artifacts", "data/raw", "data/bento" # from sources, or from the registry
 
 def _keys_in(top: Path, odd: list[str] | None) -> list[str]:
@@ -81,6 +84,7 @@ def _keys_in(top: Path, odd: list[str] | None) -> list[str]:
     if odd is not None: odd += [str(path) for path in sorted(top.rglob("*")) if not path.exists()]
     return list(files_below(top))
 
+# %% ../../nbs/operations/home_content.ipynb #b78462bb
 @read_or_refused()
 def home_files(
     home: Path, # where they lie

@@ -53,12 +53,14 @@ def drawn(self: Keeper) -> Slot:
     self.luck -= 1
     return self.canary
 
+# %% ../../nbs/operations/keeper.ipynb #8494a6ee
 @patch
 def give(self: Keeper, connection: socket.socket):
     "Hand a connection over; one for which there is no room waits, and with it everybody behind it."
     self.held.append(connection)
     if len(self.held) == 1: self.give_held()
 
+# %% ../../nbs/operations/keeper.ipynb #0903c769
 @patch
 def give_held(self: Keeper):
     "Hand over who waits, in order, as far as there is room."
@@ -66,6 +68,7 @@ def give_held(self: Keeper):
     if self.held: asyncio.get_running_loop().call_later(0.01, self.give_held)
     self.look_out()
 
+# %% ../../nbs/operations/keeper.ipynb #0ab830bd
 @patch
 def accept(self: Keeper):
     "Let in who knocks."
@@ -79,6 +82,7 @@ def accept(self: Keeper):
             return
         self.give(connection)
 
+# %% ../../nbs/operations/keeper.ipynb #a48d6a9c
 @patch
 def look_out(self: Keeper, pause: float = 0):
     "Let people in exactly while there is somebody to answer them."
@@ -90,6 +94,7 @@ def look_out(self: Keeper, pause: float = 0):
     self.listens = wanted
     if pause: loop.call_later(pause, self.look_out)
 
+# %% ../../nbs/operations/keeper.ipynb #9fe9e0b7
 @patch
 def pass_on(self: Keeper, slot: Slot):
     "What still waits for a slot goes to the one that leads."
@@ -107,6 +112,7 @@ def lead(self: Keeper, slot: Slot):
         self.pass_on(other)
     self.look_out()
 
+# %% ../../nbs/operations/keeper.ipynb #d82a76b4
 @patch
 def let_share(self: Keeper, slot: Slot, share: float):
     "Let this slot answer a share of the connections; who asks within the next second is drawn anew."
@@ -117,6 +123,7 @@ def let_share(self: Keeper, slot: Slot, share: float):
         if self.leading.page.leads: self.leading.page.say(LEADS)
     asyncio.get_running_loop().call_later(1, settled)
 
+# %% ../../nbs/operations/keeper.ipynb #c33abf52
 @patch
 async def begun(self: Keeper, name: str, version: int, digest: str = "") -> Slot:
     "A release that is ready and stands by."
@@ -136,6 +143,7 @@ async def begun(self: Keeper, name: str, version: int, digest: str = "") -> Slot
     minder.add_done_callback(self.minders.discard)
     return slot
 
+# %% ../../nbs/operations/keeper.ipynb #bca15f98
 @patch
 def placed(self: Keeper, slot: Slot):
     "Put a release into its slot; the one that was there ends."
@@ -143,6 +151,7 @@ def placed(self: Keeper, slot: Slot):
     self.slots[slot.name] = slot
     if there is not None and there is not slot: self.dismiss(there)
 
+# %% ../../nbs/operations/keeper.ipynb #1ec03efd
 @patch
 def dismiss(self: Keeper, slot: Slot):
     "Let a release go."
@@ -177,6 +186,7 @@ async def mind(self: Keeper, slot: Slot):
     if self.leading is not None and self.leading is not slot: self.pass_on(slot)
     slot.close()
 
+# %% ../../nbs/operations/keeper.ipynb #82046fca
 @patch
 def take_back(self: Keeper, why: str):
     "Let nobody come to the canary any more."
@@ -185,6 +195,7 @@ def take_back(self: Keeper, why: str):
     self.say("warning", event="canary taken back", slot=slot.name, version=slot.version, why=why)
     self.remember("canary taken back", f"{slot.words} with {share:.1%} of the connections: {why}", "the keeper")
 
+# %% ../../nbs/operations/keeper.ipynb #75f500d1
 @patch
 def in_order(self: Keeper, does: Callable, *said, **told) -> asyncio.Task: # → why it could not be, in words
     "Have something written down after all before it; who waits for a file holds up nobody who asks."
@@ -199,11 +210,13 @@ def in_order(self: Keeper, does: Callable, *said, **told) -> asyncio.Task: # →
     task.add_done_callback(self.notes.discard)
     return task
 
+# %% ../../nbs/operations/keeper.ipynb #605f8bd5
 @patch
 def remember(self: Keeper, what: str, reason: str, by: str, **more) -> asyncio.Task: # → why it could not be, in words
     "Note a change in the audit trail."
     return self.in_order(self.note, what=what, reason=reason, by=by, **({"leads": self.leading.words} | more))
 
+# %% ../../nbs/operations/keeper.ipynb #d16ae412
 @patch
 async def fall_back(self: Keeper, slot: Slot, why: str):
     "Let the release before lead again, since this one cannot."

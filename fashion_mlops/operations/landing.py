@@ -130,6 +130,7 @@ def _kept_place(target: Path) -> Path:
     named = target/f"before-restore-{stamp}" if is_alone else target.with_name(f"{target.name}.before-{stamp}")
     return named if not named.exists() else named.with_name(f"{named.name}-{time.time_ns()}")
 
+# %% ../../nbs/operations/landing.ipynb #de24a777
 def land_in(
     target: Path, # a folder that is there
     over: bool, # whether a home that is there goes aside

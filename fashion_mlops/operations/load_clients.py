@@ -62,7 +62,9 @@ def fault_of(
 
 # %% ../../nbs/operations/load_clients.ipynb #5f4c2cb8
 KINDS = ("json", "file", "batch", "bad", "explain", "drip", "unread", "half")
+
 RECORD = struct.Struct("<dddiii") # due, sent, done in seconds; kind, version, place of the fault
+
 ROW = np.dtype([("due", "<f8"), ("sent", "<f8"), ("done", "<f8"), ("kind", "<i4"), ("version", "<i4"),
                 ("fault", "<i4")])
 
@@ -89,6 +91,7 @@ class Records:
         self.rows.close()
         self.words.close()
 
+# %% ../../nbs/operations/load_clients.ipynb #5fe8b827
 def read_records(
     folder: Path | str # of one or more `Records`
 ): # DataFrame: due, sent, done, kind, version, fault; in the order of their answers
@@ -123,6 +126,7 @@ def _reply(file) -> tuple[int, bytes]:
         if name.lower() == b"content-length": length = int(value)
     return int(first.split()[1]), file.read(length)
 
+# %% ../../nbs/operations/load_clients.ipynb #a1c3ad02
 def slow_answers(
     habit: str, # drip, unread or half
     request: dict, # from `load_requests.as_request`
@@ -154,9 +158,12 @@ def slow_answers(
 
 # %% ../../nbs/operations/load_clients.ipynb #87d24a58
 PLAN = "FASHION_MLOPS_LOAD_PLAN" # variable that names the file
+
 PATIENCE = 5 # seconds that a user who is to stop is given for the answer to come
+
 NO_ANSWER, BEHIND = "no answer until the end", "never sent, for the one before had no answer"
 
+# %% ../../nbs/operations/load_clients.ipynb #0d82eaca
 def locust_classes(
     plan: dict # what is to be done, see `load_running`
 ) -> dict: # classes by name, for Locust
@@ -204,6 +211,7 @@ def locust_classes(
     if plan["slow"]: found["Slow"] = _slow_class(User, task, plan, by_kind, kept)
     return found | {"Shape": _shape_class(LoadTestShape, plan)}
 
+# %% ../../nbs/operations/load_clients.ipynb #ddf3a73a
 def _shape_class(LoadTestShape, plan: dict):
     "How many users there are at which moment."
     class Shape(LoadTestShape):

@@ -91,6 +91,7 @@ def _draw_requests(axis, steps, load: Load):
     twin.spines["top"].set_visible(False)
     _topped(axis)
 
+# %% ../../nbs/operations/load_pictures.ipynb #010433a0
 def _topped(axis):
     "From nothing, with room for a legend above the lines."
     axis.set_ylim(0, 1.25*axis.get_ylim()[1])

@@ -73,6 +73,7 @@ def kinds_table(
         found.append([kind, f"{len(some):,}", f"{len(some) - len(good):,}", *map(_ms, ends)])
     return found
 
+# %% ../../nbs/operations/load_report.ipynb #0a805097
 def faults_table(
     load: Load
 ) -> list[list]: # kind, fault, how often, first second
@@ -165,6 +166,7 @@ def _omission_words(figures: dict) -> str:
             f"hold what "
             "Locust itself was late by, which is on the service's account here.")
 
+# %% ../../nbs/operations/load_report.ipynb #30cd8a4a
 SIDE_BY_SIDE = ('<figure><img alt="How long answers took in each scenario" src="load/pictures/scenarios.png"><figcaption>'
                 "From the middle answer (p50) to the slowest hundredth (p99), of single inputs, counted from when "
                 "they were due.</figcaption></figure>")
@@ -182,6 +184,7 @@ def _broken_words(said: dict) -> list[str]:
     why = limit_words(figures, int(said["machine"]["cores"])) if broken else ""
     return [*broken, *said["notes"], *[why]*bool(why)]
 
+# %% ../../nbs/operations/load_report.ipynb #94b8023c
 def overview_page(
     found: list[dict] # from `told`, one for each scenario, in order
 ) -> str: # HTML

@@ -80,6 +80,7 @@ def _address(path: Path, process: subprocess.Popen, seconds: float) -> str:
     said = path.with_suffix(".errors").read_text().strip().splitlines() or [f"nothing within {seconds:g} s"]
     raise WorkflowError(f"The service did not come to answer. Its last words: {said[-1]}")
 
+# %% ../../nbs/operations/load_running.ipynb #ef2dc7ff
 @contextmanager
 def own_service(
     dataset: str # whose champion
@@ -96,6 +97,7 @@ def own_service(
             try: yield Target(_address(said, process, 60), process.pid, folder=folder, versions=versions)
             finally: _ended(process)
 
+# %% ../../nbs/operations/load_running.ipynb #93cda5d1
 def begun(
     command: list[str],
     **more # for `subprocess.Popen`
@@ -165,6 +167,7 @@ class Load:
     @property
     def ended(self) -> float: return self.began + self.scenario.seconds
 
+# %% ../../nbs/operations/load_running.ipynb #ea43f145
 def plan_of(
     scenario: Scenario,
     target: Target,
@@ -180,6 +183,7 @@ def plan_of(
             "seconds": scenario.seconds, "users": users, "pace": users/per_second if per_second else 0,
             "slow": scenario.slow, "folder": str(folder)}
 
+# %% ../../nbs/operations/load_running.ipynb #393b9ac0
 def run_load(
     scenario: Scenario,
     target: Target, # that is loaded
@@ -210,6 +214,7 @@ def run_load(
         load.began = float(load.requests.sent.min())
     return load
 
+# %% ../../nbs/operations/load_running.ipynb #e8ca9a52
 def _watched(scenario: Scenario, target: Target, process: subprocess.Popen, swap, folder: Path) -> Load:
     "Look at a load until it ends."
     import pandas as pd
@@ -277,6 +282,7 @@ def _taken(load: Load) -> dict[str, float]:
                                                                            if load.samples.cpu.notna().all() else 0)),
             "memory_mb": float(some.memory.max()/1e6), "memory_growth": grown}
 
+# %% ../../nbs/operations/load_running.ipynb #4d0f8476
 def taken_swaps(
     load: Load
 ) -> int: # of `load.swaps`
@@ -287,6 +293,7 @@ def taken_swaps(
         count += bool(len(late)) and bool((late == version).all())
     return count
 
+# %% ../../nbs/operations/load_running.ipynb #db7ae21c
 def figures_of(
     load: Load
 ) -> dict[str, float]: # by name

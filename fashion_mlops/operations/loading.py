@@ -68,6 +68,7 @@ def target_of(
     else:
         with own_service(name := dataset_to_serve(dataset)) as target: yield target, name
 
+# %% ../../nbs/operations/loading.ipynb #c9cf1fca
 def requests_for(
     target: Target,
     dataset: str
@@ -86,6 +87,7 @@ def requests_for(
     answers = {str(one.version): sending.answers_of(one, inputs) for one in opened}
     return sending.good_requests(first.wing, first.about["input"], inputs, answers) + sending.bad_requests()
 
+# %% ../../nbs/operations/loading.ipynb #c6c8a83b
 def swapping(
     target: Target, # of our own
     dataset: str
@@ -141,6 +143,7 @@ def series_of(
                      for second, value in zip(steps.second, steps[name]) if value == value]
     return told
 
+# %% ../../nbs/operations/loading.ipynb #69da4d03
 def record(
     dataset: str, # whose service
     loads: list[Load],

@@ -66,6 +66,7 @@ def copied_store(
 
 _BESIDE = "disk I/O error", "disk is full", "unable to open", "readonly" # SQLite writes beside what it only reads
 
+# %% ../../nbs/operations/one_moment.ipynb #783ee04e
 def copied_files(
     store: Path, # that SQLite cannot open
     target: Path # that is not there yet
@@ -84,6 +85,7 @@ def _copied_by_sqlite(store: Path, target: Path):
         source.backup(copy)
         copy.execute("pragma journal_mode = delete")
 
+# %% ../../nbs/operations/one_moment.ipynb #43d73008
 def store_facts(
     store: Path # a copy
 ) -> dict: # `champions` by dataset, `runs`, and `fault` where there is one

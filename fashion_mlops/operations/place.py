@@ -25,6 +25,7 @@ def record_path(
     "What is known of the keeper of a dataset."
     return serving_folder(dataset)/"local.json"
 
+# %% ../../nbs/operations/place.ipynb #40988073
 def led_last(
     dataset: str # whose place
 ) -> int | None: # None where a place ended as it should, or there was none
@@ -36,6 +37,7 @@ def led_last(
 
 def _lock_path(dataset: str) -> Path: return serving_folder(dataset)/"local.lock"
 
+# %% ../../nbs/operations/place.ipynb #c0f42379
 def read_record(
     dataset: str # whose place
 ) -> dict: # pid, address, socket, since
@@ -65,6 +67,7 @@ def _alone(dataset: str) -> int:
     raise WorkflowError(f"A place of {dataset!r} is there already: process {said['pid']} at {said['address']}. See it: "
                         f"fashion-mlops deploy show --dataset {dataset}. To end it: kill {said['pid']}")
 
+# %% ../../nbs/operations/place.ipynb #41c9c268
 @contextmanager
 def place_of(
     dataset: str # whose place
@@ -174,6 +177,7 @@ async def fill(self: Desk, said: dict, who) -> dict:
     return {"slot": name, "version": version, "pid": slot.pid, "address": slot.own, "key": slot.key,
             "leads": slot is leading}
 
+# %% ../../nbs/operations/place.ipynb #6b8e151f
 @patch
 async def take(self: Desk, said: dict, who) -> dict:
     "Let what was begun answer everybody, or a share."
@@ -201,6 +205,7 @@ async def take(self: Desk, said: dict, who) -> dict:
     if share: task.add_done_callback(keeper.minders.discard)
     return {"slots": keeper.told(), "before": was.words}
 
+# %% ../../nbs/operations/place.ipynb #75f7e6d8
 @patch
 async def back(self: Desk, said: dict, who) -> dict:
     "Take a canary back, or let the release before lead again."

@@ -185,6 +185,7 @@ def restore_home(
                     "addresses": told.get("addresses", 0), "closed_runs": told.get("runs", 0),
                     "datasets": told["datasets"], "stays": [unit for unit in units(target) if os.path.ismount(target/unit)]}
 
+# %% ../../nbs/operations/restore.ipynb #2c4c437a
 def _refuse_faults(file: Path, datasets: dict):
     "Raise `WorkflowError` for what does not answer, or is not whole."
     faults = [f"{name}: {about['fault']}" for name, about in datasets.items() if about["fault"]]
@@ -245,6 +246,7 @@ def _finished(target: Path, wait: float) -> int: # 0
     print(f"{target} is whole now, as it was {plan['time']}." + (f" What was there before is in {plan['aside']}" if plan["kept"] else ""))
     return 0
 
+# %% ../../nbs/operations/restore.ipynb #3a4e63ef
 def restore(args) -> int: # 0; 1 where something restored has a fault
     "Restore a home from its backup, into a folder of its own or the place where it was: whole or not at all."
     target, began = Path(args.to) if args.to else home_place(), time.monotonic()

@@ -77,12 +77,14 @@ async def start(self: Slot,
     self.end(kill=True)
     raise WorkflowError(f"The slot {self.words} did not come to answer: {why}; the output of `deploy local` says more.")
 
+# %% ../../nbs/operations/slot_process.ipynb #876b62a9
 @patch
 async def ended(self: Slot) -> int: # its code
     "Wait for the end of its process."
     while (code := self.process.poll()) is None: await asyncio.sleep(LOOK)
     return code
 
+# %% ../../nbs/operations/slot_process.ipynb #5848772d
 @patch
 def end(self: Slot, kill: bool = False):
     "Tell its process to end: it answers whoever has come by then."
@@ -91,6 +93,7 @@ def end(self: Slot, kill: bool = False):
         (self.process.kill if kill else self.process.terminate)()
         if not kill: self.process.send_signal(signal.SIGCONT) # one that was stopped hears nothing else
 
+# %% ../../nbs/operations/slot_process.ipynb #c6a68572
 @patch
 def close(self: Slot):
     "Let go of what it held; its process has ended."

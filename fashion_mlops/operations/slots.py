@@ -72,6 +72,7 @@ def _announced(dataset: str, version: int, address: str):
     for words in ("green --version N", "canary --share 0.1 --version N", "rollback", "show"):
         print(f"  fashion-mlops deploy {words} --dataset {dataset}", flush=True)
 
+# %% ../../nbs/operations/slots.ipynb #52017446
 def local(args) -> int: # exit code
     "Start a place on this machine: a keeper that holds the socket, and a slot behind it. It runs until Ctrl-C or SIGTERM."
     from fashion_mlops.operations.keeper import Keeper
@@ -250,6 +251,7 @@ With a verb: releases in two slots, of which one answers and the other is idle o
 A slot is a whole service: library, options and model. To compare two *versions* within one service, by requests
 and with statistics, take: fashion-mlops traffic --help
 """
+
 _version = within(1, 10**9, "a version", int)
 
 def _verb(verbs, name: str, does, text: str = "", reason: bool = True):
@@ -271,6 +273,7 @@ def _with_release(p, version: str):
     p.add_argument("--version", type=_version, metavar="N", help=f"{version} (default: the champion; in compose and on a cluster, whoever that is by and by)")
     p.add_argument("--image", metavar="NAME", help="that the slot is to run, in compose or on a cluster (default: the usual one)")
 
+# %% ../../nbs/operations/slots.ipynb #6dbbcb48
 def add_verbs(
     top # parser of `deploy`
 ):

@@ -129,6 +129,7 @@ class Samples:
     @property
     def table(self): return self._only("table")
 
+# %% ../../nbs/samples/samples.ipynb #a3f5f103
 @patch
 def _only(self: Samples, kind: str):
     "The inputs, when they are of that kind."

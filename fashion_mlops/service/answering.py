@@ -79,50 +79,59 @@ def take(self: Service, served, facts: dict, slot: str = "champion"):
     known = self.slot if self.slot and slot == "champion" else slot
     self.metrics.version.labels(served.dataset, known).set(served.version)
 
+# %% ../../nbs/service/answering.ipynb #55c7ea49
 @patch
 def name_of(self: Service, model: Answering) -> str:
     "By which name answers are counted and kept: that of this service among several, unless it leads requests to several models itself."
     return self.slot if self.slot and len(self.models) == 1 else model.slot
 
+# %% ../../nbs/service/answering.ipynb #395293eb
 @patch(as_prop=True)
 def lets_go(self: Service) -> bool:
     "Whether clients should turn to another: this one is about to end, or no longer answers for its place."
     return self.draining or self.page is not None and self.page.lets_go
 
+# %% ../../nbs/service/answering.ipynb #095ac46f
 @patch(as_prop=True)
 def takes_jobs(self: Service) -> bool:
     "Whether jobs are to be taken up here: not by one that ends, and of several slots by the one that leads."
     return not self.draining and bool(self.models) and (self.page is None or self.page.leads)
 
+# %% ../../nbs/service/answering.ipynb #92bb7db7
 @patch(as_prop=True)
 def known_as(self: Service) -> dict:
     "Which of several services this is; nothing where it is the only one."
     return {"slot": self.slot} if self.slot else {}
 
+# %% ../../nbs/service/answering.ipynb #d5fbc043
 @patch(as_prop=True)
 def champion(self: Service) -> Answering:
     "The model that answers; raise `Refused` while there is none."
     if found := self.models.get(self.leading): return found
     raise Refused("No model is loaded yet.", 503, "no_model", 5)
 
+# %% ../../nbs/service/answering.ipynb #5900be42
 @patch
 def chosen(self: Service, asked: Asked) -> Answering:
     "Which model answers a request."
     asked.model = self.switchboard.chosen(asked) if self.switchboard else self.champion
     return asked.model
 
+# %% ../../nbs/service/answering.ipynb #a49a36e2
 @patch
 def measure(self: Service):
     "Note what this process has taken, and what waits in it."
     self.metrics.measure_process()
     self.metrics.waiting.set(sum(model.batches.rows for model in self.models.values()))
 
+# %% ../../nbs/service/answering.ipynb #fcb7e686
 @patch
 def check_ready(self: Service):
     "Raise `Refused` when nothing new should be sent here; what comes all the same is answered."
     self.champion
     if self.draining: raise Refused("The service is about to end; ask another one.", 503, "draining", 1)
 
+# %% ../../nbs/service/answering.ipynb #d9b756d7
 @patch
 async def read_aside(self: Service, work: Callable, *told):
     "What a function says, from a thread of its own; raise `Refused` when too many wait for that already."

@@ -106,6 +106,7 @@ class Handed:
         self.end()
         await asyncio.gather(*self.tasks)
 
+# %% ../../nbs/service/handed.ipynb #8a40ef78
 async def _adopted(loop, made: Callable, connection: socket.socket):
     "A connection with a protocol."
     try: await loop.connect_accepted_socket(made, connection)

@@ -73,6 +73,7 @@ def key_of_file(
     raise WorkflowError(f"{path} does not begin with a key. Expected NAME. and then 32 to 200 letters, digits, '_' or '-', "
                         f"as `fashion-mlops keys add NAME` shows it.")
 
+# %% ../../nbs/service/keys.ipynb #205568d6
 def make_key(
     name: str, # whose it is
     role: str = "predict", # one of `ROLES`
@@ -95,6 +96,7 @@ def make_key(
     with _changed(path or keys_file()) as known: known[name] = said
     return key
 
+# %% ../../nbs/service/keys.ipynb #148f3f04
 def remove_key(
     name: str, # whose it is
     path: Path | None = None # of the file; this home's when None

@@ -14,10 +14,14 @@ import msgspec
 
 # %% ../../nbs/service/metrics.ipynb #a82bf2a3
 PREFIX = "fashion_mlops"
+
 SECONDS = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
+
 SHARES = (.2, .3, .4, .5, .6, .7, .8, .9, .95, .99, 1)
+
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
+# %% ../../nbs/service/metrics.ipynb #58c90a01
 class Metrics:
     "What a service counts."
     def __init__(self):

@@ -85,6 +85,7 @@ class AsLines(logging.Handler):
 # %% ../../nbs/service/server.ipynb #04976eff
 SAME_SIGNAL = 5.0 # seconds after a signal in which another one means the same
 
+# %% ../../nbs/service/server.ipynb #37d2073c
 def run_server(
     service, # `Service`
     sock: socket.socket, # from `listen`
@@ -327,6 +328,7 @@ def add_parser(
                    "secret that who asks has as well (default: a new one is made)")
     p.set_defaults(command=keys)
 
+# %% ../../nbs/service/server.ipynb #0635412f
 def add_serving_options(
     p # parser of a command that serves
 ):

@@ -42,6 +42,7 @@ def _private_key(path: Path): # `Ed25519PrivateKey`
                             f"then made, and what the old one has signed is opened as before.")
     return key
 
+# %% ../../nbs/service/signing.ipynb #34305e0e
 def make_signing_key(
     path: Path # of the private half
 ): # `Ed25519PrivateKey`
@@ -49,6 +50,7 @@ def make_signing_key(
     if not path.exists(): _make_once(path)
     return _private_key(path)
 
+# %% ../../nbs/service/signing.ipynb #fdfc2f4b
 def signing_key(): # `Ed25519PrivateKey`
     "The key of this home; a new one where there is none."
     path = keys_folder()/"signing.pem"

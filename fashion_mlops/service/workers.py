@@ -14,6 +14,7 @@ from ..core import WorkflowError
 
 # %% ../../nbs/service/workers.ipynb #84094b34
 ENDS = (signal.SIGTERM, signal.SIGINT)
+
 LOOKS, APART = 6, 5.0 # without a sign of life; seconds
 
 def beat(
@@ -23,6 +24,7 @@ def beat(
     "Give a sign of life: the next number, and never 0."
     shared[1 + number] = shared[1 + number] % 255 + 1
 
+# %% ../../nbs/service/workers.ipynb #32e8f7e6
 def silent(
     seen: dict[int, tuple], # by process: its last sign, and in how many looks it stayed; kept from look to look
     children: dict[int, int], # by process: number of the worker
@@ -35,6 +37,7 @@ def silent(
         seen[pid] = shared[1 + number], looks + 1 if stays else 0
     return [pid for pid in children if seen[pid][1] >= LOOKS]
 
+# %% ../../nbs/service/workers.ipynb #b6c24b19
 def run_workers(
     count: int, # of processes
     work: Callable, # number of a worker → nothing; runs in the child
@@ -80,6 +83,7 @@ def run_workers(
         for sig, handler in before.items(): signal.signal(sig, handler)
     return 0
 
+# %% ../../nbs/service/workers.ipynb #cb7d6e58
 def _say(fault: str):
     from fashion_mlops.service.metrics import log_line
     log_line(level="error", fault=fault)

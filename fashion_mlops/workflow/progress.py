@@ -33,6 +33,7 @@ class Result:
     overran: str = "" # that it did not keep to its minutes
     resumed: bool = False # it went on with what an earlier attempt had begun
 
+# %% ../../nbs/workflow/progress.ipynb #0919ad1b
 @dataclass
 class Run:
     "One execution of the pipeline."

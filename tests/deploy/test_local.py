@@ -82,6 +82,7 @@ def test_ten_rounds_of_blue_green_and_back_lose_no_request(place, capsys):
             version = 2 + number % 2 # a new release in the idle slot each time
             assert here.deploy("green", "--version", str(version), "--reason", f"round {number}") == 0, capsys.readouterr().err
             until(lambda: here.ask() == (200, version))
+            until(lambda: any(said["model"]["version"] == version for *_, said in clients.said[-5:] if isinstance(said, dict))) # clients see it, too
             began = time.monotonic()
             assert here.deploy("rollback") == 0
             assert here.ask() == (200, 1)

@@ -101,7 +101,7 @@ def test(args) -> int: # exit code: 1 when a receiver did not take it
         else: print(f"{name}: sent" if sink else f"{name}: written to stderr and {log}")
     return failed
 
-# %% ../../nbs/drift/alert_commands.ipynb #b01e9344
+# %% ../../nbs/drift/alert_commands.ipynb #8f317afe
 _LONG = """After each check of the prediction log, rules decide what rings. An alert rings once it has been so
 for long enough, is silent while somebody works on it, rings again only when it becomes worse, and
 says once when it is over.
@@ -116,7 +116,7 @@ says once when it is over.
 def _command(commands, name: str, text: str, does):
     "A command with what all have in common."
     p = commands.add_parser(name, help=text, description=does.__doc__)
-    p.add_argument("--dataset", metavar="NAME", help="whose alerts (default: the only one that is served)")
+    p.add_argument("--dataset", metavar="NAME", default=argparse.SUPPRESS, help="whose alerts (default: the only one that is served)")
     p.set_defaults(command=does)
     return p
 

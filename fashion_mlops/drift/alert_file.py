@@ -36,7 +36,7 @@ sinks: {}
 #           password: env MAIL_PASSWORD, sender: alerts@example.org, to: [team@example.org]}
 """
 
-# %% ../../nbs/drift/alert_file.ipynb #77fd7e71
+# %% ../../nbs/drift/alert_file.ipynb #2117ee20
 _RULES = """
 rules:
   - {name: inputs-changed, reads: drift.changed, when: {warning: at least 1},
@@ -54,8 +54,8 @@ rules:
   - {name: log-broken, reads: log.faults, when: {warning: at least 1},
      recovers_after: 2 checks, cooldown: 12 hours, sinks: [log],
      says: Parts of the prediction log cannot be read.}
-  - {name: checks-rare, reads: hours.since_last, when: {info: above 200}, cooldown: 12 hours, sinks: [log],
-     says: Nobody has looked for more than a week.}
+  - {name: checks-rare, reads: hours.since_last, when: {info: above 192}, cooldown: 12 hours, sinks: [log],
+     says: Nobody has looked for more than eight days.}
 """
 
 # %% ../../nbs/drift/alert_file.ipynb #d03346ad

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['last_check_path', 'write_last_check', 'gauges', 'last_check_text']
 
-# %% ../../nbs/service/last_check.ipynb #a3edb457
+# %% ../../nbs/service/last_check.ipynb #3d61b3f7
 import json, math, re
 from functools import lru_cache
 from pathlib import Path
 
-from ..core import write_json
+from ..core import WorkflowError, write_json
 from .deployment import serving_folder
 from .metrics import PREFIX
 
@@ -66,7 +66,7 @@ def gauges(
     alerts = said.get("alerts") if isinstance(said.get("alerts"), list) else []
     return "\n".join([*lines, *_alert_lines(alerts, own), ""])
 
-# %% ../../nbs/service/last_check.ipynb #31adc646
+# %% ../../nbs/service/last_check.ipynb #ac5669a7
 @lru_cache(8)
 def _read(path: Path, dataset: str, stamp: tuple) -> str:
     try: return gauges(json.loads(path.read_bytes()), dataset)
@@ -76,7 +76,8 @@ def last_check_text(
     dataset: str # whose model is watched
 ) -> str: # for `/metrics`; empty where nothing was ever checked
     "The gauges of the last check, as they are now."
-    path = last_check_path(dataset)
-    try: found = path.stat()
-    except OSError: return ""
+    try:
+        path = last_check_path(dataset)
+        found = path.stat()
+    except (OSError, WorkflowError): return "" # also while a home is being restored
     return _read(path, dataset, (found.st_mtime_ns, found.st_ino, found.st_size)) if found.st_size < 10**6 else ""

@@ -81,7 +81,7 @@ class Event:
     def acknowledge(self) -> str: # the command
         return f"fashion-mlops alerts ack {self.alert} --dataset {shlex.quote(self.dataset)} --reason \"…\""
 
-# %% ../../nbs/drift/alert_events.ipynb #dd3a2760
+# %% ../../nbs/drift/alert_events.ipynb #4421ced0
 from fastcore.basics import patch
 
 @patch
@@ -95,7 +95,7 @@ def evidence(self: Event) -> str:
     return f"{self.reads} is {self.value:.4g}{ends}{means}; {verb} {self.condition}."
 
 @patch
-def words(self: Event) -> str:
+def as_text(self: Event) -> str:
     "Plain text of a few lines."
     said = [self.title, f"since {self.since}, seen at {self.moment}", self.says, self.evidence()]
     said += [f"  {line}" for line in self.lines]

@@ -6,7 +6,7 @@
 __all__ = ['kept_secret', 'cut_after', 'signature', 'is_signed', 'webhook_body', 'send_webhook', 'mail_of', 'send_mail',
            'send_log', 'send']
 
-# %% ../../nbs/drift/alert_sinks.ipynb #a19e887b
+# %% ../../nbs/drift/alert_sinks.ipynb #4ccdb2b1
 import hashlib, hmac, http.client, ipaddress, json, os, smtplib, socket, ssl, stat, threading, time
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,8 +14,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..core import WorkflowError
-from .alert_events import Event
+from ..core import WorkflowError, now
+from .alert_events import Event, seconds_at
 from .alert_rules import Mail, Webhook, web_address
 from ..service.metrics import log_line
 from ..workflow.markup import readable
@@ -57,7 +57,7 @@ def cut_after(
     try: yield
     finally: over.set()
 
-# %% ../../nbs/drift/alert_sinks.ipynb #83dd5ada
+# %% ../../nbs/drift/alert_sinks.ipynb #5f5a0a8d
 def signature(
     secret: str, # that both sides know
     timestamp: str, # seconds since 1970
@@ -65,6 +65,8 @@ def signature(
 ) -> str: # such as `v1=5f…`
     "Who sent it."
     return "v1=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+
+def _seconds_now() -> int: return int(seconds_at(now())) # since 1970, of the clock that both sides have
 
 def is_signed(
     secret: str, # that both sides know
@@ -74,7 +76,7 @@ def is_signed(
 ) -> bool:
     "What a receiver asks before it believes a message."
     timestamp = headers.get("x-fashion-mlops-timestamp", "")
-    if not (timestamp.isascii() and timestamp.isdigit()) or abs(time.time() - int(timestamp[:12])) > within: return False
+    if not (timestamp.isascii() and timestamp.isdigit()) or abs(_seconds_now() - int(timestamp[:12])) > within: return False
     return hmac.compare_digest(signature(secret, timestamp, body), headers.get("x-fashion-mlops-signature", "").encode("ascii", "replace").decode())
 
 # %% ../../nbs/drift/alert_sinks.ipynb #f56dad7e
@@ -103,10 +105,10 @@ def _post(address: str, body: bytes, headers: dict, timeout: float) -> int: # st
             return made.getresponse().status
     finally: made.close()
 
-# %% ../../nbs/drift/alert_sinks.ipynb #2ebf1ac3
+# %% ../../nbs/drift/alert_sinks.ipynb #d8a40a12
 def webhook_body(event: Event) -> bytes:
     "What a webhook gets."
-    return json.dumps({"text": event.words(), **asdict(event)}, ensure_ascii=True, sort_keys=True).encode()
+    return json.dumps({"text": event.as_text(), **asdict(event)}, ensure_ascii=True, sort_keys=True).encode()
 
 def _is_passing(status: int) -> bool: return status in (408, 425, 429) or status >= 500 # it may be better in a moment
 
@@ -122,7 +124,7 @@ def send_webhook(
     body = webhook_body(event)
     for attempt in range(sink.tries):
         if attempt: wait(min(8.0, 0.5*2**attempt))
-        stamp = str(int(time.time()))
+        stamp = str(_seconds_now())
         headers = {"content-type": "application/json", "user-agent": "fashion-mlops", "x-fashion-mlops-event": event.id,
                    "x-fashion-mlops-timestamp": stamp, "x-fashion-mlops-signature": signature(secret, stamp, body)}
         try: status = _post(address, body, headers, sink.timeout.seconds)
@@ -142,7 +144,7 @@ def _fault(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno: return os.strerror(error.errno).lower() if error.errno > 0 else type(error).__name__
     return str(error) if type(error) is OSError else type(error).__name__
 
-# %% ../../nbs/drift/alert_sinks.ipynb #4c0764c8
+# %% ../../nbs/drift/alert_sinks.ipynb #69271f47
 def mail_of(
     sink: Mail, # who gets it
     event: Event # what is said
@@ -152,7 +154,7 @@ def mail_of(
     mail["Subject"], mail["From"], mail["To"] = event.title, sink.sender, ", ".join(sink.to)
     mail["Message-ID"] = f"<{event.id}@{sink.sender.partition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(event.words())
+    mail.set_content(event.as_text())
     return mail
 
 def send_mail(
@@ -178,7 +180,7 @@ def send_mail(
         raise WorkflowError(f"The mail server of {sink.name} did not take it: {_fault(error)}.") from None
     finally: made.close()
 
-# %% ../../nbs/drift/alert_sinks.ipynb #fc180ef6
+# %% ../../nbs/drift/alert_sinks.ipynb #7abe0735
 _LEVELS = {"info": "info", "warning": "warning", "critical": "error"}
 
 def send_log(
@@ -191,7 +193,7 @@ def send_log(
         log_line(level=_LEVELS[event.severity], event="alert", alert=event.alert, dataset=event.dataset, what=event.what, severity=event.severity,
                  since=event.since, fact=event.reads, value=event.value, id=event.id, command=event.command)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file: file.write(f"{event.moment} {event.id}\n{event.words()}\n\n")
+    with path.open("a", encoding="utf-8") as file: file.write(f"{event.moment} {event.id}\n{event.as_text()}\n\n")
 
 # %% ../../nbs/drift/alert_sinks.ipynb #6a568900
 def send(

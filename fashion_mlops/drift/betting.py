@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FACTORS', 'gains', 'evidence_of', 'Since', 'began', 'looks_of', 'Followed', 'follow', 'followed', 'draw_evidence']
 
-# %% ../../nbs/drift/betting.ipynb #b1c7dea9
+# %% ../../nbs/drift/betting.ipynb #6d53beb9
 import math
 from dataclasses import dataclass, field
 
@@ -14,8 +14,9 @@ import numpy as np
 from ..core import WorkflowError
 from .events import Events, counts_of, events_of
 from .observed import Observed
+from ..workflow.markup import as_markdown
 
-# %% ../../nbs/drift/betting.ipynb #cfc7a346
+# %% ../../nbs/drift/betting.ipynb #6a2da615
 FACTORS = np.array([1.05, 1.15, 1.4, 2, 4, 12]) # by which the odds of an event may have risen
 
 def gains(
@@ -27,7 +28,8 @@ def gains(
     limits = limits[:, None].clip(1e-12, 1)
     believed = FACTORS*limits/(1 + (FACTORS - 1)*limits)
     hit = np.log(believed/limits)
-    miss = np.where(limits < 1, np.log1p(-np.minimum(believed, 1 - 1e-12)) - np.log1p(-np.minimum(limits, 1 - 1e-12)), 0)
+    rest, left = -np.minimum(believed, 1 - 1e-12), -np.minimum(limits, 1 - 1e-12)
+    miss = np.where(limits < 1, np.log1p(rest) - np.log1p(left), 0)
     return counts[:, :, None]*hit + (rows[:, None] - counts)[:, :, None]*miss
 
 # %% ../../nbs/drift/betting.ipynb #485efb90
@@ -53,7 +55,7 @@ def evidence_of(
             owned, quiet = np.full(brought.shape[1:], -np.inf), cooldown
     return evidence, alarms
 
-# %% ../../nbs/drift/betting.ipynb #6fffc8fc
+# %% ../../nbs/drift/betting.ipynb #e41c8708
 @dataclass(frozen=True)
 class Since:
     "When a change began, as far as the hours tell."
@@ -75,7 +77,8 @@ def began(
     "The first look that is different."
     ahead, seen = np.append(0, hits.cumsum()), np.append(0, rows.cumsum())
     starts = np.arange(len(hits))
-    told = _log_likelihood(ahead[starts], seen[starts]) + _log_likelihood(ahead[-1] - ahead[starts], seen[-1] - seen[starts])
+    told = (_log_likelihood(ahead[starts], seen[starts])
+            + _log_likelihood(ahead[-1] - ahead[starts], seen[-1] - seen[starts]))
     likely = np.exp(told - told.max())
     likely /= likely.sum()
     order = np.argsort(-likely, kind="stable")
@@ -92,7 +95,7 @@ def looks_of(
     begun = pd.DatetimeIndex(moments).floor(every).to_numpy()
     return np.unique(begun, return_inverse=True)
 
-# %% ../../nbs/drift/betting.ipynb #4af4f5fa
+# %% ../../nbs/drift/betting.ipynb #7d3191f3
 @dataclass
 class Followed:
     "What a log says, look by look."
@@ -104,7 +107,7 @@ class Followed:
     every: str # between two looks
     alarms: list[int] # looks that rang
     since: tuple | None # datetime64 most likely, earliest and latest beginning; None while it is quiet
-    table: object # DataFrame: event, before, at_most, now, evidence at the first alarm (or at the last look), largest first
+    table: object # DataFrame: event, before, at_most, now, evidence at the first alarm or the last look, largest first
     note: str = "" # what limits it; a sentence, or nothing
 
     @property
@@ -115,16 +118,18 @@ class Followed:
 
     def words(self) -> str:
         "One sentence."
-        looks = f"{len(self.rows):,} looks at {int(self.rows.sum()):,} rows"
-        if self.alarm is None: return f"Nothing has changed in {looks}: the evidence is {_odds(self.evidence.max())} at most, it rings at {_odds(self.line)}."
-        best, low, high = (str(each.astype("datetime64[m]")).replace("T", " ") for each in self.since)
+        most, line = math.exp(min(self.evidence.max(), 700)), math.exp(self.line)
+        looks = f"{len(self.rows):,} looks at {self.rows.sum():,} rows"
+        if self.alarm is None:
+            return (f"Nothing has changed in {looks}: the evidence is {most:.2g} to 1 at most, and it rings at "
+                    f"{line:,.0f} to 1.")
+        best, low, high, rang = (each.astype("datetime64[us]").item() for each in (*self.since, self.moments[self.alarm]))
         first = self.table.iloc[0]
-        return (f"Changed since {best} UTC ({low} to {high}), rang at {str(self.moments[self.alarm].astype('datetime64[m]')).replace('T', ' ')}: "
-                f"{first.event}, {first.now:.1%} of the rows since then, {first.before:.1%} of the reference and at most {first.at_most:.1%}.")
+        return (f"Changed since {best:%Y-%m-%d %H:%M} UTC (between {low:%Y-%m-%d %H:%M} and {high:%Y-%m-%d %H:%M}), rang at "
+                f"{rang:%Y-%m-%d %H:%M}: {as_markdown(first.event)}, {first.now:.1%} of the rows since then, "
+                f"{first.before:.1%} of the reference, where chance explains {first.at_most:.1%}.")
 
-def _odds(evidence: float) -> str: return f"{math.exp(min(evidence, 700)):,.2g} to 1"
-
-# %% ../../nbs/drift/betting.ipynb #58687d52
+# %% ../../nbs/drift/betting.ipynb #4149ce90
 def _one_of_each(seen: Observed) -> Observed:
     "The first row of each group."
     if seen.together is None: return seen
@@ -132,22 +137,26 @@ def _one_of_each(seen: Observed) -> Observed:
 
 def _in_order(seen: Observed) -> tuple[Observed, str]:
     "Rows by their moments, and how many have none."
-    if seen.moments is None: raise WorkflowError("These rows carry no moments: a log can be followed only when it is known when each row was asked. Compare them as one window.")
+    if seen.moments is None:
+        raise WorkflowError("These rows carry no moments: a log can be followed only when it is known when each row was "
+                            "asked. Compare them as one window.")
     there = ~np.isnat(seen.moments)
     order = np.flatnonzero(there)[np.argsort(seen.moments[there], kind="stable")]
     lost = len(there) - len(order)
     return seen.at(order), f"{lost:,} of {len(there):,} rows have no moment and are left out." if lost else ""
 
-# %% ../../nbs/drift/betting.ipynb #a9af0e95
+# %% ../../nbs/drift/betting.ipynb #316f0072
 def _table(events: Events, brought: np.ndarray, counts: np.ndarray, rows: np.ndarray, first: int, at: int):
     "Every event from look `first` to look `at`, the most telling first."
     import pandas as pd
     most = brought[first:at + 1].sum(0).max(1)
     now = counts[first:at + 1].sum(0)/max(1, rows[first:at + 1].sum())
-    table = pd.DataFrame({"event": events.names, "before": events.shares, "at_most": events.limits, "now": now, "evidence": most})
+    table = pd.DataFrame({"event": events.names, "before": events.shares, "at_most": events.limits, "now": now,
+                          "evidence": most})
+    table = table[table.at_most < 1] # of what always was so there can be no more
     return table.sort_values("evidence", ascending=False, kind="stable", ignore_index=True)
 
-# %% ../../nbs/drift/betting.ipynb #a1cd195f
+# %% ../../nbs/drift/betting.ipynb #a89a7416
 def follow(
     reference: Observed, # fixed
     current: Observed, # rows with moments, in any order
@@ -158,7 +167,8 @@ def follow(
     events: Events | None = None # of the reference, where they are already known
 ) -> Followed:
     "Follow a log, look by look."
-    if not 0 < rate < 1: raise WorkflowError(f"The rate of false alarms is {rate:g}: give a share between 0 and 1, such as 0.01.")
+    if not 0 < rate < 1:
+        raise WorkflowError(f"The rate of false alarms is {rate:g}: give a share between 0 and 1, such as 0.01.")
     if not len(current): raise WorkflowError("There are no rows to follow yet.")
     events = events or events_of(_one_of_each(reference), rate/2)
     seen, note = _in_order(current)
@@ -188,17 +198,20 @@ def followed(
     table = _table(events, brought, counts, rows, first, at)
     return Followed(moments, rows, evidence, line, rate, every, alarms, since, table, note)
 
-# %% ../../nbs/drift/betting.ipynb #fac0425a
+# %% ../../nbs/drift/betting.ipynb #1c1d0633
 def draw_evidence(
     followed: Followed # log
 ): # matplotlib figure
     "The evidence after each look, the line at which it rings, and since when."
     import matplotlib.pyplot as plt
+    from matplotlib.dates import ConciseDateFormatter
     figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
     powers = followed.evidence/math.log(10)
     axis.plot(followed.moments, powers, color="#2f6fb0", lw=1.3, label="evidence")
     line = followed.line/math.log(10)
-    axis.axhline(line, color="black", lw=1.2, ls="--", label=f"rings at {_odds(followed.line)}: in a quiet month with a chance of at most {followed.rate:.0%}")
+    axis.axhline(line, color="black", lw=1.2, ls="--",
+                 label=f"rings at {math.exp(followed.line):,.0f} to 1, in a quiet month with a chance of "
+                       f"{followed.rate:.2g} at most")
     if followed.alarm is not None:
         axis.axvspan(*followed.since[1:], color="#c8501e", alpha=0.18, lw=0)
         axis.axvline(followed.since[0], color="#c8501e", lw=1.8, label="most likely since then")
@@ -208,7 +221,7 @@ def draw_evidence(
     axis.set(ylim=(low - 0.5, top), ylabel="evidence")
     ticks = [tick for tick in axis.get_yticks() if tick == round(tick) and low - 0.5 <= tick <= top]
     axis.set_yticks(ticks, [f"$10^{{{int(tick)}}}$" for tick in ticks])
-    axis.tick_params(axis="x", rotation=20)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(axis.xaxis.get_major_locator()))
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)
     return figure

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TAILS', 'LEAST', 'MOST_FITTED', 'MOST_NAMES', 'MAIN', 'limit_of', 'Scale', 'number_scale', 'category_scale',
-           'Strangeness', 'fit_strangeness', 'Events', 'value_of', 'events_of', 'counts_of']
+           'Strangeness', 'fit_strangeness', 'Events', 'value_of', 'events_of', 'bins_of', 'added_up', 'counts_of']
 
 # %% ../../nbs/drift/events.ipynb #7daa8f41
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ def limit_of(
     hits = np.asarray(hits)
     return np.where(hits < rows, beta.isf(risk, hits + 1, np.maximum(rows - hits, 1)), 1.0)
 
-# %% ../../nbs/drift/events.ipynb #b25c4701
+# %% ../../nbs/drift/events.ipynb #fdf63436
 @dataclass(frozen=True)
 class Scale:
     "One number of a row, cut into bins, and the events that the bins make up."
@@ -41,9 +41,9 @@ class Scale:
     def bins(self, values) -> np.ndarray: # (n,)
         if self.codes is None: return np.searchsorted(self.lines, _upward(values, self.sign), side="left")
         import pandas as pd
-        other = len(self.means) - 1
-        names, which = np.unique(pd.Series(values).astype(object).where(pd.notna(values), "").astype(str), return_inverse=True)
-        return np.array([self.codes.get(name, other) for name in names], np.int64)[which]
+        which, names = pd.factorize(np.asarray(values, object), use_na_sentinel=False)
+        names = ["" if pd.isna(name) else str(name) for name in names]
+        return np.array([self.codes.get(name, len(self.means) - 1) for name in names], np.int64)[which]
 
 # %% ../../nbs/drift/events.ipynb #fa62b32c
 def _upward(values, sign: int) -> np.ndarray:
@@ -165,11 +165,12 @@ def value_of(
     values = seen.table[column.removeprefix("column ")]
     return np.where(values.isna(), "missing", "there") if " (there)" in name else values
 
-# %% ../../nbs/drift/events.ipynb #3b50fecd
+# %% ../../nbs/drift/events.ipynb #9b1728bb
 def _plan(reference: Observed, fitted: Observed) -> list[tuple]:
     "Name of each scale, its sign or its categories."
     import pandas as pd
-    plan = [("strangeness", 1), ("strangeness", -1), ("confidence", -1), ("confidence", 1), ("predicted class", reference.classes)]
+    plan = [("strangeness", 1), ("strangeness", -1), ("confidence", -1), ("confidence", 1)]
+    plan.append(("predicted class", reference.classes))
     for name in reference.table:
         values = fitted.table[name]
         if pd.api.types.is_numeric_dtype(values):
@@ -178,8 +179,10 @@ def _plan(reference: Observed, fitted: Observed) -> list[tuple]:
             known = values.where(values.notna(), "").astype(str).value_counts().index[:MOST_NAMES]
             plan.append((f"column {name}", list(known)))
     return plan
+def _how_many(plan: list[tuple]) -> int: # events at most
+    return sum(len(TAILS) if isinstance(how, int) else 2*(len(how) + 1) for _, how in plan)
 
-# %% ../../nbs/drift/events.ipynb #0016a05a
+# %% ../../nbs/drift/events.ipynb #c3d39416
 def events_of(
     reference: Observed, # fixed
     risk: float = 0.005, # chance that any limit is wrong
@@ -187,15 +190,15 @@ def events_of(
 ) -> Events:
     "All events of a reference, with their limits."
     if len(reference) < LEAST:
-        raise WorkflowError(f"A reference of {len(reference):,} rows says too little of what is usual: {LEAST} rows are the least.")
+        raise WorkflowError(f"A reference of {len(reference):,} rows says too little of what is usual: {LEAST} rows are the "
+                            f"least.")
     order = np.random.default_rng(seed).permutation(len(reference))
     cut = min(MOST_FITTED, len(reference)//4)
     fitted, counted = reference.at(np.sort(order[:cut])), reference.at(np.sort(order[cut:]))
     strangeness, plan, scales = fit_strangeness(fitted), _plan(reference, fitted), []
-    def how_many(which): return sum(len(TAILS) if isinstance(how, int) else 2*(len(how) + 1) for _, how in which)
     main = [each for each in plan if each[0] in MAIN]
     for name, how in plan:
-        own = risk/2/how_many(main if name in MAIN else plan[len(main):])
+        own = risk/2/_how_many(main if name in MAIN else plan[len(main):])
         values = value_of(name, counted, strangeness)
         if isinstance(how, int): scales.append(number_scale(name, values, how, own))
         else: scales.append(category_scale(name, how, values, own, other=name not in MAIN and "(there)" not in name))
@@ -204,7 +207,33 @@ def events_of(
     share = np.where(first, 1/first.sum(), 1/max(1, (~first).sum()))
     return Events(strangeness, scales, share/share.sum(), len(counted))
 
-# %% ../../nbs/drift/events.ipynb #4d7c7f3e
+# %% ../../nbs/drift/events.ipynb #0da77d34
+def bins_of(
+    events: Events, # of the reference
+    seen: Observed # rows
+) -> np.ndarray: # int8 (scales, n)
+    "Where each row lies on each scale."
+    found, name, values = np.empty((len(events.scales), len(seen)), np.int8), None, None
+    for number, scale in enumerate(events.scales):
+        if scale.name != name: name, values = scale.name, value_of(scale.name, seen, events.strangeness)
+        found[number] = scale.bins(values)
+    return found
+
+# %% ../../nbs/drift/events.ipynb #9ce1b2b6
+def added_up(
+    events: Events, # of the reference
+    bins: np.ndarray, # int8 (scales, n) from `bins_of`
+    look: np.ndarray, # (n,) at which look each row came, from 0
+    looks: int # how many there are
+) -> np.ndarray: # (looks, events)
+    "How many rows of each look are so."
+    found = []
+    for scale, own in zip(events.scales, bins):
+        size = len(scale.means)
+        histogram = np.bincount(look*size + own, minlength=looks*size).reshape(looks, size)
+        found.append(histogram @ scale.means.astype(np.int64))
+    return np.concatenate(found, 1)
+
 def counts_of(
     events: Events, # of the reference
     seen: Observed, # rows
@@ -212,10 +241,4 @@ def counts_of(
     looks: int # how many there are
 ) -> np.ndarray: # (looks, events)
     "How many rows of each look are so."
-    found, measured = [], {}
-    for scale in events.scales:
-        if scale.name not in measured: measured = {scale.name: value_of(scale.name, seen, events.strangeness)}
-        bins, size = scale.bins(measured[scale.name]), len(scale.means)
-        histogram = np.bincount(look*size + bins, minlength=looks*size).reshape(looks, size)
-        found.append(histogram @ scale.means)
-    return np.concatenate(found, 1)
+    return added_up(events, bins_of(events, seen), look, looks)

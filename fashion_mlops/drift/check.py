@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'Asked', 'Check', 'reason_of', 'right_answers', 'measured', 'checked']
 
-# %% ../../nbs/drift/check.ipynb #f6e08e56
+# %% ../../nbs/drift/check.ipynb #5006d558
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from fastcore.basics import patch
 
-from ..core import WorkflowError
-from .finding import Finding, harm
-from .finding import first_lines as _lines
+from ..core import WorkflowError, now
+from .finding import Finding, first_lines, harm
 from .observed import Observed
 from .performance import score_change
+from ..service.log_files import new_id
 
 # %% ../../nbs/drift/check.ipynb #0b2ef8eb
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Asked:
         "What is asked about."
         return " ".join(filter(None, [self.window or "newest rows", self.version and f"v{self.version}", self.slot]))
 
-# %% ../../nbs/drift/check.ipynb #f488327d
+# %% ../../nbs/drift/check.ipynb #553e54df
 @dataclass
 class Check:
     "What every part says of one window."
@@ -57,6 +57,8 @@ class Check:
     stand_in: str = "" # what stands in for traffic, and why; empty where there is traffic
     synthetic: bool = False # whether the data are drawn in code
     described: object = None # how the model describes its inputs
+    id: str = field(default_factory=new_id) # of this check
+    moment: str = field(default_factory=now) # when it was made
 
     @property
     def share_of_rate(self) -> float: # of the stated rate, for each of two alarms
@@ -131,7 +133,7 @@ def _crossed(table) -> tuple[str, ...]:
     crossed = table[table.alarming.astype(bool)]
     return tuple(f"{row.what} in {row.column}: {100*row.now:.3g} % of the rows, {100*row.before:.3g} % before" for row in crossed.itertuples())
 
-# %% ../../nbs/drift/check.ipynb #01111ab8
+# %% ../../nbs/drift/check.ipynb #6b5655c3
 def _changed(check: Check) -> dict:
     "What the detectors say, as a finding tells it."
     detection, followed = check.found.get("detection"), check.found.get("hourly looks")
@@ -158,34 +160,43 @@ def finding(self: Check) -> Finding:
                    crossed=() if quality is None else _crossed(quality), stand_in=self.stand_in, synthetic=self.synthetic,
                    **_changed(self), **_hurts(self))
 
-@patch
-def first_lines(self: Check,
-    look: str = "" # where to look closer; the command that asks again when empty
-) -> list[str]: # Markdown
-    "What a person has to know."
-    return _lines(self.finding, look or f"`{self.asked.command}`")
+@patch(as_prop=True)
+def command(self: Check) -> str: return self.asked.command # to look closer
 
-# %% ../../nbs/drift/check.ipynb #229adf7a
+@patch(as_prop=True)
+def first_lines(self: Check) -> list[str]: # Markdown
+    "What a person has to know."
+    return first_lines(self.finding, f"`{self.command}`")
+
+# %% ../../nbs/drift/check.ipynb #33a2183e
+def _with_ends(name: str, interval: tuple | None) -> dict:
+    "A number with the ends of its interval."
+    return {} if interval is None else dict(zip((name, f"{name}.low", f"{name}.high"), interval))
+
+def _worth(found: Finding) -> dict:
+    "What the answers are worth, as numbers."
+    known = _with_ends("estimated.accuracy", found.estimated) | _with_ends("measured.accuracy", found.measured)
+    if found.estimated and found.before is not None: # against the reference as it was counted
+        known |= _with_ends("estimated.change", tuple(value - found.before for value in found.estimated))
+    return known | _with_ends("measured.change", found.change) | {"measured.rows": found.told, "reference.accuracy": found.before}
+
 @patch(as_prop=True)
 def facts(self: Check) -> dict[str, float]:
     "The numbers of a check."
-    found, known = self.finding, {"rows": len(self.current), "told": len(self.current.told), "faults": len(self.faults), "failed": len(self.missing)}
+    found, known = self.finding, {"rows": len(self.current), "log.faults": len(self.faults), "parts.failed": len(self.missing)}
     if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
-    for name, value in (("estimated", found.estimated), ("measured", found.measured)):
-        if value is None: continue
-        known |= {f"{name}.accuracy": value[0], f"{name}.accuracy_low": value[1], f"{name}.accuracy_high": value[2]}
-        if found.before is not None: known[f"{name}.change"] = value[0] - found.before
-    if found.before is not None: known["reference.accuracy"] = found.before
     if "data quality" in self.found: known["quality.alarming"] = len(found.crossed)
-    known["hurts"] = {"yes": 1, "probably": 1, "no": 0}.get(harm(found))
+    if "new shares of the classes" in self.found: known["labels.changed"] = bool(found.classes)
+    if "hourly looks" in self.found: known["sequential.alarm"] = found.rang is not None
+    known |= _worth(found) | {"hurts": {"yes": 1, "probably": 1, "no": 0}.get(harm(found))}
     return {name: float(value) for name, value in known.items() if value is not None and np.isfinite(value)}
 
-# %% ../../nbs/drift/check.ipynb #b138f43c
+# %% ../../nbs/drift/check.ipynb #cb8690aa
 @patch
 def told_of(self: Check) -> dict: # for `write_json`
     "A check for a program."
     asked = {name: getattr(self.asked, name) for name in ("dataset", "window", "version", "slot", "rate", "tolerance")}
     found = self.finding
-    return {"asked": asked, "command": self.asked.command, "first_lines": self.first_lines(), "facts": self.facts,
+    return {"asked": asked, "command": self.asked.command, "first_lines": self.first_lines, "facts": self.facts,
             "columns": found.columns, "classes": found.classes, "quality": found.crossed, "since": found.since and list(map(str, found.since)),
             "stand_in": self.stand_in, "faults": self.faults, "missing": self.missing, "synthetic": self.synthetic}

@@ -13,17 +13,20 @@ from urllib.parse import urlsplit
 
 from .alert_conditions import Condition, Span, overlap, read_condition, read_span, read_time
 
-# %% ../../nbs/drift/alert_rules.ipynb #2b93bef1
+# %% ../../nbs/drift/alert_rules.ipynb #bc61c007
 FACTS = {
     "rows": "rows of the window",
     "hours.since_last": "hours since the check before",
     "log.faults": "faults of the prediction log, such as truncated files",
+    "parts.failed": "parts of the check that have no answer",
+    "hurts": "1 where the answers suffer or probably do, 0 where they do not",
     "drift.changed": "1 where inputs or answers are no longer as in the reference, else 0",
     "drift.p": "how often chance alone shows as much",
     "drift.columns": "watched columns beyond their lines",
     "labels.changed": "1 where the mix of classes is another one, else 0",
     "sequential.alarm": "1 where the rule that may be asked at any time has rung, else 0",
     "quality.alarming": "findings of data quality beyond their lines",
+    "reference.accuracy": "accuracy on the reference",
     "estimated.accuracy": "accuracy, estimated without labels",
     "estimated.change": "estimated accuracy, now less before",
     "measured.rows": "rows of which somebody has said what was true",

@@ -20,15 +20,14 @@ from .alert_rules import Mail, Webhook, web_address
 from ..service.metrics import log_line
 from ..workflow.markup import readable
 
-# %% ../../nbs/drift/alert_sinks.ipynb #5937866e
+# %% ../../nbs/drift/alert_sinks.ipynb #32239fd4
 def kept_secret(
     place: str, # `env NAME` or `file PATH`
     least: int = 1 # characters
 ) -> str:
     "What is kept there; raise `WorkflowError` that names the place, and never what was found."
-    kind, _, name = place.partition(" ")
-    name = name.strip()
-    if kind == "env": found, way = os.environ.get(name, ""), f"set the environment variable {name}"
+    name = place.partition(" ")[2].strip()
+    if place.startswith("env "): found, way = os.environ.get(name, ""), f"set the environment variable {name}"
     else:
         way = f"write it into {name}, readable by this user alone"
         try: found = Path(name).expanduser().read_text(encoding="utf-8")

@@ -69,7 +69,7 @@ def _dated(scores: np.ndarray, moments: np.ndarray, p: float, at, sums, rows) ->
     before, after = (float(np.mean(scores[part])) if part.any() else 0.0 for part in (early, late))
     return ChangePoint(moment, low, high, "slope" if slope else "step", p, before, after, (int(early.sum()), int(late.sum())))
 
-# %% ../../nbs/drift/change_point.ipynb #adaa3ea3
+# %% ../../nbs/drift/change_point.ipynb #d7a38439
 def change_point(
     reference: Observed,
     current: Observed, # with moments
@@ -85,7 +85,14 @@ def change_point(
     p = chance_of(sums, rows, seed=seed)
     if p <= rate/2: return _dated(scores.current, moments, p, at, sums, rows)
     if scores.p > rate/2: return None
+    if len(at) > 2 and not _differs_early(scores, moments, at): return _dated(scores.current, moments, scores.p, at, sums, rows)
     return ChangePoint(at[0], at[0], at[0], "whole", scores.p, 0.0, float(scores.current.mean()), (0, int(rows.sum())))
+
+def _differs_early(scores: Unlikeness, moments: np.ndarray, at: np.ndarray) -> bool:
+    "Whether the first third of the moments is unlike the reference already."
+    from scipy.stats import mannwhitneyu
+    early = scores.current[moments <= at[len(at)//3]]
+    return bool(mannwhitneyu(early, scores.reference, alternative="greater").pvalue <= 0.05)
 
 # %% ../../nbs/drift/change_point.ipynb #06c66c68
 def _over_time(scores: np.ndarray, moments: np.ndarray, most: int = 56):

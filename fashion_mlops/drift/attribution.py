@@ -132,11 +132,11 @@ def responsible_columns(
 
 NAMED = ["column", "alike", "score", "drifted", "size", "low", "high", "words"]
 
-# %% ../../nbs/drift/attribution.ipynb #f4c6621a
+# %% ../../nbs/drift/attribution.ipynb #7c4dfd05
 def responsible_words(
     columns, # DataFrame from `responsible_columns`
     most: int = 3 # to name
-) -> str: # such as `edge strength 0.21 → 0.35, higher in 92 % of pairs (with contrast)`
+) -> str: # plain text, such as `edge strength: 0.21 → 0.35, higher in 92% of pairs (with contrast)`
     "What moved."
     moved, told = columns[columns.drifted.astype(bool)], []
     if not len(moved): return "no watched column has moved by itself"
@@ -157,7 +157,7 @@ def column_picture(
     before, after = watched_pair(reference, current)
     return draw_shares({name: moved_shares(before[name], after[name]) for name in moved.column.head(most)})
 
-# %% ../../nbs/drift/attribution.ipynb #4486d788
+# %% ../../nbs/drift/attribution.ipynb #b425b439
 def moved_classes(
     reference: Observed,
     current: Observed,
@@ -183,7 +183,7 @@ def moved_classes(
 def classes_words(
     classes, # DataFrame from `moved_classes`
     most: int = 3 # to name
-) -> str: # such as `boot 10 % → 31 % of the answers`
+) -> str: # plain text, such as `boot 10% → 31% of the answers`
     "The classes that moved."
     moved = classes[classes.moved]
     told = [f"{one['class']} {one['before']:.0%} → {one['after']:.0%}" for one in moved.head(most).to_dict("records")]

@@ -14,8 +14,8 @@ from .observed import Observed
 from .steps import chance_of, cut_bounds, slope_of
 from .unlikeness import Unlikeness, unlikeness
 
-# %% ../../nbs/drift/change_point.ipynb #e5aefa2e
-def _minute(moment) -> str: return f"{np.datetime64(moment, 'm')}".replace("T", " ")
+# %% ../../nbs/drift/change_point.ipynb #7b7a60f7
+def _minute_words(moment) -> str: return f"{np.datetime64(moment, 'm')}".replace("T", " ")
 
 @dataclass(frozen=True)
 class ChangePoint:
@@ -34,13 +34,13 @@ class ChangePoint:
 
     def words(self) -> str: # such as `since 2026-11-03 14:05 UTC (between 13:40 and 14:20)`
         "The end of a sentence."
-        low, high = _minute(self.low), _minute(self.high)
-        if self.how == "whole": return f"from its first row on ({_minute(self.moment)} UTC), or earlier"
+        low, high = _minute_words(self.low), _minute_words(self.high)
+        if self.how == "whole": return f"from its first row on ({_minute_words(self.moment)} UTC), or earlier"
         what = "until" if self.ended else "since"
         if self.how == "slope":
-            return f"by degrees between {low} and {high} UTC{', back to how the reference is'*self.ended}"
-        if low[:10] == high[:10] == _minute(self.moment)[:10]: low, high = low[11:], high[11:]
-        return f"{what} {_minute(self.moment)} UTC (between {low} and {high}, 95 %)"
+            return f"by degrees between {low} and {high} UTC{', back to how the reference is' if self.ended else ''}"
+        if low[:10] == high[:10] == _minute_words(self.moment)[:10]: low, high = low[11:], high[11:]
+        return f"{what} {_minute_words(self.moment)} UTC (between {low} and {high}, 95 %)"
 
 # %% ../../nbs/drift/change_point.ipynb #fc6cd683
 def _by_moment(scores: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -104,13 +104,14 @@ def measured(
     accuracy = (float(now.mean()), *map(float, hits_interval(now)))
     return {"accuracy": accuracy, "change": score_change(before, now) if len(before) else None}
 
-# %% ../../nbs/drift/check.ipynb #0b64da13
+# %% ../../nbs/drift/check.ipynb #2076a917
 def _label_shift(check: Check):
     from fashion_mlops.drift.label_shift import label_shift
     return label_shift(check.reference, check.current, check.asked.rate)
 
 def _followed(check: Check):
     from fashion_mlops.drift.betting import follow
+    if check.current.moments is None: return None
     return follow(check.reference, check.current, check.share_of_rate)
 
 PARTS = {"new shares of the classes": _label_shift, "hourly looks": _followed,
@@ -182,7 +183,7 @@ def first_lines(self: Check) -> list[str]: # Markdown
     "What a person has to know."
     return first_lines(self.finding, f"`{self.command}`")
 
-# %% ../../nbs/drift/check.ipynb #33a2183e
+# %% ../../nbs/drift/check.ipynb #d1161e24
 def _with_ends(name: str, interval: tuple | None) -> dict:
     "A number with the ends of its interval."
     return {} if interval is None else dict(zip((name, f"{name}.low", f"{name}.high"), interval))
@@ -201,7 +202,7 @@ def facts(self: Check) -> dict[str, float]:
     if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
     if "data quality" in self.found: known["quality.alarming"] = len(found.crossed)
     if "new shares of the classes" in self.found: known["labels.changed"] = bool(found.classes)
-    if "hourly looks" in self.found: known["sequential.alarm"] = found.rang is not None
+    if self.found.get("hourly looks") is not None: known["sequential.alarm"] = found.rang is not None
     known |= _worth(found) | {"hurts": {"yes": 1, "probably": 1, "no": 0}.get(harm(found))}
     return {name: float(value) for name, value in known.items() if value is not None and np.isfinite(value)}
 

@@ -1,6 +1,6 @@
 """A month of hourly looks: how often a rule rings when nothing has changed, and how late when something has.
 
-python benchmarks/drift_sequential.py [clean|delay|compare|since] [--months 200] [--hourly 42 1000] [--reference 5000] [--output FILE]
+python benchmarks/drift_sequential.py [clean|delay|compare] [--months 200] [--hourly 42 1000] [--reference 5000] [--output FILE]
 
 clean    share of quiet months in which a rule rings, and alarms a month; every month with a reference of its own
 delay    hours from the change (hour 240) to the alarm, by kind, strength and share of the rows that are affected

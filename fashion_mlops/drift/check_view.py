@@ -17,12 +17,12 @@ from .check import Check, reason_of
 from ..workflow.markup import as_html, as_markdown, as_plot_text, as_table, harmless
 from ..workflow.page import html_page
 
-# %% ../../nbs/drift/check_view.ipynb #3d649694
+# %% ../../nbs/drift/check_view.ipynb #fc54046d
 @dataclass
 class Shown:
     "One thing that a report shows."
     title: str # heading; of several in a row with the same one, the first has it
-    sentence: str = "" # Markdown, below it, or the picture's caption
+    words: str = "" # Markdown, below it, or the picture's caption
     table: object = None # DataFrame
     figure: object = None # of matplotlib
     name: str = "" # of the picture's file
@@ -122,7 +122,7 @@ def shown_parts(
             if os.environ.get("FASHION_MLOPS_STRICT"): raise
             yield Shown("What could not be shown", as_markdown(reason_of(error), 1000))
 
-# %% ../../nbs/drift/check_view.ipynb #cc15709f
+# %% ../../nbs/drift/check_view.ipynb #e735e735
 def tell(
     stage, # a `Stage` that is running
     check: Check,
@@ -135,11 +135,11 @@ def tell(
         heading = f"#### {part.title}\n\n"*(part.title != last)
         last = part.title
         if part.figure is None:
-            display(Markdown(heading + part.sentence))
+            display(Markdown(heading + part.words))
             if part.table is not None: display(as_table(part.table.head(30), _number))
             continue
         if heading: display(Markdown(heading))
-        stage.picture(part.figure, part.sentence.replace("`", ""), name=part.name)
+        stage.picture(part.figure, part.words.replace("`", ""), name=part.name)
 
 def _number(value) -> str:
     "A cell of a table."
@@ -147,7 +147,7 @@ def _number(value) -> str:
     if isinstance(value, float): return "–" if value != value else f"{value:.4g}"
     return as_html(value)
 
-# %% ../../nbs/drift/check_view.ipynb #4282efc6
+# %% ../../nbs/drift/check_view.ipynb #7282d7f9
 def _as_page(text: str) -> str:
     "Markdown of ours as HTML."
     from nbconvert.filters.markdown import markdown2html
@@ -157,10 +157,10 @@ def _part_html(part: Shown) -> str:
     "Sentence, table, picture."
     from fashion_mlops.workflow.picture_text import png
     if part.figure is not None:
-        image, words = b64encode(png(part.figure)[0]).decode(), as_html(part.sentence.replace("`", ""), 2000)
+        image, words = b64encode(png(part.figure)[0]).decode(), as_html(part.words.replace("`", ""), 2000)
         return f'<figure><img alt="{words}" src="data:image/png;base64,{image}"><figcaption>{words}</figcaption></figure>'
     table = "" if part.table is None else f'<div class="wide">{harmless(as_table(part.table.head(30), _number).to_html())}</div>'
-    return _as_page(part.sentence) + table
+    return _as_page(part.words) + table
 
 def check_page(
     check: Check

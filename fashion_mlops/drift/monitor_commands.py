@@ -60,7 +60,7 @@ def _kept(check, path: Path, tracked: bool) -> tuple[Path, list[str]]:
         except Exception as error: notes.append(f"The check is not recorded in {name}: {reason_of(error)}")
     return page, notes
 
-# %% ../../nbs/drift/monitor_commands.ipynb #8c6f942d
+# %% ../../nbs/drift/monitor_commands.ipynb #bb4c4c14
 _LONG = """Compares a slice of the prediction log with what the version says of held-out rows, and answers in a few lines: did
 anything change, since when, what, how sure, does it hurt, what should be done. The report lies in
 reports/DATASET/monitor/, and each check is a run in MLflow.
@@ -83,7 +83,7 @@ def add_parser(
     p.add_argument("--dataset", metavar="NAME", help="whose service (default: the only one that is served)")
     p.add_argument("--window", default="", metavar="SINCE..UNTIL", help="or a day, 7d, 24h, today, yesterday (default: all)")
     p.add_argument("--version", type=within(1, 10**9, "a version", int), metavar="N", help="that answered (default: the one that serves)")
-    p.add_argument("--slot", default="", choices=("", "champion", "canary", "ab", "shadow", "blue", "green"), metavar="SLOT",
+    p.add_argument("--slot", default="", metavar="SLOT",
                    help="that answered, such as canary (default: all)")
     p.add_argument("--rows", type=within(20, 100_000, "rows", int), default=5000, metavar="N", help="looked at one by one, at most (default: 5000)")
     p.add_argument("--rate", type=within(1e-4, 0.5, "a share"), default=0.01, metavar="R", help="share of false alarms (default: 0.01)")

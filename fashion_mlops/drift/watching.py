@@ -71,8 +71,8 @@ def reference_asked(
     "What the version says of held-out rows."
     return held_out_rows(served, asked.most, asked.seed), []
 
-# %% ../../nbs/drift/watching.ipynb #45fe5f46
-STAND_IN = "**Nobody has asked yet**: {why} Held-out rows stand in for callers below, one half against the other."
+# %% ../../nbs/drift/watching.ipynb #89a870b2
+STAND_IN = "**There is no traffic to look at**: {why} Held-out rows stand in for callers below, one half against the other."
 
 def halves(
     reference: Observed,

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['FACTORS', 'gains', 'evidence_of', 'Since', 'began', 'looks_of', 'Followed', 'follow', 'followed', 'draw_evidence']
 
-# %% ../../nbs/drift/betting.ipynb #6d53beb9
+# %% ../../nbs/drift/betting.ipynb #53f8fe35
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -145,6 +145,21 @@ def _in_order(seen: Observed) -> tuple[Observed, str]:
     lost = len(there) - len(order)
     return seen.at(order), f"{lost:,} of {len(there):,} rows have no moment and are left out." if lost else ""
 
+# %% ../../nbs/drift/betting.ipynb #ff156238
+def _same(reference: Observed, current: Observed) -> tuple[Observed, Observed, str]:
+    "Both windows with the columns that they share, and which they do not."
+    from pandas.api.types import is_numeric_dtype
+    if list(reference.classes) != list(current.classes):
+        raise WorkflowError(f"The windows know different classes: {len(reference.classes)} and {len(current.classes)}. "
+                            f"Follow answers of the reference's own version.")
+    one, two = reference.table, current.table
+    kept = [name for name in one if name in two and is_numeric_dtype(one[name]) == is_numeric_dtype(two[name])]
+    lost = [name for name in dict.fromkeys([*one, *two]) if name not in kept]
+    if not lost: return reference, current, ""
+    named = as_markdown(", ".join(map(str, lost[:5])) + ", …"*(len(lost) > 5))
+    note = f"{len(lost)} columns are not the same in both windows and are left out: {named}."
+    return replace(reference, table=one[kept]), replace(current, table=two[kept]), note
+
 # %% ../../nbs/drift/betting.ipynb #316f0072
 def _table(events: Events, brought: np.ndarray, counts: np.ndarray, rows: np.ndarray, first: int, at: int):
     "Every event from look `first` to look `at`, the most telling first."
@@ -156,7 +171,7 @@ def _table(events: Events, brought: np.ndarray, counts: np.ndarray, rows: np.nda
     table = table[table.at_most < 1] # of what always was so there can be no more
     return table.sort_values("evidence", ascending=False, kind="stable", ignore_index=True)
 
-# %% ../../nbs/drift/betting.ipynb #a89a7416
+# %% ../../nbs/drift/betting.ipynb #1803ba16
 def follow(
     reference: Observed, # fixed
     current: Observed, # rows with moments, in any order
@@ -170,8 +185,10 @@ def follow(
     if not 0 < rate < 1:
         raise WorkflowError(f"The rate of false alarms is {rate:g}: give a share between 0 and 1, such as 0.01.")
     if not len(current): raise WorkflowError("There are no rows to follow yet.")
+    reference, current, lost = _same(reference, current) if events is None else (reference, current, "")
     events = events or events_of(_one_of_each(reference), rate/2)
     seen, note = _in_order(current)
+    note = " ".join(filter(None, [lost, note]))
     if not len(seen): raise WorkflowError(f"None of {len(current):,} rows has a moment: there is nothing to follow.")
     seen = _one_of_each(seen)
     moments, look = looks_of(seen.moments, every)

@@ -95,7 +95,7 @@ def looks_of(
     begun = pd.DatetimeIndex(moments).floor(every).to_numpy()
     return np.unique(begun, return_inverse=True)
 
-# %% ../../nbs/drift/betting.ipynb #7d3191f3
+# %% ../../nbs/drift/betting.ipynb #3a75aca0
 @dataclass
 class Followed:
     "What a log says, look by look."
@@ -123,10 +123,11 @@ class Followed:
         if self.alarm is None:
             return (f"Nothing has changed in {looks}: the evidence is {most:.2g} to 1 at most, and it rings at "
                     f"{line:,.0f} to 1.")
-        best, low, high, rang = (each.astype("datetime64[us]").item() for each in (*self.since, self.moments[self.alarm]))
+        moments = *self.since, self.moments[self.alarm]
+        best, low, high, rang = (each.astype("datetime64[us]").item() for each in moments)
         first = self.table.iloc[0]
-        return (f"Changed since {best:%Y-%m-%d %H:%M} UTC (between {low:%Y-%m-%d %H:%M} and {high:%Y-%m-%d %H:%M}), rang at "
-                f"{rang:%Y-%m-%d %H:%M}: {as_markdown(first.event)}, {first.now:.1%} of the rows since then, "
+        return (f"Changed since {best:%Y-%m-%d %H:%M} UTC (between {low:%Y-%m-%d %H:%M} and {high:%Y-%m-%d %H:%M}), "
+                f"rang at {rang:%Y-%m-%d %H:%M}: {as_markdown(first.event)}, {first.now:.1%} of the rows since then, "
                 f"{first.before:.1%} of the reference, where chance explains {first.at_most:.1%}.")
 
 # %% ../../nbs/drift/betting.ipynb #4149ce90

@@ -186,7 +186,7 @@ def _plan(reference: Observed, fitted: Observed) -> list[tuple]:
 def _how_many(plan: list[tuple]) -> int: # events at most
     return sum(len(TAILS) if isinstance(how, int) else 2*(len(how) + 1) for _, how in plan)
 
-# %% ../../nbs/drift/events.ipynb #c3d39416
+# %% ../../nbs/drift/events.ipynb #191a02cb
 def events_of(
     reference: Observed, # fixed
     risk: float = 0.005, # chance that any limit is wrong
@@ -194,8 +194,8 @@ def events_of(
 ) -> Events:
     "All events of a reference, with their limits."
     if len(reference) < LEAST:
-        raise WorkflowError(f"A reference of {len(reference):,} rows says too little of what is usual: {LEAST} rows are the "
-                            f"least.")
+        raise WorkflowError(f"A reference of {len(reference):,} rows says too little of what is usual: {LEAST} rows are "
+                            f"the least.")
     order = np.random.default_rng(seed).permutation(len(reference))
     cut = min(MOST_FITTED, len(reference)//4)
     fitted, counted = reference.at(np.sort(order[:cut])), reference.at(np.sort(order[cut:]))

@@ -198,7 +198,7 @@ def _places(names: list[str], classes: list[str]) -> np.ndarray:
 def _watched(wide, served):
     "The watched values of rows, typed by the wing where it can."
     if served is None or not hasattr(served.wing, "watched_table"): return map_table(wide["watched"])
-    return served.wing.watched_table(wide["watched"], served)
+    return served.wing.watched_table(served.about["input"], wide["watched"])
 
 def _observed(reading: _Reading, chosen, served, version) -> Observed:
     "Rows that were chosen, as this room wants them."

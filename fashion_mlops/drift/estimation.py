@@ -127,13 +127,14 @@ def _fitting(reference: Observed, current: Observed) -> tuple[Observed, Observed
     if not len(current): raise WorkflowError("The window has no rows, so there is nothing to estimate. Take a longer one.")
     return known, current
 
-# %% ../../nbs/drift/estimation.ipynb #89dd7a36
+# %% ../../nbs/drift/estimation.ipynb #b3e5d541
 def estimate_performance(
     reference: Observed, # with labels
     current: Observed, # labels, where there are any, are not read
     tolerance: float = 0.01 # worsening of the accuracy that is put up with
 ) -> Estimate:
     "Accuracy and log loss of a window, without its labels."
+    import pandas as pd
     known, current = _fitting(reference, current)
     mix = class_mix(known, current)
     shares, trust = believed_shares(mix)

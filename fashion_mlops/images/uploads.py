@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'FILE_FIELD', 'BODIES', 'image_of_file', 'inputs_of_json', 'inputs_of_body', 'inputs_of_files', 'together',
-           'request_example', 'example_file', 'request_schema', 'ask_words', 'watched_values']
+           'request_example', 'example_file', 'request_schema', 'ask_words']
 
 # %% ../../nbs/images/uploads.ipynb #faee61fa
 import base64, binascii, io, math
@@ -217,11 +217,3 @@ def ask_words(
     "The command that sends the example."
     import shlex
     return f"curl -F image=@{shlex.quote(name)} {address}/predict"
-
-def watched_values(
-    inputs # images as the model takes them
-) -> list[dict]: # of each, some numbers by name
-    "What the prediction log keeps of an input: how bright it is, how much it varies, how much of it is empty."
-    flat = np.asarray(inputs).reshape(len(inputs), -1)
-    facts = zip(flat.mean(1), flat.std(1), (flat == 0).mean(1))
-    return [{"brightness": float(b), "contrast": float(c), "empty": float(e)} for b, c, e in facts]

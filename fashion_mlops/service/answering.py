@@ -197,7 +197,7 @@ def keep_answers(
     if asked.key == KEEPER: return # who looks whether it answers rightly is no client
     service.metrics.count_answers(served.dataset, served.version, said)
     if service.log is not None:
-        watched = model.wing.watched_values(inputs)
+        watched = model.wing.watched_values(inputs, model.described)
         kept = log_rows(served, asked.id, said, watched, body, seconds, service.log.keep_inputs, service.name_of(model),
                         asked.unit)
         service.log.add("predictions", kept)

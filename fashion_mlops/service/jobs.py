@@ -102,7 +102,7 @@ def kept_part(
     said, new = answers(model.served, probabilities), max(0, known - before)
     service.metrics.count_answers(model.served.dataset, model.served.version, said[new:])
     if service.log is None: return
-    watched = model.wing.watched_values(inputs)
+    watched = model.wing.watched_values(inputs, model.described)
     rows = log_rows(model.served, folder.name, said, watched, folder.name.encode(), seconds, False, service.name_of(model))
     service.log.add("predictions", [row | {"row": row["row"] + before} for row in rows[new:]])
 

@@ -115,9 +115,10 @@ def answer_copy(
     from fashion_mlops.service.requests import answers, request_inputs
     began = time.perf_counter()
     request_id, kind, body = unpacked_copy(datagram)
-    inputs = request_inputs(served.about["input"] | {"kind": served.kind}, kind, body)
+    described = served.about["input"] | {"kind": served.kind}
+    inputs = request_inputs(described, kind, body)
     said = answers(served, served.answered(inputs))
-    watched = kind_of(served.kind).watched_values(inputs)
+    watched = kind_of(served.kind).watched_values(inputs, described)
     rows = log_rows(served, request_id, said, watched, body, time.perf_counter() - began, log.keep_inputs, "shadow")
     log.add("predictions", rows)
 

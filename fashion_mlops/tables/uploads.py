@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BODIES', 'FILE_FIELD', 'inputs_of_json', 'inputs_of_body', 'inputs_of_files', 'together', 'request_example',
-           'example_file', 'request_schema', 'ask_words', 'watched_values']
+           'example_file', 'request_schema', 'ask_words']
 
 # %% ../../nbs/tables/uploads.ipynb #7d16a198
 import csv, io
@@ -214,11 +214,3 @@ def ask_words(
     "The command that sends the example."
     import shlex
     return f"curl -H 'Content-Type: application/json' -d @{shlex.quote(name)} {address}/predict"
-
-def watched_values(
-    inputs # DataFrame as the model takes it
-) -> list[dict]: # of each row, some numbers by name
-    "What the prediction log keeps of an input: its numeric columns."
-    numbers = inputs.select_dtypes("number")
-    def there(row): return {str(name): float(value) for name, value in row.items() if value == value}
-    return [there(row) for row in numbers.to_dict("records")]

@@ -14,7 +14,7 @@ from .notebook_modules import ExportError, library_notebooks, notebook_json, not
 
 # %% ../../nbs/workflow/name_check.ipynb #736000e7
 DOORS = {"as_markdown", "as_html", "in_words"} # what makes a word safe
-NUMBERS = {"b64encode", "counted", "len", "int", "float", "round", "sum", "min", "max", "shown", "least_rows", "human_seconds", "human_bytes", "range_words", "consequences", "verdict", "meaning_of_change", "_warned"} # what yields no word of the data
+NUMBERS = {"argmax", "b64encode", "counted", "len", "int", "float", "round", "sum", "min", "max", "shown", "least_rows", "human_seconds", "human_bytes", "range_words", "consequences", "verdict", "meaning_of_change", "_warned"} # what yields no word of the data
 # variables of run cells that hold words of the data
 DATA = {"classes", "present", "telling", "names", "words", "columns", "kept", "pair"}
 # attributes and keys that hold words of ours

@@ -104,8 +104,18 @@ def measured(
     accuracy = (float(now.mean()), *map(float, hits_interval(now)))
     return {"accuracy": accuracy, "change": score_change(before, now) if len(before) else None}
 
-# %% ../../nbs/drift/check.ipynb #4701ed55
-PARTS = {"measured accuracy": measured, }
+# %% ../../nbs/drift/check.ipynb #2076a917
+def _label_shift(check: Check):
+    from fashion_mlops.drift.label_shift import label_shift
+    return label_shift(check.reference, check.current, check.asked.rate)
+
+def _followed(check: Check):
+    from fashion_mlops.drift.betting import follow
+    if check.current.moments is None: return None
+    return follow(check.reference, check.current, check.share_of_rate)
+
+PARTS = {"new shares of the classes": _label_shift, "hourly looks": _followed,
+         "measured accuracy": measured, }
 
 def checked(
     check: Check, # reference and window
@@ -115,11 +125,10 @@ def checked(
     for name, part in parts.items(): check.ask(name, part)
     return check
 
-# %% ../../nbs/drift/check.ipynb #4798ee2c
+# %% ../../nbs/drift/check.ipynb #b827534a
 def _moved_classes(shift) -> tuple:
-    "Classes whose share has moved beyond its interval, farthest first."
-    table = shift.table
-    moved = table[(table.before < table.low) | (table.before > table.high)]
+    "Classes whose share has moved beyond what chance explains, farthest first."
+    moved = shift.table[shift.table.changed.astype(bool)]
     far = (moved.after - moved.before).abs().sort_values(ascending=False).index
     return tuple((row["class"], row["before"], row["after"]) for row in moved.loc[far].to_dict("records"))
 
@@ -133,7 +142,7 @@ def _crossed(table) -> tuple[str, ...]:
     crossed = table[table.alarming.astype(bool)]
     return tuple(f"{row.what} in {row.column}: {100*row.now:.3g} % of the rows, {100*row.before:.3g} % before" for row in crossed.itertuples())
 
-# %% ../../nbs/drift/check.ipynb #6b5655c3
+# %% ../../nbs/drift/check.ipynb #ee87679f
 def _changed(check: Check) -> dict:
     "What the detectors say, as a finding tells it."
     detection, followed = check.found.get("detection"), check.found.get("hourly looks")
@@ -150,13 +159,19 @@ def _hurts(check: Check) -> dict:
     return {"before": float(before.mean()) if len(before) else None, "measured": known.get("accuracy"), "change": known.get("change"),
             "told": len(check.current.told), "estimated": None if estimate is None else tuple(map(float, estimate.accuracy))}
 
+def _since(check: Check) -> tuple | None:
+    "Moment, earliest and latest: by the change point, else by the rule for hourly looks."
+    point, followed = check.found.get("change point"), check.found.get("hourly looks")
+    if point is not None: return point.moment, point.low, point.high
+    return getattr(followed, "since", None)
+
 @patch(as_prop=True)
 def finding(self: Check) -> Finding:
     "What is told of it."
-    asked, since = self.asked, self.found.get("change point")
+    asked = self.asked
     shift, quality = self.found.get("new shares of the classes"), self.found.get("data quality")
     return Finding(asked.dataset, len(self.current), rate=asked.rate, slot=asked.slot, tolerance=asked.tolerance,
-                   since=since and (since.moment, since.low, since.high), classes=() if shift is None else _moved_classes(shift),
+                   since=_since(self), classes=() if shift is None else _moved_classes(shift),
                    crossed=() if quality is None else _crossed(quality), stand_in=self.stand_in, synthetic=self.synthetic,
                    **_changed(self), **_hurts(self))
 
@@ -168,7 +183,7 @@ def first_lines(self: Check) -> list[str]: # Markdown
     "What a person has to know."
     return first_lines(self.finding, f"`{self.command}`")
 
-# %% ../../nbs/drift/check.ipynb #33a2183e
+# %% ../../nbs/drift/check.ipynb #d1161e24
 def _with_ends(name: str, interval: tuple | None) -> dict:
     "A number with the ends of its interval."
     return {} if interval is None else dict(zip((name, f"{name}.low", f"{name}.high"), interval))
@@ -187,7 +202,7 @@ def facts(self: Check) -> dict[str, float]:
     if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
     if "data quality" in self.found: known["quality.alarming"] = len(found.crossed)
     if "new shares of the classes" in self.found: known["labels.changed"] = bool(found.classes)
-    if "hourly looks" in self.found: known["sequential.alarm"] = found.rang is not None
+    if self.found.get("hourly looks") is not None: known["sequential.alarm"] = found.rang is not None
     known |= _worth(found) | {"hurts": {"yes": 1, "probably": 1, "no": 0}.get(harm(found))}
     return {name: float(value) for name, value in known.items() if value is not None and np.isfinite(value)}
 

@@ -40,17 +40,17 @@ class Finding:
     stand_in: str = "" # what stands in for traffic; empty where there is traffic
     synthetic: bool = False # whether the data are drawn in code
 
-# %% ../../nbs/drift/finding.ipynb #e69f0d17
+# %% ../../nbs/drift/finding.ipynb #56df53ae
 def changed_words(
     finding: Finding
 ) -> str: # Markdown
     "Whether anything changed, and how sure that is."
-    sure = f"p {finding.p:.2g}, false alarms {100*finding.rate:.2g} %"
+    sure = f"p {finding.p:.2g}, "*bool(np.isfinite(finding.p)) + f"false alarms {100*finding.rate:.2g} %"
     if finding.changed is None: return f"**Whether anything changed cannot be said**: {finding.deaf or 'no detector has an answer.'}"
     if finding.changed: return f"**Something changed** ({sure})"
     return f"**Nothing changed** that {numbered(finding.rows, 'row')} can show ({sure})"
 
-# %% ../../nbs/drift/finding.ipynb #6fc18edf
+# %% ../../nbs/drift/finding.ipynb #23f75deb
 def moment_words(
     moment # datetime64 or Timestamp, UTC
 ) -> str:
@@ -67,7 +67,8 @@ def since_words(
     if finding.since is None: return f", the rule for hourly looks rang on {moment_words(finding.rang)} UTC" if finding.rang is not None else ""
     moment, *ends = map(pd.Timestamp, finding.since)
     low, high = (f"{end:%H:%M}" if end.date() == moment.date() else moment_words(end) for end in ends)
-    return f", since about {moment_words(moment)} ({low} to {high} UTC)"
+    within = f"{low} to {high} UTC" if low != high else "UTC"
+    return f", since about {moment_words(moment)} ({within})"
 
 # %% ../../nbs/drift/finding.ipynb #9d1e7774
 def _share(value: float) -> str: return f"{100*value:.0f}" if value >= 0.095 else f"{100*value:.1f}"

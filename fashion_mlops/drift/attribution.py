@@ -34,7 +34,7 @@ def higher_in(
     low, high = 1/(1 + np.exp(-(odds - half))), 1/(1 + np.exp(-(odds + half)))
     return share, float(min(low, share)), float(max(high, share))
 
-# %% ../../nbs/drift/attribution.ipynb #5aa308c6
+# %% ../../nbs/drift/attribution.ipynb #92e552f1
 def _number_told(before: np.ndarray, after: np.ndarray) -> dict:
     "How a number changed: size, its interval, and words."
     middle, later = np.median(before), np.median(after)
@@ -45,7 +45,9 @@ def _number_told(before: np.ndarray, after: np.ndarray) -> dict:
         words = f"middle half {low:.3g} to {high:.3g} → {a:.3g} to {b:.3g}, {farther} in {max(spread[0], 1 - spread[0]):.0%} of pairs"
         return _sized(spread) | {"words": words}
     way = "higher" if moved[0] >= 0.5 else "lower"
-    words = f"{middle:.3g} → {later:.3g}, {way} in {max(moved[0], 1 - moved[0]):.0%} of pairs"
+    what = f"{middle:.3g} → {later:.3g}"
+    if f"{middle:.3g}" == f"{later:.3g}": what = f"mean {before.mean():.4g} → {after.mean():.4g}" # many ties
+    words = f"{what}, {way} in {max(moved[0], 1 - moved[0]):.0%} of pairs"
     return _sized(moved) | {"words": words}
 
 def _sized(told: tuple[float, float, float]) -> dict:

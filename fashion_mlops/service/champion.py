@@ -55,14 +55,15 @@ def register_candidate(
     run_id: str, # MLflow run that the model belongs to
     example, # a few images or rows
     tags: dict, # what to note with a new version
-    held_out # inputs that it was not fitted on, to compare its served form by
+    held_out, # inputs that it was not fitted on, to compare its served form by
+    reference=None # `HeldOut`: rows to watch it by; those inputs when None
 ) -> tuple[int, bool]: # version, and whether it is new
     "Register a candidate, or find the version that it already is."
     from fashion_mlops.service.pack import write_pack
     predictor, digest = load_predictor(folder), digest_path(folder)
     if (known := find_version(dataset, digest)) is not None: return int(known.version), False
     with TemporaryDirectory() as scratch:
-        pack = write_pack(Path(scratch)/"pack", folder, dataset, held_out, synthetic=bool(tags.get("synthetic")))
+        pack = write_pack(Path(scratch)/"pack", folder, dataset, held_out, reference, synthetic=bool(tags.get("synthetic")))
         uri = log_model(Path(folder), predictor, run_id, example, pack)
     own = {"dataset": dataset, "candidate": predictor.name, "kind": predictor.kind, "candidate_digest": digest,
            "run_id": run_id}

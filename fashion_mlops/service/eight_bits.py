@@ -16,6 +16,7 @@ import numpy as np
 from ..core import WorkflowError, atomic_path, write_json
 from ..evaluation.curves import share_interval
 from ..evaluation.metrics import difference_interval
+from .held_out import REFERENCE, answered_again
 from .pack import sign_pack
 from .predictor import decided
 from .session import Served, in_parts, open_pack, open_session, read_pack
@@ -79,6 +80,13 @@ def changes(
             "accuracy_difference": list(difference_interval(still, right)), "bound": most}
 
 # %% ../../nbs/service/eight_bits.ipynb #c4334803
+def _answered_by(new: Path, classes: list[str], found: np.ndarray, labels: np.ndarray):
+    "Replace what the version says of held-out rows; take it away where they are others."
+    path = new/REFERENCE
+    if not path.exists(): return # packed before it was stored
+    if again := answered_again(path.read_bytes(), classes, found, labels): path.write_bytes(again)
+    else: path.unlink()
+
 def eight_bit_pack(
     target: Path | str, # folder to write; new
     pack: Path | str, # as it was registered
@@ -99,6 +107,7 @@ def eight_bit_pack(
         quantized_graph(Path(pack)/"model.onnx", new/"model.onnx", wing.encoded_inputs(encoder, served.in_form(training)))
         found = in_parts(open_session(new/"model.onnx"), wing.encoded_inputs(encoder, answered))
         table = changes(served.answered(answered), found, labels, served.about.get("threshold"), most)
+        _answered_by(new, served.classes, found, labels)
         write_json(new/"serving.json", served.about | {"form": "int8", "int8": table})
         sign_pack(new)
     open_pack(target).as_expected()

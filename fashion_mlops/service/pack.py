@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core import WorkflowError, atomic_path, digest_path, read_json, write_json
 from ..datasets.kinds import kind_of
+from .held_out import REFERENCE, HeldOut, reference_bytes, some_held
 from .predictor import decided, input_kind, load_predictor
 from .session import in_parts, open_session
 from .signing import signature_of
@@ -71,6 +72,17 @@ def _packed_library(new: Path, folder: Path, why: str, ready, wanted: np.ndarray
         np.savez(new/"expected.npz", probabilities=wanted[:64])
     return {"form": "library", "because": why}
 
+# %% ../../nbs/service/pack.ipynb #5e7fe0a1
+def _keep_reference(new: Path, reference: HeldOut, predictor):
+    "Store what the pack itself says of held-out rows."
+    held, wing = some_held(reference), predictor.wing
+    ready = predictor.in_form(held.inputs)
+    encoder = read_json(new/"encoder.json") if (new/"encoder.json").exists() else {}
+    if not (new/"model.onnx").exists(): answers = predictor.answered(ready)
+    else: answers = in_parts(open_session(new/"model.onnx"), wing.encoded_inputs(encoder, ready))
+    described = {"shape": list(predictor.shape)} | predictor.about.get("input", {}) | {"kind": input_kind(predictor.about)}
+    (new/REFERENCE).write_bytes(reference_bytes(described, predictor.classes, held, answers))
+
 # %% ../../nbs/service/pack.ipynb #ca5d167a
 KEPT = ("classes", "input", "threshold", "costs", "conformal", "temperature")
 
@@ -80,6 +92,7 @@ def write_pack(
     folder: Path | str, # the candidate
     dataset: str, # registered model
     held_out, # inputs that it was not fitted on, in the form of the samples
+    reference: HeldOut | None = None, # rows to watch it by; those inputs when None
     **facts # what else `serving.json` is to say
 ) -> Path: # the folder
     "Pack a candidate for serving."
@@ -100,6 +113,7 @@ def write_pack(
                "watched": [column["name"] for column in predictor.columns],
                "kind": input_kind(about), "input": {"shape": list(predictor.shape)} | about.get("input", {})}
         write_json(new/"serving.json", kept | own | said | facts)
+        _keep_reference(new, reference or HeldOut(held_out), predictor)
         sign_pack(new)
     return Path(target)
 

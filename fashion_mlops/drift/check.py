@@ -104,18 +104,39 @@ def measured(
     accuracy = (float(now.mean()), *map(float, hits_interval(now)))
     return {"accuracy": accuracy, "change": score_change(before, now) if len(before) else None}
 
-# %% ../../nbs/drift/check.ipynb #2076a917
+# %% ../../nbs/drift/check.ipynb #ef5437e6
 def _label_shift(check: Check):
     from fashion_mlops.drift.label_shift import label_shift
     return label_shift(check.reference, check.current, check.asked.rate)
+
+def _quality(check: Check):
+    from fashion_mlops.drift.quality import quality
+    return quality(check.reference, check.current, check.described)
 
 def _followed(check: Check):
     from fashion_mlops.drift.betting import follow
     if check.current.moments is None: return None
     return follow(check.reference, check.current, check.share_of_rate)
 
-PARTS = {"new shares of the classes": _label_shift, "hourly looks": _followed,
-         "measured accuracy": measured, }
+def _estimate(check: Check):
+    from fashion_mlops.drift.estimation import estimate_performance
+    return estimate_performance(check.reference, check.current, check.asked.tolerance)
+
+def _unlikeness(check: Check):
+    from fashion_mlops.drift.unlikeness import unlikeness
+    return unlikeness(check.reference, check.current, check.asked.seed)
+
+def _columns(check: Check):
+    from fashion_mlops.drift.attribution import responsible_columns
+    return responsible_columns(check.reference, check.current, seed=check.asked.seed)
+
+def _change_point(check: Check):
+    from fashion_mlops.drift.change_point import change_point
+    if check.current.moments is None: return None
+    return change_point(check.reference, check.current, scores=check.found.get("unlikeness"), seed=check.asked.seed)
+
+PARTS = {"new shares of the classes": _label_shift, "data quality": _quality, "hourly looks": _followed,
+         "accuracy without labels": _estimate, "measured accuracy": measured, "unlikeness": _unlikeness, "change point": _change_point, "responsible columns": _columns}
 
 def checked(
     check: Check, # reference and window
@@ -125,7 +146,7 @@ def checked(
     for name, part in parts.items(): check.ask(name, part)
     return check
 
-# %% ../../nbs/drift/check.ipynb #b827534a
+# %% ../../nbs/drift/check.ipynb #7a223ac0
 def _moved_classes(shift) -> tuple:
     "Classes whose share has moved beyond what chance explains, farthest first."
     moved = shift.table[shift.table.changed.astype(bool)]
@@ -140,9 +161,9 @@ def _drifted_columns(detection) -> tuple:
 def _crossed(table) -> tuple[str, ...]:
     "Lines of data quality that are crossed, in words."
     crossed = table[table.alarming.astype(bool)]
-    return tuple(f"{row.what} in {row.column}: {100*row.now:.3g} % of the rows, {100*row.before:.3g} % before" for row in crossed.itertuples())
+    return tuple(f"{row.what} ({row.column}): {100*row.now:.3g} % of the rows, {100*row.before:.3g} % before" for row in crossed.itertuples())
 
-# %% ../../nbs/drift/check.ipynb #ee87679f
+# %% ../../nbs/drift/check.ipynb #6aa9be5b
 def _changed(check: Check) -> dict:
     "What the detectors say, as a finding tells it."
     detection, followed = check.found.get("detection"), check.found.get("hourly looks")
@@ -150,14 +171,20 @@ def _changed(check: Check) -> dict:
     if detection is None: return {"changed": True if rang is not None else None, "rang": rang, "deaf": check.missing.get("detection", "")}
     changed = None if detection.deaf and not detection.changed else bool(detection.changed)
     return {"changed": True if rang is not None else changed, "p": float(detection.p), "deaf": detection.deaf, "rang": rang,
-            "columns": _drifted_columns(detection)}
+            "columns": _drifted_columns(detection), "moved": _moved(check)}
+
+def _moved(check: Check) -> tuple[str, ...]:
+    "How the columns moved that carry the change, in words."
+    table = check.found.get("responsible columns")
+    return () if table is None else tuple(f"{row.column}: {row.words}" for row in table[table.drifted.astype(bool)].itertuples())
 
 def _hurts(check: Check) -> dict:
     "What is known of the answers' worth, as a finding tells it."
     estimate, known = check.found.get("accuracy without labels"), check.found.get("measured accuracy") or {}
     before = right_answers(check.reference)
     return {"before": float(before.mean()) if len(before) else None, "measured": known.get("accuracy"), "change": known.get("change"),
-            "told": len(check.current.told), "estimated": None if estimate is None else tuple(map(float, estimate.accuracy))}
+            "told": len(check.current.told), "estimated": estimate and tuple(map(float, estimate.accuracy)),
+            "estimated_change": estimate and tuple(map(float, estimate.change))}
 
 def _since(check: Check) -> tuple | None:
     "Moment, earliest and latest: by the change point, else by the rule for hourly looks."
@@ -183,7 +210,7 @@ def first_lines(self: Check) -> list[str]: # Markdown
     "What a person has to know."
     return first_lines(self.finding, f"`{self.command}`")
 
-# %% ../../nbs/drift/check.ipynb #d1161e24
+# %% ../../nbs/drift/check.ipynb #15e0d53c
 def _with_ends(name: str, interval: tuple | None) -> dict:
     "A number with the ends of its interval."
     return {} if interval is None else dict(zip((name, f"{name}.low", f"{name}.high"), interval))
@@ -191,8 +218,7 @@ def _with_ends(name: str, interval: tuple | None) -> dict:
 def _worth(found: Finding) -> dict:
     "What the answers are worth, as numbers."
     known = _with_ends("estimated.accuracy", found.estimated) | _with_ends("measured.accuracy", found.measured)
-    if found.estimated and found.before is not None: # against the reference as it was counted
-        known |= _with_ends("estimated.change", tuple(value - found.before for value in found.estimated))
+    known |= _with_ends("estimated.change", found.estimated_change)
     return known | _with_ends("measured.change", found.change) | {"measured.rows": found.told, "reference.accuracy": found.before}
 
 @patch(as_prop=True)

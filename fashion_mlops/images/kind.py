@@ -10,13 +10,13 @@ __all__ = ['THINGS', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical
            'show_reasons', 'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY', 'NetSearch', 'enough_for_a_net', 'Exploration',
            'mistake_pictures', 'SEVERITIES', 'compress_net', 'corrupted', 'doubtful_pictures', 'input_description',
            'learning_picture', 'most_worse', 'net_words', 'train_net', 'where_it_looks', 'worse_pictures',
-           'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME',
-           'encoded_inputs', 'encoder_facts', 'example_tensors', 'input_form', 'input_graph', 'input_words',
-           'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs', 'BODIES', 'FILE_FIELD', 'ask_words', 'example_file',
-           'inputs_of_body', 'inputs_of_files', 'inputs_of_json', 'request_example', 'request_schema', 'together',
-           'watched_faults', 'watched_names', 'watched_table', 'watched_values', 'parts_of', 'shares_picture',
-           'shares_said', 'BULK_WORDS', 'bulk_inputs', 'answerable_rows', 'files_of_inputs', 'json_of_inputs',
-           'tensors_of_inputs']
+           'held_against', 'read_window', 'shift_inputs', 'shift_pictures', 'difference_pictures', 'nearest_inputs',
+           'unlike_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME', 'encoded_inputs', 'encoder_facts',
+           'example_tensors', 'input_form', 'input_graph', 'input_words', 'inputs_in_form', 'inputs_of_tensors',
+           'tensor_inputs', 'BODIES', 'FILE_FIELD', 'ask_words', 'example_file', 'inputs_of_body', 'inputs_of_files',
+           'inputs_of_json', 'request_example', 'request_schema', 'together', 'watched_faults', 'watched_names',
+           'watched_table', 'watched_values', 'parts_of', 'shares_picture', 'shares_said', 'BULK_WORDS', 'bulk_inputs',
+           'answerable_rows', 'files_of_inputs', 'json_of_inputs', 'tensors_of_inputs']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -93,6 +93,11 @@ _all_ = ["SEVERITIES", "compress_net", "corrupted", "doubtful_pictures", "input_
 from .shift import shift_inputs, shift_pictures
 from .windows import held_against, read_window
 _all_ = ["held_against", "read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
+
+# %% ../../nbs/images/kind.ipynb #a14d1ffi
+from .differences import difference_pictures, nearest_inputs, unlike_pictures
+
+_all_ = ["difference_pictures", "nearest_inputs", "unlike_pictures"] # drift.gallery
 
 # %% ../../nbs/images/kind.ipynb #c29e01cb
 from .fashion_mnist import DATASETS

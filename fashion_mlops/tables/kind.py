@@ -9,13 +9,13 @@ __all__ = ['THINGS', 'column_tables', 'draw_samples', 'extent', 'identical', 'pr
            'HABITS', 'COSTS', 'rows_to_read', 'show_reasons', 'EXTENT_OF_A_NET', 'ROWS_OF_A_STUDY', 'NetSearch',
            'enough_for_a_net', 'Exploration', 'mistake_tables', 'raw_columns', 'SEVERITIES', 'corrupted',
            'doubtful_tables', 'input_description', 'learning_picture', 'train_net', 'worse_words', 'held_against',
-           'read_window', 'shift_inputs', 'shift_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME',
-           'encoded_inputs', 'encoder_facts', 'example_tensors', 'input_form', 'input_graph', 'input_words',
-           'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs', 'BODIES', 'FILE_FIELD', 'ask_words', 'example_file',
-           'inputs_of_body', 'inputs_of_files', 'inputs_of_json', 'request_example', 'request_schema', 'together',
-           'watched_faults', 'watched_names', 'watched_table', 'watched_values', 'parts_of', 'shares_picture',
-           'shares_said', 'BULK_WORDS', 'bulk_inputs', 'answerable_rows', 'files_of_inputs', 'json_of_inputs',
-           'tensors_of_inputs']
+           'read_window', 'shift_inputs', 'shift_pictures', 'difference_pictures', 'nearest_inputs', 'unlike_pictures',
+           'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME', 'encoded_inputs', 'encoder_facts', 'example_tensors',
+           'input_form', 'input_graph', 'input_words', 'inputs_in_form', 'inputs_of_tensors', 'tensor_inputs', 'BODIES',
+           'FILE_FIELD', 'ask_words', 'example_file', 'inputs_of_body', 'inputs_of_files', 'inputs_of_json',
+           'request_example', 'request_schema', 'together', 'watched_faults', 'watched_names', 'watched_table',
+           'watched_values', 'parts_of', 'shares_picture', 'shares_said', 'BULK_WORDS', 'bulk_inputs',
+           'answerable_rows', 'files_of_inputs', 'json_of_inputs', 'tensors_of_inputs']
 
 # %% ../../nbs/tables/kind.ipynb #3948cb82
 THINGS = "rows" # what the report calls samples of this kind
@@ -93,6 +93,11 @@ _all_ = ["SEVERITIES", "corrupted", "doubtful_tables", "input_description", "lea
 from .shift import shift_inputs, shift_pictures
 from .windows import held_against, read_window
 _all_ = ["held_against", "read_window", "shift_inputs", "shift_pictures"] # 10_monitoring
+
+# %% ../../nbs/tables/kind.ipynb #a14d1fft
+from .differences import difference_pictures, nearest_inputs, unlike_pictures
+
+_all_ = ["difference_pictures", "nearest_inputs", "unlike_pictures"] # drift.gallery
 
 # %% ../../nbs/tables/kind.ipynb #d55445d5
 from .orders import DATASETS

@@ -104,13 +104,18 @@ def measured(
     accuracy = (float(now.mean()), *map(float, hits_interval(now)))
     return {"accuracy": accuracy, "change": score_change(before, now) if len(before) else None}
 
-# %% ../../nbs/drift/check.ipynb #ef5437e6
+# %% ../../nbs/drift/check.ipynb #924c9454
+def _detection(check: Check):
+    from fashion_mlops.drift.detect import detect
+    return detect(check.reference, check.current, check.share_of_rate, seed=check.asked.seed)
+
 def _label_shift(check: Check):
     from fashion_mlops.drift.label_shift import label_shift
     return label_shift(check.reference, check.current, check.asked.rate)
 
 def _quality(check: Check):
     from fashion_mlops.drift.quality import quality
+    if check.described is None: return None
     return quality(check.reference, check.current, check.described)
 
 def _followed(check: Check):
@@ -135,7 +140,7 @@ def _change_point(check: Check):
     if check.current.moments is None: return None
     return change_point(check.reference, check.current, scores=check.found.get("unlikeness"), seed=check.asked.seed)
 
-PARTS = {"new shares of the classes": _label_shift, "data quality": _quality, "hourly looks": _followed,
+PARTS = {"detection": _detection, "new shares of the classes": _label_shift, "data quality": _quality, "hourly looks": _followed,
          "accuracy without labels": _estimate, "measured accuracy": measured, "unlikeness": _unlikeness, "change point": _change_point, "responsible columns": _columns}
 
 def checked(
@@ -146,7 +151,7 @@ def checked(
     for name, part in parts.items(): check.ask(name, part)
     return check
 
-# %% ../../nbs/drift/check.ipynb #7a223ac0
+# %% ../../nbs/drift/check.ipynb #aa28ad04
 def _moved_classes(shift) -> tuple:
     "Classes whose share has moved beyond what chance explains, farthest first."
     moved = shift.table[shift.table.changed.astype(bool)]
@@ -160,7 +165,7 @@ def _drifted_columns(detection) -> tuple:
 
 def _crossed(table) -> tuple[str, ...]:
     "Lines of data quality that are crossed, in words."
-    crossed = table[table.alarming.astype(bool)]
+    crossed = table[table.alarming.astype(bool) & (table.what != "duplicate")] # copies are odd, and no model minds them
     return tuple(f"{row.what} ({row.column}): {100*row.now:.3g} % of the rows, {100*row.before:.3g} % before" for row in crossed.itertuples())
 
 # %% ../../nbs/drift/check.ipynb #6aa9be5b
@@ -210,7 +215,7 @@ def first_lines(self: Check) -> list[str]: # Markdown
     "What a person has to know."
     return first_lines(self.finding, f"`{self.command}`")
 
-# %% ../../nbs/drift/check.ipynb #15e0d53c
+# %% ../../nbs/drift/check.ipynb #2bb04afd
 def _with_ends(name: str, interval: tuple | None) -> dict:
     "A number with the ends of its interval."
     return {} if interval is None else dict(zip((name, f"{name}.low", f"{name}.high"), interval))
@@ -226,7 +231,7 @@ def facts(self: Check) -> dict[str, float]:
     "The numbers of a check."
     found, known = self.finding, {"rows": len(self.current), "log.faults": len(self.faults), "parts.failed": len(self.missing)}
     if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
-    if "data quality" in self.found: known["quality.alarming"] = len(found.crossed)
+    if self.found.get("data quality") is not None: known["quality.alarming"] = len(found.crossed)
     if "new shares of the classes" in self.found: known["labels.changed"] = bool(found.classes)
     if self.found.get("hourly looks") is not None: known["sequential.alarm"] = found.rang is not None
     known |= _worth(found) | {"hurts": {"yes": 1, "probably": 1, "no": 0}.get(harm(found))}

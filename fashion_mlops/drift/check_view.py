@@ -65,14 +65,19 @@ def draw_columns(
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 
-# %% ../../nbs/drift/check_view.ipynb #3f357fb3
+# %% ../../nbs/drift/check_view.ipynb #3db1fcb4
 def _what_changed(check: Check) -> Iterator[Shown]:
-    found = check.found.get("detection")
-    if found is None or found.columns is None: return
-    beyond = int(found.columns.drifted.sum())
-    yield Shown("What changed", f"{beyond} of {len(found.columns)} watched columns lie beyond their alarm line.",
-                figure=draw_columns(found.columns), name="changed_columns")
-    if getattr(found, "tests", None) is not None: yield Shown("What changed", "What each detector says.", table=found.tests)
+    from fashion_mlops.drift.attribution import column_picture
+    found, columns = check.found.get("detection"), check.found.get("responsible columns")
+    if found is not None and found.columns is not None:
+        beyond = int(found.columns.drifted.sum())
+        yield Shown("What changed", f"{beyond} of {len(found.columns)} watched columns lie beyond their alarm line.",
+                    figure=draw_columns(found.columns), name="changed_columns")
+        yield Shown("What changed", "What each detector says; a p below the line rings.", table=found.tests)
+    if columns is not None and len(columns):
+        yield Shown("What changed", "The columns that carry the change, or lie highest where none does, before and after.",
+                    figure=column_picture(check.reference, check.current, columns), name="responsible_columns")
+        yield Shown("What changed", "In words; columns that go together stand on one line.", table=columns[["column", "alike", "words", "score"]].head(8))
 
 def _classes(check: Check) -> Iterator[Shown]:
     from fashion_mlops.drift.label_shift import draw_label_shift
@@ -83,33 +88,53 @@ def _classes(check: Check) -> Iterator[Shown]:
 
 def _since_when(check: Check) -> Iterator[Shown]:
     from fashion_mlops.drift.betting import draw_evidence
+    from fashion_mlops.drift.change_point import draw_change
     if check.hours is not None and len(check.hours) > 1 and not check.stand_in:
         yield Shown("Since when", "Every row of the slice, by hour: how many came, and how sure the model was.",
                     figure=draw_hours(check.hours), name="hours")
+    if check.found.get("change point") is not None:
+        yield Shown("Since when", f"How unlike the reference the rows of the window are, over time: {check.found['change point'].words()}.",
+                    figure=draw_change(check.current, check.found["unlikeness"], check.found["change point"]), name="since_when")
     if (followed := check.found.get("hourly looks")) is not None and not check.stand_in:
         yield Shown("Since when", "The rule for hourly looks: evidence against `nothing has changed` after each look.",
                     figure=draw_evidence(followed), name="hourly_looks")
 
+def _most_unlike(check: Check) -> Iterator[Shown]:
+    from fashion_mlops.drift.gallery import differences, gallery
+    if check.described is None or check.found.get("unlikeness") is None: return
+    kind = check.described["kind"]
+    for figure, caption, name in gallery(check.reference, check.current, kind, check.found["unlikeness"]):
+        yield Shown("Which rows", caption, figure=figure, name=name)
+    for figure, caption, name in differences(check.reference, check.current, kind):
+        yield Shown("Which rows", caption, figure=figure, name=name)
+
 def _hurting(check: Check) -> Iterator[Shown]:
     estimate = check.found.get("accuracy without labels")
     if estimate is not None and getattr(estimate, "by_class", None) is not None:
-        yield Shown("Does it hurt?", f"Accuracy without labels, by class ({as_markdown(estimate.method)}).", table=estimate.by_class)
+        yield Shown("Does it hurt?", f"Accuracy without labels, by class ({as_markdown(estimate.method, 400)}).",
+                    table=_with_intervals(estimate.by_class))
+
+def _with_intervals(table):
+    "Columns with their ends as one."
+    names = [name for name in table if f"{name}_low" in table and f"{name}_high" in table]
+    def told(name): return [f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in table[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)]
+    return table[["class"]].assign(**{name: told(name) for name in names})
 
 def _broken_rows(check: Check) -> Iterator[Shown]:
     table = check.found.get("data quality")
     if table is None or not len(table): return
     order = table.sort_values("alarming", ascending=False, kind="stable").head(12)
     crossed = int(table.alarming.astype(bool).sum())
-    yield Shown("Are the rows in order?", f"{crossed} of {len(table)} lines of data quality are crossed.", table=order)
+    yield Shown("Are the rows in order?", f"{crossed} of {len(table)} lines of data quality are crossed.", table=order[["what", "column", "sentence"]])
 
-# %% ../../nbs/drift/check_view.ipynb #c6c4fbd1
+# %% ../../nbs/drift/check_view.ipynb #e42f849e
 def _odd(check: Check) -> Iterator[Shown]:
     if check.faults: yield Shown("What is odd about the rows", "\n".join(f"- {as_markdown(fault, 1000)}" for fault in check.faults))
     if check.missing:
         lines = [f"- Not said: {as_markdown(name)}. {as_markdown(why, 1000)}" for name, why in check.missing.items()]
         yield Shown("What could not be said", "\n".join(lines))
 
-VIEWS = (_what_changed, _classes, _since_when, _hurting, _broken_rows, _odd)
+VIEWS = (_what_changed, _classes, _since_when, _most_unlike, _hurting, _broken_rows, _odd)
 
 def shown_parts(
     check: Check,
@@ -122,7 +147,7 @@ def shown_parts(
             if os.environ.get("FASHION_MLOPS_STRICT"): raise
             yield Shown("What could not be shown", as_markdown(reason_of(error), 1000))
 
-# %% ../../nbs/drift/check_view.ipynb #e735e735
+# %% ../../nbs/drift/check_view.ipynb #5ba47878
 def tell(
     stage, # a `Stage` that is running
     check: Check,
@@ -144,8 +169,9 @@ def tell(
 def _number(value) -> str:
     "A cell of a table."
     if isinstance(value, tuple) and len(value) == 3: return f"{value[0]:.3f} ({value[1]:.3f} to {value[2]:.3f})"
+    if isinstance(value, list): return as_html(", ".join(value) or "–", 200)
     if isinstance(value, float): return "–" if value != value else f"{value:.4g}"
-    return as_html(value)
+    return as_html(value, 400)
 
 # %% ../../nbs/drift/check_view.ipynb #7282d7f9
 def _as_page(text: str) -> str:

@@ -6,7 +6,7 @@
 __all__ = ['BLOCKS', 'PART', 'MEASURING', 'COMPARED', 'LEAST', 'MOST_ROWS', 'joined', 'blocks_of', 'drawn', 'Judged', 'judged',
            'Prepared', 'prepared', 'kept', 'Detection', 'detect']
 
-# %% ../../nbs/drift/detect.ipynb #ae05b3d1
+# %% ../../nbs/drift/detect.ipynb #3aef0ef4
 import weakref
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +17,7 @@ from .distances import TIE, _compared, _dealt, _drawn_words, _may_lie_beyond, to
 from .observed import Observed
 from .window_tests import TESTS, Layout, Two, layout_of, statistics, summed
 from .yardstick import Yardstick, measured, yardstick_of
+from ..workflow.markup import as_markdown
 
 # %% ../../nbs/drift/detect.ipynb #0be5fade
 def _same_form(reference: Observed, current: Observed):
@@ -155,7 +156,7 @@ def kept(reference: Observed, seed: int = 0) -> Prepared:
         _KEPT[key] = weakref.ref(reference, lambda _: _KEPT.pop(key, None)), prepared(reference, seed)
     return _KEPT[key][1]
 
-# %% ../../nbs/drift/detect.ipynb #baa62775
+# %% ../../nbs/drift/detect.ipynb #3d491cf7
 @dataclass(frozen=True)
 class Detection:
     "Whether two windows differ."
@@ -174,15 +175,16 @@ class Detection:
     def words(self) -> str: # a sentence
         "The answer, to be read first."
         size = f"{self.rows[1]:,} current and {self.rows[0]:,} reference rows"
-        if self.deaf: return self.deaf
+        if self.deaf: return self.note
         if not self.changed:
             return f"No change is seen in {size} (p = {self.p:.3g}; it rings at {self.rate:g})."
         return (f"Something has changed between {size} (p = {self.p:.2g}; it rings at {self.rate:g}): "
-                f"{', '.join(self.rang)} noticed.")
+                f"{as_markdown(', '.join(self.rang))} noticed.")
 
     def _repr_markdown_(self) -> str:
         shown = self.tests.assign(p=self.tests.p.round(4), line=self.tests.line.round(4))
-        return f"{self.words()} {self.note if not self.deaf else ''}\n\n{shown.to_html(index=False)}"
+        note = "" if self.deaf else self.note
+        return f"{self.words()} {note}\n\n{shown.to_html(index=False)}"
 
 # %% ../../nbs/drift/detect.ipynb #bc5b624d
 def _detection(result: Judged, five_and_columns: tuple, names: list[str], rate: float, rows: tuple, deaf: str, note: str) -> Detection:

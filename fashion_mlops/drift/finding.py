@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Finding', 'changed_words', 'moment_words', 'since_words', 'what_words', 'harm', 'hurt_words', 'to_do_words',
-           'first_lines', 'in_plain']
+           'first_lines', 'in_plain', 'headline_words']
 
 # %% ../../nbs/drift/finding.ipynb #d7fe4efe
 import html
@@ -163,3 +163,15 @@ def in_plain(
 ) -> str: # for a terminal
     "A line without its marks."
     return html.unescape(line.replace("**", "").replace("`", ""))
+
+# %% ../../nbs/drift/finding.ipynb #1b7804c8
+def headline_words(
+    finding: Finding
+) -> str: # plain text
+    "Whether anything changed, in a few words."
+    if finding.stand_in: return "no traffic yet"
+    if finding.changed is None: return f"traffic: {numbered(finding.rows, 'row')} are too few to say"
+    hurts = {"yes": ", it hurts", "probably": ", it probably hurts", "perhaps": ", it may hurt"}.get(harm(finding), "")
+    broken = f", {numbered(len(finding.crossed), 'line')} of data quality crossed"*bool(finding.crossed)
+    what = "something changed" if finding.changed else "nothing changed"
+    return f"traffic: {what} in {numbered(finding.rows, 'row')}{hurts}{broken}"

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['FACTORS', 'gains', 'evidence_of', 'Since', 'began', 'looks_of', 'Followed', 'follow', 'followed', 'draw_evidence']
 
-# %% ../../nbs/drift/betting.ipynb #6d53beb9
+# %% ../../nbs/drift/betting.ipynb #53f8fe35
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -95,7 +95,7 @@ def looks_of(
     begun = pd.DatetimeIndex(moments).floor(every).to_numpy()
     return np.unique(begun, return_inverse=True)
 
-# %% ../../nbs/drift/betting.ipynb #7d3191f3
+# %% ../../nbs/drift/betting.ipynb #3a75aca0
 @dataclass
 class Followed:
     "What a log says, look by look."
@@ -123,10 +123,11 @@ class Followed:
         if self.alarm is None:
             return (f"Nothing has changed in {looks}: the evidence is {most:.2g} to 1 at most, and it rings at "
                     f"{line:,.0f} to 1.")
-        best, low, high, rang = (each.astype("datetime64[us]").item() for each in (*self.since, self.moments[self.alarm]))
+        moments = *self.since, self.moments[self.alarm]
+        best, low, high, rang = (each.astype("datetime64[us]").item() for each in moments)
         first = self.table.iloc[0]
-        return (f"Changed since {best:%Y-%m-%d %H:%M} UTC (between {low:%Y-%m-%d %H:%M} and {high:%Y-%m-%d %H:%M}), rang at "
-                f"{rang:%Y-%m-%d %H:%M}: {as_markdown(first.event)}, {first.now:.1%} of the rows since then, "
+        return (f"Changed since {best:%Y-%m-%d %H:%M} UTC (between {low:%Y-%m-%d %H:%M} and {high:%Y-%m-%d %H:%M}), "
+                f"rang at {rang:%Y-%m-%d %H:%M}: {as_markdown(first.event)}, {first.now:.1%} of the rows since then, "
                 f"{first.before:.1%} of the reference, where chance explains {first.at_most:.1%}.")
 
 # %% ../../nbs/drift/betting.ipynb #4149ce90
@@ -145,6 +146,21 @@ def _in_order(seen: Observed) -> tuple[Observed, str]:
     lost = len(there) - len(order)
     return seen.at(order), f"{lost:,} of {len(there):,} rows have no moment and are left out." if lost else ""
 
+# %% ../../nbs/drift/betting.ipynb #ff156238
+def _same(reference: Observed, current: Observed) -> tuple[Observed, Observed, str]:
+    "Both windows with the columns that they share, and which they do not."
+    from pandas.api.types import is_numeric_dtype
+    if list(reference.classes) != list(current.classes):
+        raise WorkflowError(f"The windows know different classes: {len(reference.classes)} and {len(current.classes)}. "
+                            f"Follow answers of the reference's own version.")
+    one, two = reference.table, current.table
+    kept = [name for name in one if name in two and is_numeric_dtype(one[name]) == is_numeric_dtype(two[name])]
+    lost = [name for name in dict.fromkeys([*one, *two]) if name not in kept]
+    if not lost: return reference, current, ""
+    named = as_markdown(", ".join(map(str, lost[:5])) + ", …"*(len(lost) > 5))
+    note = f"{len(lost)} columns are not the same in both windows and are left out: {named}."
+    return replace(reference, table=one[kept]), replace(current, table=two[kept]), note
+
 # %% ../../nbs/drift/betting.ipynb #316f0072
 def _table(events: Events, brought: np.ndarray, counts: np.ndarray, rows: np.ndarray, first: int, at: int):
     "Every event from look `first` to look `at`, the most telling first."
@@ -156,7 +172,7 @@ def _table(events: Events, brought: np.ndarray, counts: np.ndarray, rows: np.nda
     table = table[table.at_most < 1] # of what always was so there can be no more
     return table.sort_values("evidence", ascending=False, kind="stable", ignore_index=True)
 
-# %% ../../nbs/drift/betting.ipynb #a89a7416
+# %% ../../nbs/drift/betting.ipynb #1803ba16
 def follow(
     reference: Observed, # fixed
     current: Observed, # rows with moments, in any order
@@ -170,8 +186,10 @@ def follow(
     if not 0 < rate < 1:
         raise WorkflowError(f"The rate of false alarms is {rate:g}: give a share between 0 and 1, such as 0.01.")
     if not len(current): raise WorkflowError("There are no rows to follow yet.")
+    reference, current, lost = _same(reference, current) if events is None else (reference, current, "")
     events = events or events_of(_one_of_each(reference), rate/2)
     seen, note = _in_order(current)
+    note = " ".join(filter(None, [lost, note]))
     if not len(seen): raise WorkflowError(f"None of {len(current):,} rows has a moment: there is nothing to follow.")
     seen = _one_of_each(seen)
     moments, look = looks_of(seen.moments, every)

@@ -91,7 +91,7 @@ def category_scale(
     means = np.concatenate([scale.means, ~scale.means], 1)
     return Scale(name, None, 1, codes, events, means, limit_of(both, len(values), risk), both/len(values))
 
-# %% ../../nbs/drift/events.ipynb #e8423e94
+# %% ../../nbs/drift/events.ipynb #63206617
 @dataclass(frozen=True)
 class Strangeness:
     "How far a row lies from the middle of the reference."
@@ -101,6 +101,10 @@ class Strangeness:
     precision: np.ndarray # (columns + k, columns + k)
 
     def __call__(self, seen: Observed) -> np.ndarray: # (n,)
+        parts = np.array_split(np.arange(len(seen)), 1 + len(seen)//50_000) # a million rows need not be there at once
+        return np.concatenate([self._of(seen.at(part)) for part in parts])
+
+    def _of(self, seen: Observed) -> np.ndarray:
         told = (_told(seen, self.columns) - self.middle)/self.unit
         told = np.where(np.isfinite(told), told, 0).clip(-30, 30)
         return np.einsum("ij,ij->i", told @ self.precision, told)
@@ -182,7 +186,7 @@ def _plan(reference: Observed, fitted: Observed) -> list[tuple]:
 def _how_many(plan: list[tuple]) -> int: # events at most
     return sum(len(TAILS) if isinstance(how, int) else 2*(len(how) + 1) for _, how in plan)
 
-# %% ../../nbs/drift/events.ipynb #c3d39416
+# %% ../../nbs/drift/events.ipynb #191a02cb
 def events_of(
     reference: Observed, # fixed
     risk: float = 0.005, # chance that any limit is wrong
@@ -190,8 +194,8 @@ def events_of(
 ) -> Events:
     "All events of a reference, with their limits."
     if len(reference) < LEAST:
-        raise WorkflowError(f"A reference of {len(reference):,} rows says too little of what is usual: {LEAST} rows are the "
-                            f"least.")
+        raise WorkflowError(f"A reference of {len(reference):,} rows says too little of what is usual: {LEAST} rows are "
+                            f"the least.")
     order = np.random.default_rng(seed).permutation(len(reference))
     cut = min(MOST_FITTED, len(reference)//4)
     fitted, counted = reference.at(np.sort(order[:cut])), reference.at(np.sort(order[cut:]))

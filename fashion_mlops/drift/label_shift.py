@@ -103,7 +103,7 @@ def shares_changed(
     def distance(tables): return ((tables - expected)**2/expected).sum((-1, -2))
     return float((1 + (distance(drawn) >= distance(table)*(1 - 1e-9)).sum())/(draws + 1))
 
-# %% ../../nbs/drift/label_shift.ipynb #ab136d54
+# %% ../../nbs/drift/label_shift.ipynb #208e83ca
 MOST = 10_000 # rows of a window that are used; more would only take longer
 
 @dataclass(frozen=True)
@@ -122,10 +122,11 @@ class LabelShift:
 
     def words(self) -> str:
         "One sentence."
-        if not self.changed: return f"The shares of the classes are not seen to change (p {self.p:.2g}, {self.rows[1]:,} rows)."
+        if not self.changed:
+            return f"The shares of the classes are not seen to change (p {self.p:.2g}, {self.rows[1]:,} rows)."
         moved = self.table.assign(by=(self.table.after - self.table.before).abs()).sort_values("by", ascending=False)
-        told = [f"{as_markdown(row['class'])} {row['before']:.0%} → {row['after']:.0%} ({row['low']:.0%} to {row['high']:.0%})"
-                for row in moved.head(3).to_dict("records")]
+        told = [f"{as_markdown(row['class'])} {row['before']:.0%} → {row['after']:.0%} "
+                f"({row['low']:.0%} to {row['high']:.0%})" for row in moved.head(3).to_dict("records")]
         return f"The shares of the classes changed (p {self.p:.2g}): {', '.join(told)}."
 
 # %% ../../nbs/drift/label_shift.ipynb #224e2ebe
@@ -175,19 +176,21 @@ def _prepared(reference: Observed, current: Observed, seed: int) -> tuple[Observ
                             "mistaken. Give a reference with labels.")
     return _some(reference.at(reference.told), seed), _some(current, seed)
 
-# %% ../../nbs/drift/label_shift.ipynb #eb992650
+# %% ../../nbs/drift/label_shift.ipynb #37ae5866
 FEW = 30 # rows of a window below which it is said that they are few
 
 def _notes(reference: Observed, current: Observed, before: np.ndarray) -> str:
     "What limits an estimate, a sentence each."
     notes, classes = [], np.array(reference.classes, object)
-    if len(current) < FEW: notes.append(f"{len(current):,} rows are few: the intervals are wide and the test is nearly deaf.")
+    if len(current) < FEW:
+        notes.append(f"{len(current):,} rows are few: the intervals are wide and the test is nearly deaf.")
     if (before > 0).sum() == 1: notes.append("The reference holds one class only, so there is no share that could change.")
     elif len(unseen := classes[before == 0]):
         names = ", ".join(as_markdown(name) for name in unseen[:5])
         notes.append(f"Never seen in the reference, and so not estimated: {names}.")
     if len(np.unique(current.said)) == 1 and len(current) >= FEW:
-        notes.append(f"Every current row is called {as_markdown(classes[current.said[0]])}: if other classes are expected, look at the inputs.")
+        notes.append(f"Every current row is called {as_markdown(classes[current.said[0]])}: if other classes are expected, "
+                     f"look at the inputs.")
     return " ".join(notes)
 
 # %% ../../nbs/drift/label_shift.ipynb #25eb635e
@@ -216,7 +219,7 @@ def label_shift(
     return LabelShift(table, weights, p, rate, (len(reference), len(current)), "maximum likelihood on calibrated answers",
                       _notes(reference, current, before))
 
-# %% ../../nbs/drift/label_shift.ipynb #34d7d466
+# %% ../../nbs/drift/label_shift.ipynb #301f105d
 def draw_label_shift(
     shift: LabelShift # the shares
 ): # matplotlib figure
@@ -226,10 +229,12 @@ def draw_label_shift(
     figure, axis = plt.subplots(figsize=(8, 1.1 + 0.3*len(table)), layout="constrained")
     places, changed = np.arange(len(table)), table.changed.to_numpy(bool)
     axis.hlines(places, table.low, table.high, color=np.where(changed, "#c8501e", "#2f6fb0"), lw=2.5)
-    axis.scatter(table.after, places, color=np.where(changed, "#c8501e", "#2f6fb0"), s=34, zorder=3, label="now, with interval")
+    axis.scatter(table.after, places, color=np.where(changed, "#c8501e", "#2f6fb0"), s=34, zorder=3,
+                 label="now, with interval")
     axis.scatter(table.before, places, marker="|", color="#222222", s=160, zorder=4, label="before")
     axis.set_yticks(places, table["class"])
-    axis.set(xlim=(0, max(table.high.max(), table.before.max())*1.08), xlabel="share of the rows")
+    right = max(table.high.max(), table.before.max())*1.08
+    axis.set(xlim=(0, right), ylim=(-0.6, len(table) - 0.4), xlabel="share of the rows")
     axis.xaxis.set_major_formatter("{x:.0%}")
     axis.grid(axis="y", color="#e6e8eb", lw=0.7)
     axis.spines[["top", "right"]].set_visible(False)

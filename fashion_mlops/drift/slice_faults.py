@@ -37,7 +37,7 @@ def longest_gap(
     if silent[place] < 3 or silent[place] <= 2*others[-1]: return None
     return (moments[place] + 1).item(), moments[place + 1].item()
 
-# %% ../../nbs/drift/slice_faults.ipynb #37f591ca
+# %% ../../nbs/drift/slice_faults.ipynb #d0360127
 @dataclass
 class Noticed:
     "Strange rows of a slice, counted."
@@ -51,6 +51,7 @@ class Noticed:
     several: int = 0 # rows with several labels
     differ: int = 0 # of which one said something else
     unknown: int = 0 # labels for rows that never were
+    unwatched: dict[str, int] = field(default_factory=dict) # rows of the sample with a watched value that the version does not name
     unanswered: int = 0 # chosen rows without probabilities
     vanished: int = 0 # chosen rows whose files went
     gap: tuple | None = None # from `longest_gap`
@@ -82,7 +83,7 @@ def clock_sentences(self: Noticed) -> list[str]:
                     f"nobody asked, the service stood still, or its clock jumped ahead.")
     return said
 
-# %% ../../nbs/drift/slice_faults.ipynb #91ac7320
+# %% ../../nbs/drift/slice_faults.ipynb #847e4884
 def _shares_of(found: dict[str, int]) -> str:
     "Names and how often each came, the most frequent first."
     first = sorted(found.items(), key=lambda pair: -pair[1])[:3]
@@ -101,6 +102,9 @@ def row_sentences(self: Noticed) -> list[str]:
         said.append(f"{numbered(self.large, 'request')} had more than {MOST_OF_ONE} rows ({self.their_rows:,} together): of each, "
                     f"{MOST_OF_ONE} rows a day, chosen by chance, count in the sample, so that one client is not the window.")
     if self.no_class: said.append(f"Rows say what is no class of the model: {_shares_of(self.no_class)}.")
+    if self.unwatched:
+        said.append(f"The sample holds watched values that the version does not name, as another version of the service kept them; they are "
+                    f"passed over: {_shares_of(self.unwatched)}.")
     if self.unanswered:
         said.append(f"{numbered(self.unanswered, 'row')} of the sample had to be left out, for want of probabilities of the model's classes.")
     if self.vanished:

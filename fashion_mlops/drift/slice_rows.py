@@ -169,27 +169,28 @@ def fair_choice(
     drawn = rows.assign(chance=chance).sort_values(["chance", "moment"], kind="stable")
     return drawn[drawn.groupby("request").cumcount() < MOST_OF_ONE].head(most)
 
-# %% ../../nbs/drift/slice_rows.ipynb #bc134b00
+# %% ../../nbs/drift/slice_rows.ipynb #92bb8466
 WIDE = ["id", "row", "time", "watched", "probabilities"]
 
-def _by_key(day: Path, wanted, faults: FileFaults) -> list:
+def _by_key(day: Path, wanted, faults: FileFaults, columns: list[str]) -> list:
     "Wide rows of a day by what they are."
     def made(path, part):
         keys = row_keys(request_keys(part["id"]), _numbers(part["row"], -1))
         return part.filter(np.isin(keys, wanted.key) & np.isin(part["time"].to_numpy().astype("datetime64[us]"), wanted.moment))
-    return day_parts(day, "predictions", WIDE, made, faults)
+    return day_parts(day, "predictions", columns, made, faults)
 
 def wide_rows(
     chosen, # DataFrame from `fair_choice`
     files: list[Path], # by number
-    faults: FileFaults # where it is noted what is wrong
-): # Arrow table of `WIDE`: each row once, in no order; what has vanished is not in it
+    faults: FileFaults, # where it is noted what is wrong
+    columns: list[str] = WIDE # with id, row and time
+): # Arrow table: each row once, in no order; what has vanished is not in it
     "The wide columns of the rows that were chosen."
     import pyarrow as pa
-    parts = [log_schema("predictions").empty_table().select(WIDE)]
+    parts = [log_schema("predictions").empty_table().select(columns)]
     for file, wanted in chosen.groupby("file"):
-        try: part = read_part(files[file], "predictions", WIDE, faults)
-        except FileNotFoundError: parts += _by_key(files[file].parent, wanted, faults)
+        try: part = read_part(files[file], "predictions", columns, faults)
+        except FileNotFoundError: parts += _by_key(files[file].parent, wanted, faults, columns)
         else:
             if part is not None: parts.append(part.take(np.sort(wanted.place.to_numpy())))
     return _distinct(pa.concat_tables(parts))

@@ -116,7 +116,7 @@ class SliceRead:
         return (f"{numbered(self.rows, 'row')} answered by version {self.version} from {_said(self.first)} to {_said(self.last)} UTC; "
                 f"{drawn} looked at.")
 
-# %% ../../nbs/drift/slices.ipynb #df3adfce
+# %% ../../nbs/drift/slices.ipynb #a1d22187
 class _Reading:
     "What is known so far."
     def __init__(self, asked: Slice, now: datetime):
@@ -134,7 +134,6 @@ def _in_time(reading: _Reading, rows):
     "The rows of a day that lie in the slice's time, and not in the future."
     moment, since, until = rows.moment.to_numpy(), _plain(reading.asked.since), _plain(reading.asked.until)
     kept = ~np.isnat(moment)
-    reading.noticed.nameless += int((~kept).sum())
     if since is not None: kept &= moment >= since
     if until is not None: kept &= moment < until
     future = kept & (moment > _plain(reading.now + AHEAD))
@@ -165,13 +164,14 @@ def _note_rows(reading: _Reading, own):
         name = reading.classes.names[place]
         reading.told[name] = reading.told.get(name, 0) + count
 
-# %% ../../nbs/drift/slices.ipynb #9e9b9b10
+# %% ../../nbs/drift/slices.ipynb #ed83f649
 def _read_day(reading: _Reading, day: Path, version: int | None, most: int, seed: int):
     "Count a day, and choose among its rows."
     rows = day_rows(day, reading.files, reading.slots, reading.classes, reading.faults, reading.asked.since, reading.asked.until)
     if rows is None: return
     reading.known |= reading.labels.index.isin(rows.key)
     reading.noticed.back += list(steps_back(rows))
+    reading.noticed.nameless += int(rows.moment.isna().sum())
     seen, own = _own(reading, with_labels(_in_time(reading, each_once(rows)), reading.labels), version)
     reading.others += len(seen) - len(own)
     if len(seen): reading.hours.append(hours_of(seen, reading.slots))
@@ -189,16 +189,18 @@ def _newest_version(asked: Slice, days: list[Path], now: datetime) -> int | None
         _, own = _own(reading, _in_time(reading, rows), None)
         if len(own): return int(own.version.iloc[own.moment.argmax()])
 
-# %% ../../nbs/drift/slices.ipynb #e6ca0b21
+# %% ../../nbs/drift/slices.ipynb #12fc3641
 def _places(names: list[str], classes: list[str]) -> np.ndarray:
     "Where each name stands among the classes; -1 for one that is none. The last is for what has no name."
     known = {name: place for place, name in enumerate(classes)}
     return np.array([*(known.get(name, -1) for name in names), -1], np.int64)
 
-def _watched(wide, served):
-    "The watched values of rows, typed by the wing where it can."
-    if served is None or not hasattr(served.wing, "watched_table"): return map_table(wide["watched"])
-    return served.wing.watched_table(served.about["input"], wide["watched"])
+def _watched(reading: _Reading, wide, served):
+    "The watched values of rows, typed by the wing where the pack is known."
+    if served is None: return map_table(wide["watched"])
+    table = served.wing.watched_table(served.about["input"], wide["watched"])
+    reading.noticed.unwatched = table.attrs.get("others", {})
+    return table
 
 def _observed(reading: _Reading, chosen, served, version) -> Observed:
     "Rows that were chosen, as this room wants them."
@@ -214,7 +216,7 @@ def _observed(reading: _Reading, chosen, served, version) -> Observed:
     reading.noticed.vanished = len(chosen) - len(wide)
     reading.noticed.unanswered = int((~answered).sum())
     ids, rows = wide["id"].to_pylist(), wide["row"].to_pylist()
-    every = Observed(_watched(wide, served).reset_index(drop=True), shares.fillna(0).to_numpy(np.float32), classes,
+    every = Observed(_watched(reading, wide, served).reset_index(drop=True), shares.fillna(0).to_numpy(np.float32), classes,
                      _places(reading.classes.names, classes)[told.astype(int)], moments,
                      np.array([f"{name} · {row}" for name, row in zip(ids, rows)], object), together=pd.factorize(requests)[0])
     order = sorted(np.flatnonzero(answered), key=list(zip(moments, ids, rows)).__getitem__)

@@ -7,6 +7,7 @@ __all__ = ['ROUTES', 'live', 'ready', 'version', 'metrics', 'openapi', 'commands
 
 # %% ../../nbs/service/looking.ipynb #c462a21f
 from .answering import Service
+from .last_check import last_check_text
 from .routes import Answer, Asked, Route, described_api
 from .service_pages import front_page, try_page
 
@@ -34,10 +35,11 @@ async def version(
 async def metrics(
     asked: Asked # of who may look
 ) -> Answer: # text
-    "Everything that was counted, as Prometheus reads it."
+    "Everything that was counted, and what monitoring found last, as Prometheus reads it."
     service = asked.service
     service.measure()
-    return Answer(service.metrics.text(), kind="text/plain; version=0.0.4; charset=utf-8")
+    found = "".join(map(last_check_text, sorted({model.served.dataset for model in service.models.values()})))
+    return Answer(service.metrics.text() + found.encode(), kind="text/plain; version=0.0.4; charset=utf-8")
 
 async def openapi(
     asked: Asked # of who may look

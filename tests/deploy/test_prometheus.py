@@ -14,6 +14,7 @@ import yaml
 from fashion_mlops.core import project_root
 from fashion_mlops.service.deployment import set_champion
 from fashion_mlops.service.keys import make_key
+from fashion_mlops.service.last_check import write_last_check
 
 from packs import place_version
 from ports import free_ports, until
@@ -87,6 +88,8 @@ def service(tmp_path, monkeypatch):
     monkeypatch.setenv("FASHION_MLOPS_HOME", str(tmp_path))
     for version in (1, 2): place_version("shades", version)
     set_champion("shades", 1)
+    write_last_check("shades", time.time(), {"drift.p": 0.4, "estimated.accuracy": 0.9},
+                     [{"alert": "answers-worse", "severity": severity, "active": False, "firing": False} for severity in ("warning", "critical")])
     (tmp_path/"metrics_key").write_text(make_key("prometheus", "read"))
     key = {"authorization": f"Bearer {make_key('tests', 'admin')}"}
     running = Running(tmp_path, dataset="shades", words=["--ask-for-keys", "--slot", "blue"])

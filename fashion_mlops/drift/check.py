@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'Asked', 'Check', 'reason_of', 'right_answers', 'measured', 'checked']
 
-# %% ../../nbs/drift/check.ipynb #5006d558
+# %% ../../nbs/drift/check.ipynb #f7f50a3c
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core import WorkflowError, now
-from .finding import Finding, first_lines, harm
+from .finding import Finding, first_lines, harm, headline_words
 from .observed import Observed
 from .performance import score_change
 from ..service.log_files import new_id
@@ -237,12 +237,12 @@ def facts(self: Check) -> dict[str, float]:
     known |= _worth(found) | {"hurts": {"yes": 1, "probably": 1, "no": 0}.get(harm(found))}
     return {name: float(value) for name, value in known.items() if value is not None and np.isfinite(value)}
 
-# %% ../../nbs/drift/check.ipynb #cb8690aa
+# %% ../../nbs/drift/check.ipynb #6b690e94
 @patch
 def told_of(self: Check) -> dict: # for `write_json`
     "A check for a program."
     asked = {name: getattr(self.asked, name) for name in ("dataset", "window", "version", "slot", "rate", "tolerance")}
     found = self.finding
-    return {"asked": asked, "command": self.asked.command, "first_lines": self.first_lines, "facts": self.facts,
+    return {"asked": asked, "command": self.asked.command, "first_lines": self.first_lines, "headline": headline_words(found), "facts": self.facts,
             "columns": found.columns, "classes": found.classes, "quality": found.crossed, "since": found.since and list(map(str, found.since)),
             "stand_in": self.stand_in, "faults": self.faults, "missing": self.missing, "synthetic": self.synthetic}

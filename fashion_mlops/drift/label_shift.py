@@ -129,7 +129,7 @@ class LabelShift:
                 f"({row['low']:.0%} to {row['high']:.0%})" for row in moved.head(3).to_dict("records")]
         return f"The shares of the classes changed (p {self.p:.2g}): {', '.join(told)}."
 
-# %% ../../nbs/drift/label_shift.ipynb #224e2ebe
+# %% ../../nbs/drift/label_shift.ipynb #8f8f6ea1
 def _bounds(
     found: np.ndarray, # (draws, k)
     shares: np.ndarray, # (k,) the estimate
@@ -137,7 +137,8 @@ def _bounds(
     level: float # of each interval
 ) -> tuple[np.ndarray, np.ndarray]:
     "What `level` of the draws lie in; of a class that is not seen now, what so few rows leave open."
-    low, high = np.quantile(found, [(1 - level)/2, (1 + level)/2], axis=0)
+    ends = [(1 - level)/2, (1 + level)/2]
+    low, high = np.quantile(found, ends, axis=0, method="weibull") # the truth is one more draw
     open_ = 1 - ((1 - level)/2)**(1/max(rows, 1)) # no row of it among so many
     return np.minimum(np.where(low <= open_, 0, low), shares), np.maximum(np.maximum(high, open_), shares)
 

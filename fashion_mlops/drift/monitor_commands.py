@@ -38,12 +38,14 @@ def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     "Ask whether anything changed in a slice of the prediction log, and whether it hurts."
     from fashion_mlops.drift.check import Asked
     from fashion_mlops.drift.finding import in_plain
+    from fashion_mlops.drift.ringing import ring_words
     from fashion_mlops.drift.watching import check_slice
     from fashion_mlops.service.served_version import dataset_to_serve
     from fashion_mlops.workflow.markup import print_json
     asked = Asked(dataset_to_serve(args.dataset), args.window, args.version, args.slot, args.rows, args.rate)
     check = check_slice(asked)
     page, notes = _kept(check, Path(args.out) if args.out else page_path(check.asked), not args.untracked)
+    notes += ring_words(check)
     if args.json: print_json(check.told_of() | {"page": str(page), "notes": notes})
     else:
         for line in [*map(in_plain, check.first_lines), *check.faults, *notes, f"Report: {page}"]: print(line)
@@ -64,7 +66,8 @@ def _kept(check, path: Path, tracked: bool) -> tuple[Path, list[str]]:
 # %% ../../nbs/drift/monitor_commands.ipynb #bb4c4c14
 _LONG = """Compares a slice of the prediction log with what the version says of held-out rows, and answers in a few lines: did
 anything change, since when, what, how sure, does it hurt, what should be done. The report lies in
-reports/DATASET/monitor/, and each check is a run in MLflow.
+reports/DATASET/monitor/, and each check is a run in MLflow. A check of what the version that serves is asked now
+(no --slot, and a window that ends now) also counts for alerts: fashion-mlops alerts.
 
   fashion-mlops monitor                                              the version that serves, all of its rows
   fashion-mlops monitor --window 24h

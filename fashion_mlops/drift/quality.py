@@ -69,7 +69,7 @@ def copies_of(
     def some(observed): return np.sort(np.random.default_rng(0).choice(len(observed), most, replace=False))
     return *(_copies(each, names, some(each)) for each in (reference, current)), most
 
-# %% ../../nbs/drift/quality.ipynb #8664ae98
+# %% ../../nbs/drift/quality.ipynb #fa1cae0b
 def _row(what: str, column: str, before: tuple[int, int], now: tuple[int, int]) -> dict:
     "A fault, counted in both windows, with the exact interval of its share now."
     from scipy.stats import binomtest
@@ -84,6 +84,8 @@ def _counted(reference: Observed, current: Observed, described: dict) -> list[di
     wing = kind_of(described["kind"])
     before, now = (wing.watched_faults(described, each.table) for each in (reference, current))
     rows = [_row(*key, (int(before[key].sum()), len(reference)), (int(now[key].sum()), len(current))) for key in before if key in now]
+    rows += [_row("missing", name, (hits, len(reference)), (len(current), len(current)))
+             for name, hits in current.table.attrs.get("absent", {}).items() if name in wing.always_kept(described)]
     copies_before, copies, most = copies_of(reference, current)
     return [*rows, _row("duplicate", "row", (copies_before, most), (copies, most))]
 

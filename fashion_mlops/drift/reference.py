@@ -94,7 +94,7 @@ def with_inputs(
                             f"version was registered with.")
     return replace(reference, inputs=samples.at(rows))
 
-# %% ../../nbs/drift/reference.ipynb #de2701b2
+# %% ../../nbs/drift/reference.ipynb #57618ad5
 def _blank(values) -> bool: return bool(values.isna().all()) # Series
 
 def comparable(
@@ -113,10 +113,12 @@ def comparable(
     notes = [f"The window has no {name}, so it is not compared." for name in reference.table if name not in current.table]
     notes += [f"The reference has no {name}, so it is not compared." for name in current.table if name not in reference.table]
     absent = [name for name in shared if len(current) and _blank(current.table[name]) and not _blank(reference.table[name])]
-    notes += [f"No row of the window holds {name}, and the reference does: an older version of this program may have written the log. "
-              f"It is not compared." for name in absent]
+    notes += [f"No row of the window holds {name}, and the reference does, so it is not compared. It is always missing now, or an "
+              f"older version of this program wrote the log." for name in absent]
     kept = [name for name in shared if name not in absent]
-    return replace(reference, table=reference.table[kept]), replace(current, table=current.table[kept]), notes
+    left = current.table[kept]
+    left.attrs["absent"] = {name: int(reference.table[name].isna().sum()) for name in absent} # a fault, where it was always kept
+    return replace(reference, table=reference.table[kept]), replace(current, table=left), notes
 
 # %% ../../nbs/drift/reference.ipynb #393d7770
 def reference_words(

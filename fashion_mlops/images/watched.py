@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WATCHED', 'COLOURS', 'LIT', 'MOST_PIXELS', 'QUARTERS', 'GRAIN', 'BLOCK', 'BLANK', 'SATURATED', 'watched_names',
-           'watched_values', 'watched_table', 'watched_faults']
+           'watched_values', 'watched_table', 'always_kept', 'watched_faults']
 
 # %% ../../nbs/images/watched.ipynb #9352e72a
 from dataclasses import dataclass
@@ -194,7 +194,14 @@ def watched_table(
     table.attrs["others"] = others
     return table
 
-# %% ../../nbs/images/watched.ipynb #d8dd7f0d
+# %% ../../nbs/images/watched.ipynb #ea16e1b4
+def always_kept(
+    described: dict # from `input_description`; not needed here
+) -> list[str]:
+    "Names that every version of this program has kept: of them a gap in the log is a gap in the pictures."
+    return ["brightness", "contrast", "empty"]
+
+# %% ../../nbs/images/watched.ipynb #2ac9af76
 BLANK, SATURATED = 2.0, 0.25 # contrast below which nothing is to be seen; share of values at 255 that is too much
 
 def watched_faults(
@@ -202,6 +209,8 @@ def watched_faults(
     table # DataFrame from `watched_table`
 ) -> dict[tuple[str, str], np.ndarray]: # bool (n,) by the fault and what has it
     "Which pictures have which fault, as far as the log can tell."
-    marks = {"blank": table["contrast"] < BLANK, "saturated": table["saturated"] >= SATURATED}
-    needs = {"blank": "contrast", "saturated": "saturated"}
-    return {(what, "picture"): mark.to_numpy() for what, mark in marks.items() if table[needs[what]].notna().any()}
+    marks = {}
+    if "contrast" in table: marks["blank", "picture"] = (table["contrast"] < BLANK).to_numpy()
+    if "saturated" in table and table["saturated"].notna().any(): # an older version of this program did not keep it
+        marks["saturated", "picture"] = (table["saturated"] >= SATURATED).to_numpy()
+    return marks

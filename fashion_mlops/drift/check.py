@@ -43,7 +43,7 @@ class Asked:
         "What is asked about."
         return " ".join(filter(None, [self.window or "newest rows", self.version and f"v{self.version}", self.slot]))
 
-# %% ../../nbs/drift/check.ipynb #553e54df
+# %% ../../nbs/drift/check.ipynb #67b6a4dc
 @dataclass
 class Check:
     "What every part says of one window."
@@ -53,6 +53,7 @@ class Check:
     found: dict = field(default_factory=dict) # answers by part
     missing: dict[str, str] = field(default_factory=dict) # why a part has no answer; sentences
     faults: list[str] = field(default_factory=list) # what is odd about the rows themselves; sentences
+    notes: list[str] = field(default_factory=list) # what else a reader has to know; sentences
     hours: object = None # DataFrame: every row counted, by hour; None where it is not known
     stand_in: str = "" # what stands in for traffic, and why; empty where there is traffic
     synthetic: bool = False # whether the data are drawn in code
@@ -237,7 +238,7 @@ def facts(self: Check) -> dict[str, float]:
     known |= _worth(found) | {"hurts": {"yes": 1, "probably": 1, "no": 0}.get(harm(found))}
     return {name: float(value) for name, value in known.items() if value is not None and np.isfinite(value)}
 
-# %% ../../nbs/drift/check.ipynb #6b690e94
+# %% ../../nbs/drift/check.ipynb #3cf6dc6e
 @patch
 def told_of(self: Check) -> dict: # for `write_json`
     "A check for a program."
@@ -245,4 +246,4 @@ def told_of(self: Check) -> dict: # for `write_json`
     found = self.finding
     return {"asked": asked, "command": self.asked.command, "first_lines": self.first_lines, "headline": headline_words(found), "facts": self.facts,
             "columns": found.columns, "classes": found.classes, "quality": found.crossed, "since": found.since and list(map(str, found.since)),
-            "stand_in": self.stand_in, "faults": self.faults, "missing": self.missing, "synthetic": self.synthetic}
+            "stand_in": self.stand_in, "faults": self.faults, "notes": self.notes, "missing": self.missing, "synthetic": self.synthetic}

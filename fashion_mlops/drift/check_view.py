@@ -128,9 +128,10 @@ def _broken_rows(check: Check) -> Iterator[Shown]:
     crossed = int(table.alarming.astype(bool).sum())
     yield Shown("Are the rows in order?", f"{crossed} of {len(table)} lines of data quality are crossed.", table=order[["what", "column", "sentence"]])
 
-# %% ../../nbs/drift/check_view.ipynb #e42f849e
+# %% ../../nbs/drift/check_view.ipynb #7df289a8
 def _odd(check: Check) -> Iterator[Shown]:
-    if check.faults: yield Shown("What is odd about the rows", "\n".join(f"- {as_markdown(fault, 1000)}" for fault in check.faults))
+    told = [*check.faults, *check.notes]
+    if told: yield Shown("What is odd about the rows", "\n".join(f"- {as_markdown(one, 1000)}" for one in told))
     if check.missing:
         lines = [f"- Not said: {as_markdown(name)}. {as_markdown(why, 1000)}" for name, why in check.missing.items()]
         yield Shown("What could not be said", "\n".join(lines))

@@ -48,8 +48,12 @@ def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     notes += ring_words(check)
     if args.json: print_json(check.told_of() | {"page": str(page), "notes": notes})
     else:
-        for line in [*map(in_plain, check.first_lines), *check.faults, *notes, f"Report: {page}"]: print(line)
+        for line in [*map(in_plain, check.first_lines), *check.faults, *_first(check.notes), *notes, f"Report: {page}"]: print(line)
     return exit_code(check.finding)
+
+def _first(lines: list[str], most: int = 4) -> list[str]:
+    "A few lines, and how many more the report has."
+    return lines[:most] + [f"{len(lines) - most} more such lines are in the report."]*(len(lines) > most)
 
 def _kept(check, path: Path, tracked: bool) -> tuple[Path, list[str]]:
     "Page, run and snapshot; what cannot be kept is a sentence, and the answer is given all the same."

@@ -75,7 +75,7 @@ def halves(
     first, second = dealt_in_two(np.arange(len(reference)), seed, reference.together)
     return reference.at(first), reference.at(second)
 
-# %% ../../nbs/drift/watching.ipynb #076b64fd
+# %% ../../nbs/drift/watching.ipynb #730eb5b3
 def watched_slice(
     asked: Asked
 ) -> Check: # nothing asked of it yet
@@ -87,9 +87,9 @@ def watched_slice(
     asked, odd = replace(asked, version=version), [*said, *more]
     known = {"described": described_of(served.about), "synthetic": is_synthetic(asked.dataset)}
     if not read.rows:
-        return Check(asked, *halves(reference, asked.seed), faults=odd, stand_in=STAND_IN.format(why=" ".join(read.faults)), **known)
+        return Check(asked, *halves(reference, asked.seed), notes=odd, stand_in=STAND_IN.format(why=" ".join(read.faults)), **known)
     reference, current, notes = comparable(reference, read.observed)
-    return Check(asked, reference, current, faults=[*odd, *read.faults, *notes], hours=read.own_hours, **known)
+    return Check(asked, reference, current, faults=read.faults, notes=[*odd, *notes], hours=read.own_hours, **known)
 
 def is_synthetic(
     dataset: str # name

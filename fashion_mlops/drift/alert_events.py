@@ -81,7 +81,7 @@ class Event:
     def acknowledge(self) -> str: # the command
         return f"fashion-mlops alerts ack {self.alert} --dataset {shlex.quote(self.dataset)} --reason \"…\""
 
-# %% ../../nbs/drift/alert_events.ipynb #4421ced0
+# %% ../../nbs/drift/alert_events.ipynb #ac8f74a4
 from fastcore.basics import patch
 
 @patch
@@ -90,9 +90,9 @@ def evidence(self: Event) -> str:
     if self.value is None: return ""
     ends = "" if self.low is None or self.high is None else f" ({self.low:.4g} to {self.high:.4g})"
     meant = FACTS.get(self.reads)
-    means = f", {meant}" if meant else ""
+    named = f"{self.reads} ({meant})" if meant else self.reads
     verb = "it is well" if self.what == "resolved" else "it rings"
-    return f"{self.reads} is {self.value:.4g}{ends}{means}; {verb} {self.condition}."
+    return f"{named} is {self.value:.4g}{ends}; {verb} where it is {self.condition}."
 
 @patch
 def as_text(self: Event) -> str:

@@ -57,8 +57,8 @@ class _Weighed:
 def _weighed(observed: Observed, shares: np.ndarray) -> _Weighed:
     return _Weighed(observed, answers_at(observed.probabilities, shares))
 
-# %% ../../nbs/drift/estimation.ipynb #303467e1
-OFF = 0.4 # of the change that is seen: how far the estimate of nine shifts in ten is off, at most
+# %% ../../nbs/drift/estimation.ipynb #f82a8579
+OFF = 0.4 # of the change that is seen: how far most estimates of a shift are off, at most
 
 def _by_chance(
     before: tuple[Observed, np.ndarray], # the reference, and by how much each of its rows is off

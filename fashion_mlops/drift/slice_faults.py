@@ -25,10 +25,10 @@ def steps_back(
     same = np.diff(rows.file.to_numpy()) == 0
     return -steps[same & (steps < -BACK)]
 
-# %% ../../nbs/drift/slice_faults.ipynb #3e6115c4
+# %% ../../nbs/drift/slice_faults.ipynb #a55bfc89
 def longest_gap(
     hours # DataFrame with `hour`
-) -> tuple[datetime, datetime] | None: # end of the last hour before it, beginning of the first after it; None where none stands out
+) -> tuple[datetime, datetime] | None: # its beginning and its end; None where no gap stands out
     "The hours in which nothing was logged, where there were never nearly as many."
     moments = np.unique(hours.hour.to_numpy().astype("datetime64[h]"))
     if len(moments) < 3: return None
@@ -37,7 +37,7 @@ def longest_gap(
     if silent[place] < 3 or silent[place] <= 2*others[-1]: return None
     return (moments[place] + 1).item(), moments[place + 1].item()
 
-# %% ../../nbs/drift/slice_faults.ipynb #d0360127
+# %% ../../nbs/drift/slice_faults.ipynb #d75bc85f
 @dataclass
 class Noticed:
     "Strange rows of a slice, counted."
@@ -51,39 +51,41 @@ class Noticed:
     several: int = 0 # rows with several labels
     differ: int = 0 # of which one said something else
     unknown: int = 0 # labels for rows that never were
-    unwatched: dict[str, int] = field(default_factory=dict) # rows of the sample with a watched value that the version does not name
+    unwatched: dict[str, int] = field(default_factory=dict) # rows with a watched value that the version does not name
     unanswered: int = 0 # chosen rows without probabilities
     vanished: int = 0 # chosen rows whose files went
     gap: tuple | None = None # from `longest_gap`
     no_class: dict[str, int] = field(default_factory=dict) # rows that say what is no class of the model
     no_label: dict[str, int] = field(default_factory=dict) # labels that are no class of the model
 
-# %% ../../nbs/drift/slice_faults.ipynb #b07c0e1c
+# %% ../../nbs/drift/slice_faults.ipynb #1b3a589a
 from fastcore.basics import patch
 
 def _minutes(step: np.timedelta64) -> str:
     "A long step in time, for people."
     minutes = int(step/np.timedelta64(1, "m"))
-    return f"{minutes} minutes" if minutes < 120 else f"{minutes/60:.0f} hours" if minutes < 2880 else f"{minutes/1440:.0f} days"
+    if minutes < 120: return f"{minutes} minutes"
+    return f"{minutes/60:.0f} hours" if minutes < 2880 else f"{minutes/1440:.0f} days"
 
 @patch
 def clock_sentences(self: Noticed) -> list[str]:
     "What is strange about time."
     said = []
     if self.future:
-        said.append(f"{numbered(self.future, 'row')} of the prediction log had to be left out, for the future has not come yet (up to "
-                    f"{str(self.furthest)[:16].replace('T', ' ')} UTC): set the clock of the service right.")
+        last = str(self.furthest)[:16].replace("T", " ")
+        said.append(f"{numbered(self.future, 'row')} of the prediction log had to be left out, for their moments lie in the "
+                    f"future (up to {last} UTC): set the clock of the service right.")
     if self.back:
         said.append(f"In {numbered(len(self.back), 'place')} of the prediction log time goes back, by up to "
-                    f"{_minutes(max(self.back))}: a clock was set back, or files of several machines lie together; rows are "
-                    f"taken in the order of their own moments.")
+                    f"{_minutes(max(self.back))}: a clock was set back, or files of several machines lie together; rows "
+                    f"are taken in the order of their own moments.")
     if self.gap:
         start, end = self.gap
-        said.append(f"Nothing was logged from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, far longer than otherwise: "
-                    f"nobody asked, the service stood still, or its clock jumped ahead.")
+        said.append(f"Nothing was logged from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, far longer than "
+                    f"otherwise: nobody asked, the service stood still, or its clock jumped ahead.")
     return said
 
-# %% ../../nbs/drift/slice_faults.ipynb #847e4884
+# %% ../../nbs/drift/slice_faults.ipynb #ed568b49
 def _shares_of(found: dict[str, int]) -> str:
     "Names and how often each came, the most frequent first."
     first = sorted(found.items(), key=lambda pair: -pair[1])[:3]
@@ -94,34 +96,40 @@ def _shares_of(found: dict[str, int]) -> str:
 def row_sentences(self: Noticed) -> list[str]:
     "What is strange about rows."
     said = []
-    if self.nameless: said.append(f"{numbered(self.nameless, 'row')} of the prediction log had to be left out, for want of an id or a moment.")
+    if self.nameless:
+        said.append(f"{numbered(self.nameless, 'row')} of the prediction log had to be left out, for want of an id or a moment.")
     if self.again:
-        said.append(f"For {numbered(self.again, 'row')} there is another one with the same id and row number: all of them count, "
-                    f"and a label counts for each.")
+        said.append(f"For {numbered(self.again, 'row')} there is another one with the same id and row number: all of them "
+                    f"count, and a label counts for each.")
     if self.large:
-        said.append(f"{numbered(self.large, 'request')} had more than {MOST_OF_ONE} rows ({self.their_rows:,} together): of each, "
-                    f"{MOST_OF_ONE} rows a day, chosen by chance, count in the sample, so that one client is not the window.")
+        said.append(f"{numbered(self.large, 'request')} had more than {MOST_OF_ONE} rows ({self.their_rows:,} together): of "
+                    f"each, {MOST_OF_ONE} rows a day, chosen by chance, count in the sample, so that one client is not the "
+                    f"window.")
     if self.no_class: said.append(f"Rows say what is no class of the model: {_shares_of(self.no_class)}.")
     if self.unwatched:
-        said.append(f"The sample holds watched values that the version does not name, as another version of the service kept them; they are "
-                    f"passed over: {_shares_of(self.unwatched)}.")
+        said.append(f"The sample holds watched values that the version does not name, as another version of the service kept "
+                    f"them; they are passed over: {_shares_of(self.unwatched)}.")
     if self.unanswered:
-        said.append(f"{numbered(self.unanswered, 'row')} of the sample had to be left out, for want of probabilities of the model's classes.")
+        said.append(f"{numbered(self.unanswered, 'row')} of the sample had to be left out, for want of probabilities of the "
+                    f"model's classes.")
     if self.vanished:
-        said.append(f"{numbered(self.vanished, 'row')} of the sample vanished while it was read: a file of the log was removed or cannot be read.")
+        said.append(f"{numbered(self.vanished, 'row')} of the sample vanished while it was read: a file of the log was removed "
+                    f"or cannot be read.")
     return said
 
-# %% ../../nbs/drift/slice_faults.ipynb #1f42e8fe
+# %% ../../nbs/drift/slice_faults.ipynb #6decaa00
 @patch
 def label_sentences(self: Noticed) -> list[str]:
     "What is strange about feedback."
     said = []
     if self.several:
-        said.append(f"For {numbered(self.several, 'row')} several labels came ({self.differ:,} of them contradict each other): the newest counts.")
+        said.append(f"For {numbered(self.several, 'row')} several labels came (of {self.differ:,} they contradict each other): "
+                    f"the newest counts.")
     if self.unknown:
-        said.append(f"{numbered(self.unknown, 'label')} came for rows that the prediction log does not know, and counted for nothing: "
-                    f"the rows were removed, or never answered.")
-    if self.no_label: said.append(f"Labels that are no class of the model count for nothing: {_shares_of(self.no_label)}.")
+        said.append(f"{numbered(self.unknown, 'label')} came for rows that the prediction log does not know, and counted for "
+                    f"nothing: the rows were removed, or never answered.")
+    if self.no_label:
+        said.append(f"Labels that are no class of the model count for nothing: {_shares_of(self.no_label)}.")
     return said
 
 @patch(as_prop=True)

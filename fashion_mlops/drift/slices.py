@@ -20,7 +20,7 @@ from .slice_rows import (Codes, MOST_OF_ONE, day_rows, each_once, fair_choice, h
                                             told_labels, wide_rows, with_labels)
 from ..service.log_reading import FileFaults, log_days, map_table, request_keys, row_keys
 
-# %% ../../nbs/drift/slices.ipynb #fc273d32
+# %% ../../nbs/drift/slices.ipynb #9e40eb20
 @dataclass(frozen=True)
 class Slice:
     "Which rows of a prediction log."
@@ -31,8 +31,8 @@ class Slice:
 
     def __post_init__(self):
         if self.since and self.until and self.since >= self.until:
-            raise WorkflowError(f"The window ends at {_said(self.until)}, which is not after its beginning {_said(self.since)}. "
-                                f"Write the earlier moment first, such as 2026-11-01..2026-11-08.")
+            raise WorkflowError(f"The window ends at {_said(self.until)}, which is not after its beginning "
+                                f"{_said(self.since)}. Write the earlier moment first, such as 2026-11-01..2026-11-08.")
 
     @property
     def words(self) -> str: # such as `from 2026-11-01 00:00 to 2026-11-08 00:00 UTC, version 3, slot canary`
@@ -65,7 +65,7 @@ def _spoken(text: str, now: datetime) -> tuple | None:
     day = _moment(text) if len(text) == 10 else None
     return (day, day + UNITS["d"]) if day else None
 
-# %% ../../nbs/drift/slices.ipynb #1a092456
+# %% ../../nbs/drift/slices.ipynb #9e6ff7f0
 def window_of(
     text: str, # such as `2026-11-01..2026-11-08`, `2026-11-01T10:00..`, `7d`, `yesterday`
     now: datetime | None = None # UTC; the present when None
@@ -76,8 +76,9 @@ def window_of(
     first, dots, last = map(str.strip, wanted.partition(".."))
     since, until = _moment(first), _moment(last)
     if dots and (first or last) and bool(first) == bool(since) and bool(last) == bool(until): return since, until
-    raise WorkflowError(f"{text[:80]!r} is no window of time. Write one in UTC, its end not included: 2026-11-01..2026-11-08, "
-                        f"2026-11-01T10:00.., ..2026-11-08, a day such as 2026-11-01, or 7d, 24h, today, yesterday, all.")
+    raise WorkflowError(f"{text[:80]!r} is no window of time. Write one in UTC, its end not included: "
+                        f"2026-11-01..2026-11-08, 2026-11-01T10:00.., ..2026-11-08, a day such as 2026-11-01, or 7d, 24h, "
+                        f"today, yesterday, all.")
 
 def slice_of(
     window: str = "all", # from the command line
@@ -88,7 +89,7 @@ def slice_of(
     "A slice from the words of the command line."
     return Slice(*window_of(window, now), version, slot)
 
-# %% ../../nbs/drift/slices.ipynb #8e01b2e5
+# %% ../../nbs/drift/slices.ipynb #3dc520fd
 @dataclass(frozen=True)
 class SliceRead:
     "What a slice of a prediction log holds."
@@ -113,10 +114,10 @@ class SliceRead:
         "For people."
         if not self.rows: return f"The prediction log holds no row of the slice ({self.slice.words})."
         drawn = "all of them are" if len(self.observed) == self.rows else f"a fair sample of {len(self.observed):,} is"
-        return (f"{numbered(self.rows, 'row')} answered by version {self.version} from {_said(self.first)} to {_said(self.last)} UTC; "
-                f"{drawn} looked at.")
+        return (f"{numbered(self.rows, 'row')} answered by version {self.version} from {_said(self.first)} to "
+                f"{_said(self.last)} UTC; {drawn} looked at.")
 
-# %% ../../nbs/drift/slices.ipynb #a1d22187
+# %% ../../nbs/drift/slices.ipynb #c5abd8ff
 class _Reading:
     "What is known so far."
     def __init__(self, asked: Slice, now: datetime):
@@ -125,6 +126,10 @@ class _Reading:
         self.faults, self.noticed = FileFaults(), Noticed()
         self.hours, self.pool, self.spans, self.told, self.others = [], [], [], {}, 0
         self.labels = self.known = None
+
+    def rows_of(self, day: Path): # DataFrame; None for an empty day
+        "The narrow columns of a day."
+        return day_rows(day, self.files, self.slots, self.classes, self.faults, self.asked.since, self.asked.until)
 
 def _plain(moment: datetime | None) -> np.datetime64 | None:
     "A moment without its zone."
@@ -164,10 +169,10 @@ def _note_rows(reading: _Reading, own):
         name = reading.classes.names[place]
         reading.told[name] = reading.told.get(name, 0) + count
 
-# %% ../../nbs/drift/slices.ipynb #ed83f649
+# %% ../../nbs/drift/slices.ipynb #ab7fcbb6
 def _read_day(reading: _Reading, day: Path, version: int | None, most: int, seed: int):
     "Count a day, and choose among its rows."
-    rows = day_rows(day, reading.files, reading.slots, reading.classes, reading.faults, reading.asked.since, reading.asked.until)
+    rows = reading.rows_of(day)
     if rows is None: return
     reading.known |= reading.labels.index.isin(rows.key)
     reading.noticed.back += list(steps_back(rows))
@@ -184,12 +189,12 @@ def _newest_version(asked: Slice, days: list[Path], now: datetime) -> int | None
     "The version that answered the last row of a slice."
     for day in reversed(days):
         reading = _Reading(asked, now)
-        rows = day_rows(day, reading.files, reading.slots, reading.classes, reading.faults, asked.since, asked.until)
+        rows = reading.rows_of(day)
         if rows is None: continue
         _, own = _own(reading, _in_time(reading, rows), None)
         if len(own): return int(own.version.iloc[own.moment.argmax()])
 
-# %% ../../nbs/drift/slices.ipynb #12fc3641
+# %% ../../nbs/drift/slices.ipynb #404d844b
 def _places(names: list[str], classes: list[str]) -> np.ndarray:
     "Where each name stands among the classes; -1 for one that is none. The last is for what has no name."
     known = {name: place for place, name in enumerate(classes)}
@@ -216,23 +221,26 @@ def _observed(reading: _Reading, chosen, served, version) -> Observed:
     reading.noticed.vanished = len(chosen) - len(wide)
     reading.noticed.unanswered = int((~answered).sum())
     ids, rows = wide["id"].to_pylist(), wide["row"].to_pylist()
+    names = np.array([f"{name} · {row}" for name, row in zip(ids, rows)], object)
+    labels = _places(reading.classes.names, classes)[told.astype(int)]
     every = Observed(_watched(reading, wide, served).reset_index(drop=True), shares.fillna(0).to_numpy(np.float32), classes,
-                     _places(reading.classes.names, classes)[told.astype(int)], moments,
-                     np.array([f"{name} · {row}" for name, row in zip(ids, rows)], object), together=pd.factorize(requests)[0])
+                     labels, moments, names, together=pd.factorize(requests)[0])
     order = sorted(np.flatnonzero(answered), key=list(zip(moments, ids, rows)).__getitem__)
     return every.at(np.array(order, np.int64))
 
-# %% ../../nbs/drift/slices.ipynb #1843aa0b
+# %% ../../nbs/drift/slices.ipynb #5e21362c
 def _empty_words(reading: _Reading, days: list[Path], hours, version) -> list[str]:
     "Why a slice has no rows."
-    if not days: return ["The prediction log is empty: nobody has been answered yet, or its days were removed. "
-                         "`fashion-mlops serve` lets people ask."]
-    if not len(hours): return [f"No row lies in the slice ({reading.asked.words}): the prediction log holds days from {days[0].name} "
-                               f"to {days[-1].name}. Ask for one of them with --window."]
+    if not days:
+        return ["The prediction log is empty: nobody has been answered yet, or its days were removed. "
+                "`fashion-mlops serve` lets people ask."]
+    if not len(hours):
+        return [f"No row lies in the slice ({reading.asked.words}): the prediction log holds days from {days[0].name} to "
+                f"{days[-1].name}. Ask for one of them with --window."]
     there = hours.groupby(["version", "slot"]).rows.sum()
     who = listed(f"{count:,} of version {number} ({slot})" for (number, slot), count in there.items())
-    return [f"No row of the slice ({replace(reading.asked, version=version).words}): at that time the prediction log holds {who}. "
-            f"Ask for one of them with --version and --slot."]
+    return [f"No row of the slice ({replace(reading.asked, version=version).words}): at that time the prediction log holds "
+            f"{who}. Ask for one of them with --version and --slot."]
 
 def _few_words(own_hours, rows: int) -> list[str]:
     "Of a slice with one row, or one class."
@@ -244,7 +252,7 @@ def _few_words(own_hours, rows: int) -> list[str]:
 def _unknown_labels(reading: _Reading, days: list[Path]) -> int:
     "Labels for rows that would lie in the slice, and do not."
     asked, labels = reading.asked, reading.labels.asked[~reading.known]
-    hour, own = timedelta(hours=1), labels.notna() # what is asked is answered within the hour, and then it is in the log
+    hour, own = timedelta(hours=1), labels.notna() # within an hour what is asked is answered, and in the log
     since = max(filter(None, (asked.since, _moment(days[0].name))))
     inside = own & (labels >= _plain(since))
     inside &= labels < _plain(min(asked.until or reading.now, reading.now) - hour)
@@ -262,7 +270,7 @@ def _strange(reading: _Reading, hours, classes: list[str], days: list[Path]):
     noticed.no_class = {name: count for name, count in said.items() if count and name not in classes}
     noticed.no_label = {name: count for name, count in reading.told.items() if name not in classes}
 
-# %% ../../nbs/drift/slices.ipynb #a11da7eb
+# %% ../../nbs/drift/slices.ipynb #a3a1ee42
 def _days_of(folder: Path, asked: Slice) -> list[Path]:
     "Days in which rows of a slice can lie."
     last = asked.until - timedelta(microseconds=1) if asked.until else None
@@ -282,28 +290,30 @@ def read_slice(
     version = next((one for one in (asked.version, getattr(served, "version", None)) if one is not None), None)
     if version is None: version = _newest_version(asked, days, now)
     if served is not None and served.version != version: served = None
-    reading.labels = told_labels(folder, f"{asked.since:%Y-%m-%d}" if asked.since else "", reading.classes, reading.faults)
+    first = f"{asked.since:%Y-%m-%d}" if asked.since else ""
+    reading.labels = told_labels(folder, first, reading.classes, reading.faults)
     reading.known = np.zeros(len(reading.labels), bool)
     for day in days: _read_day(reading, day, version, most, seed)
     return _put_together(reading, days or log_days(folder), version, served, most)
 
-# %% ../../nbs/drift/slices.ipynb #a9a6e273
+# %% ../../nbs/drift/slices.ipynb #e510de90
+def _chosen(pool: list, most: int):
+    "Of the rows that were chosen of each day those of the whole slice."
+    import pandas as pd
+    if pool: return pd.concat(pool).sort_values(["chance", "moment"], kind="stable").head(most)
+    return pd.DataFrame({"key": np.empty(0, np.uint64), "moment": np.empty(0, "datetime64[us]"),
+                         "label": np.empty(0, np.int32), "file": 0, "place": 0})
+
 def _put_together(reading: _Reading, days: list[Path], version: int | None, served, most: int) -> SliceRead:
     "What was read, as one."
-    import pandas as pd
-    empty = pd.DataFrame({"key": np.empty(0, np.uint64), "moment": np.empty(0, "datetime64[us]"), "label": np.empty(0, np.int32),
-                          "file": 0, "place": 0, "chance": np.empty(0, np.uint64)})
-    chosen = pd.concat(reading.pool) if reading.pool else empty
-    chosen = chosen.sort_values(["chance", "moment"], kind="stable").head(most)
-    observed = _observed(reading, chosen, served, version)
-    first = [name for name in observed.classes if name in reading.classes.places]
-    hours = named_hours(reading.hours, reading.classes.names)
-    rows = sum(count for count, _, _ in reading.spans)
+    observed = _observed(reading, _chosen(reading.pool, most), served, version)
+    hours, rows = named_hours(reading.hours, reading.classes.names), sum(count for count, _, _ in reading.spans)
     read = SliceRead(reading.asked, version if rows else None, observed, hours, [], rows, others=reading.others)
     _strange(reading, read.own_hours, observed.classes, days)
-    gone = [f"No pack of version {version} is at hand: its classes and columns are taken from the prediction log."] if rows and served is None else []
-    about = _few_words(read.own_hours, rows) if rows else _empty_words(reading, days, hours, version)
-    faults = [*gone, *reading.faults.sentences, *reading.noticed.sentences, *about]
-    if not rows: return replace(read, faults=faults)
-    first, last = min(one for _, one, _ in reading.spans), max(one for _, _, one in reading.spans)
-    return replace(read, faults=faults, first=first.to_pydatetime().replace(tzinfo=UTC), last=last.to_pydatetime().replace(tzinfo=UTC))
+    strange = [*reading.faults.sentences, *reading.noticed.sentences]
+    if not rows: return replace(read, faults=[*strange, *_empty_words(reading, days, hours, version)])
+    if served is None:
+        strange.insert(0, f"No pack of version {version} is at hand: its classes and columns are taken from the prediction log.")
+    first, last = (end.to_pydatetime().replace(tzinfo=UTC)
+                   for end in (min(one for _, one, _ in reading.spans), max(one for _, _, one in reading.spans)))
+    return replace(read, faults=[*strange, *_few_words(read.own_hours, rows)], first=first, last=last)

@@ -53,7 +53,7 @@ def _lines(rows, nearest, marks, columns: list[str]) -> tuple[list, list, list]:
         names += [f"{place + 1}", "nearest"]
     return texts, colours, names
 
-# %% ../../nbs/evaluation/marked_rows.ipynb #c280e610
+# %% ../../nbs/evaluation/marked_rows.ipynb #e199a7d4
 def draw_rows(
     rows, # DataFrame (n, …) of the current window
     nearest, # DataFrame (n, …): the reference row that lies nearest to each
@@ -62,7 +62,8 @@ def draw_rows(
 ): # matplotlib figure
     "Rows with their unusual cells marked, each above its nearest reference row."
     import matplotlib.pyplot as plt
-    order = marks.sum().sort_values(ascending=False, kind="stable").index[:COLUMNS]
+    there = [name for name in rows if rows[name].notna().any() or nearest[name].notna().any()]
+    order = marks[there].sum().sort_values(ascending=False, kind="stable").index[:COLUMNS]
     columns = [name for name in rows if name in set(order)]
     texts, colours, names = _lines(rows, nearest, marks, columns)
     for place, title in enumerate(titles): names[2*place] = as_plot_text(title, 34)

@@ -18,7 +18,7 @@ from ..core import listed, numbered
 from ..samples.watched_maps import map_array, numbers_by_name
 from .log_files import _distinct, log_schema
 
-# %% ../../nbs/service/log_reading.ipynb #9832a32f
+# %% ../../nbs/service/log_reading.ipynb #577105a8
 @dataclass
 class FileFaults:
     "What was found wrong with the files of a log; a file that is read twice is counted once."
@@ -31,22 +31,27 @@ class FileFaults:
         "For people."
         said = []
         if self.broken:
-            name, why = next(iter(self.broken.items()))
-            said.append(f"{numbered(len(self.broken), 'file')} of the prediction log could not be read, and the rest was: "
-                        f"{name} ({why}).")
-        for columns, what, then in ((self.lacking, "came without", "what they would say counts as unknown"),
-                                    (self.unknown, "came with columns that are not known here:", "they are passed over")):
-            if not columns: continue
-            files = numbered(len(set.union(*columns.values())), "file")
-            said.append(f"{files} of the prediction log {what} {listed(sorted(columns))}; another version of the service "
-                        f"wrote that, and {then}.")
+            files, (name, why) = numbered(len(self.broken), "file"), next(iter(self.broken.items()))
+            said.append(f"{files} of the prediction log could not be read, and the rest was: {name} ({why}).")
+        if self.lacking:
+            said.append(f"{_named(self.lacking, 'without')}; another version of the service wrote that, and what they would "
+                        f"say counts as unknown.")
+        if self.unknown:
+            said.append(f"{_named(self.unknown, 'with columns that are not known here:')}; another version of the service "
+                        f"wrote that, and they are passed over.")
         return said
 
-# %% ../../nbs/service/log_reading.ipynb #155218a8
+def _named(columns: dict[str, set[str]], how: str) -> str:
+    "How many files came with or without some columns."
+    files = numbered(len(set.union(*columns.values())), "file")
+    return f"{files} of the prediction log came {how} {listed(sorted(columns))}"
+
+# %% ../../nbs/service/log_reading.ipynb #8e89c6e3
 def _outside(file, since: datetime | None, until: datetime | None) -> bool:
     "Whether no row of a Parquet file can lie in a span of time, by its statistics."
-    place = {file.metadata.schema.column(number).path: number for number in range(file.metadata.num_columns)}.get("time")
-    groups = [file.metadata.row_group(number).column(place).statistics for number in range(file.metadata.num_row_groups)]
+    about = file.metadata
+    place = next(number for number in range(about.num_columns) if about.schema.column(number).path == "time")
+    groups = [about.row_group(number).column(place).statistics for number in range(about.num_row_groups)]
     if not all(known is not None and known.has_min_max for known in groups): return False
     try: return all((since and known.max < since) or (until and known.min >= until) for known in groups)
     except TypeError: return False # moments without a zone
@@ -70,7 +75,7 @@ def _noted(names: list[str], path: Path, kind: str, columns: list[str], faults: 
     for name in names:
         if name not in known: faults.unknown.setdefault(name, set()).add(file)
 
-# %% ../../nbs/service/log_reading.ipynb #b67c5962
+# %% ../../nbs/service/log_reading.ipynb #f2ebcf4b
 def read_part(
     path: Path, # of a file of the log
     kind: str, # predictions or feedback
@@ -85,9 +90,11 @@ def read_part(
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            if lost := [name for name in NEEDED if name not in names]: raise ValueError(f"it has no column {listed(lost)}")
+            if lost := [name for name in NEEDED if name not in names]:
+                raise ValueError(f"it has no column {listed(lost)}")
             if _outside(file, since, until): return None
             table = _in_schema(file.read([name for name in columns if name in names]), kind, columns)
+            table.validate(full=True) # of a damaged page, Parquet may make texts that are none
         _noted(names, path, kind, columns, faults)
         return table
     except FileNotFoundError: raise

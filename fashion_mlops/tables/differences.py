@@ -52,7 +52,7 @@ def difference_pictures(
                "orange changed by more than chance explains in 5 % of cases for all columns together.")
     yield draw_shares(moved), caption, "where_it_differs"
 
-# %% ../../nbs/tables/differences.ipynb #afde0c60
+# %% ../../nbs/tables/differences.ipynb #d3d8fe7b
 def _as_points(reference, rows) -> np.ndarray:
     "Rows as points: alike ones lie near each other."
     import pandas as pd
@@ -65,7 +65,7 @@ def _as_points(reference, rows) -> np.ndarray:
             unit = high - low or np.nanstd(values) or 1.0
             parts.append(np.clip(np.nan_to_num((np.asarray(asked, np.float64) - middle)/unit), -5, 5))
         else: parts += [0.7*(asked == level).to_numpy(np.float64) for level in known.value_counts().index[:20]]
-        if known.isna().any() or asked.isna().any(): parts.append(asked.isna().to_numpy(np.float64))
+        parts.append(asked.isna().to_numpy(np.float64))
     return np.stack(parts, 1) if parts else np.zeros((len(rows), 1))
 
 def nearest_inputs(

@@ -151,11 +151,14 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_is_read(tmp_path):
         (day/f"predictions-{number}-1.parquet").write_bytes(content)
     pq.write_table(pa.table({"id": ["a"], "row": [1]}), day/"predictions-8-1.parquet") # no moments
     pq.write_table(pa.table({"id": ["a"], "row": [1], "time": ["yesterday"]}), day/"predictions-9-1.parquet")
+    bad = pq.read_table(next(day.glob("predictions-1*0*.parquet")), partitioning=None)
+    pq.write_table(bad.set_column(0, "id", pa.array([b"\xff\xfe"]*8, pa.binary()).view(pa.string())), day/"predictions-7-1.parquet")
+    (day/"predictions-6-1.parquet").mkdir()
     found = read(tmp_path)
-    the_sentence(found, "7 files", "could not be read", day.name)
+    the_sentence(found, "9 files", "could not be read", day.name)
     assert found.rows == len(found.observed) == 8
     for path in day.glob("predictions-?-1.parquet"): path.rename(path.with_suffix(".damaged")) # as `tidy` does
-    the_sentence(read(tmp_path), "7 files", "put aside")
+    the_sentence(read(tmp_path), "9 files", "put aside")
 
 
 def test_a_file_damaged_in_its_wide_columns_alone(tmp_path):
@@ -227,7 +230,7 @@ def test_labels_that_contradict_each_other_or_belong_to_nobody(tmp_path):
     put(tmp_path, [told(rows[0], "boot", 9), told(rows[1], "boot", 9), told(rows[1], "boot", 99)], "feedback")
     put(tmp_path, [told(rows[0], "bag", 3000)], "feedback") # the newest, in the folder of another day
     found = read(tmp_path)
-    the_sentence(found, "For 2 rows several labels", "(1 of them")
+    the_sentence(found, "For 2 rows several labels", "(of 1 they")
     assert (found.hours.told.sum(), found.hours.right.sum(), len(found.observed.told)) == (2, 2, 2)
     put(tmp_path, [told(line(99, 5), "bag"), told(line(98, 5) | {"id": "7f3a"}, "bag"), told(rows[2], "hat")], "feedback")
     found = read(tmp_path)

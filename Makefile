@@ -12,7 +12,7 @@ export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock lock-images image sbom audit wheel clean serve lock-bento check-deploy lock-checks load
+.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock lock-images image sbom audit wheel clean serve monitor evidently lock-bento check-deploy lock-checks load
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ datasets: setup ## which datasets there are; `fashion-mlops dataset add FILE` ma
 
 serve: setup ## answer over HTTP with the champion, at http://127.0.0.1:8000; PORT=N and DATASET=NAME
 	@$(VENV)/bin/fashion-mlops serve $(if $(DATASET),--dataset $(DATASET)) $(if $(PORT),--port $(PORT))
+
+monitor: setup ## has anything changed, and does it hurt? WINDOW=2026-11-01..2026-11-08, VERSION=N, SLOT=canary and DATASET=NAME
+	@$(VENV)/bin/fashion-mlops monitor $(if $(DATASET),--dataset $(DATASET)) $(if $(WINDOW),--window $(WINDOW)) $(if $(VERSION),--version $(VERSION)) $(if $(SLOT),--slot $(SLOT))
+
+evidently: setup ## Evidently's pages on the checks so far, at http://127.0.0.1:8085; PORT=N
+	@$(VENV)/bin/fashion-mlops evidently $(if $(PORT),--port $(PORT))
 
 load: setup ## load tests of the champion's service, the short ones, in two minutes; DATASET=NAME
 	@$(VENV)/bin/fashion-mlops load $(if $(DATASET),--dataset $(DATASET))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'Asked', 'Check', 'reason_of', 'right_answers', 'measured', 'checked']
 
-# %% ../../nbs/drift/check.ipynb #5006d558
+# %% ../../nbs/drift/check.ipynb #f7f50a3c
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core import WorkflowError, now
-from .finding import Finding, first_lines, harm
+from .finding import Finding, first_lines, harm, headline_words
 from .observed import Observed
 from .performance import score_change
 from ..service.log_files import new_id
@@ -43,7 +43,7 @@ class Asked:
         "What is asked about."
         return " ".join(filter(None, [self.window or "newest rows", self.version and f"v{self.version}", self.slot]))
 
-# %% ../../nbs/drift/check.ipynb #553e54df
+# %% ../../nbs/drift/check.ipynb #67b6a4dc
 @dataclass
 class Check:
     "What every part says of one window."
@@ -53,6 +53,7 @@ class Check:
     found: dict = field(default_factory=dict) # answers by part
     missing: dict[str, str] = field(default_factory=dict) # why a part has no answer; sentences
     faults: list[str] = field(default_factory=list) # what is odd about the rows themselves; sentences
+    notes: list[str] = field(default_factory=list) # what else a reader has to know; sentences
     hours: object = None # DataFrame: every row counted, by hour; None where it is not known
     stand_in: str = "" # what stands in for traffic, and why; empty where there is traffic
     synthetic: bool = False # whether the data are drawn in code
@@ -104,18 +105,44 @@ def measured(
     accuracy = (float(now.mean()), *map(float, hits_interval(now)))
     return {"accuracy": accuracy, "change": score_change(before, now) if len(before) else None}
 
-# %% ../../nbs/drift/check.ipynb #2076a917
+# %% ../../nbs/drift/check.ipynb #924c9454
+def _detection(check: Check):
+    from fashion_mlops.drift.detect import detect
+    return detect(check.reference, check.current, check.share_of_rate, seed=check.asked.seed)
+
 def _label_shift(check: Check):
     from fashion_mlops.drift.label_shift import label_shift
     return label_shift(check.reference, check.current, check.asked.rate)
+
+def _quality(check: Check):
+    from fashion_mlops.drift.quality import quality
+    if check.described is None: return None
+    return quality(check.reference, check.current, check.described)
 
 def _followed(check: Check):
     from fashion_mlops.drift.betting import follow
     if check.current.moments is None: return None
     return follow(check.reference, check.current, check.share_of_rate)
 
-PARTS = {"new shares of the classes": _label_shift, "hourly looks": _followed,
-         "measured accuracy": measured, }
+def _estimate(check: Check):
+    from fashion_mlops.drift.estimation import estimate_performance
+    return estimate_performance(check.reference, check.current, check.asked.tolerance)
+
+def _unlikeness(check: Check):
+    from fashion_mlops.drift.unlikeness import unlikeness
+    return unlikeness(check.reference, check.current, check.asked.seed)
+
+def _columns(check: Check):
+    from fashion_mlops.drift.attribution import responsible_columns
+    return responsible_columns(check.reference, check.current, seed=check.asked.seed)
+
+def _change_point(check: Check):
+    from fashion_mlops.drift.change_point import change_point
+    if check.current.moments is None: return None
+    return change_point(check.reference, check.current, scores=check.found.get("unlikeness"), seed=check.asked.seed)
+
+PARTS = {"detection": _detection, "new shares of the classes": _label_shift, "data quality": _quality, "hourly looks": _followed,
+         "accuracy without labels": _estimate, "measured accuracy": measured, "unlikeness": _unlikeness, "change point": _change_point, "responsible columns": _columns}
 
 def checked(
     check: Check, # reference and window
@@ -125,7 +152,7 @@ def checked(
     for name, part in parts.items(): check.ask(name, part)
     return check
 
-# %% ../../nbs/drift/check.ipynb #b827534a
+# %% ../../nbs/drift/check.ipynb #aa28ad04
 def _moved_classes(shift) -> tuple:
     "Classes whose share has moved beyond what chance explains, farthest first."
     moved = shift.table[shift.table.changed.astype(bool)]
@@ -139,10 +166,10 @@ def _drifted_columns(detection) -> tuple:
 
 def _crossed(table) -> tuple[str, ...]:
     "Lines of data quality that are crossed, in words."
-    crossed = table[table.alarming.astype(bool)]
-    return tuple(f"{row.what} in {row.column}: {100*row.now:.3g} % of the rows, {100*row.before:.3g} % before" for row in crossed.itertuples())
+    crossed = table[table.alarming.astype(bool) & (table.what != "duplicate")] # copies are odd, and no model minds them
+    return tuple(f"{row.what} ({row.column}): {100*row.now:.3g} % of the rows, {100*row.before:.3g} % before" for row in crossed.itertuples())
 
-# %% ../../nbs/drift/check.ipynb #ee87679f
+# %% ../../nbs/drift/check.ipynb #6aa9be5b
 def _changed(check: Check) -> dict:
     "What the detectors say, as a finding tells it."
     detection, followed = check.found.get("detection"), check.found.get("hourly looks")
@@ -150,14 +177,20 @@ def _changed(check: Check) -> dict:
     if detection is None: return {"changed": True if rang is not None else None, "rang": rang, "deaf": check.missing.get("detection", "")}
     changed = None if detection.deaf and not detection.changed else bool(detection.changed)
     return {"changed": True if rang is not None else changed, "p": float(detection.p), "deaf": detection.deaf, "rang": rang,
-            "columns": _drifted_columns(detection)}
+            "columns": _drifted_columns(detection), "moved": _moved(check)}
+
+def _moved(check: Check) -> tuple[str, ...]:
+    "How the columns moved that carry the change, in words."
+    table = check.found.get("responsible columns")
+    return () if table is None else tuple(f"{row.column}: {row.words}" for row in table[table.drifted.astype(bool)].itertuples())
 
 def _hurts(check: Check) -> dict:
     "What is known of the answers' worth, as a finding tells it."
     estimate, known = check.found.get("accuracy without labels"), check.found.get("measured accuracy") or {}
     before = right_answers(check.reference)
     return {"before": float(before.mean()) if len(before) else None, "measured": known.get("accuracy"), "change": known.get("change"),
-            "told": len(check.current.told), "estimated": None if estimate is None else tuple(map(float, estimate.accuracy))}
+            "told": len(check.current.told), "estimated": estimate and tuple(map(float, estimate.accuracy)),
+            "estimated_change": estimate and tuple(map(float, estimate.change))}
 
 def _since(check: Check) -> tuple | None:
     "Moment, earliest and latest: by the change point, else by the rule for hourly looks."
@@ -183,7 +216,7 @@ def first_lines(self: Check) -> list[str]: # Markdown
     "What a person has to know."
     return first_lines(self.finding, f"`{self.command}`")
 
-# %% ../../nbs/drift/check.ipynb #d1161e24
+# %% ../../nbs/drift/check.ipynb #2bb04afd
 def _with_ends(name: str, interval: tuple | None) -> dict:
     "A number with the ends of its interval."
     return {} if interval is None else dict(zip((name, f"{name}.low", f"{name}.high"), interval))
@@ -191,8 +224,7 @@ def _with_ends(name: str, interval: tuple | None) -> dict:
 def _worth(found: Finding) -> dict:
     "What the answers are worth, as numbers."
     known = _with_ends("estimated.accuracy", found.estimated) | _with_ends("measured.accuracy", found.measured)
-    if found.estimated and found.before is not None: # against the reference as it was counted
-        known |= _with_ends("estimated.change", tuple(value - found.before for value in found.estimated))
+    known |= _with_ends("estimated.change", found.estimated_change)
     return known | _with_ends("measured.change", found.change) | {"measured.rows": found.told, "reference.accuracy": found.before}
 
 @patch(as_prop=True)
@@ -200,18 +232,18 @@ def facts(self: Check) -> dict[str, float]:
     "The numbers of a check."
     found, known = self.finding, {"rows": len(self.current), "log.faults": len(self.faults), "parts.failed": len(self.missing)}
     if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
-    if "data quality" in self.found: known["quality.alarming"] = len(found.crossed)
+    if self.found.get("data quality") is not None: known["quality.alarming"] = len(found.crossed)
     if "new shares of the classes" in self.found: known["labels.changed"] = bool(found.classes)
     if self.found.get("hourly looks") is not None: known["sequential.alarm"] = found.rang is not None
     known |= _worth(found) | {"hurts": {"yes": 1, "probably": 1, "no": 0}.get(harm(found))}
     return {name: float(value) for name, value in known.items() if value is not None and np.isfinite(value)}
 
-# %% ../../nbs/drift/check.ipynb #cb8690aa
+# %% ../../nbs/drift/check.ipynb #3cf6dc6e
 @patch
 def told_of(self: Check) -> dict: # for `write_json`
     "A check for a program."
     asked = {name: getattr(self.asked, name) for name in ("dataset", "window", "version", "slot", "rate", "tolerance")}
     found = self.finding
-    return {"asked": asked, "command": self.asked.command, "first_lines": self.first_lines, "facts": self.facts,
+    return {"asked": asked, "command": self.asked.command, "first_lines": self.first_lines, "headline": headline_words(found), "facts": self.facts,
             "columns": found.columns, "classes": found.classes, "quality": found.crossed, "since": found.since and list(map(str, found.since)),
-            "stand_in": self.stand_in, "faults": self.faults, "missing": self.missing, "synthetic": self.synthetic}
+            "stand_in": self.stand_in, "faults": self.faults, "notes": self.notes, "missing": self.missing, "synthetic": self.synthetic}

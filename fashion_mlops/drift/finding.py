@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Finding', 'changed_words', 'moment_words', 'since_words', 'what_words', 'harm', 'hurt_words', 'to_do_words',
-           'first_lines', 'in_plain']
+           'first_lines', 'in_plain', 'headline_words']
 
 # %% ../../nbs/drift/finding.ipynb #d7fe4efe
 import html
@@ -15,7 +15,7 @@ import numpy as np
 from ..core import numbered
 from ..workflow.markup import as_markdown
 
-# %% ../../nbs/drift/finding.ipynb #15cc2ea6
+# %% ../../nbs/drift/finding.ipynb #93146ba1
 @dataclass(frozen=True)
 class Finding:
     "What a check found, as its first lines tell it."
@@ -28,9 +28,11 @@ class Finding:
     rang: object = None # moment at which the rule for hourly looks rang
     since: tuple | None = None # moment, earliest, latest
     columns: tuple = () # (name, how many times its line) of what lies beyond it, farthest first
+    moved: tuple[str, ...] = () # how they moved, in words; those that go together once
     classes: tuple = () # (name, share before, share after) of those whose share has moved, farthest first
     before: float | None = None # accuracy on the reference
     estimated: tuple | None = None # accuracy of the window, without labels
+    estimated_change: tuple | None = None # of it, against the reference
     measured: tuple | None = None # accuracy where somebody has said what was true
     change: tuple | None = None # of the measured accuracy against the reference
     told: int = 0 # rows of which somebody has said it
@@ -70,31 +72,31 @@ def since_words(
     within = f"{low} to {high} UTC" if low != high else "UTC"
     return f", since about {moment_words(moment)} ({within})"
 
-# %% ../../nbs/drift/finding.ipynb #9d1e7774
+# %% ../../nbs/drift/finding.ipynb #2d42518a
 def _share(value: float) -> str: return f"{100*value:.0f}" if value >= 0.095 else f"{100*value:.1f}"
 
 def what_words(
     finding: Finding
 ) -> str: # Markdown; empty where nothing stands out
-    "What changed most: columns in times of their alarm line, classes in shares of the answers."
-    far = [f"{as_markdown(name)} ({score:.1f} times its line)" for name, score in finding.columns[:3]]
-    more = [f"{len(finding.columns) - 3} more columns"]*(len(finding.columns) > 3)
+    "What changed most: columns in words, else in times of their alarm line; classes in shares of the answers."
+    far = [as_markdown(one, 300) for one in finding.moved[:2]]
+    far = far or [f"{as_markdown(name)} ({score:.1f} times its line)" for name, score in finding.columns[:3]]
+    more = [numbered(len(finding.columns) - len(far), "more column")]*(len(finding.columns) > len(far) > 0)
     def moved(name, before, after): return f"{'more' if after > before else 'less'} {as_markdown(name)} ({_share(before)} → {_share(after)} %)"
-    said = [", ".join([*far, *more]), ", ".join(moved(*one) for one in finding.classes[:3])]
+    said = ["; ".join([*far, *more]), ", ".join(moved(*one) for one in finding.classes[:3])]
     return "; ".join(filter(None, said))
 
-# %% ../../nbs/drift/finding.ipynb #b1770c5e
+# %% ../../nbs/drift/finding.ipynb #6d3187a0
 def harm(
     finding: Finding
 ) -> str: # yes, probably, perhaps, no or unknown
     "Whether the answers have become worse."
     if finding.change is not None:
         if finding.change[2] < -finding.tolerance: return "yes"
-        if finding.estimated is None: return "no" if finding.change[1] > -0.05 else "unknown"
-    if finding.estimated is None or finding.before is None: return "unknown"
-    value, _, high = finding.estimated
-    floor = finding.before - finding.tolerance
-    return "probably" if high < floor else "perhaps" if value < floor else "no"
+        if finding.estimated_change is None: return "no" if finding.change[1] > -0.05 else "unknown"
+    if finding.estimated_change is None: return "unknown"
+    value, _, high = finding.estimated_change
+    return "probably" if high < -finding.tolerance else "perhaps" if value < -finding.tolerance else "no"
 
 # %% ../../nbs/drift/finding.ipynb #e4de7d86
 _HARM = {"yes": "**It hurts**", "probably": "**It probably hurts**", "perhaps": "It may hurt", "no": "It does not seem to hurt",
@@ -161,3 +163,15 @@ def in_plain(
 ) -> str: # for a terminal
     "A line without its marks."
     return html.unescape(line.replace("**", "").replace("`", ""))
+
+# %% ../../nbs/drift/finding.ipynb #1b7804c8
+def headline_words(
+    finding: Finding
+) -> str: # plain text
+    "Whether anything changed, in a few words."
+    if finding.stand_in: return "no traffic yet"
+    if finding.changed is None: return f"traffic: {numbered(finding.rows, 'row')} are too few to say"
+    hurts = {"yes": ", it hurts", "probably": ", it probably hurts", "perhaps": ", it may hurt"}.get(harm(finding), "")
+    broken = f", {numbered(len(finding.crossed), 'line')} of data quality crossed"*bool(finding.crossed)
+    what = "something changed" if finding.changed else "nothing changed"
+    return f"traffic: {what} in {numbered(finding.rows, 'row')}{hurts}{broken}"

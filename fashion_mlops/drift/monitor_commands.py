@@ -33,7 +33,7 @@ def page_path(
     name = re.sub(r"[^\w.-]+", "_", asked.title).strip("._") or "window"
     return reports_folder(asked.dataset)/"monitor"/f"{name[:120]}.html"
 
-# %% ../../nbs/drift/monitor_commands.ipynb #a3e5008a
+# %% ../../nbs/drift/monitor_commands.ipynb #8157dcda
 def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     "Ask whether anything changed in a slice of the prediction log, and whether it hurts."
     from fashion_mlops.drift.check import Asked
@@ -48,18 +48,23 @@ def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     notes += ring_words(check)
     if args.json: print_json(check.told_of() | {"page": str(page), "notes": notes})
     else:
-        for line in [*map(in_plain, check.first_lines), *check.faults, *notes, f"Report: {page}"]: print(line)
+        for line in [*map(in_plain, check.first_lines), *check.faults, *_first(check.notes), *notes, f"Report: {page}"]: print(line)
     return exit_code(check.finding)
+
+def _first(lines: list[str], most: int = 4) -> list[str]:
+    "A few lines, and how many more the report has."
+    return lines[:most] + [f"{len(lines) - most} more such lines are in the report."]*(len(lines) > most)
 
 def _kept(check, path: Path, tracked: bool) -> tuple[Path, list[str]]:
     "Page, run and snapshot; what cannot be kept is a sentence, and the answer is given all the same."
     from fashion_mlops.drift.check import reason_of
     from fashion_mlops.drift.check_runs import log_check
     from fashion_mlops.drift.check_view import write_check_page
+    from fashion_mlops.drift.evidently_workspace import keep_snapshot
     page, notes = write_check_page(check, path), []
-    for name, keep in {"MLflow": log_check}.items() if tracked else ():
+    for name, keep in {"MLflow": log_check, "Evidently": keep_snapshot}.items() if tracked else ():
         try: keep(check, page)
-        except Exception as error: notes.append(f"The check is not recorded in {name}: {reason_of(error)}")
+        except Exception as error: notes.append(f"The check is not kept in {name}: {reason_of(error)}")
     return page, notes
 
 # %% ../../nbs/drift/monitor_commands.ipynb #bb4c4c14

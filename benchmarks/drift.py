@@ -10,8 +10,8 @@ agree  the peers' own classes on some windows: do they say what is worked out he
 table  the figures as Markdown
 
 The world: Fashion-MNIST's training split; a small net learns nine classes from 30,000 rows (the tenth, bags, is the new class), 5,000
-other rows are the reference and 20,000 the pool; the first 5,000 of the pool served to choose the tests, final windows come from the
-others. The test split is not read. A knock-out removes 1, 2 or 4 of the classes from the affected rows; of them 25, 50 or 100 % are of
+other rows are the reference and 20,000 the pool; the first 5,000 of the pool served to choose the tests (after a first look at
+10,000; with the same reference and rows of the new class), final windows come from the others. The test split is not read. A knock-out removes 1, 2 or 4 of the classes from the affected rows; of them 25, 50 or 100 % are of
 the new class; in a mixture half are turned and half pale.
 
 Peers: alibi-detect's KSDrift on the probabilities (Bonferroni, its own p-values), its MMDDrift on probabilities and on the net's last hidden

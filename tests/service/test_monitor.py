@@ -109,3 +109,36 @@ def test_a_part_that_fails_costs_a_sentence(shades, monkeypatch):
     code, text = say()
     assert code == 0 and "Nothing changed" in text
     assert "no such luck" in (shades/"reports"/"shades"/"monitor"/"newest_rows_v3.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["file/report.html", "page" + "x"*300 + ".html"])
+def test_a_page_that_cannot_be_written_costs_a_sentence(shades, tmp_path, name):
+    logged(120)
+    (tmp_path/"file").write_text("no folder")
+    out = str(tmp_path/name)
+    code, text = say("--out", out)
+    assert code == 0 and "Nothing changed" in text and "The report could not be written" in text
+    code, text = say("--out", out, "--json")
+    assert json.loads(text)["page"] is None
+
+
+def test_newest_rows_are_the_newest(shades):
+    logged(300)
+    logged(30, brightness=90.0, hours=60)
+    code, text = say("--rows", "30")
+    assert code == 3 and "Something changed" in text and "30 rows answered by version 3 from 2026-11-04 12:00" in text, text
+    code, text = say("--rows", "30", "--window", "all")
+    assert "330 rows answered" in text
+
+
+def test_a_run_that_cannot_be_filled_is_closed(shades, monkeypatch):
+    from fashion_mlops.drift import check_runs
+    from fashion_mlops.drift.check import Asked
+    from fashion_mlops.workflow import tracking
+    logged(30)
+    check, ended = watching.check_slice(Asked("shades")), []
+    monkeypatch.setattr(tracking, "start_run", lambda *words: "a run")
+    monkeypatch.setattr(tracking, "client", lambda: None) # which has no `log_batch`
+    monkeypatch.setattr(tracking, "end_run", lambda run, status="FINISHED": ended.append((run, status)))
+    with pytest.raises(AttributeError): check_runs.log_check(check)
+    assert ended == [("a run", "FAILED")]

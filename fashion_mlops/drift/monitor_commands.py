@@ -43,7 +43,7 @@ def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     "Ask whether anything changed in a slice of the prediction log, and whether it hurts."
     from fashion_mlops.drift.check import Asked
     from fashion_mlops.drift.check_view import page_file
-    from fashion_mlops.drift.finding import in_plain
+    from fashion_mlops.drift.finding import first_lines, in_plain
     from fashion_mlops.drift.ringing import ring_words
     from fashion_mlops.drift.watching import check_slice
     from fashion_mlops.service.served_version import dataset_to_serve
@@ -56,7 +56,7 @@ def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     notes += ring_words(check)
     if args.json: print_json(check.told_of() | {"page": page and str(page), "notes": notes})
     else:
-        for line in [*map(in_plain, check.first_lines), *check.faults, *_first(check.notes), *notes, *[f"Report: {page}"]*bool(page)]: print(line)
+        for line in [*map(in_plain, first_lines(check.finding)), *check.faults, *_first(check.notes), *notes, *[f"Report: {page}"]*bool(page)]: print(line)
     return exit_code(check.finding)
 
 def _first(lines: list[str], most: int = 4) -> list[str]:
@@ -83,7 +83,7 @@ anything change, since when, what, how sure, does it hurt, what should be done. 
 reports/DATASET/monitor/, and each check is a run in MLflow. A check of what the version that serves is asked now
 (no --slot, and a window that ends now) also counts for alerts: fashion-mlops alerts.
 
-  fashion-mlops monitor                                              the version that serves, all of its rows
+  fashion-mlops monitor                                              the version that serves, its newest rows
   fashion-mlops monitor --window 24h
   fashion-mlops monitor --window 2026-11-01..2026-11-08 --version 3 --slot canary
 
@@ -99,7 +99,7 @@ def add_parser(
     p = commands.add_parser("monitor", help="has anything changed, and does it hurt? asked about a slice of the prediction log", description=_LONG,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--dataset", metavar="NAME", help="whose service (default: the only one that is served)")
-    p.add_argument("--window", default="", metavar="SINCE..UNTIL", help="or a day, 7d, 24h, today, yesterday (default: all)")
+    p.add_argument("--window", default="", metavar="SINCE..UNTIL", help="or a day, 7d, 24h, today, yesterday, all (default: the newest rows, as many as --rows)")
     p.add_argument("--version", type=within(1, 10**9, "a version", int), metavar="N", help="that answered (default: the one that serves)")
     p.add_argument("--slot", default="", metavar="SLOT",
                    help="that answered, such as canary (default: all)")

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ..core import WorkflowError, home
 from ..workflow.command_words import within
-from ..workflow.tool_words import tool_names
 
 # %% ../../nbs/drift/evidently_workspace.ipynb #52ce76dd
 def workspace_folder() -> Path: # with a project for each dataset
@@ -36,6 +35,7 @@ def answers_snapshot(
     import pandas as pd
     from evidently import BinaryClassification, DataDefinition, Dataset, MulticlassClassification, Report
     from evidently.presets import ClassificationPreset
+    from fashion_mlops.workflow.tool_words import tool_names
     if len(check.current.told) < 10 or len(check.reference.told) < 10: return None
     names = tool_names(check.current.classes)
     def rows(each):

@@ -80,6 +80,16 @@ def test_a_window_that_is_none_is_one_sentence(shades, window, sentence):
     assert code == 2 and sentence in text and len(text.strip().splitlines()) == 1
 
 
+def test_a_folder_is_never_replaced_by_a_report(shades, tmp_path):
+    mine = tmp_path/"mine"
+    mine.mkdir()
+    for name in ("kept.txt", "settings.ini"): (mine/name).write_text("mine")
+    for out in (mine, mine/"kept.txt"):
+        code, text = say("--out", str(out))
+        assert code == 2 and len(text.strip().splitlines()) == 1 and ".html" in text
+    assert sorted((path.name, path.read_text()) for path in mine.iterdir()) == [("kept.txt", "mine"), ("settings.ini", "mine")]
+
+
 def test_what_is_wrong_with_the_log_is_said_and_the_rest_is_told(shades):
     logged(120, told="dark")
     logged(1, hours=-1, told="purple") # no class of the model

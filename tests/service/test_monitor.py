@@ -57,7 +57,7 @@ def say(*words: str) -> tuple[int, str]:
 def test_an_empty_log_is_said_and_held_out_rows_stand_in(shades):
     code, text = say()
     assert code == 4 and "There is no traffic to look at" in text and "Held-out rows stand in" in text and "fashion-mlops serve" in text
-    page = shades/"reports"/"shades"/"monitor"/"newest_rows_v3.html"
+    page = shades/"reports"/"shades"/"monitor"/"all_rows_v3.html"
     assert page.is_file() and "Held-out rows stand in" in page.read_text(encoding="utf-8")
 
 
@@ -118,4 +118,4 @@ def test_a_part_that_fails_costs_a_sentence(shades, monkeypatch):
     logged(120)
     code, text = say()
     assert code == 0 and "Nothing changed" in text
-    assert "no such luck" in (shades/"reports"/"shades"/"monitor"/"newest_rows_v3.html").read_text(encoding="utf-8")
+    assert "no such luck" in (shades/"reports"/"shades"/"monitor"/"all_rows_v3.html").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core import WorkflowError
 from .events import Events, counts_of, events_of
-from .observed import Observed
+from .observed import Observed, counted_words
 from ..workflow.markup import as_markdown
 
 # %% ../../nbs/drift/betting.ipynb #6a2da615
@@ -88,10 +88,15 @@ def began(
 # %% ../../nbs/drift/betting.ipynb #9281722e
 def looks_of(
     moments: np.ndarray, # datetime64 (n,)
-    every: str = "1h" # between two looks
+    every: str = "1h", # between two looks
+    back: bool = False # whether they are counted back from the newest row
 ) -> tuple[np.ndarray, np.ndarray]: # datetime64 (looks,) the beginnings; (n,) at which look each row came
     "Which rows are looked at together."
     import pandas as pd
+    if back:
+        moments, span = moments.astype("datetime64[us]"), pd.Timedelta(every).to_timedelta64().astype("timedelta64[us]")
+        begun = moments.max() - ((moments.max() - moments)//span + 1)*span
+        return np.unique(begun, return_inverse=True)
     begun = pd.DatetimeIndex(moments).floor(every).to_numpy()
     return np.unique(begun, return_inverse=True)
 
@@ -110,8 +115,16 @@ class Followed:
     table: object # DataFrame: event, before, at_most, now, evidence at the first alarm or the last look, largest first
     note: str = "" # what limits it; a sentence, or nothing
 
+    cooldown: int = 24 # looks without a bet after an alarm
+
     @property
     def alarm(self) -> int | None: return self.alarms[0] if self.alarms else None
+
+    @property
+    def over(self) -> bool: # whether it rang, and has lost its bets since then for longer than it took to ring
+        if not self.alarms: return False
+        took = self.alarms[0] - int(np.searchsorted(self.moments, self.since[0]))
+        return len(self.rows) - 1 - self.alarms[-1] > self.cooldown + took and bool(self.evidence[-1] < 0)
 
     @property
     def score(self) -> str: return str(self.table["event"].iloc[0]) # which number was bet on with most success
@@ -126,16 +139,12 @@ class Followed:
         moments = *self.since, self.moments[self.alarm]
         best, low, high, rang = (each.astype("datetime64[us]").item() for each in moments)
         first = self.table.iloc[0]
+        until = f" It is over: it rang last at {self.moments[self.alarms[-1]].astype('datetime64[us]').item():%Y-%m-%d %H:%M}."*self.over
         return (f"Changed since {best:%Y-%m-%d %H:%M} UTC (between {low:%Y-%m-%d %H:%M} and {high:%Y-%m-%d %H:%M}), "
                 f"rang at {rang:%Y-%m-%d %H:%M}: {as_markdown(first.event)}, {first.now:.1%} of the rows since then, "
-                f"{first.before:.1%} of the reference, where chance explains {first.at_most:.1%}.")
+                f"{first.before:.1%} of the reference, where chance explains {first.at_most:.1%}.{until}")
 
 # %% ../../nbs/drift/betting.ipynb #4149ce90
-def _one_of_each(seen: Observed) -> Observed:
-    "The first row of each group."
-    if seen.together is None: return seen
-    return seen.at(np.sort(np.unique(np.asarray(seen.together).astype(str), return_index=True)[1]))
-
 def _in_order(seen: Observed) -> tuple[Observed, str]:
     "Rows by their moments, and how many have none."
     if seen.moments is None:
@@ -180,6 +189,7 @@ def follow(
     every: str = "1h", # between two looks
     month: int = 720, # looks for which the promise is given
     cooldown: int = 24, # looks without a bet after an alarm
+    back: bool = False, # whether looks are counted back from the newest row, and a first one that is not whole is left out
     events: Events | None = None # of the reference, where they are already known
 ) -> Followed:
     "Follow a log, look by look."
@@ -187,12 +197,13 @@ def follow(
         raise WorkflowError(f"The rate of false alarms is {rate:g}: give a share between 0 and 1, such as 0.01.")
     if not len(current): raise WorkflowError("There are no rows to follow yet.")
     reference, current, lost = _same(reference, current) if events is None else (reference, current, "")
-    events = events or events_of(_one_of_each(reference), rate/2)
+    events = events or events_of(reference.one_of_each(), rate/2)
     seen, note = _in_order(current)
-    note = " ".join(filter(None, [lost, note]))
+    note = " ".join(filter(None, [lost, note, counted_words(seen, one := seen.one_of_each())]))
     if not len(seen): raise WorkflowError(f"None of {len(current):,} rows has a moment: there is nothing to follow.")
-    seen = _one_of_each(seen)
-    moments, look = looks_of(seen.moments, every)
+    seen = one
+    moments, look = looks_of(seen.moments, every, back)
+    if back and len(moments) > 1: seen, moments, look = seen.at(look > 0), moments[1:], look[look > 0] - 1
     rows, counts = np.bincount(look, minlength=len(moments)), counts_of(events, seen, look, len(moments))
     return followed(events, counts, rows, moments, rate, every, month, cooldown, note)
 
@@ -214,7 +225,7 @@ def followed(
         found = began(counts[:at + 1, best], rows[:at + 1])
         first, since = found.look, tuple(moments[[found.look, found.low, found.high]])
     table = _table(events, brought, counts, rows, first, at)
-    return Followed(moments, rows, evidence, line, rate, every, alarms, since, table, note)
+    return Followed(moments, rows, evidence, line, rate, every, alarms, since, table, note, cooldown)
 
 # %% ../../nbs/drift/betting.ipynb #1c1d0633
 def draw_evidence(

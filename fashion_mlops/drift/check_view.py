@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VIEWS', 'Shown', 'draw_hours', 'draw_columns', 'shown_parts', 'tell', 'lead_words', 'check_tables', 'check_page',
-           'write_check_page']
+           'page_file', 'write_check_page']
 
 # %% ../../nbs/drift/check_view.ipynb #d626b5bf
 import os
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core import atomic_path
+from ..core import WorkflowError
 from .check import Check, reason_of
 from ..workflow.markup import as_html, as_markdown, as_plot_text, as_table, harmless, readable
 from ..workflow.page import html_page
@@ -237,11 +237,27 @@ def check_page(
 _STYLE = """.first{border-left:5px solid var(--link);background:var(--card);padding:.3rem 1.2rem;margin:1rem 0;font-size:1.12rem}
 .first p{margin:.5rem 0}"""
 
+# %% ../../nbs/drift/check_view.ipynb #c3f218ce
+def page_file(
+    where: Path | str # where somebody wants the page
+) -> Path:
+    "A place for a page; raise `WorkflowError` for a folder, and for a file that is no page: nothing of somebody's is replaced by a report."
+    path = Path(where).expanduser()
+    if path.is_dir(): raise WorkflowError(f"{path} is a folder. Name a file for the report, such as {path/'report.html'}.")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise WorkflowError(f"{path} is no name of a page: expected one that ends in .html, such as {path.with_suffix('.html')}.")
+    return path
+
 def write_check_page(
     check: Check,
     path: Path # HTML file
 ) -> Path: # the same
-    "Write the page, whole or not at all."
+    "Write the page, whole or not at all; a folder is never replaced."
+    path, text = page_file(path), check_page(check)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as new: new.write_text(check_page(check), encoding="utf-8")
+    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        hidden.write_text(text, encoding="utf-8")
+        os.replace(hidden, path) # which refuses a folder
+    finally: hidden.unlink(missing_ok=True)
     return path

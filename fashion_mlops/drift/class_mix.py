@@ -118,8 +118,9 @@ def old_shares(
 ) -> np.ndarray: # (k,)
     "The shares of before, as far from them towards what the answers tell as chance goes."
     away, chance = mix.told - mix.before, mix.before*sum(1/rows for rows in mix.rows)
-    far = np.sqrt((away**2/np.maximum(chance, 1e-12)).sum()/max(1, len(away) - 1)) # 1 where it is chance
-    shares = np.maximum(mix.before + away/max(1.0, far), 0)
+    seen = mix.before > 0 # of a class without a row in the reference nobody knows how often it is mistaken
+    far = np.sqrt((away[seen]**2/chance[seen]).sum()/max(1, seen.sum() - 1)) # 1 where it is chance
+    shares = np.where(seen, np.maximum(mix.before + away/max(1.0, far), 0), 0)
     return shares/shares.sum()
 
 # %% ../../nbs/drift/class_mix.ipynb #7b28e908

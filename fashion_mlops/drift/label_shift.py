@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core import WorkflowError
-from .observed import Observed
+from .class_mix import believed_shares, class_mix
+from .observed import Observed, counted_words
 from ..workflow.markup import as_markdown
 
 # %% ../../nbs/drift/label_shift.ipynb #9b4e29c8
@@ -76,9 +77,9 @@ def by_likelihood(
     most: int = 2000 # rounds
 ) -> np.ndarray: # (k,) new shares
     "New shares of the classes under which these answers are most likely."
-    ratios = probabilities/np.maximum(before, 1e-12)
+    ratios = np.divide(probabilities, before, out=np.zeros(probabilities.shape), where=before > 0)
     counts = np.full(len(ratios), 1/len(ratios)) if counts is None else counts/counts.sum()
-    shares = np.array(before if start is None else start, np.float64).clip(1e-6)
+    shares = np.where(before > 0, np.clip(before if start is None else start, 1e-6, None), 0).astype(np.float64)
     shares /= shares.sum()
     for _ in range(most):
         was = shares
@@ -110,20 +111,25 @@ MOST = 10_000 # rows of a window that are used; more would only take longer
 class LabelShift:
     "How often each class comes now."
     table: object # DataFrame: class, before, after, low, high, changed; in the order of the classes
-    weights: np.ndarray # (k,) after / before, 0 where a class has never been seen
+    weights: np.ndarray # (k,) after / before, 0 where a class is not in the reference
     p: float # chance of answers that lie so far apart when nothing has changed
     rate: float # at which a change is stated
     rows: tuple[int, int] # of the reference and the current window
     method: str # in words
     note: str = "" # what limits it; sentences, or nothing
+    trust: float = 1.0 # how far other shares explain what is seen: 0 not at all, 1 entirely
 
     @property
-    def changed(self) -> bool: return self.p <= self.rate
+    def changed(self) -> bool: return self.p <= self.rate # the answers
+
+    @property
+    def believed(self) -> bool: return self.trust >= 0.5 # whether it is the shares that changed, and not how rows look
 
     def words(self) -> str:
         "One sentence."
         if not self.changed:
             return f"The shares of the classes are not seen to change (p {self.p:.2g}, {self.rows[1]:,} rows)."
+        if not self.believed: return f"The answers changed (p {self.p:.2g}), and other shares of the classes do not explain it: rows look otherwise."
         moved = self.table.assign(by=(self.table.after - self.table.before).abs()).sort_values("by", ascending=False)
         told = [f"{as_markdown(row['class'])} {row['before']:.0%} → {row['after']:.0%} "
                 f"({row['low']:.0%} to {row['high']:.0%})" for row in moved.head(3).to_dict("records")]
@@ -161,8 +167,7 @@ def _drawn(reference: Observed, current: Observed, start: tuple, draws: int, see
 # %% ../../nbs/drift/label_shift.ipynb #a181dafe
 def _some(seen: Observed, seed: int) -> Observed:
     "One row of each group, and at most `MOST`."
-    if seen.together is not None:
-        seen = seen.at(np.sort(np.unique(np.asarray(seen.together).astype(str), return_index=True)[1]))
+    seen = seen.one_of_each(seed)
     if len(seen) <= MOST: return seen
     return seen.at(np.sort(np.random.default_rng(seed).permutation(len(seen))[:MOST]))
 
@@ -205,7 +210,7 @@ def label_shift(
 ) -> LabelShift:
     "New shares of the classes, and whether they changed."
     import pandas as pd
-    reference, current = _prepared(reference, current, seed)
+    whole, (reference, current) = current, _prepared(reference, current, seed)
     k = len(reference.classes)
     before = np.bincount(reference.labels, minlength=k)/len(reference)
     said = [np.bincount(seen.said, minlength=k) for seen in (reference, current)]
@@ -216,9 +221,13 @@ def label_shift(
     p = shares_changed(*said, seed=seed)
     table = pd.DataFrame({"class": reference.classes, "before": before, "after": after, "low": low, "high": high,
                           "changed": (p <= rate) & ((before < low) | (before > high))})
+    trust = believed_shares(class_mix(reference, current))[1] if p <= rate else 1.0
+    if trust < 0.5: table["changed"] = False
+    table.loc[before == 0, ["after", "low", "high"]], table.loc[before == 0, "changed"] = np.nan, False # nobody knows
     weights = np.divide(after, before, out=np.zeros(k), where=before > 0)
-    return LabelShift(table, weights, p, rate, (len(reference), len(current)), "maximum likelihood on calibrated answers",
-                      _notes(reference, current, before))
+    unlike = "Rows look otherwise than in the reference, so these shares are not to be believed: they hold if every class looks as it did."
+    note = " ".join(filter(None, [unlike*(trust < 0.5), counted_words(whole, whole.one_of_each(seed)), _notes(reference, current, before)]))
+    return LabelShift(table, weights, p, rate, (len(reference), len(current)), "maximum likelihood on calibrated answers", note, trust)
 
 # %% ../../nbs/drift/label_shift.ipynb #301f105d
 def draw_label_shift(

@@ -8,6 +8,7 @@ __all__ = ['QUIET', 'CHANGED', 'UNKNOWN', 'exit_code', 'page_path', 'monitor', '
 # %% ../../nbs/drift/monitor_commands.ipynb #e7169b47
 import argparse
 import re
+import warnings
 from pathlib import Path
 
 from ..core import reports_folder
@@ -37,14 +38,17 @@ def page_path(
 def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     "Ask whether anything changed in a slice of the prediction log, and whether it hurts."
     from fashion_mlops.drift.check import Asked
+    from fashion_mlops.drift.check_view import page_file
     from fashion_mlops.drift.finding import in_plain
     from fashion_mlops.drift.ringing import ring_words
     from fashion_mlops.drift.watching import check_slice
     from fashion_mlops.service.served_version import dataset_to_serve
     from fashion_mlops.workflow.markup import print_json
+    out = args.out and page_file(args.out) # refused before anything starts
     asked = Asked(dataset_to_serve(args.dataset), args.window, args.version, args.slot, args.rows, args.rate)
-    check = check_slice(asked)
-    page, notes = _kept(check, Path(args.out) if args.out else page_path(check.asked), not args.untracked)
+    with warnings.catch_warnings(action="ignore"): # of libraries, about constant columns: no words for a person
+        check = check_slice(asked)
+        page, notes = _kept(check, out or page_path(check.asked), not args.untracked)
     notes += ring_words(check)
     if args.json: print_json(check.told_of() | {"page": str(page), "notes": notes})
     else:
@@ -95,7 +99,7 @@ def add_parser(
                    help="that answered, such as canary (default: all)")
     p.add_argument("--rows", type=within(20, 100_000, "rows", int), default=5000, metavar="N", help="looked at one by one, at most (default: 5000)")
     p.add_argument("--rate", type=within(1e-4, 0.5, "a share"), default=0.01, metavar="R", help="share of false alarms (default: 0.01)")
-    p.add_argument("--out", metavar="FILE", help="where the report goes")
+    p.add_argument("--out", metavar="FILE", help="where the report goes, a file that ends in .html")
     p.add_argument("--untracked", action="store_true", help="no run in MLflow, no snapshot for Evidently")
     p.add_argument("--json", action="store_true", help="for a program")
     p.set_defaults(command=monitor)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..datasets.kinds import kind_of
 from .observed import Observed
+from ..evaluation.curves import rows_worth
 
 # %% ../../nbs/drift/quality.ipynb #faf1a677
 def chance_of(
@@ -70,24 +71,37 @@ def copies_of(
     return *(_copies(each, names, some(each)) for each in (reference, current)), most
 
 # %% ../../nbs/drift/quality.ipynb #fa1cae0b
-def _row(what: str, column: str, before: tuple[int, int], now: tuple[int, int]) -> dict:
-    "A fault, counted in both windows, with the exact interval of its share now."
+def _worth(hits: np.ndarray, together: np.ndarray | None, up: bool = False) -> tuple[int, int]:
+    "So many independent faulty rows among so many say as much."
+    if together is None or not len(hits): return int(hits.sum()), len(hits)
+    worth = max(1, int(rows_worth(hits, together)))
+    part = worth*hits.mean()
+    return int(np.ceil(part - 1e-9) if up else np.floor(part + 1e-9)), worth
+
+def _row(what: str, column: str, before: tuple, now: tuple) -> dict:
+    "A fault, counted in both windows as (faulty rows, rows, what they are worth), with the exact interval of its share now."
     from scipy.stats import binomtest
-    (hits_before, rows_before), (hits, rows) = before, now
-    sure = binomtest(hits, rows).proportion_ci(method="exact") if rows else (0.0, 1.0)
-    return {"what": what, "column": column, "before": hits_before/max(1, rows_before), "now": hits/max(1, rows), "low": float(sure[0]),
-            "high": float(sure[1]), "hits": hits, "rows": rows, "hits_before": hits_before, "rows_before": rows_before,
-            "p": float(chance_of(hits, rows, hits_before, rows_before))}
+    (hits_before, rows_before, (part_before, worth_before)), (hits, rows, (part, worth)) = before, now
+    sure = binomtest(part, worth).proportion_ci(method="exact") if rows else (0.0, 1.0)
+    share = hits/max(1, rows)
+    return {"what": what, "column": column, "before": hits_before/max(1, rows_before), "now": share, "low": min(float(sure[0]), share),
+            "high": max(float(sure[1]), share), "hits": hits, "rows": rows, "worth": worth, "part_before": part_before, "worth_before": worth_before,
+            "p": float(chance_of(part, worth, part_before, worth_before))}
+
+def _marked(marks: np.ndarray, seen: Observed, up: bool = False) -> tuple:
+    "Faulty rows, rows, and what they are worth."
+    return int(marks.sum()), len(marks), _worth(np.asarray(marks, bool), seen.together, up)
 
 def _counted(reference: Observed, current: Observed, described: dict) -> list[dict]:
     "Every fault that both windows can tell of."
     wing = kind_of(described["kind"])
     before, now = (wing.watched_faults(described, each.table) for each in (reference, current))
-    rows = [_row(*key, (int(before[key].sum()), len(reference)), (int(now[key].sum()), len(current))) for key in before if key in now]
-    rows += [_row("missing", name, (hits, len(reference)), (len(current), len(current)))
+    rows = [_row(*key, _marked(before[key], reference, True), _marked(now[key], current)) for key in before if key in now]
+    gone, size = _marked(np.ones(len(current), bool), current), len(reference)
+    rows += [_row("missing", name, (hits, size, (hits, size)), gone)
              for name, hits in current.table.attrs.get("absent", {}).items() if name in wing.always_kept(described)]
     copies_before, copies, most = copies_of(reference, current)
-    return [*rows, _row("duplicate", "row", (copies_before, most), (copies, most))]
+    return [*rows, _row("duplicate", "row", *((count, most, (count, most)) for count in (copies_before, copies)))]
 
 # %% ../../nbs/drift/quality.ipynb #1f4b802a
 COLUMNS = ["what", "column", "before", "now", "low", "high", "line", "alarming", "p", "sentence"]
@@ -102,7 +116,7 @@ def quality(
     import pandas as pd
     counted = pd.DataFrame(_counted(reference, current, described))
     levels = levels_of(counted.p.to_numpy(), rate)
-    facts = zip(levels, counted.rows, counted.hits_before, counted.rows_before)
+    facts = zip(levels, counted.worth, counted.part_before, counted.worth_before)
     counted["line"] = [alarm_line(level, rows, hits, before) for level, rows, hits, before in facts]
     counted["alarming"] = counted.p.to_numpy() <= levels
     counted["sentence"] = [_sentence(row) for row in counted.to_dict("records")]

@@ -38,7 +38,8 @@ def observed_of(
     table, # pyarrow Table, from `read_reference`
     described: dict, # what the model takes, with its kind
     classes: list[str], # of the model
-    how: str = "stored" # or `computed`
+    how: str = "stored", # or `computed`
+    threshold: float | None = None # from which on the second of two classes is answered
 ) -> Observed:
     "A reference, as this room compares it."
     seen = kind_of(described["kind"]).watched_table(described, table["watched"])
@@ -47,7 +48,7 @@ def observed_of(
     members = [answers_of(table[name], classes) for name in table.column_names if name.startswith("member ")]
     together = table["together"].to_numpy() if "together" in table.column_names else None
     return Observed(seen, answers_of(table["probabilities"], classes), classes, _labels(table["label"], classes),
-                    ids=rows.astype(str).astype(object), members=np.stack(members) if members else None, together=together)
+                    ids=rows.astype(str).astype(object), members=np.stack(members) if members else None, together=together, threshold=threshold)
 
 # %% ../../nbs/drift/reference.ipynb #852d54a9
 def described_of(
@@ -67,7 +68,7 @@ def _computed(served, samples, rows: np.ndarray | None) -> Observed:
     rows = samples.rows("valid") if rows is None else np.asarray(rows)
     held = some_held(HeldOut(samples.at(rows), np.asarray(samples.labels)[rows], rows, {}, samples.key.at(rows).clusters, samples.digest))
     described, answers = described_of(served.about), served.predict_proba(held.inputs)
-    return observed_of(read_reference(reference_bytes(described, served.classes, held, answers)), described, served.classes, "computed")
+    return observed_of(read_reference(reference_bytes(described, served.classes, held, answers)), described, served.classes, "computed", served.about.get("threshold"))
 
 # %% ../../nbs/drift/reference.ipynb #6e357f22
 def reference_of(
@@ -80,7 +81,7 @@ def reference_of(
     content = read_pack(folder)
     if REFERENCE not in content: return _computed(open_pack(folder), samples, rows)
     about = json.loads(content["serving.json"])
-    return observed_of(read_reference(content[REFERENCE], f"The pack {Path(folder).name}"), described_of(about), about["classes"])
+    return observed_of(read_reference(content[REFERENCE], f"The pack {Path(folder).name}"), described_of(about), about["classes"], threshold=about.get("threshold"))
 
 # %% ../../nbs/drift/reference.ipynb #5615c3e7
 def with_inputs(

@@ -224,7 +224,7 @@ def _observed(reading: _Reading, chosen, served, version) -> Observed:
     names = np.array([f"{name} · {row}" for name, row in zip(ids, rows)], object)
     labels = _places(reading.classes.names, classes)[told.astype(int)]
     every = Observed(_watched(reading, wide, served).reset_index(drop=True), shares.fillna(0).to_numpy(np.float32), classes,
-                     labels, moments, names, together=pd.factorize(requests)[0])
+                     labels, moments, names, together=pd.factorize(requests)[0], threshold=getattr(served, "threshold", None))
     order = sorted(np.flatnonzero(answered), key=list(zip(moments, ids, rows)).__getitem__)
     return every.at(np.array(order, np.int64))
 

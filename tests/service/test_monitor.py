@@ -57,7 +57,7 @@ def say(*words: str) -> tuple[int, str]:
 def test_an_empty_log_is_said_and_held_out_rows_stand_in(shades):
     code, text = say()
     assert code == 4 and "There is no traffic to look at" in text and "Held-out rows stand in" in text and "fashion-mlops serve" in text
-    page = shades/"reports"/"shades"/"monitor"/"newest_rows_v3.html"
+    page = shades/"reports"/"shades"/"monitor"/"all_rows_v3.html"
     assert page.is_file() and "Held-out rows stand in" in page.read_text(encoding="utf-8")
 
 
@@ -78,6 +78,16 @@ def test_quiet_and_changed_weeks_end_otherwise(shades):
 def test_a_window_that_is_none_is_one_sentence(shades, window, sentence):
     code, text = say("--window", window)
     assert code == 2 and sentence in text and len(text.strip().splitlines()) == 1
+
+
+def test_a_folder_is_never_replaced_by_a_report(shades, tmp_path):
+    mine = tmp_path/"mine"
+    mine.mkdir()
+    for name in ("kept.txt", "settings.ini"): (mine/name).write_text("mine")
+    for out in (mine, mine/"kept.txt"):
+        code, text = say("--out", str(out))
+        assert code == 2 and len(text.strip().splitlines()) == 1 and ".html" in text
+    assert sorted((path.name, path.read_text()) for path in mine.iterdir()) == [("kept.txt", "mine"), ("settings.ini", "mine")]
 
 
 def test_what_is_wrong_with_the_log_is_said_and_the_rest_is_told(shades):
@@ -108,4 +118,4 @@ def test_a_part_that_fails_costs_a_sentence(shades, monkeypatch):
     logged(120)
     code, text = say()
     assert code == 0 and "Nothing changed" in text
-    assert "no such luck" in (shades/"reports"/"shades"/"monitor"/"newest_rows_v3.html").read_text(encoding="utf-8")
+    assert "no such luck" in (shades/"reports"/"shades"/"monitor"/"all_rows_v3.html").read_text(encoding="utf-8")

@@ -210,7 +210,8 @@ class Peers:
         return float(max(np.where(new, np.abs(left - steps), 0).max(), np.where(np.vstack([new[1:], np.ones((1, 9), bool)]), np.abs(right - steps - 1/size), 0).max()))
 
     def mmd(self, parts, what) -> float:
-        rows = self.of(parts, what)[:2000]
+        rows = self.of(parts, what)
+        rows = rows[np.arange(min(2000, len(rows)))*len(rows)//min(2000, len(rows))] # from all parts of the window
         own = (np.exp(-self.squares(rows, rows)*self.gamma[what]).sum(dtype=np.float64) - len(rows))/(len(rows)*(len(rows) - 1))
         return self.within[what] + own - 2*self.of(parts, f"near {what}").mean(dtype=np.float64)
 

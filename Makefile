@@ -5,6 +5,8 @@ MINUTES ?=
 SHELL   := /bin/sh
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
+# a word of whoever calls make, as one word for the shell
+quoted = '$(subst ','\'',$(1))'
 SMALL_LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements.txt
 # A folder with local copies of public data beside the clone is used when there is one.
 ifneq ($(wildcard ../shared/data),)
@@ -29,22 +31,22 @@ $(VENV)/.ready: requirements.txt setup.py settings.ini $(if $(TORCH)$(DISK),agai
 again:
 
 all: setup ## run every stage that has to run, on Fashion-MNIST or DATASET=NAME; ends with a table and where to look
-	@$(VENV)/bin/fashion-mlops run --profile $(PROFILE) $(if $(DATASET),--dataset $(DATASET)) $(if $(MINUTES),--minutes $(MINUTES))
+	@$(VENV)/bin/fashion-mlops run --profile $(call quoted,$(PROFILE)) $(if $(DATASET),--dataset $(call quoted,$(DATASET))) $(if $(MINUTES),--minutes $(call quoted,$(MINUTES)))
 
 datasets: setup ## which datasets there are; `fashion-mlops dataset add FILE` makes yours known
 	@$(VENV)/bin/fashion-mlops dataset list
 
 serve: setup ## answer over HTTP with the champion, at http://127.0.0.1:8000; PORT=N and DATASET=NAME
-	@$(VENV)/bin/fashion-mlops serve $(if $(DATASET),--dataset $(DATASET)) $(if $(PORT),--port $(PORT))
+	@$(VENV)/bin/fashion-mlops serve $(if $(DATASET),--dataset $(call quoted,$(DATASET))) $(if $(PORT),--port $(call quoted,$(PORT)))
 
 monitor: setup ## has anything changed, and does it hurt? WINDOW=2026-11-01..2026-11-08, VERSION=N, SLOT=canary and DATASET=NAME
-	@$(VENV)/bin/fashion-mlops monitor $(if $(DATASET),--dataset $(DATASET)) $(if $(WINDOW),--window $(WINDOW)) $(if $(VERSION),--version $(VERSION)) $(if $(SLOT),--slot $(SLOT))
+	@$(VENV)/bin/fashion-mlops monitor $(if $(DATASET),--dataset $(call quoted,$(DATASET))) $(if $(WINDOW),--window $(call quoted,$(WINDOW))) $(if $(VERSION),--version $(call quoted,$(VERSION))) $(if $(SLOT),--slot $(call quoted,$(SLOT)))
 
 evidently: setup ## Evidently's pages on the checks so far, at http://127.0.0.1:8085; PORT=N
-	@$(VENV)/bin/fashion-mlops evidently $(if $(PORT),--port $(PORT))
+	@$(VENV)/bin/fashion-mlops evidently $(if $(PORT),--port $(call quoted,$(PORT)))
 
 load: setup ## load tests of the champion's service, the short ones, in two minutes; DATASET=NAME
-	@$(VENV)/bin/fashion-mlops load $(if $(DATASET),--dataset $(DATASET))
+	@$(VENV)/bin/fashion-mlops load $(if $(DATASET),--dataset $(call quoted,$(DATASET)))
 
 status: setup ## which stages are up to date, and why not
 	@$(VENV)/bin/fashion-mlops status
@@ -79,7 +81,7 @@ mlflow: setup ## the MLflow UI on the runs, at http://127.0.0.1:5000
 	@$(VENV)/bin/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
 optuna: setup ## Optuna's dashboard on the last tuning, at http://127.0.0.1:8080
-	@$(VENV)/bin/fashion-mlops study $(if $(DATASET),--dataset $(DATASET))
+	@$(VENV)/bin/fashion-mlops study $(if $(DATASET),--dataset $(call quoted,$(DATASET)))
 
 docs: setup ## the documentation pages, into _docs/
 	@$(PYTHON) -m fashion_mlops.workflow.documentation

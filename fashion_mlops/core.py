@@ -230,6 +230,8 @@ _UNFINISHED = ".unfinished" # how the names of such folders end
 def _put(new: Path, target: Path, aside: Path):
     "Rename `new` to `target`; a folder that is there goes aside first, and comes back when that fails."
     if not target.is_dir(): return os.replace(new, target)
+    if not new.is_dir(): # whoever writes a file did not mean to lose a folder
+        raise WorkflowError(f"{target} is a folder, and a file is to be written. Name a file in it, or another place.")
     os.replace(target, aside)
     try: os.replace(new, target)
     except BaseException:

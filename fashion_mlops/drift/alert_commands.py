@@ -53,6 +53,8 @@ def rules(args) -> int: # 0
         return 0
     found = read_rules(dataset)
     print(f"Rules of {found.path}:" if found.path else f"Rules of {dataset}, the built-in ones (fashion-mlops alerts rules --write makes a file of them):")
+    print(f"Checks that count: {found.series}; of the version that serves, and of all slots.")
+    if not found.rules: print("It has no rules, so nothing rings.")
     for rule in found.rules.values(): print(*_rule_words(rule), sep="\n")
     for name, sink in found.sinks.items(): print(f"receiver {name}: {type(sink).__name__.lower()}")
     if args.facts: print("Facts that a rule may read, each also as NAME.low and NAME.high:", *(f"    {name:<20} {text}" for name, text in FACTS.items()), sep="\n")

@@ -49,8 +49,8 @@ def facts_of(
     return found
 
 # %% ../../nbs/drift/alert_events.ipynb #cea75fb1
-HAPPENS = ("rang", "worsened", "resolved", "withdrawn", "acknowledged", "test")
-_TITLES = {"rang": "rings", "worsened": "is worse", "resolved": "is over", "withdrawn": "has no rule any more",
+HAPPENS = ("rang", "worsened", "eased", "resolved", "withdrawn", "acknowledged", "test")
+_TITLES = {"rang": "rings", "worsened": "is worse", "eased": "is milder", "resolved": "is over", "withdrawn": "has no rule any more",
            "acknowledged": "is acknowledged", "test": "is tried out"}
 
 @dataclass(frozen=True)

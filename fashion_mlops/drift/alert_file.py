@@ -6,12 +6,12 @@
 __all__ = ['default_text', 'Said', 'read_said', 'Mistakes', 'Rules', 'rules_of', 'rules_path', 'read_rules', 'write_rules']
 
 # %% ../../nbs/drift/alert_file.ipynb #332186ad
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 
 from ..core import WorkflowError, atomic_path, home, nearest, path_part, project_root
 from .alert_conditions import Condition
-from .alert_rules import (FACTS, KINDS, SECRET, SEVERITIES, AlertRule, rule_objection,
+from .alert_rules import (FACTS, KINDS, SECRET, SEVERITIES, AlertRule, Series, rule_objection,
                                              sink_objection)
 
 # %% ../../nbs/drift/alert_file.ipynb #78e18026
@@ -27,6 +27,10 @@ _HEAD = """\
 # recovers_after  how many checks in a row, or how long, it has to be well
 # cooldown        after it has recovered it does not ring again for so long
 # sinks           who hears of it: log, and the receivers named below
+
+# Which checks count, one after the other: of what the version that serves is asked, with this window (all, today, or a
+# time that ends now such as 24h or 7d), rate and tolerance, and rows enough. Whatever else is asked rings nothing.
+checks: {window: all, rate: 0.01, tolerance: 0.01, rows: 1000}
 """
 _FOOT = """
 # Receivers besides the log. Secrets are named here (env NAME, or file PATH), and never stand here.
@@ -109,7 +113,7 @@ def read_said(
     try: said = _walk(node) if node else Said({}, 1)
     except yaml.YAMLError as error: raise WorkflowError(f"{where}, {error}.") from None
     if isinstance(said.value, dict): return said
-    raise WorkflowError(f"{where}, line 1: found {said.shown()}; expected `rules:` and `sinks:`.")
+    raise WorkflowError(f"{where}, line 1: found {said.shown()}; expected `checks:`, `rules:` and `sinks:`.")
 
 # %% ../../nbs/drift/alert_file.ipynb #09612d7a
 class Mistakes(list):
@@ -160,6 +164,7 @@ class Rules:
     rules: dict[str, AlertRule] # by name
     sinks: dict = field(default_factory=dict) # `Webhook` or `Mail`, by name
     path: Path | None = None # of the file; None for the built-in rules
+    series: Series = Series() # the checks that count
 
 def _sinks(said: Said | None, mistakes: Mistakes) -> dict:
     "Receivers by name."
@@ -195,14 +200,20 @@ def _rule(said: Said, known: dict, mistakes: Mistakes) -> AlertRule | None:
         if sink not in known: mistakes.add(said.value["sinks"].line, f"{sink!r:.60} is no receiver that this file names.{nearest(sink, known)}")
     return rule
 
+def _series(said: Said | None, mistakes: Mistakes) -> Series | None:
+    "The checks that count; None after a mistake."
+    if said is None or said.value == "": return Series()
+    if isinstance(said.value, dict): return _fields(Series, said, mistakes, {}, {})
+    return mistakes.add(said.line, f"checks is {said.shown()}; expected a mapping, such as checks: {{window: 7d, rate: 0.01}}.")
+
 def rules_of(
     text: str, # YAML
     where: str # name of the file, for the message
 ) -> Rules:
     "The rules that a text says; raise `WorkflowError` with a sentence for each mistake."
     said, mistakes = read_said(text, where).value, Mistakes()
-    for key in said.keys() - {"rules", "sinks"}:
-        mistakes.add(said[key].line, f"{key!r:.60} is no key of this.{nearest(str(key), ('rules', 'sinks'))}")
+    for key in said.keys() - {"rules", "sinks", "checks"}:
+        mistakes.add(said[key].line, f"{key!r:.60} is no key of this.{nearest(str(key), ('rules', 'sinks', 'checks'))}")
     sinks, rules = _sinks(said.get("sinks"), mistakes), said.get("rules", Said([], 1))
     if not isinstance(rules.value, list): mistakes.add(rules.line, f"rules is {rules.shown()}; expected a list of rules.")
     listed, found = rules.value if isinstance(rules.value, list) else [], {}
@@ -210,8 +221,9 @@ def rules_of(
         rule = _rule(one, {"log": None} | sinks, mistakes)
         if rule and rule.name in found: mistakes.add(one.line, f"a second rule is called {rule.name!r}; give it another name.")
         if rule: found[rule.name] = rule
+    series = _series(said.get("checks"), mistakes)
     if mistakes: raise WorkflowError("\n".join(f"{where}, line {line}: {text}" for line, text in sorted(mistakes)))
-    return Rules(found, sinks)
+    return Rules(found, sinks, series=series)
 
 # %% ../../nbs/drift/alert_file.ipynb #5b8c5592
 def rules_path(
@@ -231,7 +243,7 @@ def read_rules(
         except (OSError, UnicodeDecodeError) as error:
             raise WorkflowError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}. Mend it, or remove it: the built-in rules then hold.") from None
         found = rules_of(text, f"data/alerts/{path.name}")
-        return Rules(found.rules, found.sinks, path)
+        return replace(found, path=path)
     return rules_of(default_text(dataset), "the built-in rules")
 
 def write_rules(

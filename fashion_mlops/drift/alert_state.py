@@ -21,6 +21,7 @@ class AlertState:
     since: float = 0.0 # the state
     runs: dict = field(default_factory=dict) # severity → [moment of the first check, checks]: how long it has been so
     well: list = field(default_factory=list) # the same of its recovery; empty where it is not well
+    milder: list = field(default_factory=list) # the same of what is less than the severity at which it rang
     began: float = 0.0 # the first check of what has rung
     severity: str = "" # at which it rang
     number: int = 0 # how often it has rung
@@ -38,7 +39,7 @@ def not_after(
 ) -> AlertState:
     "The same, without moments of the future."
     def early(run): return [min(run[0], moment), run[1]] if run else run
-    return replace(state, since=min(state.since, moment), began=min(state.began, moment), well=early(state.well),
+    return replace(state, since=min(state.since, moment), began=min(state.began, moment), well=early(state.well), milder=early(state.milder),
                    runs={one: early(run) for one, run in state.runs.items()},
                    resolved=None if state.resolved is None else min(state.resolved, moment))
 
@@ -51,7 +52,8 @@ def _run_on(rule: AlertRule, state: AlertState, reached: int, well: bool, moment
     "The runs with this check."
     holding = [one for one in rule.when if SEVERITIES.index(one) <= reached]
     runs = {one: _longer(state.runs.get(one, []), moment) for one in holding}
-    return replace(state, runs=runs, well=_longer(state.well, moment) if well else [])
+    milder = _longer(state.milder, moment) if state.active and reached < _rank(state.severity) else []
+    return replace(state, runs=runs, well=_longer(state.well, moment) if well else [], milder=milder)
 
 def _lasted(span, run: list, moment: float) -> bool: return bool(run) and span.met(run[1], moment - run[0])
 
@@ -72,9 +74,11 @@ def _step_active(rule: AlertRule, state: AlertState, moment: float) -> tuple[Ale
     "What becomes of an alert that has rung."
     severity = _severity(rule, state, moment)
     if _lasted(rule.recovers_after, state.well, moment):
-        return _to(state, "resolved", moment, runs={}, well=[], resolved=moment, acknowledged={}), "resolved"
+        return _to(state, "resolved", moment, runs={}, well=[], milder=[], resolved=moment, acknowledged={}), "resolved"
     if _rank(severity) > _rank(state.severity):
-        return _to(state, "firing", moment, severity=severity, acknowledged={}), "worsened"
+        return _to(state, "firing", moment, severity=severity, milder=[], acknowledged={}), "worsened"
+    if severity and _rank(severity) < _rank(state.severity) and _lasted(rule.recovers_after, state.milder, moment):
+        return replace(state, severity=severity, milder=[]), "eased"
     if state.well: return _to(state, "recovering", moment), ""
     return _to(state, "acknowledged" if state.acknowledged else "firing", moment), ""
 
@@ -119,6 +123,6 @@ def state_of(
     for name, value in said.items():
         wanted = (int, float, type(None)) if name == "resolved" else (int, float) if known[name] is float else known[name]
         if not isinstance(value, wanted) or isinstance(value, bool): raise ValueError(name)
-    runs = [*said.get("runs", {}).values(), *([said["well"]] if said.get("well") else [])]
+    runs = [*said.get("runs", {}).values(), *(said[one] for one in ("well", "milder") if said.get(one))]
     if not all(isinstance(run, list) and len(run) == 2 and all(isinstance(each, int | float) for each in run) for run in runs): raise ValueError("runs")
     return AlertState(**said)

@@ -14,10 +14,7 @@ import sys
 from pathlib import Path
 
 from ..core import WorkflowError, home
-from .check import Check
-from .check_view import check_tables
 from ..workflow.command_words import within
-from ..workflow.tool_words import tool_names
 
 # %% ../../nbs/drift/evidently_workspace.ipynb #52ce76dd
 def workspace_folder() -> Path: # with a project for each dataset
@@ -31,13 +28,14 @@ def _project(workspace, dataset: str):
 
 # %% ../../nbs/drift/evidently_workspace.ipynb #52429a07
 def answers_snapshot(
-    check: Check,
+    check, # `Check`
     **about # metadata and tags, as `Report` takes them
 ): # Evidently's `Snapshot`; None where nobody has said what was true
     "Evidently's report on the quality of the answers, on rows of which it is known."
     import pandas as pd
     from evidently import BinaryClassification, DataDefinition, Dataset, MulticlassClassification, Report
     from evidently.presets import ClassificationPreset
+    from fashion_mlops.workflow.tool_words import tool_names
     if len(check.current.told) < 10 or len(check.reference.told) < 10: return None
     names = tool_names(check.current.classes)
     def rows(each):
@@ -52,12 +50,13 @@ def answers_snapshot(
 
 # %% ../../nbs/drift/evidently_workspace.ipynb #ecc79a46
 def keep_snapshot(
-    check: Check,
+    check, # `Check`
     page: Path | None = None # its report, of which nothing is wanted here
 ) -> str: # what was kept, in words
     "Put a check into the workspace."
     os.environ["DO_NOT_TRACK"] = "1"
     from evidently.ui.workspace import Workspace
+    from fashion_mlops.drift.check_view import check_tables
     from fashion_mlops.drift.evidently_report import drift_snapshot
     reference, current, table, why = check_tables(check)
     if reference is None: return f"No snapshot for Evidently: {why}"

@@ -19,7 +19,7 @@ def lasted(span: Span, story: list, is_so) -> bool:
 
 class Oracle:
     "What rings, from the whole story and what has rung before; moments only grow."
-    def __init__(self, rule): self.rule, self.story, self.loud, self.over = rule, [], None, None
+    def __init__(self, rule): self.rule, self.story, self.loud, self.over, self.since = rule, [], None, None, 0
 
     def hear(self, moment: float, reached: int, well: bool) -> str:
         self.story.append((moment, reached, well))
@@ -27,14 +27,17 @@ class Oracle:
                 and lasted(self.rule.debounce, self.story, lambda reached, well: reached >= number)]
         if self.loud is None:
             if not held or self.over is not None and moment - self.over < self.rule.cooldown.seconds: return ""
-            self.loud = max(held)
+            self.loud, self.since = max(held), len(self.story)
             return "rang"
         if lasted(self.rule.recovers_after, self.story, lambda reached, well: well):
             self.loud, self.over = None, moment
             return "resolved"
         if held and max(held) > self.loud:
-            self.loud = max(held)
+            self.loud, self.since = max(held), len(self.story)
             return "worsened"
+        if held and max(held) < self.loud and lasted(self.rule.recovers_after, self.story[self.since:], lambda reached, well: reached < self.loud):
+            self.loud, self.since = max(held), len(self.story)
+            return "eased"
         return ""
 
 
@@ -65,8 +68,8 @@ def test_a_walk_rings_when_the_whole_story_says_so(seed):
         state, rings = step(rule, state, reached, well, moment)
         assert rings == oracle.hear(moment, reached, well)
         assert (state.state in ACTIVE) == (oracle.loud is not None)
-        if rings in ("rang", "worsened"): assert SEVERITIES.index(state.severity) == oracle.loud
-        if before.acknowledged and state.active: assert rings in ("", "worsened")
+        if rings in ("rang", "worsened", "eased"): assert SEVERITIES.index(state.severity) == oracle.loud
+        if before.acknowledged and state.active: assert rings in ("", "worsened", "eased")
         if before.active: assert rings != "rang" # the same alert does not ring twice
         assert not (state.acknowledged and not state.active)
         if state.state == "firing" and draw.random() < 0.3: state = acknowledged(state, moment, "ada", "seen")

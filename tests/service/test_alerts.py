@@ -275,6 +275,170 @@ def test_alerts_are_quick_beside_a_check(home):
     assert (time.process_time() - began)/5 < 0.5
 
 
+def speaking(answer) -> tuple[int, list[bytes]]:
+    "A port of loopback that answers each request with what `answer` makes of its body, and what came."
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    heard = []
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(answer(heard[-1]))
+            self.end_headers()
+        def log_message(self, *_): pass
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_port, heard
+
+def told_to(port: int, *more: str):
+    "Rules whose alerts `first` (drift.changed) and `second` (rows below 900) go to a webhook at a port."
+    rules_path("toy").parent.mkdir(parents=True, exist_ok=True)
+    rules_path("toy").write_text("\n".join(["rules:", "- {name: first, reads: drift.changed, when: {critical: at least 1}, sinks: [team]}",
+        "- {name: second, reads: rows, when: {critical: below 900}, sinks: [team]}", "sinks:",
+        f'  team: {{kind: webhook, address: "http://127.0.0.1:{port}/", secret: env TOY_SECRET, tries: 1}}', *more]))
+
+@pytest.mark.parametrize("status", [400, 413, 500, 403])
+def test_a_message_that_is_never_taken_stands_in_nobody_s_way_and_is_not_sent_for_ever(home, status):
+    port, heard = speaking(lambda said: status if said["alert"] == "first" else 204)
+    told_to(port)
+    ring("toy", look(0, 1), loud=False)
+    ring("toy", SimpleCheck("two", "2026-11-02T00:00", {"rows": 5, "drift.changed": 1}), loud=False)
+    assert [one["alert"] for one in heard if one["alert"] == "second"] == ["second"]
+    for number in range(60): ring("toy", look(100 + number, 1), loud=False)
+    assert not read_book("toy").waiting
+    tries = sum(one["alert"] == "first" for one in heard)
+    assert tries == (1 if status in (400, 413) else 50)
+    said = undelivered("toy", unread=False)
+    assert f"answers {status}" in said[0] and "will not be sent any more" in said[0] and "first" in said[0]
+    book_file = book_folder("toy")/"book.json"
+    kept = json.loads(book_file.read_text())
+    for one in kept["gone"]: one["moment"] -= 8*86400
+    book_file.write_text(json.dumps(kept))
+    ring("toy", look(500, 1), loud=False)
+    assert undelivered("toy", unread=False) == []
+
+
+def test_what_is_known_is_published_before_a_receiver_is_asked(home):
+    "A receiver that hangs, and a kill while it does: the numbers are those of the book, and another check need not wait."
+    port, over = listening(silent)
+    told_to(port)
+    rules_path("toy").write_text(rules_path("toy").read_text().replace("tries: 1", "tries: 1, timeout: 20 seconds"))
+    process = started(home, "0:1")
+    for _ in range(200):
+        if firing("toy") and '"firing": true' in numbers(): break
+        time.sleep(0.05)
+    assert '"firing": true' in numbers() and process.poll() is None
+    began = time.monotonic()
+    ring("toy", look(1, 1), loud=False) # somebody else sends
+    assert time.monotonic() - began < 5 and json.loads(numbers())["waiting"] == 1
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    over.set()
+
+def numbers() -> str:
+    from fashion_mlops.service.last_check import last_check_path
+    path = last_check_path("toy")
+    return path.read_text() if path.exists() else ""
+
+
+def test_numbers_that_a_kill_has_left_out_come_with_the_next_look(home):
+    from fashion_mlops.service.last_check import last_check_path
+    for number in range(2): ring("toy", look(number, 1), loud=False)
+    kept = numbers()
+    last_check_path("toy").unlink()
+    assert any("Prometheus is told other numbers" in said for said in undelivered("toy"))
+    ring("toy", look(1, 1), loud=False) # counted before
+    assert numbers() == kept and len(undelivered("toy", unread=False)) == 0
+
+
+class Half(Postbox):
+    "A server that refuses some receivers, and goes without a word at the end."
+    def __init__(self, **refused): # address → code
+        self.refused = refused
+        super().__init__()
+
+    async def talk(self, reader, writer):
+        def say(text): writer.write(text.encode() + b"\r\n")
+        say("220 half")
+        taken = []
+        while line := (await reader.readline()).decode().strip():
+            if line.startswith("rcpt"):
+                name = line.split("<")[1].split("@")[0]
+                code = self.refused.get(name, 250)
+                if code == 250: taken.append(name)
+                say(f"{code} {name}")
+            elif line == "data":
+                say("354 go on")
+                await writer.drain()
+                await reader.readuntil(b"\r\n.\r\n")
+                self.mails.append(taken)
+                say("250 taken")
+            elif line == "quit": break
+            else: say("250 yes")
+            await writer.drain()
+        writer.close()
+
+def test_a_mail_is_sent_once_however_the_server_says_farewell_and_again_only_to_whom_it_refused(home):
+    postbox = Half(later=451, never=550)
+    told_to(1, "  office: {kind: mail, host: 127.0.0.1, port: %d, tls: none, sender: a@example.org, to: [soon@b.org, later@b.org, never@b.org]}" % postbox.port)
+    rules_path("toy").write_text(rules_path("toy").read_text().replace("sinks: [team]", "sinks: [office]"))
+    for number in range(3): ring("toy", look(number, 1), loud=False)
+    assert postbox.mails == [["soon"]]
+    assert "later@b.org (451), never@b.org (550)" in undelivered("toy")[0]
+    postbox.refused.pop("later")
+    ring("toy", look(3, 1), loud=False)
+    assert postbox.mails == [["soon"], ["later"]]
+    assert "will not be sent any more" in undelivered("toy")[0] and "never@b.org (550)" in undelivered("toy")[0] and not read_book("toy").waiting
+    ring("toy", look(4, 1), loud=False)
+    assert len(postbox.mails) == 2
+
+
+def test_a_secret_in_a_home_that_nobody_has_costs_a_sentence(home):
+    told_to(1)
+    rules_path("toy").write_text(rules_path("toy").read_text().replace("env TOY_SECRET", "file ~nobody-of-this-name/x").replace("sinks: [team]", "sinks: [log, team]"))
+    ring("toy", look(0, 1), loud=False)
+    assert "cannot be read" in undelivered("toy")[0] and "first" in (book_folder("toy")/"alerts.log").read_text() and numbers()
+
+
+def test_a_webhook_on_version_6_of_loopback_is_heard(home):
+    try: server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError: pytest.skip("this machine has no ::1")
+    def answer():
+        met, _ = server.accept()
+        with met:
+            met.recv(65536)
+            met.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+    threading.Thread(target=answer, daemon=True).start()
+    send_webhook(Webhook("team", f"http://[::1]:{server.getsockname()[1]}/", "env TOY_SECRET", tries=1), EVENT)
+    server.close()
+
+
+def test_looks_at_another_window_or_at_the_same_rows_change_nothing(home):
+    "The nightly check rings; somebody looks at five minutes, at two days, and twice at the same rows."
+    from types import SimpleNamespace
+    from fashion_mlops.core import write_json
+    from fashion_mlops.drift.ringing import ring_words
+    write_json(book_folder("toy").parent/"slots.json", {"champion": 1})
+    def made(number, changed, rows, **words):
+        asked = SimpleNamespace(**{"dataset": "toy", "window": "", "slot": "", "version": None, "rate": 0.01, "tolerance": 0.01, "most": 5000} | words)
+        return SimpleNamespace(**vars(look(number, changed)) | {"rows": rows}, asked=asked, stand_in="")
+    for number in (0, 1): ring_words(made(number, 1, "night"), loud=False)
+    for window in ("2d", "3d"): ring_words(made(2, 1, window, window=window), loud=False)
+    assert firing("toy") == []
+    ring_words(made(24, 1, "next night"), loud=False)
+    before = read_book("toy")
+    assert [one.alert for one in firing("toy")] == ["inputs-changed"]
+    for number, words in enumerate([{"window": "5m"}, {"window": "5m"}, {"most": 20}, {"rate": 0.5}, {"window": "2026-11-01.."}]):
+        said = ring_words(made(30 + number, 0, f"other {number}", **words), loud=False)
+        assert len(said) == 1 and "does not count" in said[0]
+        assert ring("toy", made(30 + number, 0, "other", **words), loud=False) == []
+    assert read_book("toy") == before
+    for number in (40, 41, 42): ring_words(made(number, 0, "a third night", window=" ALL"), loud=False)
+    assert [one.state for one in firing("toy")] == ["recovering"]
+    ring_words(made(48, 0, "a fourth night"), loud=False)
+    assert firing("toy") == []
+
+
 def test_what_a_webhook_gets_is_json_with_the_words(home):
     heard = []
     def take(met, over):

@@ -105,8 +105,9 @@ def steps_of(
     if isinstance(values, pd.Series) and not pd.api.types.is_numeric_dtype(values):
         return Steps(name, np.sort(np.array(values.value_counts().index[:MOST_CATEGORIES], object)), None)
     there = np.asarray(values, np.float64)
-    there = there[np.isfinite(there)]
-    edges = np.unique(np.quantile(there, LEVELS, method="inverted_cdf")) if len(there) else np.zeros(1)
+    there = np.sort(there[np.isfinite(there)])
+    places = np.ceil(LEVELS*len(there)).astype(int) - 1
+    edges = np.unique(there[places.clip(0)]) if len(there) else np.zeros(1)
     scaled = edges/(unit_of(there) if len(there) else 1.0)
     between = np.diff(scaled)/2
     return Steps(name, edges, np.r_[0.05, between] + np.r_[between, 0.5]) # beyond the last edge half a deviation counts
@@ -136,16 +137,26 @@ def whitening(
 # %% ../../nbs/drift/yardstick.ipynb #3a95aa89
 NEIGHBOURS, NEAREST = 1000, 5
 
+def _least(far: np.ndarray, count: int) -> np.ndarray:
+    "The smallest numbers of each row: they lie in those groups of columns whose smallest numbers are smallest."
+    whole = len(far[0])//10*10
+    if whole < 20*count: return np.partition(far, count - 1, axis=1)[:, :count]
+    groups = far[:, :whole].reshape(len(far), 10, -1)
+    best = np.argpartition(groups.min(1), count - 1, axis=1)[:, None, :count]
+    some = np.take_along_axis(groups, best, axis=2).reshape(len(far), -1)
+    return np.partition(np.concatenate([some, far[:, whole:]], axis=1), count - 1, axis=1)[:, :count]
+
 def oddness(
     rows: np.ndarray, # float32 (n, d) whitened
     known: np.ndarray # float32 (m, d) of the yardstick
 ) -> np.ndarray: # float32 (n,)
     "Mean distance to the nearest known rows."
-    found, squares, nearest = np.empty(len(rows), np.float32), (known**2).sum(1), min(NEAREST, len(known))
-    for begin in range(0, len(rows), 1000):
-        part = rows[begin:begin + 1000]
-        far = (part**2).sum(1)[:, None] + squares - 2*(part @ known.T)
-        found[begin:begin + 1000] = np.sqrt(np.partition(far, nearest - 1, axis=1)[:, :nearest].clip(0)).mean(1)
+    found, nearest = np.empty(len(rows), np.float32), min(NEAREST, len(known))
+    across = np.vstack([-2*known.T, (known**2).sum(1)])
+    for begin in range(0, len(rows), 500):
+        part = rows[begin:begin + 500]
+        far = _least(np.column_stack([part, np.ones(len(part), np.float32)]) @ across, nearest)
+        found[begin:begin + 500] = np.sqrt((far + (part**2).sum(1)[:, None]).clip(0)).mean(1)
     return found
 
 # %% ../../nbs/drift/yardstick.ipynb #a04d348e
@@ -162,7 +173,7 @@ class Yardstick:
     mean: np.ndarray # (d,) of the scores
     white: np.ndarray # (d, d) from `whitening`
     known: np.ndarray # float32 (m, d) whitened rows, to measure oddness
-    waves: tuple # directions (d, waves), phases (waves,)
+    waves: tuple # float32 directions (d, waves), phases (waves,)
     rows: int # that it was made of
     classes: list[str]
 
@@ -201,10 +212,11 @@ def yardstick_of(
     mean, white = scores.mean(0), whitening(np.cov(scores.T, ddof=0))
     pairs = random.integers(0, rows, (2, 2000))
     usual = np.median(np.linalg.norm(scores[pairs[0]] - scores[pairs[1]], axis=1)) or 1.0
-    waves = random.normal(size=(len(mean), WAVES))/(usual*WIDE), random.uniform(0, 2*np.pi, WAVES)
+    waves = [(random.normal(size=(len(mean), WAVES))/(usual*WIDE)).astype(np.float32),
+             random.uniform(0, 2*np.pi, WAVES).astype(np.float32)]
     answers = [steps_of(str(place), values) for place, values in enumerate(numbers[:, table.shape[1]:].T)]
     return Yardstick([steps_of(name, compared[name]) for name in compared], answers, rare, scales, chosen, mean, white,
-                     ((scores - mean) @ white)[:NEIGHBOURS].astype(np.float32), waves, rows, observed.classes)
+                     ((scores - mean) @ white)[:NEIGHBOURS].astype(np.float32), tuple(waves), rows, observed.classes)
 
 # %% ../../nbs/drift/yardstick.ipynb #3455cb13
 @dataclass(frozen=True)
@@ -219,6 +231,10 @@ class Measured:
 
     def __len__(self) -> int: return len(self.said)
 
+    def at(self, rows: np.ndarray): # positions
+        "Some of the rows."
+        return type(self)(**{name: values[rows] for name, values in vars(self).items()})
+
 def measured(
     observed: Observed, # rows
     yardstick: Yardstick
@@ -232,4 +248,4 @@ def measured(
     return Measured(np.column_stack([step_numbers(compared[steps.name], steps) for steps in yardstick.columns]),
                     np.column_stack([step_numbers(values, steps) for values, steps in zip(answers.T, yardstick.answers)]),
                     observed.said, oddness(white, yardstick.known), white,
-                    (np.cos(scores @ directions + phases)*np.sqrt(2/len(phases))).astype(np.float32))
+                    np.cos(scores.astype(np.float32) @ directions + phases)*np.float32(np.sqrt(2/len(phases))))

@@ -45,3 +45,23 @@ def test_every_size_has_an_answer(reference, current):
 def test_a_column_that_vanished_is_noticed():
     steady, window = world(400, 6), world(80, 7)
     assert detect(steady, replace(window, table=window.table.assign(weight=np.nan)), draws=199, rate=0.05).changed
+
+
+def asked_at_once(rows: int, seed: int, common: float) -> Observed:
+    "Requests of 25 rows; `common` is the share of the weight's variance that rows of one request have in common."
+    one, random = world(rows, seed), np.random.default_rng(seed)
+    weight = random.normal(size=rows)*np.sqrt(1 - common) + np.repeat(random.normal(size=rows//25), 25)*np.sqrt(common)
+    return replace(one, table=one.table.assign(weight=weight), together=np.repeat(np.arange(rows//25), 25))
+
+
+@pytest.mark.parametrize("common, counted", [(0.0, 400), (0.5, 16)])
+def test_rows_of_a_request_that_are_alike_count_once(common, counted):
+    steady, window = replace(asked_at_once(1000, 8, 0), together=None), asked_at_once(400, 9, common)
+    found = detect(steady, window, rate=0.05, draws=199)
+    assert found.rows[1] == counted and ("one of each counts" in found.note) == (counted < 400)
+
+
+def test_customers_in_one_window_only_still_belong_together():
+    single, steady = asked_at_once(400, 10, 0.5), replace(asked_at_once(1000, 11, 0), together=None)
+    found = detect(single, steady.at(np.arange(300)), rate=0.05, draws=199)
+    assert found.rows == (16, 160) and not found.deaf # one row of each customer, and ten times as many beside them

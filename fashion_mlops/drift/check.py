@@ -42,7 +42,7 @@ class Asked:
     @property
     def title(self) -> str: # for a heading and a file's name, the same as a person would say
         "What is asked about."
-        return " ".join(filter(None, [self.window or "all rows", self.version and f"v{self.version}", self.slot]))
+        return " ".join(filter(None, [{"": "newest rows", "all": "all rows"}.get(self.window, self.window), self.version and f"v{self.version}", self.slot]))
 
 # %% ../../nbs/drift/check.ipynb #67b6a4dc
 @dataclass

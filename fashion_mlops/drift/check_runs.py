@@ -6,6 +6,7 @@
 __all__ = ['FACTS', 'log_check', 'check_rows', 'check_history', 'draw_checks', 'checks_words']
 
 # %% ../../nbs/drift/check_runs.ipynb #ef4bf35f
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,23 +19,29 @@ def log_check(
     page: Path | None = None, # its report
     parent: str | None = None # id of the pipeline run that it belongs to
 ) -> str: # id of the run
-    "Record a check in MLflow."
-    from mlflow.entities import Metric, Param
+    "Record a check in MLflow; a run that cannot be filled ends as one that failed."
     from fashion_mlops.workflow import tracking
-    import time
-    asked, moment = check.asked, int(time.time()*1000)
-    tags = {"check": check.id, "dataset": asked.dataset, "window": asked.window or "all", "version": asked.version, "slot": asked.slot or "all",
+    asked = check.asked
+    tags = {"check": check.id, "dataset": asked.dataset, "window": asked.window or "newest rows", "version": asked.version, "slot": asked.slot or "all",
             "stand_in": bool(check.stand_in), "synthetic": check.synthetic, "headline": " ".join(check.first_lines)[:4000]}
     run = tracking.start_run(asked.dataset, f"check {asked.title}", tags, parent)
-    send = tracking.client()
+    try: _fill(tracking.client(), run, check, page)
+    except BaseException: # whoever gives up waiting, too
+        tracking.end_run(run, "FAILED")
+        raise
+    tracking.end_run(run)
+    return run
+
+def _fill(send, run: str, check: Check, page: Path | None):
+    "Numbers, settings and files of a check."
+    from mlflow.entities import Metric, Param
+    asked, moment = check.asked, int(datetime.fromisoformat(check.moment).timestamp()*1000)
     send.log_batch(run, [Metric(name, value, moment, 0) for name, value in check.facts.items()],
                    [Param("rate", str(asked.rate)), Param("tolerance", str(asked.tolerance)), Param("most", str(asked.most))])
     with TemporaryDirectory() as folder:
         write_json(Path(folder)/"check.json", check.told_of())
         send.log_artifact(run, str(Path(folder)/"check.json"))
     if page: send.log_artifact(run, str(page))
-    tracking.end_run(run)
-    return run
 
 # %% ../../nbs/drift/check_runs.ipynb #9b2ffb1b
 FACTS = ["drift.p", "drift.changed", "estimated.accuracy", "estimated.accuracy.low", "estimated.accuracy.high", "measured.accuracy",

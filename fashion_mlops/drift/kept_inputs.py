@@ -64,6 +64,15 @@ def _days(ids: list[str]) -> set[str]:
     moments = [moment for each in ids if (moment := moment_of(each))]
     return {f"{moment + timedelta(days=later):%Y-%m-%d}" for moment in moments for later in (0, 1)}
 
+def _has_bodies(path: Path) -> bool:
+    "Whether a file of the log may hold bodies, by its statistics: most hold none."
+    import pyarrow.parquet as pq
+    with pq.ParquetFile(path) as file:
+        about = file.metadata
+        places = [place for place in range(about.num_columns) if about.schema.column(place).path == "input"]
+        groups = [about.row_group(number).column(place).statistics for number in range(about.num_row_groups) for place in places]
+    return any(known is None or not known.has_null_count or known.num_values for known in groups)
+
 def kept_bodies(
     folder: Path, # of a prediction log
     ids: list[str] # of requests
@@ -74,9 +83,9 @@ def kept_bodies(
     wanted, found = pa.array(sorted(set(ids)), pa.string()), {}
     mine = ds.field("id").isin(wanted) & (ds.field("row") == 0) & ds.field("input").is_valid()
     for path in (path for day in sorted(_days(ids)) for path in sorted((folder/day).glob("predictions-*.parquet"))):
-        try: rows = ds.dataset(path, schema=log_schema("predictions")).to_table(columns=["id", "input"], filter=mine)
+        try: rows = _has_bodies(path) and ds.dataset(path, schema=log_schema("predictions")).to_table(columns=["id", "input"], filter=mine)
         except (OSError, pa.ArrowException): continue # damaged, or merged meanwhile
-        found |= dict(zip(rows["id"].to_pylist(), rows["input"].to_pylist()))
+        if rows: found |= dict(zip(rows["id"].to_pylist(), rows["input"].to_pylist()))
     return found
 
 # %% ../../nbs/drift/kept_inputs.ipynb #524ff092

@@ -31,15 +31,19 @@ def page_path(
     asked # `Asked`
 ) -> Path: # HTML file
     "Where the page of a check lies when nobody says otherwise."
-    name = re.sub(r"[^\w.-]+", "_", asked.title).strip("._") or "window"
-    return reports_folder(asked.dataset)/"monitor"/f"{name[:120]}.html"
+    return reports_folder(asked.dataset)/"monitor"/_page_name(asked)
+
+def _page_name(asked) -> str:
+    "The title as the name of a file; file systems allow 255 bytes."
+    name = re.sub(r"[^\w.-]+", "_", asked.title).strip("._").encode()[:150].decode(errors="ignore")
+    return f"{name or 'window'}.html"
 
 # %% ../../nbs/drift/monitor_commands.ipynb #8157dcda
 def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     "Ask whether anything changed in a slice of the prediction log, and whether it hurts."
     from fashion_mlops.drift.check import Asked
     from fashion_mlops.drift.check_view import page_file
-    from fashion_mlops.drift.finding import in_plain
+    from fashion_mlops.drift.finding import first_lines, in_plain
     from fashion_mlops.drift.ringing import ring_words
     from fashion_mlops.drift.watching import check_slice
     from fashion_mlops.service.served_version import dataset_to_serve
@@ -50,22 +54,24 @@ def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
         check = check_slice(asked)
         page, notes = _kept(check, out or page_path(check.asked), not args.untracked)
     notes += ring_words(check)
-    if args.json: print_json(check.told_of() | {"page": str(page), "notes": notes})
+    if args.json: print_json(check.told_of() | {"page": page and str(page), "notes": notes})
     else:
-        for line in [*map(in_plain, check.first_lines), *check.faults, *_first(check.notes), *notes, f"Report: {page}"]: print(line)
+        for line in [*map(in_plain, first_lines(check.finding)), *check.faults, *_first(check.notes), *notes, *[f"Report: {page}"]*bool(page)]: print(line)
     return exit_code(check.finding)
 
 def _first(lines: list[str], most: int = 4) -> list[str]:
     "A few lines, and how many more the report has."
     return lines[:most] + [f"{len(lines) - most} more such lines are in the report."]*(len(lines) > most)
 
-def _kept(check, path: Path, tracked: bool) -> tuple[Path, list[str]]:
-    "Page, run and snapshot; what cannot be kept is a sentence, and the answer is given all the same."
+def _kept(check, path: Path, tracked: bool) -> tuple[Path | None, list[str]]:
+    "Page (None where it could not be written), run and snapshot; what cannot be kept is a sentence, and the answer is given all the same."
     from fashion_mlops.drift.check import reason_of
     from fashion_mlops.drift.check_runs import log_check
     from fashion_mlops.drift.check_view import write_check_page
     from fashion_mlops.drift.evidently_workspace import keep_snapshot
-    page, notes = write_check_page(check, path), []
+    page, notes = None, []
+    try: page = write_check_page(check, path)
+    except Exception as error: notes.append(f"The report could not be written to {path}: {reason_of(error)}")
     for name, keep in {"MLflow": log_check, "Evidently": keep_snapshot}.items() if tracked else ():
         try: keep(check, page)
         except Exception as error: notes.append(f"The check is not kept in {name}: {reason_of(error)}")
@@ -77,7 +83,7 @@ anything change, since when, what, how sure, does it hurt, what should be done. 
 reports/DATASET/monitor/, and each check is a run in MLflow. A check of what the version that serves is asked now
 (no --slot, and a window that ends now) also counts for alerts: fashion-mlops alerts.
 
-  fashion-mlops monitor                                              the version that serves, all of its rows
+  fashion-mlops monitor                                              the version that serves, its newest rows
   fashion-mlops monitor --window 24h
   fashion-mlops monitor --window 2026-11-01..2026-11-08 --version 3 --slot canary
 
@@ -93,7 +99,7 @@ def add_parser(
     p = commands.add_parser("monitor", help="has anything changed, and does it hurt? asked about a slice of the prediction log", description=_LONG,
                             formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--dataset", metavar="NAME", help="whose service (default: the only one that is served)")
-    p.add_argument("--window", default="", metavar="SINCE..UNTIL", help="or a day, 7d, 24h, today, yesterday (default: all)")
+    p.add_argument("--window", default="", metavar="SINCE..UNTIL", help="or a day, 7d, 24h, today, yesterday, all (default: the newest rows, as many as --rows)")
     p.add_argument("--version", type=within(1, 10**9, "a version", int), metavar="N", help="that answered (default: the one that serves)")
     p.add_argument("--slot", default="", metavar="SLOT",
                    help="that answered, such as canary (default: all)")

@@ -43,7 +43,7 @@ def observed_of(
 ) -> Observed:
     "A reference, as this room compares it."
     seen = kind_of(described["kind"]).watched_table(described, table["watched"])
-    seen.attrs["reference"] = how
+    seen.attrs |= {"reference": how, "samples": (table.schema.metadata or {}).get(b"samples", b"").decode()}
     rows = table["row"].to_numpy(zero_copy_only=False) if not table["row"].null_count else np.arange(len(table))
     members = [answers_of(table[name], classes) for name in table.column_names if name.startswith("member ")]
     together = table["together"].to_numpy() if "together" in table.column_names else None
@@ -89,6 +89,9 @@ def with_inputs(
     samples # `Samples` that the version was registered with
 ) -> Observed:
     "The reference with its inputs; raise `WorkflowError` where the rows are not those of the samples."
+    if (known := reference.table.attrs.get("samples")) and known != samples.digest:
+        raise WorkflowError(f"The samples of {samples.dataset} are others ({samples.digest[:8]}) than those that the version was registered "
+                            f"with ({known[:8]}), so its reference rows cannot be shown. Prepare those, or register a version anew.")
     rows = reference.ids.astype(np.int64)
     if len(rows) and rows.max() >= len(samples):
         raise WorkflowError(f"The reference names row {rows.max():,}, and the samples of {samples.dataset} have {len(samples):,}. Use those that the "

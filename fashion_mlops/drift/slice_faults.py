@@ -45,6 +45,7 @@ class Noticed:
     future: int = 0 # answered after now
     furthest: np.datetime64 | None = None # the latest of these
     back: list = field(default_factory=list) # timedelta64, steps back in time
+    copied: int = 0 # rows that lie in the folders of several days
     again: int = 0 # rows whose id and row another row has
     large: int = 0 # requests with more rows than count
     their_rows: int = 0
@@ -98,6 +99,9 @@ def row_sentences(self: Noticed) -> list[str]:
     said = []
     if self.nameless:
         said.append(f"{numbered(self.nameless, 'row')} of the prediction log had to be left out, for want of an id or a moment.")
+    if self.copied:
+        said.append(f"{numbered(self.copied, 'row')} of the prediction log came again in the folder of another day, and each "
+                    f"counts once: files were copied, or the logs of several machines laid together.")
     if self.again:
         said.append(f"For {numbered(self.again, 'row')} there is another one with the same id and row number: all of them "
                     f"count, and a label counts for each.")

@@ -7,6 +7,7 @@ __all__ = ['NARROW', 'COUNTED', 'MOST_OF_ONE', 'WIDE', 'Codes', 'narrow_rows', '
            'told_labels', 'with_labels', 'hours_of', 'named_hours', 'fair_choice', 'wide_rows']
 
 # %% ../../nbs/drift/slice_rows.ipynb #a602535d
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -41,8 +42,9 @@ def _numbers(column, missing) -> np.ndarray:
     return column.fill_null(missing).to_numpy()
 
 def narrow_rows(
-    part, # Arrow table of `NARROW`, of a file
-    file: int, # number of the file
+    part, # Arrow table of `NARROW`, of one or several files
+    files: list[int], # number of each file
+    lengths: list[int], # and how many of the rows are its
     slots: Codes,
     classes: Codes
 ): # DataFrame, a row for each
@@ -56,7 +58,8 @@ def narrow_rows(
         "version": _numbers(part["version"], -1), "slot": slots.of(part["slot"]), "said": classes.of(part["said"]),
         "confidence": _numbers(part["confidence"], np.nan), "rejected": _numbers(part["rejected"], False),
         "seconds": _numbers(part["seconds"], np.nan),
-        "file": np.int32(file), "place": np.arange(len(part), dtype=np.int32)})
+        "file": np.repeat(np.array(files, np.int32), lengths),
+        "place": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])})
 
 # %% ../../nbs/drift/slice_rows.ipynb #c3935ba1
 def day_rows(
@@ -69,12 +72,26 @@ def day_rows(
     until: datetime | None = None # and before this one
 ): # DataFrame in the order of the files, rows that are there twice among them; None for an empty day
     "The narrow columns of a day."
-    import pandas as pd
+    import pandas as pd, pyarrow as pa
     def made(path, part):
         files.append(path)
-        return narrow_rows(part, len(files) - 1, slots, classes)
-    parts = day_parts(day, "predictions", NARROW, made, faults, since, until)
-    return pd.concat(parts, ignore_index=True) if parts else None
+        return len(files) - 1, part
+    parts = [pair for pair in day_parts(day, "predictions", NARROW, made, faults, since, until) if len(pair[1])]
+    def narrow(some):
+        numbers, tables = zip(*some)
+        return narrow_rows(pa.concat_tables(tables).combine_chunks(), list(numbers), list(map(len, tables)), slots, classes)
+    return pd.concat(map(narrow, _together(parts)), ignore_index=True) if parts else None
+
+def _together(parts: list[tuple], most: int = 50_000) -> Iterator[list[tuple]]:
+    "Files that follow each other, so many rows at a time: a step for each small file would take longer than its rows."
+    some, rows = [], 0
+    for number, part in parts:
+        if some and rows + len(part) > most:
+            yield some
+            some, rows = [], 0
+        some.append((number, part))
+        rows += len(part)
+    if some: yield some
 
 def each_once(
     rows # DataFrame from `day_rows`
@@ -190,10 +207,11 @@ def wide_rows(
 ): # Arrow table: each row once, in no order; what has vanished is not in it
     "The wide columns of the rows that were chosen."
     import pyarrow as pa
-    parts = [log_schema("predictions").empty_table().select(columns)]
+    parts, lost = [log_schema("predictions").empty_table().select(columns)], {}
     for file, wanted in chosen.groupby("file"):
         try: part = read_part(files[file], "predictions", columns, faults)
-        except FileNotFoundError: parts += _by_key(files[file].parent, wanted, faults, columns)
+        except FileNotFoundError: lost.setdefault(files[file].parent, []).append(file)
         else:
             if part is not None: parts.append(part.take(np.sort(wanted.place.to_numpy())))
+    for day, gone in lost.items(): parts += _by_key(day, chosen[chosen.file.isin(gone)], faults, columns)
     return _distinct(pa.concat_tables(parts))

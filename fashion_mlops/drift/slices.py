@@ -18,7 +18,7 @@ from .observed import Observed
 from .slice_faults import AHEAD, Noticed, longest_gap, steps_back
 from .slice_rows import (Codes, MOST_OF_ONE, day_rows, each_once, fair_choice, hours_of, named_hours,
                                             told_labels, wide_rows, with_labels)
-from ..service.log_reading import FileFaults, log_days, map_table, request_keys, row_keys
+from ..service.log_reading import FileFaults, log_days, map_table, mixed, request_keys, row_keys
 
 # %% ../../nbs/drift/slices.ipynb #9e40eb20
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Slice:
 
 def _said(moment) -> str:
     "A moment for people."
-    return f"{moment:%Y-%m-%d %H:%M}"
+    return f"{moment.date().isoformat()} {moment:%H:%M}" # %Y leaves out the zeros of early years
 
 # %% ../../nbs/drift/slices.ipynb #34a83421
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -51,9 +51,10 @@ UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days
 def _moment(text: str) -> datetime | None:
     "A date or a moment; UTC unless it says otherwise. None for what is neither."
     if not re.match(r"\d{4}-\d\d-\d\d", text): return None
-    try: found = datetime.fromisoformat(text)
-    except ValueError: return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError): return None # no date, or one that no calendar has in UTC
 
 def _spoken(text: str, now: datetime) -> tuple | None:
     "Windows that have a name: `7d`, `24h`, `today`, `yesterday`, a day."
@@ -63,7 +64,9 @@ def _spoken(text: str, now: datetime) -> tuple | None:
     if text == "yesterday": return midnight - UNITS["d"], midnight
     if ago := re.fullmatch(r"([1-9]\d{0,3})\s?([mhdw])", text): return now - int(ago[1])*UNITS[ago[2]], None
     day = _moment(text) if len(text) == 10 else None
-    return (day, day + UNITS["d"]) if day else None
+    if day is None: return None
+    try: return day, day + UNITS["d"]
+    except OverflowError: return day, None # the last of all days
 
 # %% ../../nbs/drift/slices.ipynb #9e6ff7f0
 def window_of(
@@ -126,6 +129,7 @@ class _Reading:
         self.faults, self.noticed = FileFaults(), Noticed()
         self.hours, self.pool, self.spans, self.told, self.others = [], [], [], {}, 0
         self.labels = self.known = None
+        self.read, self.strayed = {}, []
 
     def rows_of(self, day: Path): # DataFrame; None for an empty day
         "The narrow columns of a day."
@@ -170,6 +174,18 @@ def _note_rows(reading: _Reading, own):
         reading.told[name] = reading.told.get(name, 0) + count
 
 # %% ../../nbs/drift/slices.ipynb #ab7fcbb6
+def _copied(reading: _Reading, day: Path, rows) -> np.ndarray: # bool, a mark for each row
+    "Rows that lie in the folder of another day, too; a copy always lies in a folder that its moment does not name."
+    marks = mixed(rows.key.to_numpy() ^ rows.moment.to_numpy().astype(np.uint64))
+    homes = rows.moment.to_numpy().astype("datetime64[D]")
+    stray = homes != np.datetime64(day.name)
+    copies = np.isin(marks, np.concatenate(reading.strayed)) if reading.strayed else np.zeros(len(rows), bool)
+    for home in np.unique(homes[stray]):
+        copies |= (homes == home) & stray & np.isin(marks, reading.read.get(home, []))
+    reading.read[np.datetime64(day.name)] = marks[~stray]
+    if stray.any(): reading.strayed.append(marks[stray])
+    return copies
+
 def _read_day(reading: _Reading, day: Path, version: int | None, most: int, seed: int):
     "Count a day, and choose among its rows."
     rows = reading.rows_of(day)
@@ -177,7 +193,10 @@ def _read_day(reading: _Reading, day: Path, version: int | None, most: int, seed
     reading.known |= reading.labels.index.isin(rows.key)
     reading.noticed.back += list(steps_back(rows))
     reading.noticed.nameless += int(rows.moment.isna().sum())
-    seen, own = _own(reading, with_labels(_in_time(reading, each_once(rows)), reading.labels), version)
+    rows = each_once(rows)
+    copies = _copied(reading, day, rows)
+    reading.noticed.copied += int(copies.sum())
+    seen, own = _own(reading, with_labels(_in_time(reading, rows[~copies]), reading.labels), version)
     reading.others += len(seen) - len(own)
     if len(seen): reading.hours.append(hours_of(seen, reading.slots))
     if not len(own): return
@@ -273,8 +292,10 @@ def _strange(reading: _Reading, hours, classes: list[str], days: list[Path]):
 # %% ../../nbs/drift/slices.ipynb #a3a1ee42
 def _days_of(folder: Path, asked: Slice) -> list[Path]:
     "Days in which rows of a slice can lie."
-    last = asked.until - timedelta(microseconds=1) if asked.until else None
-    return log_days(folder, f"{asked.since:%Y-%m-%d}" if asked.since else "", f"{last:%Y-%m-%d}" if last else "9999")
+    last = f"{asked.until.date().isoformat()}" if asked.until else "9999"
+    return [day for day in log_days(folder, _first_day(asked), last) if asked.until is None or day.name < last or asked.until > _moment(day.name)]
+
+def _first_day(asked: Slice) -> str: return asked.since.date().isoformat() if asked.since else ""
 
 def read_slice(
     folder: Path, # from `log_folder`
@@ -290,8 +311,7 @@ def read_slice(
     version = next((one for one in (asked.version, getattr(served, "version", None)) if one is not None), None)
     if version is None: version = _newest_version(asked, days, now)
     if served is not None and served.version != version: served = None
-    first = f"{asked.since:%Y-%m-%d}" if asked.since else ""
-    reading.labels = told_labels(folder, first, reading.classes, reading.faults)
+    reading.labels = told_labels(folder, _first_day(asked), reading.classes, reading.faults)
     reading.known = np.zeros(len(reading.labels), bool)
     for day in days: _read_day(reading, day, version, most, seed)
     return _put_together(reading, days or log_days(folder), version, served, most)

@@ -9,6 +9,7 @@ __all__ = ['LARGE', 'log_folder', 'log_schema', 'newest_note', 'note_newest', 'w
 # %% ../../nbs/service/log_files.ipynb #8c95b130
 import fcntl, os, re, secrets, time
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 
 from ..core import home, path_part
@@ -21,6 +22,7 @@ def log_folder(
     "Where the prediction log of a dataset is."
     return home()/"data"/"serving"/path_part(dataset, "a dataset's name")/"log"
 
+@lru_cache
 def log_schema(
     kind: str # predictions or feedback
 ): # of Arrow
@@ -102,7 +104,9 @@ def _opened(path: Path, **how):
     import pyarrow as pa
     import pyarrow.parquet as pq
     try: return pq.read_table(path, partitioning=None, **how)
-    except FileNotFoundError: raise # merged by another
+    except FileNotFoundError:
+        if not os.path.lexists(path): raise # merged by another
+        return None # a link to a file that is not there
     except (OSError, pa.ArrowException): return None
 
 def _read(paths: list[Path], kind: str):

@@ -57,7 +57,7 @@ def say(*words: str) -> tuple[int, str]:
 def test_an_empty_log_is_said_and_held_out_rows_stand_in(shades):
     code, text = say()
     assert code == 4 and "There is no traffic to look at" in text and "Held-out rows stand in" in text and "fashion-mlops serve" in text
-    page = shades/"reports"/"shades"/"monitor"/"all_rows_v3.html"
+    page = shades/"reports"/"shades"/"monitor"/"newest_rows_v3.html"
     assert page.is_file() and "Held-out rows stand in" in page.read_text(encoding="utf-8")
 
 
@@ -118,4 +118,36 @@ def test_a_part_that_fails_costs_a_sentence(shades, monkeypatch):
     logged(120)
     code, text = say()
     assert code == 0 and "Nothing changed" in text
-    assert "no such luck" in (shades/"reports"/"shades"/"monitor"/"all_rows_v3.html").read_text(encoding="utf-8")
+    assert "no such luck" in (shades/"reports"/"shades"/"monitor"/"newest_rows_v3.html").read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_costs_a_sentence(shades, tmp_path):
+    logged(120)
+    (tmp_path/"file").write_text("no folder")
+    out = str(tmp_path/"file"/"report.html")
+    code, text = say("--out", out)
+    assert code == 0 and "Nothing changed" in text and "The report could not be written" in text
+    code, text = say("--out", out, "--json")
+    assert json.loads(text)["page"] is None
+
+
+def test_newest_rows_are_the_newest(shades):
+    logged(300)
+    logged(30, brightness=90.0, hours=60)
+    code, text = say("--rows", "30")
+    assert code == 3 and "Something changed" in text and "30 rows answered by version 3 from 2026-11-04 12:00" in text, text
+    code, text = say("--rows", "30", "--window", "all")
+    assert "330 rows answered" in text
+
+
+def test_a_run_that_cannot_be_filled_is_closed(shades, monkeypatch):
+    from fashion_mlops.drift import check_runs
+    from fashion_mlops.drift.check import Asked
+    from fashion_mlops.workflow import tracking
+    logged(30)
+    check, ended = watching.check_slice(Asked("shades")), []
+    monkeypatch.setattr(tracking, "start_run", lambda *words: "a run")
+    monkeypatch.setattr(tracking, "client", lambda: None) # which has no `log_batch`
+    monkeypatch.setattr(tracking, "end_run", lambda run, status="FINISHED": ended.append((run, status)))
+    with pytest.raises(AttributeError): check_runs.log_check(check)
+    assert ended == [("a run", "FAILED")]

@@ -146,12 +146,13 @@ def test_shadow_rows_are_read_only_where_they_are_asked_for(tmp_path):
 def test_files_that_cannot_be_read_are_named_and_the_rest_is_read(tmp_path):
     put(tmp_path, several())
     day = next(tmp_path.glob("2026-*"))
-    whole = next(day.iterdir()).read_bytes()
+    whole_file = next(day.iterdir())
+    whole = whole_file.read_bytes()
     for number, content in enumerate((whole[:len(whole)//2], whole[:-3], b"PAR1 half a fi", b"", b"rows\n")):
         (day/f"predictions-{number}-1.parquet").write_bytes(content)
     pq.write_table(pa.table({"id": ["a"], "row": [1]}), day/"predictions-8-1.parquet") # no moments
     pq.write_table(pa.table({"id": ["a"], "row": [1], "time": ["yesterday"]}), day/"predictions-9-1.parquet")
-    bad = pq.read_table(next(day.glob("predictions-1*0*.parquet")), partitioning=None)
+    bad = pq.read_table(whole_file, partitioning=None)
     pq.write_table(bad.set_column(0, "id", pa.array([b"\xff\xfe"]*8, pa.binary()).view(pa.string())), day/"predictions-7-1.parquet")
     (day/"predictions-6-1.parquet").mkdir()
     found = read(tmp_path)
@@ -282,3 +283,42 @@ def test_rows_without_id_or_moment(tmp_path):
     found = read(tmp_path)
     the_sentence(found, "2 rows", "for want of an id or a moment")
     assert found.rows == len(found.observed) == 8
+
+
+def test_a_row_in_the_folders_of_two_days_counts_once(tmp_path):
+    rows = [line(number, minutes=17*number, said=CLASSES[number % 3]) for number in range(120)] # from Monday to Tuesday morning
+    put(tmp_path, rows)
+    once = read(tmp_path)
+    for day, other in (("2026-11-02", "2026-11-03"), ("2026-11-03", "2026-11-02"), ("2026-11-02", "2026-11-09"), ("2026-11-02", "2026-11-10")):
+        (tmp_path/other).mkdir(exist_ok=True)
+        path = next((tmp_path/day).glob("predictions-*"))
+        (tmp_path/other/path.name.replace("-", f"-{other[-2:]}", 1)).write_bytes(path.read_bytes())
+    found = read(tmp_path)
+    pd.testing.assert_frame_equal(found.hours, once.hours, check_like=True) # classes come in the order in which files name them
+    assert found.rows == 120 and set(found.observed.ids) == set(once.observed.ids) and len(found.observed) == 120
+    assert the_sentence(found, "came again in the folder of another day", "each counts once")
+
+
+def test_a_file_that_is_not_there_costs_only_itself(tmp_path):
+    put(tmp_path, [line(number, minutes=number) for number in range(50)])
+    (tmp_path/"2026-11-02"/"predictions-9-9.parquet").symlink_to("gone")
+    found = read(tmp_path)
+    assert found.rows == 50 and "1 file of the prediction log could not be read" in found.faults[0] and "a link to a file" in found.faults[0]
+    assert len(read_log(tmp_path)) == 50
+
+
+def test_files_from_before_the_window_are_not_opened(tmp_path):
+    put(tmp_path, [line(number, minutes=number) for number in range(50)])
+    path = next((tmp_path/"2026-11-02").iterdir())
+    early = path.with_name(f"predictions-{int(MONDAY.timestamp()*1e9)}-1.parquet") # written at midnight
+    early.write_bytes(b"never opened")
+    assert "could not be read" in read(tmp_path, "2026-11-02T00:30..").faults[0]
+    put(tmp_path, [line(90, minutes=200)])
+    found = read(tmp_path, "2026-11-02T02:00..")
+    assert (found.rows, "could not be read" in " ".join(found.faults)) == (1, False)
+
+
+@pytest.mark.parametrize("window", ["9999-12-31", "0001-01-01..", "..9999-12-31", "0001-01-01..0001-01-02", "..0001-01-01T00:01"])
+def test_the_ends_of_the_calendar_are_windows(tmp_path, window):
+    put(tmp_path, [line()])
+    assert read(tmp_path, window).rows in (0, 1)

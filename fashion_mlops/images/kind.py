@@ -113,9 +113,8 @@ _all_ = ["INPUT_TYPE", "ROWS_AT_A_TIME", "encoded_inputs", "encoder_facts", "exa
          "input_words", "inputs_in_form", "inputs_of_tensors", "tensor_inputs"] # service
 
 # %% ../../nbs/images/kind.ipynb #99d34d01
-from fashion_mlops.images.uploads import (
-    BODIES, FILE_FIELD, ask_words, example_file, inputs_of_body, inputs_of_files, inputs_of_json, request_example,
-    request_schema, together)
+from .uploads import (BODIES, FILE_FIELD, ask_words, example_file, inputs_of_body, inputs_of_files, inputs_of_json,
+                                          request_example, request_schema, together)
 
 _all_ = ["BODIES", "FILE_FIELD", "ask_words", "example_file", "inputs_of_body", "inputs_of_files", "inputs_of_json",
          "request_example", "request_schema", "together"] # service.requests, service.application

@@ -28,9 +28,9 @@ _HEAD = """\
 # cooldown        after it has recovered it does not ring again for so long
 # sinks           who hears of it: log, and the receivers named below
 
-# Which checks count, one after the other: of what the version that serves is asked, with this window (all, today, or a
-# time that ends now such as 24h or 7d), rate and tolerance, and rows enough. Whatever else is asked rings nothing.
-checks: {window: all, rate: 0.01, tolerance: 0.01, rows: 1000}
+# Which checks count, one after the other: of what the version that serves is asked, with this window (newest, all, today,
+# or a time that ends now such as 24h or 7d), rate, tolerance and rows at most. Whatever else is asked rings nothing.
+checks: {window: newest, rate: 0.01, tolerance: 0.01, rows: 5000}
 """
 _FOOT = """
 # Receivers besides the log. Secrets are named here (env NAME, or file PATH), and never stand here.

@@ -131,13 +131,13 @@ def level(
     return max(reached, default=-1), rule.recovery.holds(value)
 
 # %% ../../nbs/drift/alert_rules.ipynb #24578429
-_MOVES = re.compile(r"all|today|[1-9]\d{0,3}[mhdw]", re.ASCII) # windows that end with the moment at which somebody looks
+_MOVES = re.compile(r"newest|all|today|[1-9]\d{0,3}[mhdw]", re.ASCII) # windows that end with the moment at which somebody looks
 
 def window_name(
-    text: str # as somebody has written it, such as ` 7D`; empty for all
+    text: str # as somebody has written it, such as ` 7D`; empty for the newest rows
 ) -> str: # such as `7d`
     "A window in the one way in which it is compared."
-    return "".join(text.lower().split()) or "all"
+    return "".join(text.lower().split()) or "newest"
 
 def _window(text: str) -> str:
     if not _MOVES.fullmatch(name := window_name(text)): raise ValueError(text)
@@ -150,12 +150,12 @@ def _share(text: str) -> float:
 @dataclass(frozen=True)
 class Series:
     "The checks that count."
-    window: str = _said(_window, "all, today, or a time that ends now", "window: 7d", default="all")
+    window: str = _said(_window, "newest, all, today, or a time that ends now", "window: 7d", default="newest")
     rate: float = _said(_share, "a share of false alarms up to 0.5", "rate: 0.01", default=0.01)
     tolerance: float = _said(_share, "a worsening of the accuracy, as a share up to 0.5", "tolerance: 0.01", default=0.01)
-    rows: int = _said(_whole(20, 100_000), "a whole number from 20 to 100000, of rows that are looked at, at least", "rows: 1000", default=1000)
+    rows: int = _said(_whole(20, 100_000), "a whole number from 20 to 100000, of rows that are looked at one by one, at most", "rows: 5000", default=5000)
 
-    def __str__(self) -> str: return f"window {self.window}, rate {self.rate:g}, tolerance {self.tolerance:g}, rows {self.rows} or more"
+    def __str__(self) -> str: return f"window {self.window}, rate {self.rate:g}, tolerance {self.tolerance:g}, rows {self.rows}"
 
 # %% ../../nbs/drift/alert_rules.ipynb #3ab33120
 def series_objection(
@@ -166,7 +166,7 @@ def series_objection(
     if (name := window_name(asked.window)) != series.window: return f"its window is {name}, that of the series {series.window}"
     for what in ("rate", "tolerance"):
         if getattr(asked, what) != getattr(series, what): return f"its {what} is {getattr(asked, what):g}, that of the series {getattr(series, what):g}"
-    return f"it looks at {asked.most} rows, the series at {series.rows} or more" if asked.most < series.rows else ""
+    return f"it looks at up to {asked.most} rows, the series at up to {series.rows}" if asked.most != series.rows else ""
 
 # %% ../../nbs/drift/alert_rules.ipynb #b0e37b60
 @dataclass(frozen=True)

@@ -428,12 +428,12 @@ def test_looks_at_another_window_or_at_the_same_rows_change_nothing(home):
     ring_words(made(24, 1, "next night"), loud=False)
     before = read_book("toy")
     assert [one.alert for one in firing("toy")] == ["inputs-changed"]
-    for number, words in enumerate([{"window": "5m"}, {"window": "5m"}, {"most": 20}, {"rate": 0.5}, {"window": "2026-11-01.."}]):
+    for number, words in enumerate([{"window": "5m"}, {"window": "5m"}, {"most": 20}, {"window": "all"}, {"rate": 0.5}, {"window": "2026-11-01.."}]):
         said = ring_words(made(30 + number, 0, f"other {number}", **words), loud=False)
         assert len(said) == 1 and "does not count" in said[0]
         assert ring("toy", made(30 + number, 0, "other", **words), loud=False) == []
     assert read_book("toy") == before
-    for number in (40, 41, 42): ring_words(made(number, 0, "a third night", window=" ALL"), loud=False)
+    for number in (40, 41, 42): ring_words(made(number, 0, "a third night", window="  "), loud=False)
     assert [one.state for one in firing("toy")] == ["recovering"]
     ring_words(made(48, 0, "a fourth night"), loud=False)
     assert firing("toy") == []

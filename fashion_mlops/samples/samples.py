@@ -111,6 +111,7 @@ class Samples:
     columns: list[Column] = field(default_factory=list) # of a table
     about: dict = field(default_factory=dict) # what the dataset file says beyond that; see `ABOUT`
     key: Key = Key() # which rows belong together, where the split goes by group or time
+    weights: np.ndarray | None = None # float32 (n,): how much each row counts in training; all alike when None
     sealed: Path | None = None # file with the labels of the test rows, as long as they are not in `labels`
     splits = SPLITS
 
@@ -248,7 +249,7 @@ def content_digest(
     if framed(samples.inputs):
         parts = [_table_digest(samples.inputs), repr([plain_column(column) for column in samples.columns])]
     else: arrays = [samples.inputs, *arrays]
-    if samples.key: arrays.append(samples.key.codes)
+    arrays += [each for each in (samples.key.codes, samples.weights) if each is not None]
     arrays = [np.ascontiguousarray(each) for each in arrays]
     parts += [f"{each.shape}{each.dtype}{digest_bytes(each.data)}" for each in arrays]
     return digest_bytes("|".join([*parts, *samples.classes]))
@@ -260,7 +261,7 @@ def rows_digest(
     "Digest of the rows of one split, whatever the others are divided into."
     samples, rows = unsealed(samples), samples.rows(split) # only to be added up
     labels, codes = np.asarray(samples.labels)[rows], np.asarray(samples.split)[rows]
-    return content_digest(replace(samples, inputs=samples.at(rows), labels=labels, split=codes, columns=[], key=Key()))
+    return content_digest(replace(samples, inputs=samples.at(rows), labels=labels, split=codes, columns=[], key=Key(), weights=None))
 
 # %% ../../nbs/samples/samples.ipynb #7153ae13
 # fields that `dataset.json` holds as they are
@@ -270,16 +271,17 @@ def save_samples(
     samples: Samples, # what to keep
     folder: Path | str # folder to write, whole or not at all
 ) -> Path: # the folder
-    "Write `images.npy` or `table.parquet`, `labels.npy`, `test_labels.npy`, `split.npy`, `key.npy` where there is a key, and `dataset.json`."
+    "Write `images.npy` or `table.parquet`, `labels.npy`, `test_labels.npy`, `split.npy`, `key.npy` and `weights.npy` where there are any, and `dataset.json`."
     samples, tested = unsealed(samples), np.asarray(samples.split) == SPLITS.index("test")
     labels = np.asarray(samples.labels)
     arrays = {"labels": np.where(tested, -1, labels.astype(np.int64)), "test_labels": labels[tested],
               "split": samples.split}
-    if samples.key: arrays["key"] = samples.key.codes
+    arrays |= {name: each for name, each in (("key", samples.key.codes), ("weights", samples.weights)) if each is not None}
     about = {k: getattr(samples, k) for k in _SAID} | {"columns": [plain_column(column) for column in samples.columns],
              "splits": list(SPLITS), "shape": list(samples.inputs.shape),
              "inputs": "table.parquet" if framed(samples.inputs) else "images.npy"}
     if samples.key: about["split_by"] = samples.key.by
+    if samples.weights is not None: about["weighted"] = True
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         if framed(samples.inputs): samples.inputs.to_parquet(temporary/about["inputs"], index=False)
@@ -299,6 +301,7 @@ def _parts(folder: Path, about: dict) -> dict:
     "What lies in a samples folder, by name; raise `WorkflowError` when the parts do not fit together."
     files = {"inputs": _inputs_file(about), "labels": "labels.npy", "split": "split.npy"}
     if "split_by" in about: files["key"] = "key.npy"
+    if about.get("weighted"): files["weights"] = "weights.npy"
     parts = {name: _opened(folder/file) for name, file in files.items()}
     shapes, whole = {name: part.shape for name, part in parts.items()}, tuple(about["shape"])
     expected = {name: whole if name == "inputs" else whole[:1] for name in parts}

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HELD_BACK', 'ROWS', 'Additions', 'DatasetVersion', 'versions_folder', 'version_folder', 'versions', 'find_version',
            'new_version', 'additions_of', 'lineage', 'use_path', 'adopted_version', 'version_in_use', 'propose',
-           'settle', 'with_additions', 'in_version', 'held_back']
+           'settle', 'with_additions', 'version_asked', 'in_version', 'held_back']
 
 # %% ../../nbs/datasets/versions.ipynb #3e5e7d09
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ class Additions:
         arrays = {name: np.asarray(getattr(self, name))[rows] for name in ("labels", "split", "weights")}
         return Additions(inputs, **arrays, ids=[self.ids[row] for row in rows] if self.ids else [])
 
-# %% ../../nbs/datasets/versions.ipynb #d1d95b96
+# %% ../../nbs/datasets/versions.ipynb #55f104c9
 def _check(additions: Additions, classes: int):
     "Raise `WorkflowError` for rows that could not be used."
     count, said = len(additions), {field.name: len(getattr(additions, field.name)) for field in fields(Additions)}
@@ -53,11 +53,14 @@ def _check(additions: Additions, classes: int):
     if not count: raise WorkflowError("There are no rows to add; expected at least one.")
     labels, weights = np.asarray(additions.labels), np.asarray(additions.weights)
     if labels.min() < 0 or labels.max() >= classes:
-        raise WorkflowError(f"Rows to add have the labels {labels.min()} to {labels.max()}; expected 0 to {classes - 1}.")
+        found = f"{labels.min()} to {labels.max()}"
+        raise WorkflowError(f"Rows to add have the labels {found}; expected 0 to {classes - 1}.")
     if odd := set(np.unique(additions.split)) - {0, 1, HELD_BACK}:
-        raise WorkflowError(f"Rows to add have the split {min(odd)}; expected 0 (train), 1 (valid) or {HELD_BACK} (held back).")
+        expected = f"expected 0 (train), 1 (valid) or {HELD_BACK} (held back)"
+        raise WorkflowError(f"Rows to add have the split {min(odd)}; {expected}.")
     if not (np.isfinite(weights).all() and (weights > 0).all()):
-        raise WorkflowError(f"Rows to add have weights from {weights.min():g} to {weights.max():g}; expected numbers above 0.")
+        found = f"{weights.min():g} to {weights.max():g}"
+        raise WorkflowError(f"Rows to add have weights from {found}; expected numbers above 0.")
 
 # %% ../../nbs/datasets/versions.ipynb #1460bd80
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _load(folder: Path) -> Additions:
     arrays = {name: np.load(folder/f"{name}.npy") for name in ("labels", "split", "weights")}
     return Additions(inputs, **arrays, ids=read_json(folder/"ids.json"))
 
-# %% ../../nbs/datasets/versions.ipynb #4ef7a990
+# %% ../../nbs/datasets/versions.ipynb #3a458f5f
 def versions(
     dataset: str # its name
 ) -> list[DatasetVersion]: # in order
@@ -120,8 +123,8 @@ def find_version(
     there = {version.number: version for version in versions(dataset)}
     if number in there: return there[number]
     known = f"there {'is' if len(there) == 1 else 'are'} {', '.join(map(str, there))}" if there else "there is none"
-    raise WorkflowError(f"{dataset} has no version {number} ({known}): {version_folder(dataset, number)} is not there. Bring it back from a backup, "
-                        f"or train on the dataset as its source has it: fashion-mlops dataset version {dataset} 0")
+    raise WorkflowError(f"{dataset} has no version {number} ({known}): {version_folder(dataset, number)} is not there. "
+                        f"Bring it back from a backup, or train on the source alone: -p data.dataset_version=0")
 
 # %% ../../nbs/datasets/versions.ipynb #3da73d04
 @contextmanager
@@ -134,8 +137,9 @@ def _alone(dataset: str) -> Iterator[None]:
     try: yield
     finally: release(held)
 
-# %% ../../nbs/datasets/versions.ipynb #1f8ab82f
-ROWS = ("images.npy", "table.parquet", "labels.npy", "split.npy", "weights.npy", "ids.json") # files of a version that models learn from
+# %% ../../nbs/datasets/versions.ipynb #0fd4c1d1
+# files of a version that models learn from
+ROWS = ("images.npy", "table.parquet", "labels.npy", "split.npy", "weights.npy", "ids.json")
 
 def _digest(folder: Path, parent: int, before: str, source_weights: list[float]) -> str:
     "Digest of what a version is made of."
@@ -148,9 +152,10 @@ def _parent_digest(dataset: str, parent: int) -> str:
 def _counts(additions: Additions, aside) -> dict[str, int]:
     "Rows by what became of them."
     there = {"train": 0, "valid": 1, "held back": HELD_BACK}
-    return {name: int((additions.split == code).sum()) for name, code in there.items()} | {"set aside": 0 if aside is None else len(aside)}
+    counts = {name: int((additions.split == code).sum()) for name, code in there.items()}
+    return counts | {"set aside": 0 if aside is None else len(aside)}
 
-# %% ../../nbs/datasets/versions.ipynb #b13a10f0
+# %% ../../nbs/datasets/versions.ipynb #a1a4c482
 def new_version(
     samples: Samples, # the dataset as its source has it
     parent: int, # version that it grows out of; 0 for the source
@@ -161,7 +166,8 @@ def new_version(
     facts: dict | None = None # what else is to be remembered
 ) -> DatasetVersion: # the one that holds exactly these rows already, when there is one
     "Make a version; raise `WorkflowError` for rows that could not be used."
-    dataset, own = samples.dataset, [1.0]*len(samples.classes) if source_weights is None else [float(each) for each in source_weights]
+    dataset, own = samples.dataset, [1.0]*len(samples.classes)
+    if source_weights is not None: own = [float(each) for each in source_weights]
     _check(additions, len(samples.classes))
     with _alone(dataset), TemporaryDirectory(dir=versions_folder(dataset), prefix=".new-") as scratch:
         folder, there = Path(scratch)/"rows", versions(dataset)
@@ -170,12 +176,13 @@ def new_version(
         if known := next((each for each in there if each.digest == digest), None): return known
         number = max((each.number for each in there), default=0) + 1
         if aside is not None: aside.to_parquet(folder/"aside.parquet", index=False)
-        write_json(folder/"version.json", {"number": number, "parent": parent, "digest": digest, "made": now(), "why": why, "source_weights": own,
-                                           "counts": _counts(additions, aside), "facts": facts or {}})
+        said = {"number": number, "parent": parent, "digest": digest, "made": now(), "why": why}
+        said |= {"source_weights": own, "counts": _counts(additions, aside), "facts": facts or {}}
+        write_json(folder/"version.json", said)
         folder.rename(version_folder(dataset, number)) # there whole, or not at all
     return find_version(dataset, number)
 
-# %% ../../nbs/datasets/versions.ipynb #3ead70a9
+# %% ../../nbs/datasets/versions.ipynb #2ea2c364
 def additions_of(
     version: DatasetVersion
 ) -> Additions:
@@ -183,10 +190,12 @@ def additions_of(
     folder = version_folder(version.dataset, version.number)
     try: found = _load(folder)
     except (OSError, ValueError, EOFError) as error:
-        raise WorkflowError(f"Version {version.number} of {version.dataset} cannot be read: {error}. Bring {folder} back from a backup.") from None
+        said = f"Version {version.number} of {version.dataset} cannot be read: {error}"
+        raise WorkflowError(f"{said}. Bring {folder} back from a backup.") from None
     before = _parent_digest(version.dataset, version.parent)
     if _digest(folder, version.parent, before, version.source_weights) == version.digest: return found
-    raise WorkflowError(f"Version {version.number} of {version.dataset} is not what was written: somebody has changed {folder}. Bring it back from a backup.")
+    raise WorkflowError(f"Version {version.number} of {version.dataset} is not what was written: somebody has changed "
+                        f"{folder}. Bring it back from a backup.")
 
 def lineage(
     dataset: str, # its name
@@ -199,7 +208,7 @@ def lineage(
         number = found[-1].parent
     return found
 
-# %% ../../nbs/datasets/versions.ipynb #ced139ef
+# %% ../../nbs/datasets/versions.ipynb #0c62311e
 def use_path(
     dataset: str # its name
 ) -> Path:
@@ -212,9 +221,9 @@ def _used(dataset: str) -> dict:
     if not path.is_file(): return {"adopted": 0, "proposed": None}
     said = read_json(path)
     adopted, proposed = (said.get(name) if isinstance(said, dict) else "nothing" for name in ("adopted", "proposed"))
-    if type(adopted) is int and (proposed is None or type(proposed) is int): return {"adopted": adopted, "proposed": proposed}
-    raise WorkflowError(f"{path} says that version {adopted!r} is adopted and {proposed!r} proposed; expected two numbers. Mend it, or remove it: "
-                        "then the dataset is as its source has it.")
+    if type(adopted) is int and type(proposed) in (int, type(None)): return {"adopted": adopted, "proposed": proposed}
+    raise WorkflowError(f"{path} says that version {adopted!r:.40} is adopted and {proposed!r:.40} proposed; expected two "
+                        "numbers. Mend it, or remove it: then the dataset is as its source has it.")
 
 def adopted_version(
     dataset: str # its name
@@ -250,7 +259,7 @@ def settle(
     "Say which version stays; nothing is proposed any more."
     with _alone(dataset): _use(dataset, number, None)
 
-# %% ../../nbs/datasets/versions.ipynb #dae0c7ba
+# %% ../../nbs/datasets/versions.ipynb #db5fc069
 def _key_with(key: Key, count: int) -> Key:
     "The key when so many rows have come."
     if not key: return key
@@ -262,9 +271,10 @@ def _inputs_with(samples: Samples, inputs):
     "Inputs of both; a column keeps the type that it had."
     whole = kind_of(samples).together([samples.inputs, inputs])
     if not framed(whole): return whole
-    return whole[list(samples.inputs.columns)].astype({name: kind for name, kind in samples.inputs.dtypes.items() if str(kind) != "category"})
+    types = {name: kind for name, kind in samples.inputs.dtypes.items() if str(kind) != "category"}
+    return whole[list(samples.inputs.columns)].astype(types)
 
-# %% ../../nbs/datasets/versions.ipynb #d650649b
+# %% ../../nbs/datasets/versions.ipynb #522464ba
 def with_additions(
     samples: Samples, # the dataset as its source has it
     version: DatasetVersion # of it
@@ -275,18 +285,30 @@ def with_additions(
     training = np.asarray(samples.split) == SPLITS.index("train")
     own = np.where(training, np.asarray(version.source_weights)[np.asarray(samples.labels)], 1)
     labels = np.concatenate([np.asarray(samples.labels), found.labels.astype(samples.labels.dtype)])
-    said = f"Version {version.number}: {numbered(len(found), 'row')} of production stand behind those of the source. {version.why}"
-    whole = replace(samples, inputs=_inputs_with(samples, found.inputs), labels=labels, split=np.concatenate([samples.split, found.split]).astype(np.uint8),
-                    key=_key_with(samples.key, len(found)), weights=np.concatenate([own, found.weights]).astype(np.float32),
-                    about=samples.about | {"version": version.number, "notes": [*samples.about.get("notes", []), said]})
+    split = np.concatenate([samples.split, found.split]).astype(np.uint8)
+    weights = np.concatenate([own, found.weights]).astype(np.float32)
+    said = f"Version {version.number}: {numbered(len(found), 'row')} of production behind those of the source. {version.why}"
+    about = samples.about | {"version": version.number, "notes": [*samples.about.get("notes", []), said]}
+    whole = replace(samples, inputs=_inputs_with(samples, found.inputs), labels=labels, split=split, about=about,
+                    key=_key_with(samples.key, len(found)), weights=weights)
     return replace(whole, digest=content_digest(whole))
+
+# %% ../../nbs/datasets/versions.ipynb #4830ab23
+def version_asked(
+    dataset: str, # its name
+    word: str # a number, or `in use`
+) -> int: # 0 for the dataset as its source has it
+    "The version that a word means; raise `WorkflowError` when it means none."
+    if word.strip() == "in use": return version_in_use(dataset)
+    if word.strip().isdecimal(): return int(word)
+    raise WorkflowError(f"{word!r:.60} is no version of a dataset; expected a number, or 'in use'.")
 
 def in_version(
     samples: Samples, # the dataset as its source has it
-    number: int # of a version; -1 for the one in use, 0 for the source
+    word: str = "in use" # or the number of a version; 0 for the source
 ) -> Samples: # with additions, if there are any
     "A dataset in one of its versions."
-    number = version_in_use(samples.dataset) if number < 0 else number
+    number = version_asked(samples.dataset, word)
     return with_additions(samples, find_version(samples.dataset, number)) if number else samples
 
 # %% ../../nbs/datasets/versions.ipynb #c9936bc7

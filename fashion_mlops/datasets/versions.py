@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HELD_BACK', 'ROWS', 'Additions', 'DatasetVersion', 'versions_folder', 'version_folder', 'versions', 'find_version',
            'new_version', 'additions_of', 'lineage', 'use_path', 'adopted_version', 'version_in_use', 'propose',
-           'settle', 'with_additions', 'version_asked', 'in_version', 'held_back']
+           'settle', 'inputs_with', 'with_additions', 'version_asked', 'in_version', 'held_back']
 
 # %% ../../nbs/datasets/versions.ipynb #3e5e7d09
 from collections.abc import Iterator
@@ -259,7 +259,7 @@ def settle(
     "Say which version stays; nothing is proposed any more."
     with _alone(dataset): _use(dataset, number, None)
 
-# %% ../../nbs/datasets/versions.ipynb #db5fc069
+# %% ../../nbs/datasets/versions.ipynb #197cb9b4
 def _key_with(key: Key, count: int) -> Key:
     "The key when so many rows have come."
     if not key: return key
@@ -267,14 +267,17 @@ def _key_with(key: Key, count: int) -> Key:
     added = np.full(count, -1) if key.by == "group" else newest + np.arange(count)
     return Key(key.by, np.concatenate([key.codes, added]).astype(np.int64))
 
-def _inputs_with(samples: Samples, inputs):
+def inputs_with(
+    samples: Samples, # of any kind
+    inputs # more of them, as the model takes them
+): # of both, those of the samples first
     "Inputs of both; a column keeps the type that it had."
     whole = kind_of(samples).together([samples.inputs, inputs])
     if not framed(whole): return whole
     types = {name: kind for name, kind in samples.inputs.dtypes.items() if str(kind) != "category"}
     return whole[list(samples.inputs.columns)].astype(types)
 
-# %% ../../nbs/datasets/versions.ipynb #522464ba
+# %% ../../nbs/datasets/versions.ipynb #945446f3
 def with_additions(
     samples: Samples, # the dataset as its source has it
     version: DatasetVersion # of it
@@ -289,7 +292,7 @@ def with_additions(
     weights = np.concatenate([own, found.weights]).astype(np.float32)
     said = f"Version {version.number}: {numbered(len(found), 'row')} of production behind those of the source. {version.why}"
     about = samples.about | {"version": version.number, "notes": [*samples.about.get("notes", []), said]}
-    whole = replace(samples, inputs=_inputs_with(samples, found.inputs), labels=labels, split=split, about=about,
+    whole = replace(samples, inputs=inputs_with(samples, found.inputs), labels=labels, split=split, about=about,
                     key=_key_with(samples.key, len(found)), weights=weights)
     return replace(whole, digest=content_digest(whole))
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HELD_BACK', 'ROWS', 'Additions', 'DatasetVersion', 'versions_folder', 'version_folder', 'versions', 'find_version',
            'new_version', 'additions_of', 'lineage', 'use_path', 'adopted_version', 'version_in_use', 'propose',
-           'settle', 'inputs_with', 'with_additions', 'version_asked', 'in_version', 'held_back']
+           'settle', 'inputs_with', 'with_additions', 'version_asked', 'in_version', 'without_additions', 'held_back']
 
 # %% ../../nbs/datasets/versions.ipynb #3e5e7d09
 from collections.abc import Iterator
@@ -313,6 +313,18 @@ def in_version(
     "A dataset in one of its versions."
     number = version_asked(samples.dataset, word)
     return with_additions(samples, find_version(samples.dataset, number)) if number else samples
+
+# %% ../../nbs/datasets/versions.ipynb #2c3056ce
+def without_additions(
+    samples: Samples # in any version
+) -> Samples: # the rows of the source; without a digest, where there were others
+    "A dataset as its source has it."
+    number = samples.about.get("version")
+    if not number: return samples
+    counts = find_version(samples.dataset, number).counts
+    rows = np.arange(len(samples) - counts["train"] - counts["valid"])
+    return replace(samples, inputs=samples.at(rows), labels=np.asarray(samples.labels)[rows], split=np.asarray(samples.split)[rows], weights=None,
+                   key=samples.key.at(rows), digest="", about={name: said for name, said in samples.about.items() if name != "version"})
 
 # %% ../../nbs/datasets/versions.ipynb #c9936bc7
 def held_back(

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['HELD_BACK', 'ROWS', 'Additions', 'DatasetVersion', 'versions_folder', 'version_folder', 'versions', 'find_version',
-           'new_version', 'additions_of', 'lineage', 'use_path', 'adopted_version', 'version_in_use', 'propose',
-           'settle', 'inputs_with', 'with_additions', 'version_asked', 'in_version', 'without_additions', 'held_back']
+           'new_version', 'additions_of', 'lineage', 'use_path', 'adopted_version', 'version_in_use', 'is_proposed',
+           'propose', 'settle', 'inputs_with', 'with_additions', 'version_asked', 'in_version', 'without_additions',
+           'held_back']
 
 # %% ../../nbs/datasets/versions.ipynb #3e5e7d09
 from collections.abc import Iterator
@@ -208,56 +209,59 @@ def lineage(
         number = found[-1].parent
     return found
 
-# %% ../../nbs/datasets/versions.ipynb #0c62311e
+# %% ../../nbs/datasets/versions.ipynb #85c4091c
 def use_path(
     dataset: str # its name
 ) -> Path:
-    "The file that says which version is in use."
+    "The file that says which version stages get."
     return versions_folder(dataset)/"in_use.json"
 
-def _used(dataset: str) -> dict:
-    "What is adopted, and what is proposed."
-    path = use_path(dataset)
-    if not path.is_file(): return {"adopted": 0, "proposed": None}
+def _number_in(path: Path) -> int:
+    "The number of a version that a file holds; 0 where there is no file."
+    if not path.is_file(): return 0
     said = read_json(path)
-    adopted, proposed = (said.get(name) if isinstance(said, dict) else "nothing" for name in ("adopted", "proposed"))
-    if type(adopted) is int and type(proposed) in (int, type(None)): return {"adopted": adopted, "proposed": proposed}
-    raise WorkflowError(f"{path} says that version {adopted!r:.40} is adopted and {proposed!r:.40} proposed; expected two "
-                        "numbers. Mend it, or remove it: then the dataset is as its source has it.")
+    if isinstance(said, dict) and type(number := said.get("version")) is int: return number
+    raise WorkflowError(f"{path} names no version. Mend it ({{\"version\": 3}}), or remove it: then the dataset is as its source has it.")
 
 def adopted_version(
     dataset: str # its name
 ) -> int: # 0 for the dataset as its source has it
     "The version that the champion stands on."
-    return _used(dataset)["adopted"]
+    return _number_in(use_path(dataset).with_name("adopted.json"))
 
 def version_in_use(
     dataset: str # its name
 ) -> int: # 0 for the dataset as its source has it
-    "The version that stages get: what is proposed, else what is adopted."
-    said = _used(dataset)
-    return said["adopted"] if said["proposed"] is None else said["proposed"]
+    "The version that stages get."
+    return _number_in(use_path(dataset))
 
-# %% ../../nbs/datasets/versions.ipynb #c4941c25
-def _use(dataset: str, adopted: int, proposed: int | None):
-    "Write which version is in use, when that changes."
-    said = {"adopted": adopted, "proposed": proposed}
-    for number in filter(None, said.values()): find_version(dataset, number)
-    if said != _used(dataset): write_json(use_path(dataset), said)
+def is_proposed(
+    dataset: str # its name
+) -> bool:
+    "Whether the version in use is not settled yet."
+    return version_in_use(dataset) != adopted_version(dataset)
+
+# %% ../../nbs/datasets/versions.ipynb #4596c08d
+def _use(path: Path, number: int):
+    "Have a file name a version, when it names another one."
+    if number: find_version(path.parent.name, number)
+    if number != _number_in(path): write_json(path, {"version": number})
 
 def propose(
     dataset: str, # its name
     number: int # version that a challenger is to be trained on
 ):
     "Put a version into use for the time being."
-    with _alone(dataset): _use(dataset, adopted_version(dataset), number)
+    with _alone(dataset): _use(use_path(dataset), number)
 
 def settle(
     dataset: str, # its name
     number: int # version that the champion stands on; 0 for the source
 ):
     "Say which version stays; nothing is proposed any more."
-    with _alone(dataset): _use(dataset, number, None)
+    with _alone(dataset):
+        _use(use_path(dataset).with_name("adopted.json"), number)
+        _use(use_path(dataset), number)
 
 # %% ../../nbs/datasets/versions.ipynb #197cb9b4
 def _key_with(key: Key, count: int) -> Key:

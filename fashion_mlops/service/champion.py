@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['registry_lock', 'find_version', 'register_candidate', 'version_words', 'verified_candidate', 'champion_version',
-           'load_version', 'load_champion', 'promote', 'rollback_target', 'roll_back', 'outcome_words']
+           'candidate_folder', 'load_version', 'load_champion', 'promote', 'rollback_target', 'roll_back',
+           'outcome_words']
 
 # %% ../../nbs/service/champion.ipynb #cfdece08
 import fcntl, os
@@ -104,18 +105,25 @@ def champion_version(
     return int(found[0].aliases["champion"]) if found and "champion" in found[0].aliases else None
 
 # %% ../../nbs/service/champion.ipynb #ef3ce498
-def load_version(
+def candidate_folder(
     dataset: str, # registered model
     version: int # of it
-) -> tuple[Predictor, dict]: # the model; version, name, run_id, tags
-    "Open a registered version after checking its files."
+) -> tuple[Path, object]: # the candidate's files, and MLflow's `ModelVersion`
+    "The files of a registered version, checked."
     import mlflow
     from fashion_mlops.workflow.tracking import client, translated
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     entry = client().get_model_version(dataset, str(version))
     with translated(): path = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{dataset}/{version}"))
     inside = mlflow.models.Model.load(str(path)).flavors["python_function"]["artifacts"]["candidate"]["path"]
-    folder = verified_candidate(path/inside, entry.tags.get("candidate_digest", "nothing"), f"{dataset} v{version}")
+    return verified_candidate(path/inside, entry.tags.get("candidate_digest", "nothing"), f"{dataset} v{version}"), entry
+
+def load_version(
+    dataset: str, # registered model
+    version: int # of it
+) -> tuple[Predictor, dict]: # the model; version, name, run_id, tags
+    "Open a registered version after checking its files."
+    folder, entry = candidate_folder(dataset, version)
     said = {"version": int(version), "name": dataset, "run_id": entry.run_id, "tags": dict(entry.tags)}
     return load_predictor(folder), said
 
@@ -140,7 +148,6 @@ def _note_found(dataset: str, current: int | None):
     last = changes[-1]["version"] if changes else None
     if current != last: note_change(dataset, "found", current, last, "moved by another program")
 
-
 # %% ../../nbs/service/champion.ipynb #d11f8cdc
 def promote(
     dataset: str, # registered model
@@ -159,7 +166,6 @@ def promote(
         _note_found(dataset, current)
         client().set_registered_model_alias(dataset, "champion", str(version))
         note_change(dataset, what, version, current, reason)
-
 
 # %% ../../nbs/service/champion.ipynb #7be1c0a2
 def rollback_target(
@@ -180,7 +186,6 @@ def roll_back(
     current, before = champion_version(dataset), rollback_target(dataset)
     promote(dataset, before, current, reason, "rolled back")
     return before, current
-
 
 # %% ../../nbs/service/champion.ipynb #e65ee74a
 def outcome_words(

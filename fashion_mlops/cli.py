@@ -31,6 +31,7 @@ try:
     from fashion_mlops.core import WorkflowError, package_folder, path_part, project_root
     from fashion_mlops.operations import asking, backup, bento_export, load, proving, registry, restore, running, signing_keys
     from fashion_mlops.drift import alert_commands, evidently_workspace, monitor_commands
+    from fashion_mlops.loop import commands as loop_commands
     from fashion_mlops.service import server, traffic_commands
     from fashion_mlops.workflow.command_words import CommandParser
     from fashion_mlops.workflow.following import follows_notebooks
@@ -57,6 +58,7 @@ def parser(
     monitor_commands.add_parser(commands)
     evidently_workspace.add_parser(commands)
     alert_commands.add_parser(commands)
+    loop_commands.add_parser(commands)
     registry.add_parser(commands)
     proving.add_parser(commands)
     load.add_parser(commands)

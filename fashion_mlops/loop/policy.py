@@ -93,13 +93,14 @@ class Policy(Part):
             raise ValueError(f"when: labels {self.when.labels:,} can never be reached, since data: rows takes {self.data.rows:,} at most; make one of them fit")
         return self
 
-# %% ../../nbs/loop/policy.ipynb #f9dfc0f1
+# %% ../../nbs/loop/policy.ipynb #2264f47d
 def policy_of(
     text: str, # YAML
     where: str = "the policy" # name of the file, for the message
 ) -> Policy:
     "The policy that a text says; raise `WorkflowError` with a sentence for each mistake."
-    said = read_words(text, where) if text.strip() else {}
+    is_empty = all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines())
+    said = {} if is_empty else read_words(text, where)
     return sound(said, Policy, where)
 
 # %% ../../nbs/loop/policy.ipynb #6063a23a
@@ -123,14 +124,14 @@ def read_policy(
         return policy_of(text, f"data/loop/{path.name}")
     return Policy()
 
-# %% ../../nbs/loop/policy.ipynb #6483710e
+# %% ../../nbs/loop/policy.ipynb #18577301
 def policy_text(
-    dataset: str # its name
+    dataset: str, # its name
+    usual: Policy = Policy() # what it is to say
 ) -> str: # YAML
-    "The usual policy as a file, explained."
+    "A policy as a file, explained; the usual one."
     lines = [f"# What the loop of {path_part(dataset, 'the name of a dataset')} may do by itself; leave out what is to be as usual.",
              f"# fashion-mlops retrain policy --dataset {dataset}   says whether it can be meant"]
-    usual = Policy()
     for name, one in Policy.model_fields.items():
         value = getattr(usual, name)
         if not isinstance(value, Part): lines.append(f"{name}: {_plain(value)} # {one.description}")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STEPS', 'OUTCOMES', 'Done', 'Waiting', 'Ended', 'Turn', 'loop_folder', 'turn_path', 'turns', 'alone', 'note_once',
-           'open_turn', 'advance']
+           'open_turn', 'advance', 'give_up']
 
 # %% ../../nbs/loop/turn.ipynb #39665b25
 import os
@@ -138,7 +138,7 @@ def note_once(
     serves = turn.champion if version is None else version
     note_change(turn.dataset, f"loop: {step}", serves, serves, words, **mine, evidence=facts)
 
-# %% ../../nbs/loop/turn.ipynb #cf8a1e16
+# %% ../../nbs/loop/turn.ipynb #278f44c0
 def _noted(turn: Turn, name: str, answer) -> Turn:
     "A turn after a step has answered; in the trail first, then in its file."
     if isinstance(answer, Waiting):
@@ -146,7 +146,7 @@ def _noted(turn: Turn, name: str, answer) -> Turn:
         return turn if waits == turn.waits else _write(replace(turn, waits=waits))
     if isinstance(answer, Ended):
         note_once(turn, name, f"{answer.outcome}: {' '.join(answer.reasons)}", answer.facts, answer.facts.get("serves"))
-        return _write(replace(turn, outcome=answer.outcome, reasons=list(answer.reasons), waits={}, steps=turn.steps))
+        return _write(replace(turn, outcome=answer.outcome, reasons=list(answer.reasons), waits={}))
     note_once(turn, name, answer.words, answer.facts, answer.facts.get("serves"))
     facts = {**answer.facts, "words": answer.words, "at": now()}
     return _write(replace(turn, steps=turn.steps | {name: facts}, waits={}))
@@ -181,5 +181,18 @@ def advance(
             turn = _noted(turn, name, answer := steps[name](turn))
             if isinstance(answer, Waiting): return turn
         if not turn.outcome: turn = _write(replace(turn, outcome="promoted", reasons=[turn.steps["watch"]["words"]]))
+        steps["end"](turn)
+        return _write(replace(turn, ended=now()))
+
+# %% ../../nbs/loop/turn.ipynb #ddbc7aef
+def give_up(
+    dataset: str, # its name
+    steps: dict[str, Callable], # with `end`, which puts things back
+    reason: str # in somebody's words
+) -> Turn: # that is over
+    "End the open turn by hand; raise `WorkflowError` when none is open."
+    with alone(dataset):
+        if (turn := open_turn(dataset)) is None: raise WorkflowError(f"No turn of {dataset} is open, so there is nothing to give up.")
+        if not turn.outcome: turn = _noted(turn, turn.next, Ended("abandoned", [f"Given up by hand: {reason}"]))
         steps["end"](turn)
         return _write(replace(turn, ended=now()))

@@ -30,7 +30,7 @@ def loop_of(
     from fashion_mlops.loop.steps import Loop
     return Loop(dataset, read_policy(dataset), run_stages)
 
-# %% ../../nbs/loop/commands.ipynb #9cac0ba6
+# %% ../../nbs/loop/commands.ipynb #9ed2f8d4
 REFUSED, WAITS = 1, 4 # exit codes beside 0
 
 def exit_code(
@@ -50,7 +50,7 @@ def _advanced(dataset: str, minutes: float):
     while True:
         turn = advance(dataset, champion_version(dataset), steps_of(loop_of(dataset)))
         if not turn.waits or turn.waits["on"] not in ("traffic", "labels") or time.monotonic() >= until: return turn
-        if turn.words() != said: print(said := turn.words(), flush=True)
+        if turn.sentence() != said: print(said := turn.sentence(), flush=True)
         time.sleep(min(10, max(1, until - time.monotonic())))
 
 def retrain(args) -> int:
@@ -65,10 +65,10 @@ def retrain(args) -> int:
         if (turn := open_turn(dataset)) is None: raise WorkflowError(f"No turn of {dataset} is open, so nothing waits for a person.")
         agree(turn, changed_by())
     turn = _advanced(dataset, args.wait)
-    print_json(vars(turn)) if args.json else print(turn.words() if turn.number else " ".join(turn.reasons))
+    print_json(vars(turn)) if args.json else print(turn.sentence() if turn.number else " ".join(turn.reasons))
     return exit_code(turn)
 
-# %% ../../nbs/loop/commands.ipynb #112ae06e
+# %% ../../nbs/loop/commands.ipynb #463ad5be
 def show(args) -> int: # 0
     "Say where the loop stands, step by step, and what came of the turns before."
     from fashion_mlops.datasets.versions import adopted_version, version_in_use
@@ -76,7 +76,7 @@ def show(args) -> int: # 0
     dataset = _dataset(args)
     found = turns(dataset)
     if not found: print(f"The loop of {dataset} has not turned yet. fashion-mlops retrain --dataset {dataset} begins, where there is a reason.")
-    for turn in found[-args.last:]: print(f"{turn.began[:16]}  {turn.words()}")
+    for turn in found[-args.last:]: print(f"{turn.began[:16]}  {turn.sentence()}")
     if found and found[-1].is_open:
         for name, what in STEPS.items():
             done = found[-1].steps.get(name)
@@ -102,7 +102,7 @@ def give_up(args) -> int: # 0
     from fashion_mlops.loop.turn import give_up as end_turn
     from fashion_mlops.operations.registry import asked_reason
     dataset = _dataset(args)
-    print(end_turn(dataset, steps_of(loop_of(dataset)), asked_reason(args.reason, "Why is it given up? ")).words())
+    print(end_turn(dataset, steps_of(loop_of(dataset)), asked_reason(args.reason, "Why is it given up? ")).sentence())
     return 0
 
 # %% ../../nbs/loop/commands.ipynb #94d1bdb1

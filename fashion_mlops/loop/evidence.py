@@ -43,7 +43,7 @@ def rows_of_before(
     rows = source.rows("valid")
     return Rows("the validation rows of before", source.at(rows), np.asarray(source.labels)[rows].astype(np.int64), source.key.at(rows).clusters)
 
-# %% ../../nbs/loop/evidence.ipynb #1c17f7ff
+# %% ../../nbs/loop/evidence.ipynb #7def28a6
 @dataclass(frozen=True)
 class Compared:
     "Two models on the same rows."
@@ -54,7 +54,7 @@ class Compared:
     difference: tuple[float, float, float] # challenger minus champion, with its 95 % interval
     losses: list # of recall, by class, the clearest first; from `recall_losses`
 
-    def words(self) -> str:
+    def sentence(self) -> str:
         mean, low, high = self.difference
         return (f"on {self.rows} ({self.count:,}): challenger {self.challenger:.1%}, champion {self.champion:.1%}, "
                 f"difference {100*mean:+.1f} points ({100*low:+.1f} to {100*high:+.1f})")
@@ -73,7 +73,7 @@ def compare(
     return Compared(rows.name, len(rows), float(hits[1].mean()), float(hits[0].mean()),
                     tuple(map(float, difference_interval(*hits, seed, clusters=rows.together))), losses)
 
-# %% ../../nbs/loop/evidence.ipynb #aad48999
+# %% ../../nbs/loop/evidence.ipynb #ca34dfbe
 @dataclass(frozen=True)
 class Verdict:
     "Whether a challenger may be tried, and why."
@@ -99,8 +99,8 @@ def verdict(
 ) -> Verdict:
     "What the comparisons mean by a policy."
     gained, lost = newest.difference, before.difference
-    checks = [(gained[1] > policy.gain, f"{newest.words()}; lower end above {_points(policy.gain)} wanted"),
-              (lost[1] >= -policy.worse_on_old, f"{before.words()}; lower end not below −{_points(policy.worse_on_old)} wanted"),
+    checks = [(gained[1] > policy.gain, f"{newest.sentence()}; lower end above {_points(policy.gain)} wanted"),
+              (lost[1] >= -policy.worse_on_old, f"{before.sentence()}; lower end not below −{_points(policy.worse_on_old)} wanted"),
               _recall_check(newest, policy.recall_drop), _recall_check(before, policy.recall_drop)]
     reasons = [words if passed else f"refused: {words}" for passed, words in checks]
     facts = {name: {"rows": each.count, "champion": each.champion, "challenger": each.challenger, "difference": list(each.difference)}

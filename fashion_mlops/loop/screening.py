@@ -85,7 +85,7 @@ def doubtful_labels(
     own = answers[np.arange(len(labels)), labels]
     return ~trusted & (own < np.quantile(own[trusted], LINE))
 
-# %% ../../nbs/loop/screening.ipynb #5a574a0a
+# %% ../../nbs/loop/screening.ipynb #a72e476a
 @dataclass(frozen=True)
 class Screened:
     "Labelled rows after the screening."
@@ -94,7 +94,7 @@ class Screened:
     aside: object # DataFrame of the others: id, moment, label, reason (a key of `REASONS`), says
     doubtful: float # share of the rows that had passed so far whose label is probably wrong
 
-    def words(self) -> str:
+    def sentence(self) -> str:
         "One sentence for people."
         counts = self.aside.reason.value_counts(sort=False)
         why = "; ".join(f"{count:,} {REASONS[name]}" for name, count in counts.items())

@@ -77,7 +77,7 @@ def alarm(loop: Loop, turn: Turn):
     said = f"; {100*lost[0]:.1f} points of accuracy are lost, {lost[1]}" if lost else ""
     return Done(f"{', '.join(ringing)} rings{said}; {count:,} new rows have a label.", {"alerts": ringing, "lost": lost and lost[0], "labels": count})
 
-# %% ../../nbs/loop/steps.ipynb #b8664b92
+# %% ../../nbs/loop/steps.ipynb #524bf00d
 def approvals_path(
     dataset: str # its name
 ):
@@ -97,13 +97,13 @@ def approve(
     by: str # who agrees
 ) -> str: # the step that may go on
     "Agree; raise `WorkflowError` when nothing waits for that."
-    if turn.waits.get("on") != "approval": raise WorkflowError(f"Nothing waits for a person: {turn.words()}")
+    if turn.waits.get("on") != "approval": raise WorkflowError(f"Nothing waits for a person: {turn.sentence()}")
     path, step = approvals_path(turn.dataset), turn.waits["step"]
     said = read_json(path) if path.is_file() else {}
     if not approved_by(turn, step): write_json(path, said | {f"{turn.number} {step}": {"by": by, "at": now()}})
     return step
 
-# %% ../../nbs/loop/steps.ipynb #adb0b80e
+# %% ../../nbs/loop/steps.ipynb #8224d282
 def _source(dataset: str):
     "The dataset as its source has it, as the stages prepared it."
     from fashion_mlops.datasets.versions import without_additions
@@ -136,14 +136,14 @@ def data(loop: Loop, turn: Turn):
     screened = screen(labelled, with_additions(source, adopted) if adopted else source, load_version(loop.dataset, turn.champion)[0], described, turn.number)
     if screened.doubtful > loop.policy.data.suspicious and not approved_by(turn, "data"):
         return Waiting(f"{screened.doubtful:.0%} of the labels are doubtful, and the policy wants a person to look from {loop.policy.data.suspicious:.0%} on. "
-                       f"{screened.words()}", "approval", {"doubtful": screened.doubtful})
+                       f"{screened.sentence()}", "approval", {"doubtful": screened.doubtful})
     if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(words, "labels")
     rows = labelled.at(screened.rows)
     added = new_rows(rows, screened.labels, source, adopted, loop.policy.data, turn.number)
     facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "champion": turn.champion,
              "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful}
     made = new_version(source, parent, added, f"Turn {turn.number} of the loop.", aside=screened.aside, facts=facts)
-    return Done(f"{screened.words()} They are version {made.number} of the dataset.", {"version": made.number, "parent": parent, "counts": made.counts, "aside": facts["aside"], "notes": notes})
+    return Done(f"{screened.sentence()} They are version {made.number} of the dataset.", {"version": made.number, "parent": parent, "counts": made.counts, "aside": facts["aside"], "notes": notes})
 
 # %% ../../nbs/loop/steps.ipynb #c16ffec7
 STAGES = ("01_data", "02_quality", "04_features", "05_automl", "06_tuning", "07_training", "08_registry")

@@ -49,7 +49,7 @@ class Ended:
     reasons: list[str] # sentences
     facts: dict = field(default_factory=dict)
 
-# %% ../../nbs/loop/turn.ipynb #76ae1450
+# %% ../../nbs/loop/turn.ipynb #9ab61c6d
 @dataclass(frozen=True)
 class Turn:
     "One turn of the loop, as far as it has come."
@@ -70,7 +70,7 @@ class Turn:
     @property
     def is_open(self) -> bool: return not self.ended
 
-    def words(self) -> str:
+    def sentence(self) -> str:
         "One sentence on where it stands."
         name = f"turn {self.number} of {self.dataset}"
         if self.outcome: return f"{name}: {self.outcome}. {' '.join(self.reasons)}"

@@ -48,6 +48,7 @@ class ImageTraining:
     ):
         self.stage, self.params, self.classes = stage, stage.params, len(samples.classes)
         self.images, self.labels = samples.take("train")
+        self.rows = None if samples.weights is None else samples.weights[samples.rows("train")]
         self.valid, self.valid_labels = samples.take("valid")
         asked = asked_recipe(self.params, len(self.images), samples.about.get("augmentation", {}))
         recipe = tuned(asked, choice.get("net"))
@@ -174,10 +175,10 @@ def run(self: ImageTraining): # a `Trainer` that has trained
     from fashion_mlops.nets.trainer import Trainer
     net = self.first_net()
     if self.watched:
-        trainer = Trainer(self.recipe, self.images, self.labels, self.classes, self.threads, net, self.deadline)
+        trainer = Trainer(self.recipe, self.images, self.labels, self.classes, self.threads, net, self.deadline, self.rows)
         trainer.fit(self.folder, self.watch, _tell)
         return trainer
-    job = write_job(self.folder, self.recipe, self.images, self.labels, self.classes, net, self.deadline)
+    job = write_job(self.folder, self.recipe, self.images, self.labels, self.classes, net, self.deadline, self.rows)
     trainer = train_distributed(job, self.params["processes"], _tell)
     trainer.history[-1] |= self.watch(trainer.net)
     return trainer

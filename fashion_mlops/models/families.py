@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Family', 'Habits', 'logistic_regression', 'nearest_neighbours', 'random_forest', 'gradient_boosting',
-           'support_vectors', 'multilayer_perceptron', 'families', 'quiet', 'for_rows', 'fit_extras', 'fitted',
-           'predicted']
+           'support_vectors', 'multilayer_perceptron', 'families', 'quiet', 'for_rows', 'takes_weights', 'fit_extras',
+           'fitted', 'predicted']
 
 # %% ../../nbs/models/families.ipynb #55f39e56
 from collections.abc import Callable
@@ -197,6 +197,14 @@ def for_rows(
     few = {name: rows for name, value in asked.items() if isinstance(value, (int, np.integer)) and value > rows}
     return model.set_params(**few) if few else model
 
+# %% ../../nbs/models/families.ipynb #05ce35d7
+def takes_weights(
+    model # an unfitted classifier
+) -> bool:
+    "Whether a model can be fitted with rows that count differently."
+    from sklearn.utils.validation import has_fit_parameter
+    return has_fit_parameter(model.steps[-1][1] if hasattr(model, "steps") else model, "sample_weight")
+
 # %% ../../nbs/models/families.ipynb #14065aea
 def fit_extras(
     model, # an unfitted classifier
@@ -206,7 +214,7 @@ def fit_extras(
     "What `fit` is told beside the rows: how much they count, and which belong together, where the model asks."
     from sklearn.utils.validation import has_fit_parameter
     last, before = (model.steps[-1][1], f"{model.steps[-1][0]}__") if hasattr(model, "steps") else (model, "")
-    if weights is not None and not has_fit_parameter(last, "sample_weight"):
+    if weights is not None and not takes_weights(model):
         raise WorkflowError(f"{type(last).__name__} cannot be fitted with weights for rows. Use class_weights = "
                             "none, or another family.")
     extras = {}

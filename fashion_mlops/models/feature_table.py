@@ -60,7 +60,7 @@ def feature_table(
     pipeline, # fitted feature pipeline
     samples: Samples, # what to describe
     train: np.ndarray | None = None # features of the training rows, from `fit_features`; like all others when None
-# id int64, split str, label int64 (-1: sealed), group or time int64 where rows belong together, then float32 features
+# id int64, split str, label int64 (-1: sealed), group or time int64 where rows belong together, weight float32 where they count differently, then float32 features
 ): # pandas DataFrame
     "The features of all samples, in the order of their ids."
     import pandas as pd
@@ -69,6 +69,7 @@ def feature_table(
     frame = pd.DataFrame(values, columns=feature_names(pipeline), copy=False)
     about = {"id": np.arange(len(samples), dtype=np.int64), "split": np.array(samples.splits, object)[samples.split],
              "label": samples.labels.astype(np.int64), **key_columns(samples.key)}
+    if samples.weights is not None: about["weight"] = samples.weights
     return pd.concat([pd.DataFrame(about), frame], axis=1)
 
 # %% ../../nbs/models/feature_table.ipynb #c45cfb6d

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ..core import WorkflowError, all_cores
-from .families import Family, fitted
+from .families import Family, fitted, takes_weights
 from .feature_table import read_split
-from ..samples.folds import read_key
+from ..samples.folds import read_key, read_weights_of_rows
 
 # %% ../../nbs/models/fitting.ipynb #75a90817
 def balanced_weights(
@@ -59,5 +59,9 @@ def fit_classical(
                             f"pipeline. "
                             "Run 04_features again.")
     model = family(len(names)).build(parameters, seed, all_cores(threads))
-    row_weights = None if weights is None else weights[labels]
-    return fitted(model, values, labels, weights=row_weights, key=read_key(features))
+    rows = read_weights_of_rows(features)
+    if rows is not None and not takes_weights(model):
+        print("The rows count alike: this family cannot be fitted with weights.")
+        rows = None
+    if weights is not None: rows = weights[labels]*(1 if rows is None else rows)
+    return fitted(model, values, labels, weights=rows, key=read_key(features))

@@ -22,14 +22,16 @@ def write_job(
     labels: np.ndarray, # (n,)
     classes: int, # how many
     net = None, # a `PixelNet` to start from; a new one when None
-    deadline = None # a `Deadline`; of this machine, whose processes share one monotonic clock
+    deadline = None, # a `Deadline`; of this machine, whose processes share one monotonic clock
+    rows: np.ndarray | None = None # (n,) how much each image counts; all alike when None
 ) -> Path: # the folder
     "Write down what is to be trained."
     import torch
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder/"samples.npz") as temporary:
-        with open(temporary, "wb") as file: np.savez(file, images=images, labels=labels)
+        weights = {} if rows is None else {"rows": rows}
+        with open(temporary, "wb") as file: np.savez(file, images=images, labels=labels, **weights)
     if net is not None:
         with atomic_path(folder/"start.pt") as temporary: torch.save(net.state_dict(), temporary)
     write_json(folder/"job.json", {"recipe": asdict(recipe), "classes": int(classes), "started": net is not None,
@@ -54,7 +56,8 @@ def read_job(
         net = net_for(samples["images"], job["classes"], recipe.architecture, recipe.width, recipe.fine, recipe.light)
         net.load_state_dict(read_weights(folder/"start.pt"))
     return Trainer(recipe, samples["images"], samples["labels"], job["classes"], net=net,
-                   deadline=Deadline(*job["deadline"]) if job.get("deadline") else None)
+                   deadline=Deadline(*job["deadline"]) if job.get("deadline") else None,
+                   rows=samples["rows"] if "rows" in samples else None)
 
 # %% ../../nbs/nets/distributed.ipynb #09806c41
 def run_process(

@@ -22,6 +22,7 @@ from ..core import WorkflowError, digest_bytes
 from ..evaluation.calibration import reweighted
 from ..evaluation.metrics import row_losses
 from .checkpoints import read_checkpoint, write_checkpoint
+from .learning import drawn_order
 from .timetable import Deadline, Planned, progress, read_plan
 from ..samples.folds import hold_out
 from ..samples.samples import Key
@@ -116,7 +117,8 @@ class TableTrainer(Planned):
         classes: int, # how many
         weights: np.ndarray | None = None, # (classes,) how much a row of each class counts; all alike when None
         key: Key = Key(), # which rows belong together: those held out are of other groups, or later
-        deadline: Deadline | None = None # when to end; after all passes when None
+        deadline: Deadline | None = None, # when to end; after all passes when None
+        rows: np.ndarray | None = None # (n,) how much each row counts; all alike when None
     ):
         if len(features) < 20:
             raise WorkflowError(f"{len(features)} training rows are too few for a net: expected at least 20. "
@@ -133,6 +135,7 @@ class TableTrainer(Planned):
         self.averaged = copy.deepcopy(self.net).requires_grad_(False)
         self.best = copy.deepcopy(self.averaged.state_dict())
         self.weights = None if weights is None else torch.from_numpy(np.asarray(weights, np.float32))
+        self.rows = None if rows is None else torch.from_numpy(np.asarray(rows, np.float32)[learn])
         self.batch, self.steps, self.epochs = passes(len(learn), recipe.epochs, recipe.batch, recipe.most_steps)
         self.plan = read_plan(recipe.replanned, self.epochs*self.steps)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay)
@@ -149,7 +152,7 @@ def _rate(self: TableTrainer) -> float:
 def run_epoch(self: TableTrainer) -> float: # mean loss
     "One pass over the rows to learn from, in random order, or what there is time for."
     self.net.train()
-    order, losses = torch.randperm(len(self.x), generator=self.generator), []
+    order, losses = drawn_order(len(self.x), self.rows, self.generator), []
     torch.manual_seed(self.recipe.seed*1000 + self.epoch) # of the dropout, so that a resumed run drops the same
     for place in range(self.steps):
         if place % 8 == 0: self.revise()
@@ -205,7 +208,7 @@ def stuck(self: TableTrainer,
 @patch
 def _given(self: TableTrainer) -> str:
     "A digest of all that the net learns from: rows, labels, which are held out, and how much each class counts."
-    parts = [self.x, self.y, self.held_x, self.held_y, *([] if self.weights is None else [self.weights])]
+    parts = [self.x, self.y, self.held_x, self.held_y, *(each for each in (self.weights, self.rows) if each is not None)]
     return digest_bytes(b"".join(repr(tuple(part.shape)).encode() + part.numpy().tobytes() for part in parts))
 
 # %% ../../nbs/nets/table_net.ipynb #79a063a7

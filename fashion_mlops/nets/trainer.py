@@ -21,6 +21,7 @@ from ..core import WorkflowError, available_cores
 from .checkpoints import read_checkpoint, write_checkpoint
 from .net import PixelNet, augment, choose_device, draw_variants, last_layer, net_for, one_thread_each
 from .shards import ProcessGroup, make_replicas
+from .learning import drawn_order
 from .timetable import Deadline, Planned, progress, read_plan
 
 # %% ../../nbs/nets/trainer.ipynb #56bbe029
@@ -94,7 +95,8 @@ class Trainer(Planned):
         classes: int, # how many
         threads: int = 0, # 0 for one a core; does not change the result
         net: PixelNet | None = None, # to start from; a new one of the recipe's architecture when None
-        deadline: Deadline | None = None # when to end; after all of the recipe's epochs when None
+        deadline: Deadline | None = None, # when to end; after all of the recipe's epochs when None
+        rows: np.ndarray | None = None # (n,) how much each image counts; all alike when None
     ):
         if len(images) < 4*recipe.shards:
             raise WorkflowError(f"{len(images)} training images are too few: expected at least "
@@ -107,6 +109,7 @@ class Trainer(Planned):
         self.labels = torch.from_numpy(np.asarray(labels).astype(np.int64)).to(self.device)
         self.net = (net or net_for(images, classes, recipe.architecture, recipe.width, recipe.fine,
                                    recipe.light)).to(self.device)
+        self.rows = None if rows is None else torch.from_numpy(np.asarray(rows, np.float32))
         self.group = ProcessGroup(recipe.shards if self.device.type == "cpu" else 1)
         if recipe.batch < 2*self.group.shards:
             raise WorkflowError(f"A batch of {recipe.batch} images is too small for {self.group.shards} shards: "
@@ -188,7 +191,7 @@ def run_epoch(self: Trainer,
 ) -> float: # mean loss
     "One pass over the rows in random order, or what there is time for; what fills no batch is left for the next order."
     recipe, shards, batch = self.recipe, self.group.shards, self.batch
-    order, losses = torch.randperm(len(self.images), generator=self.generator), []
+    order, losses = drawn_order(len(self.images), self.rows, self.generator), []
     self._freeze(self.epoch < recipe.frozen_epochs)
     for place, rows in enumerate(order[:self.steps*batch].split(batch)):
         if place % 8 == 0: self.revise(self.group.first)

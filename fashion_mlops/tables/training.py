@@ -18,7 +18,7 @@ from ..models.feature_table import read_split
 from ..models.fitting import said_of_weights
 from ..nets.learning import Learnt, draw_learning, tuned
 from ..nets.timetable import Deadline
-from ..samples.folds import read_key
+from ..samples.folds import read_key, read_weights_of_rows
 from .corruptions import SEVERITIES
 
 # %% ../../nbs/tables/training.ipynb #16680c1e
@@ -44,6 +44,7 @@ class TableTraining:
         self.stage, self.params, self.classes, self.weights = stage, stage.params, classes, weights
         _, self.values, self.labels, _ = read_split(features)
         self.key, self.deadline, self.passes = read_key(features), None, []
+        self.rows = read_weights_of_rows(features)
         self.recipe = tuned(asked_recipe(self.params), choice.get("net"))
         asked = self.params["class_weights"], self.params["minutes"]
         self.folder = stage.scratch("table_net", asdict(self.recipe), *asked)
@@ -52,7 +53,8 @@ class TableTraining:
     def new_trainer(self):
         "What trains a net by the recipe as it is."
         from fashion_mlops.nets.table_net import TableTrainer
-        return TableTrainer(self.recipe, self.values, self.labels, self.classes, self.weights, self.key, self.deadline)
+        given = self.values, self.labels, self.classes, self.weights, self.key, self.deadline
+        return TableTrainer(self.recipe, *given, rows=self.rows)
 
     def cost(self, recipe) -> float: # seconds
         "What a pass takes, as measured."

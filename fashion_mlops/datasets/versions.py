@@ -8,7 +8,8 @@ __all__ = ['HELD_BACK', 'ROWS', 'Additions', 'DatasetVersion', 'versions_folder'
            'propose', 'settle', 'inputs_with', 'with_additions', 'version_asked', 'in_version', 'without_additions',
            'held_back']
 
-# %% ../../nbs/datasets/versions.ipynb #3e5e7d09
+# %% ../../nbs/datasets/versions.ipynb #f874edec
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -138,13 +139,19 @@ def _alone(dataset: str) -> Iterator[None]:
     try: yield
     finally: release(held)
 
-# %% ../../nbs/datasets/versions.ipynb #0fd4c1d1
+# %% ../../nbs/datasets/versions.ipynb #e4d96a78
 # files of a version that models learn from
-ROWS = ("images.npy", "table.parquet", "labels.npy", "split.npy", "weights.npy", "ids.json")
+ROWS = ("images.npy", "table.parquet", "labels.npy", "split.npy", "weights.npy", "ids.json",
+        "start_from/model.json", "start_from/weights.safetensors")
 
 def _digest(folder: Path, parent: int, before: str, source_weights: list[float]) -> str:
     "Digest of what a version is made of."
     return digest_bytes(f"{digest_files(folder, ROWS)}|{parent}|{before}|{source_weights}")
+
+def _copy(path: Path, to: Path):
+    "A file in its place."
+    to.parent.mkdir(exist_ok=True)
+    shutil.copyfile(path, to)
 
 def _parent_digest(dataset: str, parent: int) -> str:
     "Digest of the version that another grows out of."
@@ -156,7 +163,7 @@ def _counts(additions: Additions, aside) -> dict[str, int]:
     counts = {name: int((additions.split == code).sum()) for name, code in there.items()}
     return counts | {"set aside": 0 if aside is None else len(aside)}
 
-# %% ../../nbs/datasets/versions.ipynb #a1a4c482
+# %% ../../nbs/datasets/versions.ipynb #260a3044
 def new_version(
     samples: Samples, # the dataset as its source has it
     parent: int, # version that it grows out of; 0 for the source
@@ -164,6 +171,7 @@ def new_version(
     why: str, # in a sentence
     source_weights=None, # (classes,) how much a training row of the source counts; 1 when None
     aside=None, # DataFrame of rows that were set aside: id, reason, and what else is known
+    start_from: Path | None = None, # folder of a candidate that is a net, which training begins with
     facts: dict | None = None # what else is to be remembered
 ) -> DatasetVersion: # the one that holds exactly these rows already, when there is one
     "Make a version; raise `WorkflowError` for rows that could not be used."
@@ -173,6 +181,7 @@ def new_version(
     with _alone(dataset), TemporaryDirectory(dir=versions_folder(dataset), prefix=".new-") as scratch:
         folder, there = Path(scratch)/"rows", versions(dataset)
         _save(additions, folder)
+        for name in ("model.json", "weights.safetensors") if start_from else (): _copy(start_from/name, folder/"start_from"/name)
         digest = _digest(folder, parent, _parent_digest(dataset, parent), own)
         if known := next((each for each in there if each.digest == digest), None): return known
         number = max((each.number for each in there), default=0) + 1
@@ -281,7 +290,7 @@ def inputs_with(
     types = {name: kind for name, kind in samples.inputs.dtypes.items() if str(kind) != "category"}
     return whole[list(samples.inputs.columns)].astype(types)
 
-# %% ../../nbs/datasets/versions.ipynb #945446f3
+# %% ../../nbs/datasets/versions.ipynb #2f041e83
 def with_additions(
     samples: Samples, # the dataset as its source has it
     version: DatasetVersion # of it
@@ -296,6 +305,8 @@ def with_additions(
     weights = np.concatenate([own, found.weights]).astype(np.float32)
     said = f"Version {version.number}: {numbered(len(found), 'row')} of production behind those of the source. {version.why}"
     about = samples.about | {"version": version.number, "notes": [*samples.about.get("notes", []), said]}
+    start = version_folder(samples.dataset, version.number)/"start_from"
+    if start.is_dir(): about["start_from"] = start.relative_to(home()).as_posix()
     whole = replace(samples, inputs=inputs_with(samples, found.inputs), labels=labels, split=split, about=about,
                     key=_key_with(samples.key, len(found)), weights=weights)
     return replace(whole, digest=content_digest(whole))
@@ -318,7 +329,7 @@ def in_version(
     number = version_asked(samples.dataset, word)
     return with_additions(samples, find_version(samples.dataset, number)) if number else samples
 
-# %% ../../nbs/datasets/versions.ipynb #2c3056ce
+# %% ../../nbs/datasets/versions.ipynb #4af6ed06
 def without_additions(
     samples: Samples # in any version
 ) -> Samples: # the rows of the source; without a digest, where there were others
@@ -328,7 +339,7 @@ def without_additions(
     counts = find_version(samples.dataset, number).counts
     rows = np.arange(len(samples) - counts["train"] - counts["valid"])
     return replace(samples, inputs=samples.at(rows), labels=np.asarray(samples.labels)[rows], split=np.asarray(samples.split)[rows], weights=None,
-                   key=samples.key.at(rows), digest="", about={name: said for name, said in samples.about.items() if name != "version"})
+                   key=samples.key.at(rows), digest="", about={name: said for name, said in samples.about.items() if name not in ("version", "start_from")})
 
 # %% ../../nbs/datasets/versions.ipynb #c9936bc7
 def held_back(

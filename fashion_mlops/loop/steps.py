@@ -103,7 +103,7 @@ def approve(
     if not approved_by(turn, step): write_json(path, said | {f"{turn.number} {step}": {"by": by, "at": now()}})
     return step
 
-# %% ../../nbs/loop/steps.ipynb #8224d282
+# %% ../../nbs/loop/steps.ipynb #7b54bba7
 def _source(dataset: str):
     "The dataset as its source has it, as the stages prepared it."
     from fashion_mlops.datasets.versions import without_additions
@@ -118,6 +118,11 @@ def _moved(loop: Loop, turn: Turn, *allowed: int) -> Ended | None:
     if current in (turn.champion, *allowed): return None
     return Ended("abandoned", [f"v{current} has become champion meanwhile, by other hands; this turn began with v{turn.champion}."], {"serves": current})
 
+def _net_in(folder):
+    "The weights of a net for images in a candidate's folder; None where there are none."
+    there = {read_json(file).get("kind"): file.parent for file in (folder/"model.json", *folder.glob("*/model.json")) if file.is_file()}
+    return there.get("net")
+
 def data(loop: Loop, turn: Turn):
     "Labelled rows of production become a version of the dataset."
     from fashion_mlops.datasets.versions import adopted_version, find_version, new_version, with_additions
@@ -125,7 +130,7 @@ def data(loop: Loop, turn: Turn):
     from fashion_mlops.loop.labelled import labelled_rows
     from fashion_mlops.loop.new_rows import new_rows, objection
     from fashion_mlops.loop.screening import screen
-    from fashion_mlops.service.champion import load_version
+    from fashion_mlops.service.champion import candidate_folder, load_version
     from fashion_mlops.service.deployment import open_version
     if ended := _moved(loop, turn): return ended
     described = described_of(open_version(loop.dataset, turn.champion).about)
@@ -142,39 +147,22 @@ def data(loop: Loop, turn: Turn):
     added = new_rows(rows, screened.labels, source, adopted, loop.policy.data, turn.number)
     facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "champion": turn.champion,
              "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful}
-    made = new_version(source, parent, added, f"Turn {turn.number} of the loop.", aside=screened.aside, facts=facts)
+    start = _net_in(candidate_folder(loop.dataset, turn.champion)[0]) if loop.policy.train.warm_start else None
+    made = new_version(source, parent, added, f"Turn {turn.number} of the loop.", aside=screened.aside, start_from=start, facts=facts)
     return Done(f"{screened.sentence()} They are version {made.number} of the dataset.", {"version": made.number, "parent": parent, "counts": made.counts, "aside": facts["aside"], "notes": notes})
 
-# %% ../../nbs/loop/steps.ipynb #c16ffec7
+# %% ../../nbs/loop/steps.ipynb #7cde4547
 STAGES = ("01_data", "02_quality", "04_features", "05_automl", "06_tuning", "07_training", "08_registry")
 
 def run_words(
-    loop: Loop,
-    start_from: str = "" # weights of the net to begin with; empty for a new one
+    loop: Loop
 ) -> list[str]: # for `fashion-mlops`
     "What is asked of the runner."
     train, words = loop.policy.train, ["run", *STAGES, "--dataset", loop.dataset, "--profile", loop.policy.train.profile, "--wait", "3600"]
     if train.minutes: words += ["--minutes", f"{train.minutes:g}"]
-    return words + ["-p", f"training.start_from={start_from}"]*bool(start_from)
+    return words
 
-# %% ../../nbs/loop/steps.ipynb #b51a9d9c
-def _net_in(folder):
-    "The weights of a net for images in a candidate's folder; None where there are none."
-    there = {read_json(file).get("kind"): file.parent for file in (folder/"model.json", *folder.glob("*/model.json")) if file.is_file()}
-    return there.get("net")
-
-def _start_from(loop: Loop, turn: Turn) -> str:
-    "The champion's net, copied beside the turn, where there is one to begin with."
-    import shutil
-    from fashion_mlops.core import atomic_path
-    from fashion_mlops.service.champion import candidate_folder
-    if not loop.policy.train.warm_start: return ""
-    kept = loop_folder(loop.dataset)/"start_from"/f"v{turn.champion}.safetensors"
-    if not kept.is_file():
-        if (net := _net_in(candidate_folder(loop.dataset, turn.champion)[0])) is None: return ""
-        with atomic_path(kept) as new: shutil.copy(net/"weights.safetensors", new)
-    return str(kept)
-
+# %% ../../nbs/loop/steps.ipynb #d1022520
 def _registered(loop: Loop, number: int) -> int | None: # None when the stages have not come to their end with this version
     "The version of the model that the stages registered with a version of the dataset."
     from fashion_mlops.samples.samples import load_samples
@@ -192,7 +180,7 @@ def train(loop: Loop, turn: Turn):
     try: additions_of(find_version(loop.dataset, number))
     except WorkflowError as error: return Ended("abandoned", [str(error)])
     propose(loop.dataset, number)
-    words = run_words(loop, _start_from(loop, turn))
+    words = run_words(loop)
     if loop.run is None:
         if not (found := _registered(loop, number)): return Waiting(f"The stages have to run: fashion-mlops retrain --dataset {loop.dataset}", "stages")
     elif (code := loop.run(words)) or not (found := _registered(loop, number)):

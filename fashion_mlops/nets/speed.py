@@ -53,14 +53,15 @@ def fitted_recipe(
     classes: int,
     seconds: float, # that training may take
     threads: int = 0, # for the shards; 0 for what is quickest
-    precision: str = "auto" # or the one to take
+    precision: str = "auto", # or the one to take
+    fixed: bool = False # whether the net itself is settled, as where it starts from another's weights
 ) -> tuple[Recipe, int, list[dict]]: # what to train, with how many threads, and what was measured
     "The recipe that reaches most in a time, on this machine as it is now."
     cores, speeds = min(threads or available_cores(), recipe.shards), []
     native = choose_precision("auto", choose_device())
     asked = list(dict.fromkeys(("float32", native))) if precision == "auto" else [precision]
     halved = [(asked[-1], (cores + 1)//2)] if not threads and cores > 1 else []
-    own = recipe.architecture == "compact" and not recipe.fine
+    own = recipe.architecture == "compact" and not recipe.fine and not fixed
     tried = replace(recipe, **what_pays(0, recipe.width, recipe.light)) if own else recipe
     for precision, count in [*((each, cores) for each in asked), *halved]:
         speed = training_speed(tried, images, labels, classes, precision, threads=count, seconds=min(1.5, seconds/40))

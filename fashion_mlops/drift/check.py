@@ -273,7 +273,7 @@ def _with_ends(name: str, interval: tuple | None) -> dict:
 def _worth(found: Finding) -> dict:
     "What the answers are worth, as numbers."
     known = _with_ends("estimated.accuracy", found.estimated) | _with_ends("measured.accuracy", found.measured)
-    known |= _with_ends("estimated.change", found.estimated_change)
+    if found.rows >= LEAST: known |= _with_ends("estimated.change", found.estimated_change) # a handful of rows rings nothing
     return known | _with_ends("measured.change", found.change) | {"measured.rows": found.told, "reference.accuracy": found.before}
 
 @patch(as_prop=True)

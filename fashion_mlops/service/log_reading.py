@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +73,20 @@ def _outside(file, since: datetime | None, until: datetime | None) -> bool:
 # %% ../../nbs/service/log_reading.ipynb #4ff8c54b
 NEEDED = ("id", "row", "time")
 
-def _in_schema(table, kind: str, columns: list[str]):
-    "A table with exactly these columns, in the types of the schema."
+@lru_cache
+def _some_of(kind: str, columns: tuple[str, ...]): # Arrow schema
+    "The schema of some columns."
     import pyarrow as pa
-    fields = [log_schema(kind).field(name) for name in columns]
+    return pa.schema([log_schema(kind).field(name) for name in columns])
+
+def _in_schema(table, kind: str, columns: list[str]):
+    "A table with exactly these columns, in the types of the schema; mostly it is one."
+    import pyarrow as pa
+    schema = _some_of(kind, tuple(columns))
+    if table.schema.equals(schema): return table
     found = [table[one.name].cast(one.type) if one.name in table.column_names else pa.nulls(len(table), one.type)
-             for one in fields]
-    return pa.table(found, schema=pa.schema(fields))
+             for one in schema]
+    return pa.table(found, schema=schema)
 
 def _noted(names: list[str], path: Path, kind: str, columns: list[str], faults: FileFaults):
     "Note what a file lacks and has too much."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STAND_IN', 'version_asked', 'opened', 'samples_of', 'reference_asked', 'watched_files', 'clocks_that_decide',
-           'halves', 'newest_since', 'watched_slice', 'is_synthetic', 'check_slice']
+           'stand_in_words', 'halves', 'newest_since', 'watched_slice', 'is_synthetic', 'check_slice']
 
 # %% ../../nbs/drift/watching.ipynb #8db7512f
 from dataclasses import replace
@@ -100,7 +100,14 @@ def clocks_that_decide(
     return [{"m": "minute", "h": "hour"}.get(said[-1], "day")] if said[-1:] in tuple("mhdw") else []
 
 # %% ../../nbs/drift/watching.ipynb #89a870b2
-STAND_IN = "**There is no traffic to look at**: {why} Held-out rows stand in for callers below, one half against the other."
+STAND_IN = "**{what}**: {why} Held-out rows stand in for callers below, one half against the other."
+
+def stand_in_words(
+    read # `SliceRead` without a row
+) -> str: # Markdown
+    "Why held-out rows stand in."
+    what = "The prediction log cannot be read" if read.nothing_read else "There is no traffic to look at"
+    return STAND_IN.format(what=what, why=" ".join(read.faults))
 
 def halves(
     reference: Observed,
@@ -142,9 +149,9 @@ def watched_slice(
     if not asked.window: wanted = replace(wanted, since=newest_since(folder, version, asked.slot, asked.most))
     read = read_slice(folder, wanted, served, asked.most, asked.seed)
     asked, odd = replace(asked, version=version), [*said, *more]
-    known = {"described": described_of(served.about), "synthetic": is_synthetic(asked.dataset)}
+    known = {"described": described_of(served.about), "synthetic": is_synthetic(asked.dataset), "set_aside": read.set_aside}
     if not read.rows:
-        return Check(asked, *halves(reference, asked.seed), notes=odd, stand_in=STAND_IN.format(why=" ".join(read.faults)), **known)
+        return Check(asked, *halves(reference, asked.seed), notes=odd, stand_in=stand_in_words(read), **known)
     reference, current, notes = comparable(reference, read.observed)
     return Check(asked, reference, current, faults=read.faults, notes=[read.summary, *odd, *notes], hours=read.own_hours, **known)
 

@@ -108,7 +108,7 @@ def test_one_row_and_a_version_that_is_gone(shades):
     code, text = say("--version", "9")
     assert "Version 9 cannot be opened" in text and "v3 says of held-out rows" in text and code in (0, 3)
     code, text = say("--slot", "canary")
-    assert code == 4 and "Ask for one of them with --version and --slot" in text
+    assert code == 4 and "Ask for one of them, such as with --version 9 --slot champion" in text
 
 
 def test_a_part_that_fails_costs_a_sentence(shades, monkeypatch):

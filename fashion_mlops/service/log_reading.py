@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import listed, numbered
+from ..core import WorkflowError, listed, numbered
 from ..samples.watched_maps import map_array, numbers_by_name
 from .log_files import _distinct, log_schema
 
@@ -241,12 +241,13 @@ def told_rows(
     kept: Callable, # of an Arrow table; bool for each of its rows
     first: str = "" # day, such as 2026-11-27; from the beginning when empty
 ): # DataFrame of these columns and `label`
-    "Rows of which somebody has said what was true, each once."
+    "Rows of which somebody has said what was true, each once; raise `WorkflowError` where no file could be read."
     import pyarrow as pa, pyarrow.compute as pc
     faults = FileFaults()
     labels = _newest_labels(folder, first, faults)
     told = pa.array(labels.id.unique(), pa.string())
     def made(path, part): return part.filter(pc.and_(pc.is_in(part["id"], told), kept(part)))
     parts = [part for day in log_days(folder, first) for part in day_parts(day, "predictions", columns, made, faults)]
+    if faults.nothing_read: raise WorkflowError(faults.sentences[0]) # nothing told is something else
     if not parts: return log_schema("predictions").empty_table().select(columns).to_pandas().assign(label=None)
     return _distinct(pa.concat_tables(parts)).to_pandas().merge(labels, on=["id", "row"])

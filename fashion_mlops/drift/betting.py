@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from fastcore.basics import patch
 
 from ..core import WorkflowError
 from .events import Events, counts_of, events_of
@@ -114,35 +115,37 @@ class Followed:
     since: tuple | None # datetime64 most likely, earliest and latest beginning; None while it is quiet
     table: object # DataFrame: event, before, at_most, now, evidence at the first alarm or the last look, largest first
     note: str = "" # what limits it; a sentence, or nothing
-
     cooldown: int = 24 # looks without a bet after an alarm
 
     @property
     def alarm(self) -> int | None: return self.alarms[0] if self.alarms else None
 
     @property
-    def over(self) -> bool: # whether it rang, and has lost its bets since then for longer than it took to ring
-        if not self.alarms: return False
-        took = self.alarms[0] - int(np.searchsorted(self.moments, self.since[0]))
-        return len(self.rows) - 1 - self.alarms[-1] > self.cooldown + took and bool(self.evidence[-1] < 0)
-
-    @property
     def score(self) -> str: return str(self.table["event"].iloc[0]) # which number was bet on with most success
 
-    def words(self) -> str:
-        "One sentence."
-        most, line = math.exp(min(self.evidence.max(), 700)), math.exp(self.line)
-        looks = f"{len(self.rows):,} looks at {self.rows.sum():,} rows"
-        if self.alarm is None:
-            return (f"Nothing has changed in {looks}: the evidence is {most:.2g} to 1 at most, and it rings at "
-                    f"{line:,.0f} to 1.")
-        moments = *self.since, self.moments[self.alarm]
-        best, low, high, rang = (each.astype("datetime64[us]").item() for each in moments)
-        first = self.table.iloc[0]
-        until = f" It is over: it rang last at {self.moments[self.alarms[-1]].astype('datetime64[us]').item():%Y-%m-%d %H:%M}."*self.over
-        return (f"Changed since {best:%Y-%m-%d %H:%M} UTC (between {low:%Y-%m-%d %H:%M} and {high:%Y-%m-%d %H:%M}), "
-                f"rang at {rang:%Y-%m-%d %H:%M}: {as_markdown(first.event)}, {first.now:.1%} of the rows since then, "
-                f"{first.before:.1%} of the reference, where chance explains {first.at_most:.1%}.{until}")
+# %% ../../nbs/drift/betting.ipynb #6783395d
+@patch(as_prop=True)
+def over(self: Followed) -> bool: # whether it rang, and has lost its bets since then for longer than it took to ring
+    if not self.alarms: return False
+    took = self.alarms[0] - int(np.searchsorted(self.moments, self.since[0]))
+    return len(self.rows) - 1 - self.alarms[-1] > self.cooldown + took and bool(self.evidence[-1] < 0)
+
+# %% ../../nbs/drift/betting.ipynb #1e42207e
+@patch
+def words(self: Followed) -> str:
+    "One sentence."
+    most, line = math.exp(min(self.evidence.max(), 700)), math.exp(self.line)
+    looks = f"{len(self.rows):,} looks at {self.rows.sum():,} rows"
+    if self.alarm is None:
+        return (f"Nothing has changed in {looks}: the evidence is {most:.2g} to 1 at most, and it rings at "
+                f"{line:,.0f} to 1.")
+    moments = *self.since, self.moments[self.alarm]
+    best, low, high, rang = (each.astype("datetime64[us]").item() for each in moments)
+    first = self.table.iloc[0]
+    until = f" It is over: it rang last at {self.moments[self.alarms[-1]].astype('datetime64[us]').item():%Y-%m-%d %H:%M}."*self.over
+    return (f"Changed since {best:%Y-%m-%d %H:%M} UTC (between {low:%Y-%m-%d %H:%M} and {high:%Y-%m-%d %H:%M}), "
+            f"rang at {rang:%Y-%m-%d %H:%M}: {as_markdown(first.event)}, {first.now:.1%} of the rows since then, "
+            f"{first.before:.1%} of the reference, where chance explains {first.at_most:.1%}.{until}")
 
 # %% ../../nbs/drift/betting.ipynb #4149ce90
 def _in_order(seen: Observed) -> tuple[Observed, str]:

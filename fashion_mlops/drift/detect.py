@@ -36,14 +36,16 @@ def _same_form(reference: Observed, current: Observed):
             raise WorkflowError(f"The column {name!r} holds numbers in one window and words in the other. Compare rows that "
                                 f"one version has answered.")
 
+# %% ../../nbs/drift/detect.ipynb #fcf8d13e
 def joined(
     reference: Observed,
     current: Observed # with the same columns and classes
 ) -> Observed: # tables and answers alone
     "The rows of both, the reference first."
     import pandas as pd
+    bold = reference.threshold if current.threshold is None else current.threshold
     return Observed(pd.concat([reference.table, current.table], ignore_index=True),
-                    np.concatenate([reference.probabilities, current.probabilities]), reference.classes)
+                    np.concatenate([reference.probabilities, current.probabilities]), reference.classes, threshold=bold)
 
 # %% ../../nbs/drift/detect.ipynb #1d0864df
 BLOCKS, PART = 100, 250 # blocks of the smaller window at least; divisions that are worked out at a time

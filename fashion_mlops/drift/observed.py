@@ -44,7 +44,8 @@ class Observed:
 
     @property
     def said(self) -> np.ndarray: # (n,) position of the class that was answered
-        return decided(self.probabilities, self.threshold)
+        places = decided(self.probabilities, self.threshold)
+        return places
 
     @property
     def confidence(self) -> np.ndarray: # (n,) probability of what was answered

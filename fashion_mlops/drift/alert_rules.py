@@ -17,7 +17,7 @@ from .alert_conditions import Condition, Span, overlap, read_condition, read_spa
 FACTS = {
     "rows": "rows of the window",
     "hours.since_last": "hours since the check before",
-    "log.faults": "faults of the prediction log, such as truncated files",
+    "log.faults": "files of the prediction log that could not be read, and rows that had to be left out",
     "parts.failed": "parts of the check that have no answer",
     "hurts": "1 where the answers suffer or probably do, 0 where they do not",
     "drift.changed": "1 where inputs or answers are no longer as in the reference, else 0",

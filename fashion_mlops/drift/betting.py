@@ -231,6 +231,10 @@ def followed(
     return Followed(moments, rows, evidence, line, rate, every, alarms, since, table, note, cooldown)
 
 # %% ../../nbs/drift/betting.ipynb #1c1d0633
+def _power_of_ten(power: int) -> str:
+    "Such as 10⁻³; labels are texts here, and no formulas."
+    return "1" if power == 0 else "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
 def draw_evidence(
     followed: Followed # log
 ): # matplotlib figure
@@ -238,9 +242,10 @@ def draw_evidence(
     import matplotlib.pyplot as plt
     from matplotlib.dates import ConciseDateFormatter
     figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
-    powers = followed.evidence/math.log(10)
+    powers, line = followed.evidence/math.log(10), followed.line/math.log(10)
+    top, low = max(line*1.25, min(float(powers.max()), 4*line)*1.1), max(float(powers.min()), -8)
+    powers = powers.clip(max=top*0.97) # beyond all doubt is far enough
     axis.plot(followed.moments, powers, color="#2f6fb0", lw=1.3, label="evidence")
-    line = followed.line/math.log(10)
     axis.axhline(line, color="black", lw=1.2, ls="--",
                  label=f"rings at {math.exp(followed.line):,.0f} to 1, in a quiet month with a chance of "
                        f"{followed.rate:.2g} at most")
@@ -248,11 +253,9 @@ def draw_evidence(
         axis.axvspan(*followed.since[1:], color="#c8501e", alpha=0.18, lw=0)
         axis.axvline(followed.since[0], color="#c8501e", lw=1.8, label="most likely since then")
         axis.plot(followed.moments[followed.alarms], powers[followed.alarms], "o", color="#c8501e", ms=6, label="rings")
-    top = max(line*1.25, min(float(powers.max()), 4*line)*1.1)
-    low = max(float(powers.min()), -8)
-    axis.set(ylim=(low - 0.5, top), ylabel="evidence")
+    axis.set(ylim=(low - 0.5, top), ylabel="evidence, to 1")
     ticks = [tick for tick in axis.get_yticks() if tick == round(tick) and low - 0.5 <= tick <= top]
-    axis.set_yticks(ticks, [f"$10^{{{int(tick)}}}$" for tick in ticks])
+    axis.set_yticks(ticks, [_power_of_ten(int(tick)) for tick in ticks])
     axis.xaxis.set_major_formatter(ConciseDateFormatter(axis.xaxis.get_major_locator()))
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)

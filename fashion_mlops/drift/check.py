@@ -15,7 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core import WorkflowError, now
-from .finding import Finding, first_lines, harm, headline_words, in_plain
+from .finding import LEAST, Finding, too_few, first_lines, harm, headline_words, in_plain
 from .observed import Observed
 from .performance import score_change
 from ..service.log_files import new_id
@@ -57,6 +57,7 @@ class Check:
     notes: list[str] = field(default_factory=list) # what else a reader has to know; sentences
     hours: object = None # DataFrame: every row counted, by hour; None where it is not known
     stand_in: str = "" # what stands in for traffic, and why; empty where there is traffic
+    set_aside: int = 0 # files of the log that could not be read, and rows that had to be left out
     synthetic: bool = False # whether the data are drawn in code
     described: object = None # how the model describes its inputs
     with_clocks: tuple | None = None # reference and window with their columns of dates, where they have any
@@ -125,7 +126,7 @@ def right_answers(
 ) -> np.ndarray: # bool, of the rows of which it is known
     "Which answers were right."
     told = rows.told
-    return rows.said[told] == rows.labels[told]
+    return rows.said[told] == rows.labels[told] if len(told) else np.zeros(0, bool)
 
 def measured(
     check: Check
@@ -222,6 +223,7 @@ def _crossed(table) -> tuple[str, ...]:
 # %% ../../nbs/drift/check.ipynb #6aa9be5b
 def _changed(check: Check) -> dict:
     "What the detectors say, as a finding tells it."
+    if (few := len(check.current)) < LEAST: return {"changed": None, "deaf": too_few(few)}
     detection, followed = check.found.get("detection"), check.found.get("repeated looks")
     rang = None if followed is None or followed.alarm is None else followed.moments[followed.alarm]
     if rang is not None and followed.over: return _without_the_past(check, rang)
@@ -265,7 +267,7 @@ def finding(self: Check) -> Finding:
     quality = self.found.get("data quality")
     whole = 0 if self.hours is None or not len(self.hours) else int(self.hours.rows.sum())
     return Finding(asked.dataset, len(self.current), whole, rate=asked.rate, slot=asked.slot, tolerance=asked.tolerance,
-                   crossed=() if quality is None else _crossed(quality), stand_in=self.stand_in, synthetic=self.synthetic,
+                   crossed=() if quality is None else _crossed(quality), stand_in=self.stand_in, set_aside=self.set_aside, synthetic=self.synthetic,
                    **_moved_classes(self), **_since(self), **_changed(self), **_hurts(self))
 
 @patch(as_prop=True)
@@ -284,7 +286,7 @@ def _with_ends(name: str, interval: tuple | None) -> dict:
 def _worth(found: Finding) -> dict:
     "What the answers are worth, as numbers."
     known = _with_ends("estimated.accuracy", found.estimated) | _with_ends("measured.accuracy", found.measured)
-    known |= _with_ends("estimated.change", found.estimated_change)
+    if found.rows >= LEAST: known |= _with_ends("estimated.change", found.estimated_change) # a handful of rows rings nothing
     return known | _with_ends("measured.change", found.change) | {"measured.rows": found.told, "reference.accuracy": found.before}
 
 def _from_feedback(feedback) -> dict:
@@ -299,7 +301,7 @@ def _from_feedback(feedback) -> dict:
 @patch(as_prop=True)
 def facts(self: Check) -> dict[str, float]:
     "The numbers of a check."
-    found, known = self.finding, {"rows": len(self.current), "log.faults": len(self.faults), "parts.failed": len(self.missing)}
+    found, known = self.finding, {"rows": len(self.current), "log.faults": self.set_aside, "parts.failed": len(self.missing)}
     if self.stand_in: return {name: float(value) for name, value in (known | {"rows": 0}).items()} # nobody asked
     if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
     if self.found.get("data quality") is not None: known["quality.alarming"] = len(found.crossed)

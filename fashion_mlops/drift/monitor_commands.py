@@ -22,7 +22,7 @@ def exit_code(
 ) -> int:
     "What the command returns."
     from fashion_mlops.drift.finding import harm
-    if finding.stand_in: return UNKNOWN
+    if finding.stand_in or not finding.rows: return CHANGED if finding.set_aside else UNKNOWN
     if finding.changed or finding.crossed or harm(finding) == "yes": return CHANGED
     return UNKNOWN if finding.changed is None else QUIET
 

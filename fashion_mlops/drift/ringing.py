@@ -107,13 +107,17 @@ def _read_rules(dataset: str) -> Rules:
         except OSError: pass
         raise
 
+def _nobody_asked(check) -> bool:
+    "Whether held-out rows stand in for callers, and the log could be read: of a broken one nobody knows, and that rings."
+    return bool(getattr(check, "stand_in", "")) and not getattr(check, "set_aside", 0)
+
 def ring(
     dataset: str, # whose alerts
     check, # with id, moment, facts, first_lines, command
     loud: bool = True # whether the log writes to stderr, too
 ) -> list[Event]: # what rings; empty for a check that was counted before, or is none of the series
     "Count a check of the usual window and say what rings; raise `WorkflowError` for rules that cannot be meant."
-    if getattr(check, "stand_in", ""): return [] # nobody asked anything
+    if _nobody_asked(check): return []
     rules = _read_rules(dataset)
     if hasattr(check, "asked") and why_silent(check, rules): return []
     known = SimpleCheck(check.id, check.moment, check.facts, check.first_lines, check.command, rows_of(check))
@@ -222,7 +226,7 @@ def why_silent(
     "Why a check does not count for alerts."
     from fashion_mlops.service.deployment import read_slots
     asked = check.asked
-    if check.stand_in: return "nobody has asked anything"
+    if _nobody_asked(check): return "nobody has asked anything"
     if asked.slot: return f"it is about the slot {asked.slot}"
     if asked.version not in (None, champion := read_slots(asked.dataset)["champion"]): return f"it is about version {asked.version}, and {champion} serves"
     return series_objection(rules.series, asked)

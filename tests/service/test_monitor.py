@@ -108,7 +108,7 @@ def test_one_row_and_a_version_that_is_gone(shades):
     code, text = say("--version", "9")
     assert "Version 9 cannot be opened" in text and "v3 says of held-out rows" in text and code in (0, 3)
     code, text = say("--slot", "canary")
-    assert code == 4 and "Ask for one of them with --version and --slot" in text
+    assert code == 4 and "Ask for one of them, such as with --version 9 --slot champion" in text
 
 
 def test_a_part_that_fails_costs_a_sentence(shades, monkeypatch):
@@ -151,3 +151,30 @@ def test_a_run_that_cannot_be_filled_is_closed(shades, monkeypatch):
     monkeypatch.setattr(tracking, "end_run", lambda run, status="FINISHED": ended.append((run, status)))
     with pytest.raises(AttributeError): check_runs.log_check(check)
     assert ended == [("a run", "FAILED")]
+
+
+def test_whatever_decides_an_answer_is_watched(shades):
+    from fashion_mlops.drift.alert_file import rules_path
+    from fashion_mlops.drift.check import Asked
+    from fashion_mlops.service.deployment import serving_folder
+    from fashion_mlops.workflow.watched import file_stamp
+    def stamps(): return {path: file_stamp(path) for path in watching.watched_files(Asked("shades"))}
+    folder = serving_folder("shades")
+    for path in (rules_path("shades"), folder/"traffic.json", folder/"v3"/"reference.parquet", folder/"slots.json"):
+        before = stamps()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"another")
+        assert stamps() != before, path
+    assert stamps() == stamps() # and what nobody changes does not change
+
+
+def test_a_window_that_moves_makes_an_answer_old(home, monkeypatch):
+    from fashion_mlops.workflow import fingerprint, watched
+    watches = watched.Watches()
+    watches.watch_clock(*watching.clocks_that_decide("24h"))
+    manifest = {"clocks": watches.clocks}
+    hour = watches.clocks["hour"]
+    for later, words in ((f"{hour}:59:59+00:00", []), ("2031-01-01T00:00:00+00:00", [f"it is another hour than {hour} (UTC)"])):
+        monkeypatch.setattr(watched, "now", lambda: later)
+        assert fingerprint._moved_clocks(manifest) == words
+    assert not watching.clocks_that_decide("") and not watching.clocks_that_decide("2026-11-01..2026-11-08")

@@ -85,7 +85,9 @@ def _what_changed(check: Check) -> Iterator[Shown]:
                     figure=draw_columns(found.columns), name="changed_columns")
         yield Shown("What changed", "What each test says; a p at or below its line rings.", table=_tests(found.tests))
     if columns is not None and len(columns):
-        yield Shown("What changed", "The columns that carry the change, or lie highest where none does, before and after.",
+        quiet = "The columns that lie highest, before and after; the answer as a whole did not ring, so none of them is called changed."
+        rang = found is not None and found.changed
+        yield Shown("What changed", "The columns that carry the change, before and after." if rang else quiet,
                     figure=column_picture(check.reference, check.current, columns), name="responsible_columns")
         told = columns[["column", "alike", "words", "score"]].rename(columns=COLUMN_WORDS).head(8)
         yield Shown("What changed", "In words; columns that go together stand on one line.", table=told)
@@ -203,10 +205,10 @@ def _class_table(table):
 def _over_time(check: Check, found) -> Iterator[Shown]:
     "The measured accuracy beside the estimated one, as a picture and as a table."
     from fashion_mlops.drift.feedback import draw_over, span_of
+    if not found.now: return
     span = span_of(check.current.moments)
-    if found.now:
-        yield Shown("Does it hurt?", f"The accuracy of each {span} (UTC): counted where feedback came, and estimated without labels, with intervals (95 %).",
-                    figure=draw_over(found.over, "accuracy", found.estimated), name="accuracy_over_time")
+    yield Shown("Does it hurt?", f"The accuracy of each {span} (UTC): counted where feedback came, and estimated without labels, with "
+                "intervals (95 %).", figure=draw_over(found.over, "accuracy", found.estimated), name="accuracy_over_time")
     measured = [name for name in ("accuracy", "f1", "calibration_error") if name in found.over]
     words = {"group": span, "told": "with feedback", "f1": "F1", "calibration_error": "calibration error"}
     kept = found.over[["group", "rows", "told", *(f"{name}{end}" for name in measured for end in ("", "_low", "_high")), "note"]]

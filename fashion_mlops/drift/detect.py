@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'PART', 'MEASURING', 'COMPARED', 'LEAST', 'MOST_ROWS', 'ALIKE', 'DEALT', 'joined', 'blocks_of', 'drawn',
-           'Judged', 'judged', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'detect']
+           'Judged', 'judged', 'draws_for', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'detect']
 
 # %% ../../nbs/drift/detect.ipynb #3aef0ef4
 import weakref
@@ -114,6 +114,13 @@ def judged(
     limit = np.sort(highest)[::-1][min(beyond, divisions - 1)] or 1.0
     p = np.searchsorted(least, each[0].min(), "right")/divisions
     return Judged(float(p), each[0], line, columns[0]/usual/limit, limit*usual)
+
+# %% ../../nbs/drift/detect.ipynb #f2c4c453
+def draws_for(
+    rate: float # stated share of false alarms
+) -> int: # divisions, at least 999
+    "So many that one test alone can ring."
+    return max(999, int(np.ceil(2*len(TESTS)/rate)))
 
 # %% ../../nbs/drift/detect.ipynb #910facab
 MEASURING, COMPARED, LEAST = 2000, 3000, 200 # rows for the yardstick, rows to compare with, fewest rows to be split so

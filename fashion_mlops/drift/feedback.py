@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..core import WorkflowError
+from ..core import WorkflowError, numbered
 from .observed import Observed
 from ..evaluation.calibration_error import calibration_estimate
 from ..evaluation.curves import by_class, hits_interval
@@ -97,7 +97,7 @@ def performance_over(
         inside = groups == group
         told = current.at(inside & is_told)
         row = {"group": group, "rows": int(inside.sum()), "told": len(told)}
-        if len(told) < FEW: found.append(row | {"note": f"{len(told)} labels; from {FEW} on it is measured"})
+        if len(told) < FEW: found.append(row | {"note": f"{numbered(len(told), 'label')}; from {FEW} on it is measured"})
         else: found.append(row | _measured(told, seed) | {"note": ""})
     return pd.DataFrame(found)
 

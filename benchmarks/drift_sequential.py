@@ -1,6 +1,6 @@
 """A month of hourly looks: how often a rule rings when nothing has changed, and how late when something has.
 
-python benchmarks/drift_sequential.py [clean|delay|compare] [--data fashion_mnist|earthquakes] [--months 200] [--hourly 42 1000] [--output FILE]
+python benchmarks/drift_sequential.py [clean|delay|compare] [--data fashion_mnist|earthquakes|synthetic_orders] [--months 200] [--hourly 42 1000] [--output FILE]
 
 clean    share of quiet months in which a rule rings, and alarms a month; every month with a reference of its own
 delay    hours from the change (hour 240) to the alarm, by kind, strength and share of the rows that are affected
@@ -13,7 +13,8 @@ other), as boosted trees that learnt from a third of them answer the other two t
 month draws its reference anew, and no row of it is asked about: hours are drawn from the rows that are left, without
 repetition while these suffice for a month and else with it. Reference and hours are then two samples of the catalogue, and lie further apart
 than a sample and the world that it is from, which is on the side of too many alarms. Months share the catalogue: the
-intervals count them as independent and are about this catalogue, not about other ones.
+intervals count them as independent and are about this catalogue, not about other ones. Drawn orders, of which there are as many as one likes,
+are a second table: a pool of 40,000 is enough for a month at 42 an hour in which no row comes twice.
 
 Rules: betting (`drift/betting`); a CUSUM of hourly means (strangeness and confidence as ranks in the reference, each class's share; two-sided,
 allowance half a standard deviation, the largest of all charts) with its line from simulated months in which the reference is taken for the
@@ -91,27 +92,31 @@ class World:
 
 
 class Table:
-    "Earthquakes in random order, what trees say of them that learnt from a third, and what becomes of both when they are shifted."
+    "Rows of a table in random order, what trees say of them that learnt from a third, and what becomes of both when they are shifted."
     shifts, reference = TABLE_SHIFTS, 1430 # as many validation rows as the pipeline stores with a version
 
-    def __init__(self, rows: int, seed: int):
+    def __init__(self, rows: int, seed: int, name: str = "earthquakes"):
         from sklearn.ensemble import HistGradientBoostingClassifier
-        samples = make_samples("earthquakes", 0, 0.1, seed)
+        samples = make_samples(name, 2*rows, 0.1, seed)
         self.described, self.classes = table_kind.input_description(samples), list(samples.classes)
         self.columns = [column for column in samples.columns if column.type != "datetime"]
         order = np.random.default_rng(seed).permutation(np.r_[samples.rows("train"), samples.rows("valid")])
         learned, rest = order[:len(order)//3], order[len(order)//3:][:rows]
         self.inputs, self.labels = samples.at(rest).reset_index(drop=True), np.asarray(samples.labels)[rest]
+        many = [name for name in self.inputs.select_dtypes("category") if self.inputs[name].nunique() > 250]
+        self.taken = [column.name for column in self.columns if column.type != "text" and column.name not in many]
         self.trees = HistGradientBoostingClassifier(max_iter=80, categorical_features="from_dtype", random_state=seed)
         self.trees.fit(self._plain(samples.at(learned)), np.asarray(samples.labels)[learned])
         self.clean = self.seen(self.inputs)
         self.accuracy = float((self.clean.said == self.labels).mean())
 
-    def _plain(self, inputs): return inputs[[column.name for column in self.columns]]
+    def _plain(self, inputs):
+        "What the trees take: no texts, and no more levels than they can tell apart."
+        return inputs[self.taken]
 
     def seen(self, inputs) -> Observed:
         watched = table_kind.watched_table(self.described, table_kind.watched_values(inputs, self.described))
-        return Observed(self._plain(watched), self.trees.predict_proba(self._plain(inputs)).astype(np.float32), self.classes)
+        return Observed(watched[[column.name for column in self.columns]], self.trees.predict_proba(self._plain(inputs)).astype(np.float32), self.classes)
 
     def shifted(self, kind: str, severity: int) -> Observed:
         "The same rows, worse; a knock-out changes which rows come."
@@ -125,11 +130,11 @@ class Table:
         return order[:reference], others[:rows] if rows <= len(others) else random.choice(others, rows)
 
     def stand_ins(self, random, kind: str, severity: int, of: int, places: np.ndarray) -> np.ndarray:
-        "The same rows; in a knock-out weaker events of the same month instead of a share of the strong ones."
+        "The same rows; in a knock-out others of the same month instead of a share of the second class."
         if kind != "knock-out": return places
-        strong = self.labels[places] == 1
-        gone = strong & (random.random(len(places)) < severity/100)
-        return np.where(gone, random.choice(places[~strong], len(places)), places)
+        second = self.labels[places] == 1
+        gone = second & (random.random(len(places)) < severity/100)
+        return np.where(gone, random.choice(places[~second], len(places)), places)
 
 
 class Cusum:
@@ -246,17 +251,17 @@ def hourly_compare(world, hourly: int, options, months: int = 2) -> dict:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", choices=["clean", "delay", "compare"], default=[], help="what to measure (default: all)")
-    parser.add_argument("--data", choices=["fashion_mnist", "earthquakes"], default="fashion_mnist")
+    parser.add_argument("--data", choices=["fashion_mnist", "earthquakes", "synthetic_orders"], default="fashion_mnist")
     parser.add_argument("--months", type=int, default=200, help="quiet months (default 200)")
     parser.add_argument("--repeats", type=int, default=30, help="months of each shift (default 30)")
     parser.add_argument("--hourly", type=int, nargs="+", default=[42, 1000], help="rows an hour (default: 42 1000)")
-    parser.add_argument("--reference", type=int, help="rows of the reference (default: 5000 pictures, 1430 earthquakes)")
+    parser.add_argument("--reference", type=int, help="rows of the reference (default: 5000 pictures, 1430 rows of a table)")
     parser.add_argument("--pool", type=int, default=40_000, help="rows of the world at most (default 40,000)")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--output", help="JSON file for the figures")
     options = parser.parse_args()
     wanted, began = options.what or ["clean", "delay", "compare"], time.perf_counter()
-    world = {"fashion_mnist": World, "earthquakes": Table}[options.data](options.pool, options.seed)
+    world = World(options.pool, options.seed) if options.data == "fashion_mnist" else Table(options.pool, options.seed, options.data)
     held = options.reference or world.reference
     print(f"{options.data}: a model that is right on {world.accuracy:.1%} of {len(world.clean):,} rows; {len(world.clean.table.columns)} watched columns; "
           f"{len(events_of(world.clean.at(np.arange(held))).names)} events; reference of {held:,} rows; rate {RATE:.0%} a month", flush=True)

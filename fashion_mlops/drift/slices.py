@@ -6,7 +6,7 @@
 __all__ = ['UNITS', 'Slice', 'window_of', 'slice_of', 'SliceRead', 'read_slice']
 
 # %% ../../nbs/drift/slices.ipynb #90bb74f0
-import re
+import re, shlex
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from .observed import Observed
 from .slice_faults import AHEAD, Noticed, longest_gap, steps_back
 from .slice_rows import (Codes, MOST_OF_ONE, day_rows, each_once, fair_choice, hours_of, named_hours,
                                             told_labels, wide_rows, with_labels)
-from ..service.log_reading import FileFaults, log_days, map_table, mixed, request_keys, row_keys
+from ..service.log_reading import FileFaults, log_days, map_table, mixed, note_folders, request_keys, row_keys
 
 # %% ../../nbs/drift/slices.ipynb #9e40eb20
 @dataclass(frozen=True)
@@ -105,6 +105,8 @@ class SliceRead:
     first: datetime | None = None # moment of the first of them, UTC
     last: datetime | None = None # and of the last
     others: int = 0 # rows of the time that other versions or slots answered
+    set_aside: int = 0 # files that could not be read, and rows that had to be left out
+    nothing_read: bool = False # whether no file could be read, so that nobody knows whether there are rows
 
     @property
     def own_hours(self): # DataFrame, lines of `hours`
@@ -117,6 +119,7 @@ class SliceRead:
         "For people."
         if not self.rows: return f"The prediction log holds no row of the slice ({self.slice.words})."
         drawn = "all of them are" if len(self.observed) == self.rows else f"a fair sample of {len(self.observed):,} is"
+        if not len(self.observed): drawn = "none of them can be"
         return (f"{numbered(self.rows, 'row')} answered by version {self.version} from {_said(self.first)} to "
                 f"{_said(self.last)} UTC; {drawn} looked at.")
 
@@ -248,18 +251,26 @@ def _observed(reading: _Reading, chosen, served, version) -> Observed:
     return every.at(np.array(order, np.int64))
 
 # %% ../../nbs/drift/slices.ipynb #5e21362c
+def _set_aside(reading: _Reading) -> int:
+    "Files that could not be read, and rows that had to be left out."
+    return len(reading.faults.broken) + reading.noticed.left_out
+
 def _empty_words(reading: _Reading, days: list[Path], hours, version) -> list[str]:
     "Why a slice has no rows."
+    if reading.faults.broken and not len(hours):
+        return [f"Whether anybody was answered in the slice ({reading.asked.words}) is not known."]
     if not days:
         return ["The prediction log is empty: nobody has been answered yet, or its days were removed. "
                 "`fashion-mlops serve` lets people ask."]
+    if not len(hours) and reading.noticed.left_out: return [f"No other row lies in the slice ({reading.asked.words})."]
     if not len(hours):
         return [f"No row lies in the slice ({reading.asked.words}): the prediction log holds days from {days[0].name} to "
-                f"{days[-1].name}. Ask for one of them with --window."]
-    there = hours.groupby(["version", "slot"]).rows.sum()
+                f"{days[-1].name}. Ask for one of them, such as with --window {days[-1].name}."]
+    there = hours.groupby(["version", "slot"]).rows.sum().sort_values(ascending=False)
     who = listed(f"{count:,} of version {number} ({slot})" for (number, slot), count in there.items())
+    most, slot = there.index[0]
     return [f"No row of the slice ({replace(reading.asked, version=version).words}): at that time the prediction log holds "
-            f"{who}. Ask for one of them with --version and --slot."]
+            f"{who}. Ask for one of them, such as with --version {most} --slot {shlex.quote(slot)}."]
 
 def _few_words(own_hours, rows: int) -> list[str]:
     "Of a slice with one row, or one class."
@@ -308,6 +319,7 @@ def read_slice(
     "Read a slice of a prediction log; what is wrong with it is said and not raised."
     now = now or datetime.now(UTC)
     reading, days = _Reading(asked, now), _days_of(folder, asked)
+    note_folders(folder, reading.faults)
     version = next((one for one in (asked.version, getattr(served, "version", None)) if one is not None), None)
     if version is None: version = _newest_version(asked, days, now)
     if served is not None and served.version != version: served = None
@@ -330,6 +342,7 @@ def _put_together(reading: _Reading, days: list[Path], version: int | None, serv
     hours, rows = named_hours(reading.hours, reading.classes.names), sum(count for count, _, _ in reading.spans)
     read = SliceRead(reading.asked, version if rows else None, observed, hours, [], rows, others=reading.others)
     _strange(reading, read.own_hours, observed.classes, days)
+    read = replace(read, set_aside=_set_aside(reading), nothing_read=reading.faults.nothing_read)
     strange = [*reading.faults.sentences, *reading.noticed.sentences]
     if not rows: return replace(read, faults=[*strange, *_empty_words(reading, days, hours, version)])
     if served is None:

@@ -122,7 +122,8 @@ def traffic_of(
     ready = served.in_form(samples.at(rows))
     shares = {"reference": served.answered(ready), "traffic": probabilities_of(log, served.classes)}
     tables = both_filled(pd.DataFrame(served.wing.watched_values(ready)), watched_of(log))
-    seen = [window_table(table, shares[name], served.classes) for name, table in zip(shares, tables)]
+    bold = getattr(served, "threshold", None) # of two classes
+    seen = [window_table(table, shares[name], served.classes, bold) for name, table in zip(shares, tables)]
     first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in (log.time.iloc[0], log.time.iloc[-1]))
     if samples.key: notes += ("The log does not say which rows belong together, so each counts for itself: the alarm may "
                               "ring more often than stated.",)

@@ -12,13 +12,13 @@ from pathlib import Path
 from .turn import OUTCOMES, STEPS, Ended, Turn
 from ..workflow.markup import as_markdown, as_table
 
-# %% ../../nbs/loop/retraining_view.ipynb #b71c7a24
+# %% ../../nbs/loop/retraining_view.ipynb #37f1cf41
 def watched_files(
     dataset: str # its name
 ) -> list[Path]: # files and folders
     "What makes the report out of date when it changes."
     from fashion_mlops.datasets.versions import use_path
-    from fashion_mlops.drift.alert_book import book_folder
+    from fashion_mlops.alerts.book import book_folder
     from fashion_mlops.loop.policy import policy_path
     from fashion_mlops.loop.turn import loop_folder
     return [policy_path(dataset), loop_folder(dataset)/"turns", use_path(dataset), book_folder(dataset)/"book.json"]

@@ -39,7 +39,7 @@ def lost_accuracy(
     for name, how in (("measured.change", "measured"), ("estimated.change", "estimated without labels")):
         if name in facts: return -float(facts[name]), how
 
-# %% ../../nbs/loop/steps.ipynb #f466dd43
+# %% ../../nbs/loop/steps.ipynb #9116a0f0
 def _too_near(loop: Loop) -> str:
     "Why it is too early for another turn; empty where it is not."
     ended = [turn.ended for turn in turns(loop.dataset) if turn.ended]
@@ -61,8 +61,8 @@ def _labels_at_hand(dataset: str) -> int:
 
 def alarm(loop: Loop, turn: Turn):
     "Whether a turn begins."
-    from fashion_mlops.drift.alert_book import read_book
-    from fashion_mlops.drift.ringing import firing
+    from fashion_mlops.alerts.book import read_book
+    from fashion_mlops.alerts.ringing import firing
     when = loop.policy.when
     if words := _too_near(loop): return Ended("nothing", [words])
     ringing = [one.alert for one in firing(loop.dataset) if one.alert in when.alerts]

@@ -19,7 +19,7 @@ from .pipeline import Setting
 from .report import kept_notebook, missing_page
 from .manifests import find_artifact, read_manifest
 from .tracking import TrackingError, alias_stamp
-from .watched import watched_place
+from .watched import clock_stamp, watched_place
 
 # %% ../../nbs/workflow/fingerprint.ipynb #61b89d38
 def cell_label(
@@ -151,6 +151,12 @@ def _moved_aliases(manifest: dict) -> list[str]:
         if now != stamp: words.append(f"{name} in the registry was {stamp}, is {now}")
     return words
 
+# %% ../../nbs/workflow/fingerprint.ipynb #1a90dacf
+def _moved_clocks(manifest: dict) -> list[str]:
+    "Sentences on clocks that have gone on since."
+    now = {clock: clock_stamp(clock) for clock in manifest.get("clocks", {})}
+    return [f"it is another {clock} than {stamp} (UTC)" for clock, stamp in manifest.get("clocks", {}).items() if now[clock] != stamp]
+
 # %% ../../nbs/workflow/fingerprint.ipynb #1f80ebab
 def _as_asked(manifest: dict, params: dict) -> dict:
     "The fingerprint of a stage's last run; as that of its choice, when this is what `params` ask for."
@@ -166,7 +172,7 @@ def _differences(dataset: str, manifest: dict, print_now: dict) -> list[str]:
     watched = {path: (watched_place(path), stamp) for path, stamp in manifest.get("watched", {}).items()}
     for path in _altered(dataset, watched):
         words.append(f"{'files in '*isinstance(watched[path][1], dict)}{Path(path).name} changed")
-    words += _moved_aliases(manifest)
+    words += _moved_aliases(manifest) + _moved_clocks(manifest)
     return words + [f"{what} was not made ({reason[:120]}), and is tried again"
                     for what, reason in manifest.get("failures", {}).items()]
 

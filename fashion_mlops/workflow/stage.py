@@ -294,7 +294,7 @@ def _manifest(self: Stage, headline: str) -> dict:
         "metrics": self.metrics, "intervals": self.intervals, "curves": self.curves,
         "pictures": [p | {"file": f"{place}/{p['file']}"} for p in self.pictures],
         "chosen": self.chosen, "late": self.late, "resumed": self.resumed, "overran": self.overran,
-        "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases,
+        "reads": self.read_digests, "watched": self.watched, "aliases": self.aliases, "clocks": self.clocks,
         "writes": {name: artifact_entry(self.folder/name, f"{place}/{name}") for name in self.writes},
         "run_id": self.run_id, "logged": False,
         "fingerprint": self._fingerprint(), "lock_digest": self.context.get("lock_digest")}

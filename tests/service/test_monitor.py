@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fashion_mlops.cli import main
+from fashion_mlops.core import project_root
 from fashion_mlops.drift import watching
 from fashion_mlops.drift.observed import Observed
 from fashion_mlops.service.deployment import set_champion
@@ -108,7 +109,7 @@ def test_one_row_and_a_version_that_is_gone(shades):
     code, text = say("--version", "9")
     assert "Version 9 cannot be opened" in text and "v3 says of held-out rows" in text and code in (0, 3)
     code, text = say("--slot", "canary")
-    assert code == 4 and "Ask for one of them with --version and --slot" in text
+    assert code == 4 and "Ask for one of them, such as with --version 9 --slot champion" in text
 
 
 def test_a_part_that_fails_costs_a_sentence(shades, monkeypatch):
@@ -121,13 +122,13 @@ def test_a_part_that_fails_costs_a_sentence(shades, monkeypatch):
     assert "no such luck" in (shades/"reports"/"shades"/"monitor"/"newest_rows_v3.html").read_text(encoding="utf-8")
 
 
-def test_a_page_that_cannot_be_written_costs_a_sentence(shades, tmp_path):
+def test_a_page_that_cannot_be_written_costs_a_sentence(shades):
     logged(120)
-    (tmp_path/"file").write_text("no folder")
-    out = str(tmp_path/"file"/"report.html")
-    code, text = say("--out", out)
+    (shades/"reports"/"shades").mkdir(parents=True, exist_ok=True)
+    (shades/"reports"/"shades"/"monitor").write_text("no folder")
+    code, text = say()
     assert code == 0 and "Nothing changed" in text and "The report could not be written" in text
-    code, text = say("--out", out, "--json")
+    code, text = say("--json")
     assert json.loads(text)["page"] is None
 
 
@@ -151,3 +152,30 @@ def test_a_run_that_cannot_be_filled_is_closed(shades, monkeypatch):
     monkeypatch.setattr(tracking, "end_run", lambda run, status="FINISHED": ended.append((run, status)))
     with pytest.raises(AttributeError): check_runs.log_check(check)
     assert ended == [("a run", "FAILED")]
+
+
+def test_whatever_decides_an_answer_is_watched(shades):
+    from fashion_mlops.drift.check import Asked
+    from fashion_mlops.service.deployment import serving_folder
+    from fashion_mlops.workflow.watched import file_stamp
+    def stamps(): return {path: file_stamp(path) for path in watching.watched_files(Asked("shades"))}
+    folder = serving_folder("shades")
+    for path in (folder/"traffic.json", folder/"v3"/"reference.parquet", folder/"slots.json"):
+        before = stamps()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"another")
+        assert stamps() != before, path
+    assert stamps() == stamps() # and what nobody changes does not change
+    assert "*watched_files(asked), rules_path(dataset))" in (project_root()/"nbs"/"10_monitoring.ipynb").read_text(encoding="utf-8") # what rings, too
+
+
+def test_a_window_that_moves_makes_an_answer_old(home, monkeypatch):
+    from fashion_mlops.workflow import fingerprint, watched
+    watches = watched.Watches()
+    watches.watch_clock(*watching.clocks_that_decide("24h"))
+    manifest = {"clocks": watches.clocks}
+    hour = watches.clocks["hour"]
+    for later, words in ((f"{hour}:59:59+00:00", []), ("2031-01-01T00:00:00+00:00", [f"it is another hour than {hour} (UTC)"])):
+        monkeypatch.setattr(watched, "now", lambda: later)
+        assert fingerprint._moved_clocks(manifest) == words
+    assert not watching.clocks_that_decide("") and not watching.clocks_that_decide("2026-11-01..2026-11-08")

@@ -40,21 +40,21 @@ def turn_now(
     if isinstance(answer, Ended): return Turn(loop.dataset, outcome=answer.outcome, reasons=list(answer.reasons), ended="now")
     return Turn(loop.dataset, champion=champion, waits={"step": "alarm", "on": "a command", "words": answer.words, "facts": answer.facts})
 
-# %% ../../nbs/loop/retraining_view.ipynb #6fb4b140
+# %% ../../nbs/loop/retraining_view.ipynb #c9dcf806
 def first_words(
     loop, # `Loop`
     turn: Turn # from `turn_now`
 ) -> str: # Markdown
     "What follows, and which command goes on."
-    command = f"`fashion-mlops retrain --dataset {loop.dataset}`"
+    number, command = int(turn.number), f"`fashion-mlops retrain --dataset {loop.dataset}`"
     reasons = as_markdown(" ".join(turn.reasons), 3000)
     if turn.outcome == "nothing": return f"**Nothing to do.** {reasons}"
-    if turn.outcome: return f"**Turn {turn.number}: {as_markdown(turn.outcome)}**, that is, {OUTCOMES[turn.outcome]}. {reasons}"
+    if turn.outcome: return f"**Turn {number}: {as_markdown(turn.outcome)}**, that is, {OUTCOMES[turn.outcome]}. {reasons}"
     waits = as_markdown(turn.waits.get("words", ""), 3000)
-    if not turn.number: return f"**There is a reason to train again.** {waits} This begins a turn: {command}"
-    if not turn.waits: return f"**Turn {turn.number} was broken off at the step {turn.next}.** This goes on with it: {command}"
+    if not number: return f"**There is a reason to train again.** {waits} This begins a turn: {command}"
+    if not turn.waits: return f"**Turn {number} was broken off at the step {as_markdown(turn.next)}.** This goes on with it: {command}"
     approve = " --approve"*(turn.waits["on"] == "approval")
-    return f"**Turn {turn.number} waits for {as_markdown(turn.waits['on'])}.** {waits} This goes on with it: {command[:-1]}{approve}`"
+    return f"**Turn {number} waits for {as_markdown(turn.waits['on'])}.** {waits} This goes on with it: {command[:-1]}{approve}`"
 
 def headline(
     turn: Turn # from `turn_now`

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Callers', 'Worth', 'burst', 'never_silent', 'seen_of', 'wait_for']
 
-# %% ../../nbs/loop/callers.ipynb #cdf073bc
-import json, threading, time
+# %% ../../nbs/loop/callers.ipynb #87e81d71
+import json, re, threading, time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -94,28 +94,42 @@ def never_silent(
         over.set()
         caller.join(40)
 
-# %% ../../nbs/loop/callers.ipynb #cc9cdf92
+# %% ../../nbs/loop/callers.ipynb #4c104655
 def seen_of(
     address: str, # of a service
     path: str # such as /version
-) -> dict: # empty where nothing can be said now
+) -> str: # empty where nothing can be said now
     "What a service says of itself."
     from urllib.request import urlopen
     try:
-        with urlopen(address + path, timeout=10) as answer: return json.load(answer)
-    except (OSError, ValueError): return {}
+        with urlopen(address + path, timeout=10) as answer: return answer.read().decode()
+    except (OSError, ValueError): return ""
 
+def _answering(address: str) -> tuple[int | None, int | None]: # the champion, and the version in the shadow
+    "Who answers."
+    said = json.loads(seen_of(address, "/admin/traffic") or "{}")
+    followed = said.get("followed", {})
+    return said.get("versions", {}).get("champion"), followed.get("version") if followed.get("mode") == "shadow" else None
+
+def _copies(address: str) -> float:
+    "Requests of which the shadow got a copy."
+    found = re.search(r'^fashion_mlops_shadow_copies_total\{[^}]*outcome="sent"[^}]*\} (\S+)$', seen_of(address, "/metrics"), re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+# %% ../../nbs/loop/callers.ipynb #79e7d2f7
 def wait_for(
-    address: str, # of a service
+    address: str, # of a service that is asked all the while
     champion: int, # version that is to answer
-    shadow: int | None, # version that is to answer unheard; None for none
-    seconds: float = 30
+    shadow: int | None = None, # version that is to answer unheard
+    seconds: float = 60
 ):
     "Wait until these versions answer; raise `WorkflowError` when they do not."
-    until = time.monotonic() + seconds
+    until, copies, seen = time.monotonic() + seconds, None, None
     while time.monotonic() < until:
-        versions = seen_of(address, "/admin/traffic").get("versions", {})
-        if versions.get("champion") == champion and versions.get("shadow") == shadow: return
-        time.sleep(0.2)
+        if (seen := _answering(address)) == (champion, shadow):
+            if shadow is None: return
+            copies = _copies(address) if copies is None else copies
+            if _copies(address) > copies: return
+        time.sleep(0.25)
     wanted = f"v{champion}" + (f" with v{shadow} in the shadow" if shadow else "")
-    raise WorkflowError(f"The service at {address} does not answer with {wanted}, but with {versions or 'nothing'}.")
+    raise WorkflowError(f"The service at {address} does not answer with {wanted} within {seconds:g} s, but with {seen}.")

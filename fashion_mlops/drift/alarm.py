@@ -6,7 +6,7 @@
 __all__ = ['Advice', 'decide', 'verdict', 'advice_words', 'verdicts_words', 'broken_words', 'lines_words', 'show_lines']
 
 # %% ../../nbs/drift/alarm.ipynb #d08cfdd8
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .finding import Finding, changed_words, harm, headline_words, hurt_words, in_plain
 from ..evaluation.metrics import is_better
@@ -42,7 +42,9 @@ def verdict(
     by_us: bool = False # whether it was changed by our own doing
 ) -> str: # such as `clean window: nothing changed in 60 rows`
     "What a window came to, and what follows."
-    words = headline_words(finding, f"{name} window")
+    calm = finding.changed is False and harm(finding) != "yes" # what half a window may hurt by chance is for its own lines
+    told = replace(finding, change=None, estimated_change=None) if calm else finding
+    words = headline_words(told, f"{name} window")
     if by_us and finding.changed is False: words = f"{name} window: the shift is not seen in {finding.rows:,} rows (p {finding.p:.2f})"
     return f"{words} → retrain" if advice.retrain else words
 

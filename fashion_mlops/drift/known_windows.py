@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT', 'SHIFTED', 'UNREADABLE', 'Witness', 'witness_of', 'HeldRows', 'held_rows', 'shifted_window', 'known_check',
-           'given_check', 'check_or_stand_in', 'window_facts', 'told_of_window']
+           'given_check', 'check_or_stand_in', 'not_shown', 'window_facts', 'told_of_window']
 
 # %% ../../nbs/drift/known_windows.ipynb #64304484
 from collections.abc import Callable
@@ -146,6 +146,14 @@ def check_or_stand_in(
         return replace(clean, asked=asked, what="", stand_in=why)
     if not check.stand_in: return checked(check)
     return replace(clean, asked=check.asked, what="", stand_in=check.stand_in, set_aside=check.set_aside, notes=[*check.notes, *clean.notes])
+
+# %% ../../nbs/drift/known_windows.ipynb #d633c1cd
+def not_shown(
+    checks: dict[str, Check], # by window name
+    check: Check # that was shown already
+) -> dict[str, Check]:
+    "The windows that are still to be shown: a clean one that stands in for callers has been."
+    return {name: each for name, each in checks.items() if each.found is not check.found}
 
 # %% ../../nbs/drift/known_windows.ipynb #9ccd30d2
 def window_facts(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT', 'SHIFTED', 'UNREADABLE', 'Witness', 'witness_of', 'HeldRows', 'held_rows', 'shifted_window', 'known_check',
-           'given_check', 'check_or_stand_in', 'not_shown', 'window_facts', 'told_of_window']
+           'given_check', 'check_or_stand_in', 'as_compared', 'not_shown', 'window_facts', 'told_of_window']
 
 # %% ../../nbs/drift/known_windows.ipynb #64304484
 from collections.abc import Callable
@@ -146,6 +146,14 @@ def check_or_stand_in(
         return replace(clean, asked=asked, what="", stand_in=why)
     if not check.stand_in: return checked(check)
     return replace(clean, asked=check.asked, what="", stand_in=check.stand_in, set_aside=check.set_aside, notes=[*check.notes, *clean.notes])
+
+# %% ../../nbs/drift/known_windows.ipynb #9f35f4ac
+def as_compared(
+    check: Check,
+    seen: Observed # of the same witness
+) -> Observed:
+    "Rows with the columns that a check compares."
+    return replace(seen, table=seen.table[list(check.reference.table)])
 
 # %% ../../nbs/drift/known_windows.ipynb #d633c1cd
 def not_shown(

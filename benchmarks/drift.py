@@ -417,6 +417,16 @@ def agree(options):
     write_line(options.output, line)
 
 
+def over_cells(ours, theirs, middle=np.mean, draws: int = 4000) -> str:
+    "A ratio of means over the cells of the grid, with a 95 % bootstrap interval over cells, each taken with both sides."
+    drawn = np.random.default_rng(0).integers(0, len(ours), (draws, len(ours)))
+    low, high = np.quantile(middle(np.asarray(ours)[drawn], axis=1)/middle(np.asarray(theirs)[drawn], axis=1), [.025, .975])
+    return f"{middle(ours)/middle(theirs):.2f} ({low:.2f} to {high:.2f})"
+
+
+def geometric(values, axis=None): return np.exp(np.log(values).mean(axis))
+
+
 def table(options) -> str:
     "The figures as Markdown."
     lines = read_lines(options.output, "grid")
@@ -430,8 +440,11 @@ def table(options) -> str:
     said += ["| mean power | " + " | ".join(f"n = {size:,}" for size in sizes) + " | n ≤ 500 |", "|---"*(len(sizes) + 2) + "|"]
     said += [f"| {name} | " + " | ".join(f"{power[name][size]:.3f}" for size in sizes) + f" | {small[name]:.3f} |" for name in power]
     best = small[[name for name in PEERS if name in small and name != NOT_OFFERED]].idxmax()
-    said += ["", f"Best peer: {best}; ours is {small['ours']/small[best]:.2f} × its mean power over n ≤ 500, and "
-             f"{small['ours']/small[NOT_OFFERED]:.2f} × that of the largest of Evidently's distances, with a line that Evidently does not offer.", ""]
+    alone = "our answers alone"
+    cells = shifted[shifted["size"] <= 500].groupby(["kind", "strength", "share"])[[*power, alone, "repeats"]].sum()
+    said += ["", f"Best peer: {best}. Mean power over n ≤ 500, with a bootstrap interval over the {len(cells)} cells: ours is {over_cells(cells['ours'], cells[best])} × that of the best peer, "
+             f"our test of the answers alone {over_cells(cells[alone], cells[best])} ×; ours is {over_cells(cells['ours'], cells[NOT_OFFERED])} × that of the largest of Evidently's "
+             f"distances, with a line that Evidently does not offer.", ""]
     said += ["| clean windows that ring | " + " | ".join(f"n = {size:,}" for size in sizes) + " |", "|---"*(len(sizes) + 1) + "|"]
     said += [f"| {name} | " + " | ".join(interval(quiet[quiet["size"] == size][name].sum(), quiet[quiet["size"] == size].repeats.sum()) for size in sizes) + " |" for name in power]
     said += ["", "| power by kind, n ≤ 500 | " + " | ".join(KINDS) + " |", "|---"*(len(KINDS) + 1) + "|"]
@@ -444,13 +457,13 @@ def table(options) -> str:
     said += ["", f"Rows for 90 % power (smallest n of the grid; a cell that is never reached counts {2*max(sizes):,} on either side; geometric mean over the {len(needed['ours'])} cells):", ""]
     said += ["| | rows | cells reached | ours needs, of its rows |", "|---|---|---|---|"]
     for name in power:
-        ratio = np.exp(np.log(needed["ours"]/needed[name]).mean())
-        said.append(f"| {name} | {np.exp(np.log(needed[name]).mean()):.0f} | {(needed[name] <= max(sizes)).sum()} | {ratio:.2f} |")
+        ratio = over_cells(needed["ours"].to_numpy(), needed[name].to_numpy(), geometric)
+        said.append(f"| {name} | {geometric(needed[name]):.0f} | {(needed[name] <= max(sizes)).sum()} | {ratio} |")
     for line in read_lines(options.output, "clean"):
         said += ["", f"{line['data']}, {line['windows']:,} clean windows of {line['size']:,} rows, {line['references']} references, stated {line['rate']:.0%}: {line['share']} ring."]
     for name in ("speed", "agree"): said += ["", *map(json.dumps, read_lines(options.output, name)[-1:])]
-    alone = {name: (part[f"our {name} alone"]/part.repeats).mean() for name in TESTS}
-    said += ["", "Our tests alone at 5 %, n ≤ 500: " + ", ".join(f"{name} {value:.3f}" for name, value in alone.items()) + "."]
+    tests = {name: (part[f"our {name} alone"]/part.repeats).mean() for name in TESTS}
+    said += ["", "Our tests alone at 5 %, n ≤ 500: " + ", ".join(f"{name} {value:.3f}" for name, value in tests.items()) + "."]
     repeats = ", ".join(f"{int(frame[frame['size'] == size].repeats.min())} at n = {size:,}" for size in sizes)
     said += ["", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; seed {options.seed}; numpy {version('numpy')}, scipy {version('scipy')}, evidently {version('evidently')}; "
              f"repeats of a cell: {repeats}."]

@@ -1,6 +1,6 @@
 """How near the accuracy that is estimated without labels comes to the true one, on shifts of Fashion-MNIST and of a table.
 
-python benchmarks/drift_accuracy.py [--grids fashion_mnist orders] [--choose] [--rows 2000] [--seeds 3] [--cache FOLDER] [--output FILE]
+python benchmarks/drift_accuracy.py [--grids fashion_mnist orders orders_more earthquakes_more] [--choose] [--rows 2000] [--seeds 3] [--cache FOLDER] [--output FILE]
 
 Fashion-MNIST: a net and trees that learnt from 30,000 rows of the official training set; of its other rows 10,000 are the reference
 and 10,000 are drawn on for windows. The official test rows are not used. Two champions: the net, and the mean of both, each brought
@@ -9,6 +9,11 @@ half of them; two corruptions on top of each other; classes knocked out (one, or
 that nobody has learnt (handwritten digits, 5 to 50 % of the rows). Orders: gradient boosting on 6,000 drawn orders, 4,000 for
 reference and 6,000 for windows; noise and missing cells at five severities, the shift of `10_monitoring` at five strengths, returns
 that become rarer and commoner, and prices that rise.
+
+orders_more, earthquakes_more: many more shifts of tables, laid down before any of their figures was seen, in as many worlds as there are
+seeds (a table, a model, a reference and windows each): noise, missing cells and both, the shift of `10_monitoring`, each column lost, each
+number in another unit, all of that in all rows and in half of them; each class and the commonest level of each category rarer by tenths;
+of orders, prices that rise. Earthquakes are those outside the pipeline's test split, in random order and without their dates.
 
 --choose prints the same for corruptions of reference rows: what the method and its constants were chosen on. The reported windows
 are not quite untouched: while the method was built, earlier forms of it were looked at on those of seed 0, and what rising prices did
@@ -33,6 +38,7 @@ from fashion_mlops.drift.observed import Observed
 from fashion_mlops.evaluation.calibration import at_temperature, fit_temperature
 from fashion_mlops.evaluation.metrics import row_losses
 
+FAR = 0.03
 KINDS, PAIRS = ("noise", "blur", "shift", "rotation", "contrast", "occlusion"), (("noise", "contrast"), ("blur", "rotation"), ("shift", "occlusion"), ("contrast", "blur"), ("rotation", "noise"))
 
 
@@ -137,43 +143,115 @@ def image_windows(sets: dict, rows: int, seed: int, source: str):
         if source == "T": yield "new class", severity, joined(some(sets["digits"], int(rows*share)), some(clean, rows - int(rows*share)))
 
 
+class TableWorld:
+    "A table in random order, and a boosted model of its first rows; the next ones are the reference, windows are drawn from the others."
+
+    def __init__(self, inputs, labels, classes: list[str], columns: list, learned: int, draw=None):
+        from sklearn.compose import make_column_selector, make_column_transformer
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OrdinalEncoder
+        self.classes, self.columns, self.draw, until = classes, columns, draw, learned + 4000
+        coded = make_column_transformer((OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan), make_column_selector(dtype_include="category")), remainder="passthrough")
+        trees = HistGradientBoostingClassifier(max_iter=80, learning_rate=.08, max_leaf_nodes=12, random_state=0)
+        self.model = make_pipeline(coded, trees).fit(self.plain(inputs[:learned]), labels[:learned])
+        self.heat = fit_temperature(labels[learned:until], self.model.predict_proba(self.plain(inputs[learned:until])))
+        self.known, self.pool = ((inputs[part].reset_index(drop=True), labels[part]) for part in (slice(learned, until), slice(until, None)))
+
+    @staticmethod
+    def plain(inputs):
+        "What the model takes: no texts, and of a date the day of the week."
+        days = {name: inputs[name].dt.dayofweek.astype(float) for name in inputs.select_dtypes("datetime")}
+        return inputs.assign(**days).drop(columns=inputs.select_dtypes("object"))
+
+    def observed(self, inputs, truth) -> Observed:
+        said = at_temperature(self.model.predict_proba(self.plain(inputs)), self.heat).astype(np.float32)
+        return Observed(inputs.select_dtypes("number").astype(np.float64).reset_index(drop=True), said, self.classes, labels=truth.astype(np.int64))
+
+
+def orders(seed: int = 3) -> TableWorld:
+    "Drawn orders; they alone can be drawn with prices that rise."
+    from fashion_mlops.tables.orders import ORDER_COLUMNS, draw_orders
+    return TableWorld(*draw_orders(16_000, seed), ["kept", "returned"], list(ORDER_COLUMNS), 6000, draw_orders)
+
+
+def earthquakes(seed: int) -> TableWorld:
+    "Earthquakes outside the pipeline's test split, in random order, without their dates."
+    from fashion_mlops.datasets.catalogue import make_samples
+    samples = make_samples("earthquakes", 0, 0.1, 42)
+    rows = np.random.default_rng([14, seed]).permutation(np.r_[samples.rows("train"), samples.rows("valid")])
+    columns = [column for column in samples.columns if column.type != "datetime"]
+    inputs = samples.at(rows)[[column.name for column in columns]].reset_index(drop=True)
+    return TableWorld(inputs, np.asarray(samples.labels)[rows].astype(np.int64), list(samples.classes), columns, 5000)
+
+
 def order_windows(rows: int, seeds: int) -> tuple:
     "The reference, windows to choose on and windows to report of drawn orders."
-    from sklearn.compose import make_column_selector, make_column_transformer
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OrdinalEncoder
     from fashion_mlops.tables.corruptions import corrupted
-    from fashion_mlops.tables.orders import ORDER_COLUMNS, draw_orders
     from fashion_mlops.tables.shift import shift_inputs
-    def plain(table): return table.drop(columns=["note"]).assign(ordered=table.ordered.dt.dayofweek.astype(float))
-    table, labels = draw_orders(16_000, 3)
-    coded = make_column_transformer((OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan), make_column_selector(dtype_include="category")), remainder="passthrough")
-    model = make_pipeline(coded, HistGradientBoostingClassifier(max_iter=80, learning_rate=.08, max_leaf_nodes=12, random_state=0)).fit(plain(table[:6000]), labels[:6000])
-    heat = fit_temperature(labels[6000:10_000], model.predict_proba(plain(table[6000:10_000])))
-    def observed(inputs, truth):
-        said = at_temperature(model.predict_proba(plain(inputs)), heat).astype(np.float32)
-        watched = inputs.select_dtypes("number").astype(np.float64).reset_index(drop=True)
-        return Observed(watched, said, ["kept", "returned"], labels=truth.astype(np.int64))
-    def part(first, last): return table[first:last].reset_index(drop=True), labels[first:last]
-    known, pool = part(6000, 10_000), part(10_000, 16_000)
+    world = orders()
     def shifts(source, seed, all_kinds):
         random = np.random.default_rng(seed)
         def some():
             chosen = random.choice(len(source[1]), min(rows, len(source[1])), False)
             return source[0].iloc[chosen].reset_index(drop=True), source[1][chosen]
-        for number in range(5): yield "nothing", number, observed(*some())
+        for number in range(5): yield "nothing", number, world.observed(*some())
         for severity in range(1, 6):
             for kind in ("noise", "missing"):
                 inputs, truth = some()
-                yield kind, severity, observed(corrupted(inputs, kind, severity, seed, ORDER_COLUMNS), truth)
-            rare = observed(*source)
+                yield kind, severity, world.observed(corrupted(inputs, kind, severity, seed, world.columns), truth)
+            rare = world.observed(*source)
             for number in (0, 1): yield "knock-out", severity, knocked_out(rare, [number], (.8, .6, .4, .2, .1)[severity - 1], rows//2, random)
             if not all_kinds: continue
             inputs, truth = some()
-            yield "shift", severity, observed(shift_inputs(inputs, ORDER_COLUMNS, severity/2, seed), truth)
-            yield "prices", severity, observed(*draw_orders(rows, 100*seed + severity, severity/2))
-    return observed(*known), list(shifts(known, 50, False)), [(seed, *each) for seed in range(seeds) for each in shifts(pool, seed, True)]
+            yield "shift", severity, world.observed(shift_inputs(inputs, world.columns, severity/2, seed), truth)
+            yield "prices", severity, world.observed(*world.draw(rows, 100*seed + severity, severity/2))
+    return world.observed(*world.known), list(shifts(world.known, 50, False)), [(seed, *each) for seed in range(seeds) for each in shifts(world.pool, seed, True)]
+
+
+def table_changes(world: TableWorld, seed: int):
+    "Kind, severity and what becomes of some rows."
+    from fashion_mlops.tables.corruptions import corrupted
+    from fashion_mlops.tables.shift import shift_inputs
+    def worse(kind, severity, later=0): return lambda inputs: corrupted(inputs, kind, severity, seed + later, world.columns)
+    for severity in range(1, 6):
+        yield "noise", severity, worse("noise", severity)
+        yield "missing", severity, worse("missing", severity)
+        yield "noise+missing", severity, lambda inputs, severity=severity: worse("missing", severity, 1)(worse("noise", severity)(inputs))
+        yield "shift", severity, lambda inputs, severity=severity: shift_inputs(inputs, world.columns, severity/2, seed)
+    for column in world.columns:
+        if column.type == "text": continue
+        yield "a column is lost", column.name, lambda inputs, name=column.name: inputs.assign(**{name: inputs[name].mask(np.ones(len(inputs), bool))})
+        if column.type != "numeric": continue
+        yield "another unit", column.name, lambda inputs, name=column.name: inputs.assign(**{name: inputs[name]*2.54})
+
+
+def table_windows(world: TableWorld, rows: int, seed: int):
+    "Kind, severity and window: changes of all rows and of half of them, classes and levels that become rarer by tenths, and prices that rise."
+    random, (inputs, labels), whole = np.random.default_rng([5, seed]), world.pool, world.observed(*world.pool)
+    def some():
+        chosen = random.choice(len(labels), rows, False)
+        return inputs.iloc[chosen].reset_index(drop=True), labels[chosen]
+    for number in range(10): yield "nothing", number, world.observed(*some())
+    for kind, severity, change in table_changes(world, seed):
+        for share in (1.0, 0.5):
+            table, truth = some()
+            changed, same = np.split(np.arange(rows), [int(share*rows)])
+            yield kind, f"{severity} in {share:.0%}", joined(world.observed(change(table), truth).at(changed), world.observed(table, truth).at(same))
+    for tenth in range(1, 10):
+        for number, name in enumerate(world.classes): yield "knock-out", f"{name} {tenth}", knocked_out(whole, [number], 1 - tenth/10, rows//2, random)
+        for name in inputs.select_dtypes("category"):
+            weight = np.where(inputs[name] == inputs[name].mode()[0], 1 - tenth/10, 1.0)
+            yield "a level is rarer", f"{name} {tenth}", whole.at(random.choice(len(labels), rows//2, False, p=weight/weight.sum()))
+        if world.draw: yield "prices", tenth, world.observed(*world.draw(rows, 1000*seed + tenth, tenth/4))
+
+
+def table_grid(world: TableWorld, rows: int, seed: int) -> tuple:
+    "The reference, corrupted reference rows to learn from, and windows to report."
+    known, random, (inputs, labels) = world.observed(*world.known), np.random.default_rng(50), world.known
+    lessons = [(kind, severity, world.observed(change(inputs[:rows]), labels[:rows])) for kind, severity, change in table_changes(world, 50) if kind in ("noise", "missing")]
+    lessons += [("knock-out", keep, knocked_out(known, [number], keep, rows//2, random)) for keep in (.8, .6, .4, .2, .1) for number in (0, 1)]
+    return known, lessons, [(seed, *each) for each in table_windows(world, rows, seed)]
 
 
 def transported(answers, shares) -> np.ndarray:
@@ -242,7 +320,7 @@ class Methods:
         losses = {"loss": row_losses(window.labels, given).mean(), "own loss": own.log_loss[0], "plain loss": float(-(given*np.log(np.maximum(given, 1e-15))).sum(1).mean())} if known else {}
         true = (window.said == window.labels).mean()
         inside, hurts = own.accuracy[1] <= true <= own.accuracy[2], true < self.accuracy - own.tolerance
-        return {"true": true, **found, "inside": inside, "hurts": hurts, "says it hurts": own.hurts, "trust": own.trust, **losses}
+        return {"true": true, "before": self.accuracy, **found, "inside": inside, "hurts": hurts, "says it hurts": own.hurts, "trust": own.trust, **losses}
 
 
 def table_of(rows: pd.DataFrame, methods: list[str], seed: int = 0) -> pd.DataFrame:
@@ -260,15 +338,22 @@ def table_of(rows: pd.DataFrame, methods: list[str], seed: int = 0) -> pd.DataFr
     return by_kind.round(2).assign(all=whole.round(2), interval=ends(means), share=(whole/whole["mean confidence"]).round(3), of_it=ends(ratios)).rename(columns={"share": "of mean confidence", "of_it": "interval of that"})
 
 
+def far_errors(rows: pd.DataFrame) -> dict:
+    "Mean absolute errors in points where there was something to see; beyond chance in a window of 2,000 rows."
+    far = rows[(rows.true - rows.before).abs() >= FAR]
+    return {"how many": len(far), **{each: (far[each] - far.true).abs().mean()*100 for each in ("mean confidence", "ours")}}
+
+
 def reported(name: str, rows: pd.DataFrame) -> dict:
     "Print and return what came of one grid."
-    methods = [each for each in rows if each not in ("seed", "kind", "severity", "true", "inside", "hurts", "says it hurts", "trust", "loss", "own loss", "plain loss")]
+    methods = [each for each in rows if each not in ("seed", "kind", "severity", "true", "before", "inside", "hurts", "says it hurts", "trust", "loss", "own loss", "plain loss")]
     table, moved, known = table_of(rows, methods), rows[rows.kind != "nothing"], rows[(rows.kind != "nothing") & rows.loss.notna()]
     print(f"\n{name}: {len(rows)} windows, {len(moved)} of them shifted; mean absolute error of the accuracy, in points\n{table.to_string()}")
     loss = {each: float((known[each] - known.loss).abs().mean()) for each in ("own loss", "plain loss")}
     said = moved[moved["says it hurts"]]
     facts = {"intervals that hold the truth, nothing shifted": float(rows[rows.kind == "nothing"].inside.mean()), "the same, shifted": float(moved.inside.mean()),
              **{f"the same, {kind}": float(each.inside.mean()) for kind, each in moved.groupby("kind")}, "log loss is off by": loss["own loss"], "log loss of the answers themselves is off by": loss["plain loss"],
+             **{f"windows whose accuracy is {FAR:.0%} or more off that of the reference: {what}": float(value) for what, value in far_errors(moved).items()},
              "windows that hurt": int(moved.hurts.sum()), "of these said to hurt": int((moved.hurts & moved["says it hurts"]).sum()), "said to hurt and do not": int((~said.hurts).sum()),
              "trust in other shares, knock-out (least)": float(moved[moved.kind == "knock-out"].trust.min()), "trust, other kinds (mean)": float(moved[moved.kind != "knock-out"].trust.mean())}
     for what, value in facts.items(): print(f"  {what}: {value:.3g}")
@@ -277,7 +362,7 @@ def reported(name: str, rows: pd.DataFrame) -> dict:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--grids", nargs="+", default=["fashion_mnist", "orders"])
+    parser.add_argument("--grids", nargs="+", choices=["fashion_mnist", "orders", "orders_more", "earthquakes_more"], default=["fashion_mnist", "orders"])
     parser.add_argument("--choose", action="store_true", help="print what the method was chosen on, and nothing else")
     parser.add_argument("--rows", type=int, default=2000, help="in a window")
     parser.add_argument("--seeds", type=int, default=3, help="windows drawn of each shift")
@@ -291,13 +376,18 @@ def main():
             lessons = list(image_windows(sets, options.rows, 100, "L"))
             shown = [(seed, *each) for seed in range(options.seeds) for each in image_windows(sets, options.rows, seed, "T")]
             grids[f"fashion_mnist, {name}"] = sets["ref"], lessons, shown
-    if "orders" in options.grids: grids["orders, gradient boosting"] = order_windows(options.rows, options.seeds)
-    for name, (reference, lessons, shown) in grids.items():
-        methods = Methods(reference, lessons)
-        print(f"{name}: accuracy {methods.accuracy:.4f}, confidence {reference.confidence.mean():.4f} on the reference", flush=True)
-        windows = [(0, *each) for each in lessons] if options.choose else shown
-        rows = pd.DataFrame([{"seed": seed, "kind": kind, "severity": severity, **methods(kind, window)} for seed, kind, severity, window in windows])
-        result[name] = reported(name, rows)
+    grids = {name: [grid] for name, grid in grids.items()}
+    if "orders" in options.grids: grids["orders, gradient boosting"] = [order_windows(options.rows, options.seeds)]
+    for name, world in (("orders", orders), ("earthquakes", earthquakes)):
+        if f"{name}_more" in options.grids: grids[f"{name}, more shifts"] = [table_grid(world(101 + number), options.rows, 101 + number) for number in range(options.seeds)]
+    for name, worlds in grids.items():
+        told = []
+        for reference, lessons, shown in worlds:
+            methods = Methods(reference, lessons)
+            print(f"{name}: accuracy {methods.accuracy:.4f}, confidence {reference.confidence.mean():.4f} on the reference", flush=True)
+            windows = [(0, *each) for each in lessons] if options.choose else shown
+            told += [{"seed": seed, "kind": kind, "severity": severity, **methods(kind, window)} for seed, kind, severity, window in windows]
+        result[name] = reported(name, pd.DataFrame(told))
     about = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "seconds": round(time.time() - began), "rows": options.rows, "seeds": options.seeds}
     print(about)
     if options.output: options.output.write_text(json.dumps({**about, **result}, indent=1))

@@ -9,9 +9,11 @@ __all__ = ['QUIET', 'CHANGED', 'UNKNOWN', 'exit_code', 'page_path', 'monitor', '
 import argparse
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 
 from ..core import reports_folder
+from .evidently_workspace import KEPT
 from ..workflow.command_words import within
 
 # %% ../../nbs/drift/monitor_commands.ipynb #60bf67e8
@@ -52,19 +54,22 @@ def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     asked = Asked(dataset_to_serve(args.dataset), args.window, args.version, args.slot, args.rows, args.rate)
     with warnings.catch_warnings(action="ignore"): # of libraries, about constant columns: no words for a person
         check = check_slice(asked)
-        page, notes = _kept(check, out or page_path(check.asked), not args.untracked)
+        page, notes = _kept(check, out or page_path(check.asked), args.snapshots if not args.untracked else 0)
     notes += ring_words(check)
     if args.json: print_json(check.told_of() | {"page": page and str(page), "notes": notes})
     else:
-        for line in [*map(in_plain, first_lines(check.finding)), *check.faults, *_first(check.notes), *notes, *[f"Report: {page}"]*bool(page)]: print(line)
+        said = [*map(in_plain, first_lines(check.finding)), *check.faults, *_first(check.notes), *notes]
+        print(*said, *[f"Report: {page}"]*bool(page), sep="\n")
     return exit_code(check.finding)
 
+# %% ../../nbs/drift/monitor_commands.ipynb #ea4c2209
 def _first(lines: list[str], most: int = 4) -> list[str]:
     "A few lines, and how many more the report has."
     return lines[:most] + [f"{len(lines) - most} more such lines are in the report."]*(len(lines) > most)
 
-def _kept(check, path: Path, tracked: bool) -> tuple[Path | None, list[str]]:
-    "Page (None where it could not be written), run and snapshot; what cannot be kept is a sentence, and the answer is given all the same."
+def _kept(check, path: Path, snapshots: int) -> tuple[Path | None, list[str]]:
+    """Page (None where it could not be written), run and snapshot (of which so many stay; neither for 0).
+    What cannot be kept is a sentence, and the answer is given all the same."""
     from fashion_mlops.drift.check import reason_of
     from fashion_mlops.drift.check_runs import log_check
     from fashion_mlops.drift.check_view import write_check_page
@@ -72,40 +77,63 @@ def _kept(check, path: Path, tracked: bool) -> tuple[Path | None, list[str]]:
     page, notes = None, []
     try: page = write_check_page(check, path)
     except Exception as error: notes.append(f"The report could not be written to {path}: {reason_of(error)}")
-    for name, keep in {"MLflow": log_check, "Evidently": keep_snapshot}.items() if tracked else ():
+    for name, keep in {"MLflow": log_check, "Evidently": partial(keep_snapshot, most=snapshots)}.items() if snapshots else ():
         try: keep(check, page)
         except Exception as error: notes.append(f"The check is not kept in {name}: {reason_of(error)}")
     return page, notes
 
 # %% ../../nbs/drift/monitor_commands.ipynb #bb4c4c14
-_LONG = """Compares a slice of the prediction log with what the version says of held-out rows, and answers in a few lines: did
-anything change, since when, what, how sure, does it hurt, what should be done. The report lies in
-reports/DATASET/monitor/, and each check is a run in MLflow. A check of what the version that serves is asked now
-(no --slot, and a window that ends now) also counts for alerts: fashion-mlops alerts.
+_LONG = """Has the world changed since the model was chosen, and are its answers worse for it?
 
-  fashion-mlops monitor                                              the version that serves, its newest rows
-  fashion-mlops monitor --window 24h
-  fashion-mlops monitor --window 2026-11-01..2026-11-08 --version 3 --slot canary
+What callers asked and were answered lies in the prediction log of the service. These rows are compared with held-out
+rows, of which it is kept with each version how it answered them. The first lines say, in this order: did anything
+change, since when, what, how sure, does it hurt, what should be done.
 
-Moments are UTC, and the end of a window is no part of it.
-Exit codes: 0 nothing changed, 3 something changed or rows are broken, 4 nothing can be said (nobody has asked, or
-too few rows), 2 refused, such as a window that is none.
+Which rows:
+  fashion-mlops monitor                                   the newest that the serving version answered
+  fashion-mlops monitor --window 24h                      those of the last day; also 30m, 7d, 2w, today, yesterday, all
+  fashion-mlops monitor --window 2026-11-01..2026-11-08   those of seven days; the end is no part of a window
+  fashion-mlops monitor --window 2026-11-01T10:00..       those since a moment; moments are UTC
+  fashion-mlops monitor --version 3 --slot canary         what version 3 answered as the canary
+
+What it leaves:
+  the report   reports/DATASET/monitor/ROWS.html, or where --out says: pictures, tables, and what is odd about the log
+  MLflow       a run for each check, so that their history is a picture (make mlflow)
+  Evidently    a snapshot for each check, of which the newest stay (fashion-mlops evidently)
+  alerts       a check of the newest rows, without --version and --slot, counts for them (fashion-mlops alerts)
+
+Exit codes, for a timer:
+  0  nothing changed
+  2  refused, and one sentence says why
+  3  something changed, or rows or the log itself are broken
+  4  nothing can be said: nobody has asked, or fewer than 10 rows
 """
 
+def _slot(text: str) -> str:
+    "A slot of the command line; empty for all."
+    from fashion_mlops.service.served_version import slot_name
+    return text and slot_name(text)
+
+# %% ../../nbs/drift/monitor_commands.ipynb #d75d0b49
 def add_parser(
     commands # of the command line
 ):
     "The command and its options."
-    p = commands.add_parser("monitor", help="has anything changed, and does it hurt? asked about a slice of the prediction log", description=_LONG,
-                            formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = commands.add_parser("monitor", help="has anything changed, and does it hurt? asked about a slice of the prediction log",
+                            description=_LONG, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--dataset", metavar="NAME", help="whose service (default: the only one that is served)")
-    p.add_argument("--window", default="", metavar="SINCE..UNTIL", help="or a day, 7d, 24h, today, yesterday, all (default: the newest rows, as many as --rows)")
-    p.add_argument("--version", type=within(1, 10**9, "a version", int), metavar="N", help="that answered (default: the one that serves)")
-    p.add_argument("--slot", default="", metavar="SLOT",
-                   help="that answered, such as canary (default: all)")
-    p.add_argument("--rows", type=within(20, 100_000, "rows", int), default=5000, metavar="N", help="looked at one by one, at most (default: 5000)")
-    p.add_argument("--rate", type=within(1e-4, 0.5, "a share"), default=0.01, metavar="R", help="share of false alarms (default: 0.01)")
+    p.add_argument("--window", default="", metavar="SINCE..UNTIL",
+                   help="which rows, by time, as above (default: the newest, as many as --rows)")
+    p.add_argument("--version", type=within(1, 10**9, "a version", int), metavar="N",
+                   help="whose answers (default: those of the one that serves)")
+    p.add_argument("--slot", type=_slot, default="", metavar="SLOT", help="answered in this slot, such as canary (default: all)")
+    p.add_argument("--rows", type=within(20, 100_000, "rows", int), default=5000, metavar="N",
+                   help="looked at one by one, at most; of more, a fair sample (default: 5000)")
+    p.add_argument("--rate", type=within(1e-4, 0.5, "a share"), default=0.01, metavar="R",
+                   help="share of windows that may ring though nothing has changed (default: 0.01)")
     p.add_argument("--out", metavar="FILE", help="where the report goes, a file that ends in .html")
+    p.add_argument("--snapshots", type=within(1, 10_000, "snapshots", int), default=KEPT, metavar="N",
+                   help=f"for Evidently: so many of the dataset stay (default: {KEPT})")
     p.add_argument("--untracked", action="store_true", help="no run in MLflow, no snapshot for Evidently")
-    p.add_argument("--json", action="store_true", help="for a program")
+    p.add_argument("--json", action="store_true", help="all that was found, for a program")
     p.set_defaults(command=monitor)

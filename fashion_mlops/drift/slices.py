@@ -119,6 +119,7 @@ class SliceRead:
         "For people."
         if not self.rows: return f"The prediction log holds no row of the slice ({self.slice.words})."
         drawn = "all of them are" if len(self.observed) == self.rows else f"a fair sample of {len(self.observed):,} is"
+        if not len(self.observed): drawn = "none of them can be"
         return (f"{numbered(self.rows, 'row')} answered by version {self.version} from {_said(self.first)} to "
                 f"{_said(self.last)} UTC; {drawn} looked at.")
 

@@ -147,7 +147,7 @@ def left_out(
     made = [name for name in MADE_AGAIN if has_files(base/name)]
     if made and not options["with_data"]:
         found.append({"what": f"{listed(made)}: they can be made again",
-                      "command": "fashion-mlops run (and export bento), or take the backup --with-data"})
+                      "command": "fashion-mlops run (export bento, monitor), or take the backup --with-data"})
     if has_files(base/"reports") and not options["with_reports"]:
         found.append({"what": "reports: a run writes them again, and MLflow has those of earlier runs",
                       "command": "take the backup --with-reports"})
@@ -334,7 +334,7 @@ def add_parser(
     p.add_argument("--without-keys", action="store_true", help="leave out the signing key and the keys of clients")
     p.add_argument("--with-reports", action="store_true", help="take the pages, too")
     p.add_argument("--with-data", action="store_true",
-                   help="take what stages wrote and source files, too; no run is at work meanwhile")
+                   help="take what stages wrote, source files, exports and Evidently's snapshots, too; no run is at work meanwhile")
     p.add_argument("--keep", type=within(1, 10_000, "backups", int), metavar="N",
                    help="of the backups in the folder the newest N stay")
     p.add_argument("--wait", type=within(0, 86_400, "seconds"), default=60, metavar="SECONDS",

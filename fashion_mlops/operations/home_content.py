@@ -36,7 +36,8 @@ def part_of(
     if parts[1] == "serving": return "prediction log" if parts[3:4] == ["log"] else "packs that serve"
     return _PARTS.get(parts[1], "descriptions and records")
 
-_PARTS = {"audit": "audit trail", "keys": "keys", "artifacts": "what stages wrote", "raw": "source files", "bento": "exports"}
+_PARTS = {"audit": "audit trail", "keys": "keys", "artifacts": "what stages wrote", "raw": "source files", "bento": "exports",
+          "evidently": "snapshots for Evidently"}
 
 # %% ../../nbs/operations/home_content.ipynb #a36a4a49
 @contextmanager
@@ -77,7 +78,7 @@ def has_files(top: Path) -> bool:
 
 _OWN = {"README.md"} # of the clone
 
-MADE_AGAIN = "data/artifacts", "data/raw", "data/bento" # from sources, or from the registry
+MADE_AGAIN = "data/artifacts", "data/raw", "data/bento", "data/evidently" # from sources, the registry or the log
 
 def _keys_in(top: Path, odd: list[str] | None) -> list[str]:
     "Keys, also such as are links to files, as a cluster mounts them."

@@ -108,6 +108,14 @@ def _promise(decision: dict, classes: list[str]) -> str:
             f"{kept['mean_size']:.2f} classes on average. The promise is about all rows together: of "
             f"{as_markdown(worst['class'])} it is {worst['coverage']:.1%}.")
 
+# %% ../../nbs/service/card.ipynb #eaf7d14e
+def _stored(decision: dict) -> str:
+    "Which rows of the data lie in the pack."
+    if not decision.get("reference_rows"): return ""
+    return (f" In its pack lie {numbered(decision['reference_rows'], 'held-out row')} to watch it by (`reference.parquet`): what is counted of "
+            "each input, which of a table are its very values, and what was true. Whoever is given the pack is given them; "
+            "`fashion-mlops run registry -p registry.reference_rows=500` stores fewer.")
+
 # %% ../../nbs/service/card.ipynb #1f60d238
 def _data(decision: dict, about: dict, licence: str, data: dict) -> str:
     "What it saw."
@@ -117,7 +125,7 @@ def _data(decision: dict, about: dict, licence: str, data: dict) -> str:
     return (f"Dataset `{decision['dataset']}` (digest `{decision['dataset_digest'][:12]}`, licence: "
             f"{as_markdown(licence or 'not stated')}), {kind_of(about['input']['kind']).input_words(about['input'])}. Target: "
             f"{as_markdown(about.get('target') or 'the class')}; classes: {named}. Splits: {as_markdown(rule, 1000)}. Fitted on "
-            f"the train split only, chosen on valid, reported on test. {_readings(decision, data)}{_left_out(data)}")
+            f"the train split only, chosen on valid, reported on test. {_readings(decision, data)}{_left_out(data)}{_stored(decision)}")
 
 # %% ../../nbs/service/card.ipynb #3dad9d8b
 def _use(about: dict, data: dict) -> str:

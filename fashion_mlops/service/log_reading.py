@@ -11,11 +11,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from ..core import listed, numbered
+from ..core import WorkflowError, listed, numbered
 from ..samples.watched_maps import map_array, numbers_by_name
 from .log_files import _distinct, log_schema
 
@@ -72,13 +73,20 @@ def _outside(file, since: datetime | None, until: datetime | None) -> bool:
 # %% ../../nbs/service/log_reading.ipynb #4ff8c54b
 NEEDED = ("id", "row", "time")
 
-def _in_schema(table, kind: str, columns: list[str]):
-    "A table with exactly these columns, in the types of the schema."
+@lru_cache
+def _some_of(kind: str, columns: tuple[str, ...]): # Arrow schema
+    "The schema of some columns."
     import pyarrow as pa
-    fields = [log_schema(kind).field(name) for name in columns]
+    return pa.schema([log_schema(kind).field(name) for name in columns])
+
+def _in_schema(table, kind: str, columns: list[str]):
+    "A table with exactly these columns, in the types of the schema; mostly it is one."
+    import pyarrow as pa
+    schema = _some_of(kind, tuple(columns))
+    if table.schema.equals(schema): return table
     found = [table[one.name].cast(one.type) if one.name in table.column_names else pa.nulls(len(table), one.type)
-             for one in fields]
-    return pa.table(found, schema=pa.schema(fields))
+             for one in schema]
+    return pa.table(found, schema=schema)
 
 def _noted(names: list[str], path: Path, kind: str, columns: list[str], faults: FileFaults):
     "Note what a file lacks and has too much."
@@ -233,12 +241,13 @@ def told_rows(
     kept: Callable, # of an Arrow table; bool for each of its rows
     first: str = "" # day, such as 2026-11-27; from the beginning when empty
 ): # DataFrame of these columns and `label`
-    "Rows of which somebody has said what was true, each once."
+    "Rows of which somebody has said what was true, each once; raise `WorkflowError` where no file could be read."
     import pyarrow as pa, pyarrow.compute as pc
     faults = FileFaults()
     labels = _newest_labels(folder, first, faults)
     told = pa.array(labels.id.unique(), pa.string())
     def made(path, part): return part.filter(pc.and_(pc.is_in(part["id"], told), kept(part)))
     parts = [part for day in log_days(folder, first) for part in day_parts(day, "predictions", columns, made, faults)]
+    if faults.nothing_read: raise WorkflowError(faults.sentences[0]) # nothing told is something else
     if not parts: return log_schema("predictions").empty_table().select(columns).to_pandas().assign(label=None)
     return _distinct(pa.concat_tables(parts)).to_pandas().merge(labels, on=["id", "row"])

@@ -28,7 +28,8 @@ def show(args) -> int: # 0
     print(f"{dataset}, champion v{read_slots(dataset)['champion']}. {traffic_words(traffic)}")
     if traffic.mode == "ab":
         from fashion_mlops.service.side_by_side import read_side_by_side
-        print(read_side_by_side(dataset, traffic, args.alpha, args.margin).words())
+        try: print(read_side_by_side(dataset, traffic, args.alpha, args.margin).words())
+        except WorkflowError as error: print(f"What the test says is not known. {error}")
     changes = [change for change in read_trail(dataset) if "traffic" in change]
     for change in changes[-args.changes:] if args.changes else []:
         said = change["traffic"]

@@ -20,7 +20,7 @@ def within(
         try: value = kind(text)
         except (ValueError, OverflowError): value = float("nan")
         if low <= value <= high: return value
-        raise argparse.ArgumentTypeError(f"{text!r}: expected {what} from {low:,} to {high:,}")
+        raise argparse.ArgumentTypeError(f"{text!r:.80}: expected {what} from {low:,} to {high:,}")
     return number
 
 # %% ../../nbs/workflow/command_words.ipynb #06564430

@@ -121,13 +121,13 @@ def test_a_part_that_fails_costs_a_sentence(shades, monkeypatch):
     assert "no such luck" in (shades/"reports"/"shades"/"monitor"/"newest_rows_v3.html").read_text(encoding="utf-8")
 
 
-def test_a_page_that_cannot_be_written_costs_a_sentence(shades, tmp_path):
+def test_a_page_that_cannot_be_written_costs_a_sentence(shades):
     logged(120)
-    (tmp_path/"file").write_text("no folder")
-    out = str(tmp_path/"file"/"report.html")
-    code, text = say("--out", out)
+    (shades/"reports"/"shades").mkdir(parents=True, exist_ok=True)
+    (shades/"reports"/"shades"/"monitor").write_text("no folder")
+    code, text = say()
     assert code == 0 and "Nothing changed" in text and "The report could not be written" in text
-    code, text = say("--out", out, "--json")
+    code, text = say("--json")
     assert json.loads(text)["page"] is None
 
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from ..core import numbered, write_json
 from .check import Check
+from ..workflow.markup import as_plot_text
 
 # %% ../../nbs/drift/check_runs.ipynb #7c76debe
 def log_check(
@@ -83,13 +84,14 @@ def _checks_axis(axis, history):
     "A few checks named below an axis, and where another version begins to answer."
     step = -(-len(history)//6)
     places = history.index[::-1][::step][::-1] # the last one always
-    def said(row): return f"{row.moment:%d %b %H:%M}\n" + row.window.replace("..", " to\n")[:30]
-    axis.set_xticks(places, [said(history.loc[place]) for place in places], fontsize=7)
+    moments, windows = history.moment.dt.strftime("%d %b %H:%M"), history.window.str[:24].str.split("..", regex=False)
+    labels = ["\n".join([moments[place], *map(as_plot_text, windows[place])]) for place in places]
+    axis.set_xticks(places, labels, fontsize=7)
     axis.set_xlim(-0.5, len(history) - 0.5)
     begins = history.version != history.version.shift()
     for place, version in history.version[begins].items():
         if place: axis.axvline(place - 0.5, color="#8d99a6", lw=0.8, ls=":")
-        axis.annotate(f"v{version}", (place - 0.45, 0.02), xycoords=("data", "axes fraction"), fontsize=7, color="#5b6570")
+        axis.annotate(f"v{as_plot_text(version)}", (place - 0.45, 0.02), xycoords=("data", "axes fraction"), fontsize=7, color="#5b6570")
 
 def _draw_rarity(axis, history):
     "How rare each window was, and whether it rang."

@@ -59,9 +59,12 @@ test-slow: setup ## the tests that take longer: kills, locks, secrets, trained m
 
 test-all: test test-slow nbdev-test ## all of them, and every notebook with its defaults
 
-nbdev-test: setup ## every notebook with its defaults, in a home of its own; the stages one after the other, each reads what the last one wrote
-	@home=$$(mktemp -d); export FASHION_MLOPS_HOME=$$home FASHION_MLOPS_STRICT=1; $(VENV)/bin/nbdev_test --n_workers 2 --skip_file_re '^([_.]|(0[1-9]|1[01])_)' --timing && \
-	$(VENV)/bin/nbdev_test --n_workers 1 --skip_folder_re . --file_re '^(0[1-9]|1[01])_' --timing; code=$$?; rm -rf $$home; exit $$code
+nbdev-test: setup ## every notebook with its defaults, in homes of their own; the stages one after the other, each reads what the last one wrote, and all others beside them
+	@homes=$$(mktemp -d); mkdir $$homes/stages $$homes/rooms; export FASHION_MLOPS_STRICT=1; \
+	FASHION_MLOPS_HOME=$$homes/rooms $(VENV)/bin/nbdev_test --n_workers 2 --skip_file_re '^([_.]|(0[1-9]|1[01])_)' --timing >$$homes/log 2>&1 & rooms=$$!; \
+	trap 'kill $$rooms; rm -rf $$homes; exit 130' INT TERM; \
+	FASHION_MLOPS_HOME=$$homes/stages $(VENV)/bin/nbdev_test --n_workers 1 --skip_folder_re . --file_re '^(0[1-9]|1[01])_' --timing; code=$$?; \
+	wait $$rooms || code=1; cat $$homes/log; rm -rf $$homes; exit $$code
 
 check: setup ## notebooks, library, README and lock in sync? calls and names that can be right? changes nothing
 	@$(PYTHON) -m fashion_mlops.workflow.sync --check

@@ -289,7 +289,8 @@ def page_file(
         if why := _objection(path): raise WorkflowError(why)
     except (OSError, RuntimeError) as error: # a name too long, a circle of links, nobody's home
         said = getattr(error, "strerror", None) or error
-        raise WorkflowError(f"{str(where)[:80]!r} is no place for the report ({said}). Name a file such as report.html.") from None
+        raise WorkflowError(f"{str(where)[:80]!r} is no place for the report ({said}). Name a file such as "
+                            f"report.html.") from None
     return path
 
 MOST_BYTES = 200 # of a page's name; file systems take 255, and while it is written the name is longer
@@ -297,7 +298,8 @@ MOST_BYTES = 200 # of a page's name; file systems take 255, and while it is writ
 def _objection(path: Path) -> str: # a sentence or two; empty where nothing speaks against it
     "Why a page cannot lie there."
     shown = f"{str(path)[:80]!r}"
-    if not str(path).isprintable(): return f"{shown} holds characters that are none to read. Name a file such as report.html."
+    if not str(path).isprintable():
+        return f"{shown} holds characters that are none to read. Name a file such as report.html."
     if (size := len(path.name.encode())) > MOST_BYTES:
         return f"The name of the page has {size:,} bytes; expected at most {MOST_BYTES}, such as report.html."
     if path.is_dir(): return f"{path} is a folder. Name a file for the report, such as {path/'report.html'}."
@@ -305,7 +307,8 @@ def _objection(path: Path) -> str: # a sentence or two; empty where nothing spea
         return f"{path} is no name of a page: expected one that ends in .html, such as {path.with_suffix('.html')}."
     above = next(each for each in path.absolute().parents if os.path.lexists(each))
     if not above.is_dir(): return f"{above} is no folder, so no report can lie below it. Name another place."
-    if not os.access(above, os.W_OK | os.X_OK): return f"{above} may not be written to by this user. Name another place for the report."
+    if not os.access(above, os.W_OK | os.X_OK):
+        return f"{above} may not be written to by this user. Name another place for the report."
     return ""
 
 def write_check_page(

@@ -50,6 +50,11 @@ class Finding:
     set_aside: int = 0 # files of the log that could not be read, and rows that had to be left out
     synthetic: bool = False # whether the data are drawn in code
 
+    @property
+    def log_broken(self) -> bool:
+        "Whether nothing is left of the log to look at, because of what could not be read."
+        return bool(self.set_aside and (self.stand_in or not self.rows))
+
 # %% ../../nbs/drift/finding.ipynb #7c7ae6d8
 LEAST = 10 # rows of a window of which something is said
 
@@ -58,7 +63,8 @@ def too_few(
 ) -> str: # a sentence
     "That a window is too small."
     if not rows: return "no row of the window can be compared."
-    return f"{numbered(rows, 'row')} {'is' if rows == 1 else 'are'} too few to say anything; at least {LEAST} are needed."
+    are = "is" if rows == 1 else "are"
+    return f"{numbered(rows, 'row')} {are} too few to say anything; at least {LEAST} are needed."
 
 # %% ../../nbs/drift/finding.ipynb #56df53ae
 def changed_words(
@@ -187,10 +193,11 @@ def to_do_words(
 ) -> str: # Markdown
     "What should be done, with the command for it."
     name, hurts, whole = finding.dataset, harm(finding), _when_it_hurts(finding)
-    if finding.set_aside and (finding.stand_in or not finding.rows): return "Mend the prediction log first, as it is said here; until then nobody knows what was asked."
+    if finding.log_broken: return "Mend the prediction log first, as it is said here; until then nobody knows what was asked."
     if finding.stand_in and "log is empty" in finding.stand_in: return f"Let callers ask (`fashion-mlops serve --dataset {name}`); there is nothing else to do."
     if finding.stand_in and "cannot be looked at" in finding.stand_in: return "Mend what the first line names, and ask again; what callers asked is still in the log."
-    if finding.stand_in: return f"Ask about rows that the log holds, as it is said above: `fashion-mlops monitor --dataset {name}` with these words."
+    if finding.stand_in:
+        return f"Ask about rows that the log holds: `fashion-mlops monitor --dataset {name}` with the words that are named above."
     if finding.crossed: return "Mend first what sends the rows; no model makes up for it."
     if finding.changed is None: return "Wait for more rows, or ask about a longer window."
     if hurts == "yes": return f"{whole[0].upper()}{whole[1:]}."
@@ -230,7 +237,7 @@ def headline_words(
     name: str = "traffic" # what the rows are
 ) -> str: # plain text
     "Whether anything changed, in a few words."
-    if finding.set_aside and (finding.stand_in or not finding.rows): return "traffic: the prediction log is broken, and no row of it can be looked at"
+    if finding.log_broken: return "traffic: the prediction log is broken, and no row of it can be looked at"
     if finding.stand_in and "cannot be looked at" in finding.stand_in: return "what was asked cannot be looked at"
     if finding.stand_in: return "no traffic to look at"
     if finding.changed is None: return f"{name}: {numbered(finding.rows, 'row')} are too few to say"

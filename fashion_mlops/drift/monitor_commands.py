@@ -24,7 +24,8 @@ def exit_code(
 ) -> int:
     "What the command returns."
     from fashion_mlops.drift.finding import harm
-    if finding.stand_in or not finding.rows: return CHANGED if finding.set_aside else UNKNOWN
+    if finding.log_broken: return CHANGED
+    if finding.stand_in or not finding.rows: return UNKNOWN
     if finding.changed or finding.crossed or harm(finding) == "yes": return CHANGED
     return UNKNOWN if finding.changed is None else QUIET
 
@@ -77,7 +78,8 @@ def _kept(check, path: Path, snapshots: int) -> tuple[Path | None, list[str]]:
     page, notes = None, []
     try: page = write_check_page(check, path)
     except Exception as error: notes.append(f"The report could not be written to {path}: {reason_of(error)}")
-    for name, keep in {"MLflow": log_check, "Evidently": partial(keep_snapshot, most=snapshots)}.items() if snapshots else ():
+    places = {"MLflow": log_check, "Evidently": partial(keep_snapshot, most=snapshots)} if snapshots else {}
+    for name, keep in places.items():
         try: keep(check, page)
         except Exception as error: notes.append(f"The check is not kept in {name}: {reason_of(error)}")
     return page, notes
@@ -126,7 +128,8 @@ def add_parser(
                    help="which rows, by time, as above (default: the newest, as many as --rows)")
     p.add_argument("--version", type=within(1, 10**9, "a version", int), metavar="N",
                    help="whose answers (default: those of the one that serves)")
-    p.add_argument("--slot", type=_slot, default="", metavar="SLOT", help="answered in this slot, such as canary (default: all)")
+    p.add_argument("--slot", type=_slot, default="", metavar="SLOT",
+                   help="answered in this slot, such as canary (default: all)")
     p.add_argument("--rows", type=within(20, 100_000, "rows", int), default=5000, metavar="N",
                    help="looked at one by one, at most; of more, a fair sample (default: 5000)")
     p.add_argument("--rate", type=within(1e-4, 0.5, "a share"), default=0.01, metavar="R",

@@ -108,7 +108,7 @@ def _read_rules(dataset: str) -> Rules:
         raise
 
 def _nobody_asked(check) -> bool:
-    "Whether held-out rows stand in for callers, and the log could be read: of a broken one nobody knows, and that rings."
+    "Whether held-out rows stand in for callers, and the log could be read; one that could not rings."
     return bool(getattr(check, "stand_in", "")) and not getattr(check, "set_aside", 0)
 
 def ring(

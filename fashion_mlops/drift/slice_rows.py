@@ -214,4 +214,4 @@ def wide_rows(
         else:
             if part is not None: parts.append(part.take(np.sort(wanted.place.to_numpy())))
     for day, gone in lost.items(): parts += _by_key(day, chosen[chosen.file.isin(gone)], faults, columns)
-    return _distinct(pa.concat_tables(parts).combine_chunks()) # a step for each small file would take longer than its rows
+    return _distinct(pa.concat_tables(parts).combine_chunks()) # steps for small files outlast their rows

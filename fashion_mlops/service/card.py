@@ -112,9 +112,9 @@ def _promise(decision: dict, classes: list[str]) -> str:
 def _stored(decision: dict) -> str:
     "Which rows of the data lie in the pack."
     if not decision.get("reference_rows"): return ""
-    return (f" In its pack lie {numbered(decision['reference_rows'], 'held-out row')} to watch it by (`reference.parquet`): what is counted of "
-            "each input, which of a table are its very values, and what was true. Whoever is given the pack is given them; "
-            "`fashion-mlops run registry -p registry.reference_rows=500` stores fewer.")
+    rows = numbered(decision["reference_rows"], "held-out row")
+    return (f" In its pack lie {rows} to watch it by (`reference.parquet`): what is counted of each input, which of a table "
+            "are its very values, and what was true. Whoever is given the pack is given them; `fashion-mlops run registry -p registry.reference_rows=500` stores fewer.")
 
 # %% ../../nbs/service/card.ipynb #1f60d238
 def _data(decision: dict, about: dict, licence: str, data: dict) -> str:

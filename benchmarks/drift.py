@@ -28,6 +28,7 @@ import platform
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -328,22 +329,46 @@ def by_reference(rang: np.ndarray) -> str:
     return f"{share:.1%} ({low:.1%} to {high:.1%})"
 
 
+def tied(rows: Observed, size: int, seed: int) -> Observed:
+    "The rows in groups of one size, those of a group answered alike, as those of one customer may be; as they are for a size of 1."
+    if size == 1: return rows
+    mixed = np.random.default_rng(seed).permutation(len(rows))
+    order = mixed[np.argsort(rows.said[mixed], kind="stable")][:len(rows)//size*size]
+    return replace(rows.at(order), together=np.arange(len(order))//size)
+
+
+def in_wholes(rows: Observed, random) -> np.ndarray:
+    "All rows in random order; those of a group one after the other."
+    if rows.together is None: return random.permutation(len(rows))
+    turn = random.permutation(rows.together.max() + 1)
+    return np.argsort(turn[rows.together], kind="stable")
+
+
+def drawn_wholes(rows: Observed, others: np.ndarray, size: int, random) -> np.ndarray:
+    "Some of the other rows, or groups of them."
+    if rows.together is None: return random.choice(others, size, replace=False)
+    groups = np.unique(rows.together[others])
+    each = len(others)//len(groups)
+    return others[np.isin(rows.together[others], random.choice(groups, size//each, replace=False))]
+
+
 def clean(options):
     "Windows in which nothing has changed, each of 100 references with windows of rows that it does not hold."
     given = pools(options)
     images = joined_parts(given, [("reference", np.arange(5000)), ("clean", np.arange(len(given["clean"]["labels"])))])
     references, each = min(100, options.windows//5), options.windows//min(100, options.windows//5)
     for what, rows in (("images", images), ("earthquakes", earthquakes())):
-        held = min(5000, len(rows)//2)
+        rows, held = tied(rows, options.together, options.seed), min(options.held, len(rows)//2)
         for size in options.clean_sizes:
             p, random = np.empty((references, each)), np.random.default_rng([options.seed, size])
             for line in p:
-                order = random.permutation(len(rows))
+                order = in_wholes(rows, random)
                 reference, others = rows.at(order[:held]), order[held:]
-                line[:] = [detect(reference, rows.at(random.choice(others, size, replace=False)), RATE).p for _ in range(each)]
+                line[:] = [detect(reference, rows.at(drawn_wholes(rows, others, size, random)), RATE).p for _ in range(each)]
             for rate in (RATE, 0.01):
                 rang = p <= rate
-                line = {"part": "clean", "data": what, "size": size, "rate": rate, "reference": held, "references": references, "windows": rang.size,
+                line = {"part": "clean", "data": what, "size": size, "rate": rate, "reference": held, "together": options.together,
+                        "references": references, "windows": rang.size,
                         "hits": int(rang.sum()), "share": by_reference(rang), "seed": options.seed}
                 write_line(options.output, line)
                 print(f"{what}, n = {size:,}, stated {rate:.0%}: {line['share']}", flush=True)
@@ -478,6 +503,8 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), metavar="N", help="rows of a window")
     parser.add_argument("--repeats", type=int, default=100, help="windows of each cell (default 100); a tenth at 10,000 rows, ten times as many clean ones")
     parser.add_argument("--clean-sizes", type=int, nargs="+", default=[500], metavar="N", help="rows of the clean windows (default: 500)")
+    parser.add_argument("--held", type=int, default=5000, metavar="N", help="rows of the reference of clean windows (default: 5000; below 200 both windows are joined)")
+    parser.add_argument("--together", type=int, default=1, metavar="N", help="rows that belong together, in clean windows (default: 1; more are dealt as wholes)")
     parser.add_argument("--windows", type=int, default=1000, help="clean windows of each kind of data (default 1000)")
     parser.add_argument("--quick", action="store_true", help="does everything work: a net that learns for seconds, 6 windows of each cell, up to 200 rows; a cache of its own")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with alibi-detect")

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from fastcore.basics import patch
 
 from ..core import WorkflowError
 from .events import Events, counts_of, events_of
@@ -114,35 +115,37 @@ class Followed:
     since: tuple | None # datetime64 most likely, earliest and latest beginning; None while it is quiet
     table: object # DataFrame: event, before, at_most, now, evidence at the first alarm or the last look, largest first
     note: str = "" # what limits it; a sentence, or nothing
-
     cooldown: int = 24 # looks without a bet after an alarm
 
     @property
     def alarm(self) -> int | None: return self.alarms[0] if self.alarms else None
 
     @property
-    def over(self) -> bool: # whether it rang, and has lost its bets since then for longer than it took to ring
-        if not self.alarms: return False
-        took = self.alarms[0] - int(np.searchsorted(self.moments, self.since[0]))
-        return len(self.rows) - 1 - self.alarms[-1] > self.cooldown + took and bool(self.evidence[-1] < 0)
-
-    @property
     def score(self) -> str: return str(self.table["event"].iloc[0]) # which number was bet on with most success
 
-    def words(self) -> str:
-        "One sentence."
-        most, line = math.exp(min(self.evidence.max(), 700)), math.exp(self.line)
-        looks = f"{len(self.rows):,} looks at {self.rows.sum():,} rows"
-        if self.alarm is None:
-            return (f"Nothing has changed in {looks}: the evidence is {most:.2g} to 1 at most, and it rings at "
-                    f"{line:,.0f} to 1.")
-        moments = *self.since, self.moments[self.alarm]
-        best, low, high, rang = (each.astype("datetime64[us]").item() for each in moments)
-        first = self.table.iloc[0]
-        until = f" It is over: it rang last at {self.moments[self.alarms[-1]].astype('datetime64[us]').item():%Y-%m-%d %H:%M}."*self.over
-        return (f"Changed since {best:%Y-%m-%d %H:%M} UTC (between {low:%Y-%m-%d %H:%M} and {high:%Y-%m-%d %H:%M}), "
-                f"rang at {rang:%Y-%m-%d %H:%M}: {as_markdown(first.event)}, {first.now:.1%} of the rows since then, "
-                f"{first.before:.1%} of the reference, where chance explains {first.at_most:.1%}.{until}")
+# %% ../../nbs/drift/betting.ipynb #6783395d
+@patch(as_prop=True)
+def over(self: Followed) -> bool: # whether it rang, and has lost its bets since then for longer than it took to ring
+    if not self.alarms: return False
+    took = self.alarms[0] - int(np.searchsorted(self.moments, self.since[0]))
+    return len(self.rows) - 1 - self.alarms[-1] > self.cooldown + took and bool(self.evidence[-1] < 0)
+
+# %% ../../nbs/drift/betting.ipynb #1e42207e
+@patch
+def words(self: Followed) -> str:
+    "One sentence."
+    most, line = math.exp(min(self.evidence.max(), 700)), math.exp(self.line)
+    looks = f"{len(self.rows):,} looks at {self.rows.sum():,} rows"
+    if self.alarm is None:
+        return (f"Nothing has changed in {looks}: the evidence is {most:.2g} to 1 at most, and it rings at "
+                f"{line:,.0f} to 1.")
+    moments = *self.since, self.moments[self.alarm]
+    best, low, high, rang = (each.astype("datetime64[us]").item() for each in moments)
+    first = self.table.iloc[0]
+    until = f" It is over: it rang last at {self.moments[self.alarms[-1]].astype('datetime64[us]').item():%Y-%m-%d %H:%M}."*self.over
+    return (f"Changed since {best:%Y-%m-%d %H:%M} UTC (between {low:%Y-%m-%d %H:%M} and {high:%Y-%m-%d %H:%M}), "
+            f"rang at {rang:%Y-%m-%d %H:%M}: {as_markdown(first.event)}, {first.now:.1%} of the rows since then, "
+            f"{first.before:.1%} of the reference, where chance explains {first.at_most:.1%}.{until}")
 
 # %% ../../nbs/drift/betting.ipynb #4149ce90
 def _in_order(seen: Observed) -> tuple[Observed, str]:
@@ -228,6 +231,10 @@ def followed(
     return Followed(moments, rows, evidence, line, rate, every, alarms, since, table, note, cooldown)
 
 # %% ../../nbs/drift/betting.ipynb #1c1d0633
+def _power_of_ten(power: int) -> str:
+    "Such as 10⁻³; labels are texts here, and no formulas."
+    return "1" if power == 0 else "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
 def draw_evidence(
     followed: Followed # log
 ): # matplotlib figure
@@ -235,9 +242,10 @@ def draw_evidence(
     import matplotlib.pyplot as plt
     from matplotlib.dates import ConciseDateFormatter
     figure, axis = plt.subplots(figsize=(8, 3.2), layout="constrained")
-    powers = followed.evidence/math.log(10)
+    powers, line = followed.evidence/math.log(10), followed.line/math.log(10)
+    top, low = max(line*1.25, min(float(powers.max()), 4*line)*1.1), max(float(powers.min()), -8)
+    powers = powers.clip(max=top*0.97) # beyond all doubt is far enough
     axis.plot(followed.moments, powers, color="#2f6fb0", lw=1.3, label="evidence")
-    line = followed.line/math.log(10)
     axis.axhline(line, color="black", lw=1.2, ls="--",
                  label=f"rings at {math.exp(followed.line):,.0f} to 1, in a quiet month with a chance of "
                        f"{followed.rate:.2g} at most")
@@ -245,11 +253,9 @@ def draw_evidence(
         axis.axvspan(*followed.since[1:], color="#c8501e", alpha=0.18, lw=0)
         axis.axvline(followed.since[0], color="#c8501e", lw=1.8, label="most likely since then")
         axis.plot(followed.moments[followed.alarms], powers[followed.alarms], "o", color="#c8501e", ms=6, label="rings")
-    top = max(line*1.25, min(float(powers.max()), 4*line)*1.1)
-    low = max(float(powers.min()), -8)
-    axis.set(ylim=(low - 0.5, top), ylabel="evidence")
+    axis.set(ylim=(low - 0.5, top), ylabel="evidence, to 1")
     ticks = [tick for tick in axis.get_yticks() if tick == round(tick) and low - 0.5 <= tick <= top]
-    axis.set_yticks(ticks, [f"$10^{{{int(tick)}}}$" for tick in ticks])
+    axis.set_yticks(ticks, [_power_of_ten(int(tick)) for tick in ticks])
     axis.xaxis.set_major_formatter(ConciseDateFormatter(axis.xaxis.get_major_locator()))
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=8)

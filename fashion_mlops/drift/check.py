@@ -144,8 +144,14 @@ def measured(
 
 # %% ../../nbs/drift/check.ipynb #924c9454
 def _detection(check: Check):
+<<<<<<< HEAD
     from fashion_mlops.drift.detect import detect
     return detect(check.reference, check.current, check.share_of_rate, check.asked.draws, check.asked.seed)
+=======
+    from fashion_mlops.drift.detect import detect, draws_for
+    rate = check.share_of_rate
+    return detect(check.reference, check.current, rate, draws_for(rate), check.asked.seed)
+>>>>>>> main
 
 def _label_shift(check: Check):
     from fashion_mlops.drift.label_shift import label_shift
@@ -156,6 +162,7 @@ def _quality(check: Check):
     if check.described is None: return None
     return quality(*(check.with_clocks or (check.reference, check.current)), check.described, check.share_of_rate)
 
+# %% ../../nbs/drift/check.ipynb #8df53883
 def _followed(check: Check):
     from fashion_mlops.drift.betting import follow
     if check.current.moments is None: return None
@@ -165,6 +172,7 @@ def _estimate(check: Check):
     from fashion_mlops.drift.estimation import estimate_performance
     return estimate_performance(check.reference, check.current, check.asked.tolerance)
 
+# %% ../../nbs/drift/check.ipynb #42e2b005
 def _unlikeness(check: Check):
     from fashion_mlops.drift.unlikeness import unlikeness
     return unlikeness(check.reference, check.current, check.asked.seed)
@@ -178,9 +186,17 @@ def _change_point(check: Check):
     if check.current.moments is None: return None
     return change_point(check.reference, check.current, scores=check.found.get("unlikeness"), seed=check.asked.seed)
 
-PARTS = {"detection": _detection, "new shares of the classes": _label_shift, "data quality": _quality, "hourly looks": _followed,
-         "accuracy without labels": _estimate, "measured accuracy": measured, "unlikeness": _unlikeness, "change point": _change_point, "responsible columns": _columns}
+# %% ../../nbs/drift/check.ipynb #dad67bbb
+def _feedback(check: Check):
+    from fashion_mlops.drift.feedback import feedback_of
+    return None if check.stand_in else feedback_of(check.reference, check.current, check.asked.seed)
 
+PARTS = {"detection": _detection, "new shares of the classes": _label_shift, "data quality": _quality,
+         "repeated looks": _followed, "accuracy without labels": _estimate, "measured accuracy": measured,
+         "feedback": _feedback, "unlikeness": _unlikeness, "change point": _change_point,
+         "responsible columns": _columns}
+
+# %% ../../nbs/drift/check.ipynb #1f1fc435
 def checked(
     check: Check, # reference and window
     parts: dict[str, Callable] = PARTS
@@ -216,7 +232,7 @@ def _crossed(table) -> tuple[str, ...]:
 def _changed(check: Check) -> dict:
     "What the detectors say, as a finding tells it."
     if (few := len(check.current)) < LEAST: return {"changed": None, "deaf": too_few(few)}
-    detection, followed = check.found.get("detection"), check.found.get("hourly looks")
+    detection, followed = check.found.get("detection"), check.found.get("repeated looks")
     rang = None if followed is None or followed.alarm is None else followed.moments[followed.alarm]
     if rang is not None and followed.over: return _without_the_past(check, rang)
     if detection is None: return {"changed": True if rang is not None else None, "rang": rang, "deaf": check.missing.get("detection", "")}
@@ -226,7 +242,7 @@ def _changed(check: Check) -> dict:
 
 def _without_the_past(check: Check, rang) -> dict:
     "What the detectors say, where the rule for repeated looks rang and it is over."
-    parts = {name: found for name, found in check.found.items() if name != "hourly looks"}
+    parts = {name: found for name, found in check.found.items() if name != "repeated looks"}
     return _changed(replace(check, found=parts)) | {"past": rang}
 
 def _moved(check: Check) -> tuple[str, ...]:
@@ -234,6 +250,7 @@ def _moved(check: Check) -> tuple[str, ...]:
     table = check.found.get("responsible columns")
     return () if table is None else tuple(f"{row.column}: {row.words}" for row in table[table.drifted.astype(bool)].itertuples())
 
+# %% ../../nbs/drift/check.ipynb #ad615a83
 def _hurts(check: Check) -> dict:
     "What is known of the answers' worth, as a finding tells it."
     estimate, known = check.found.get("accuracy without labels"), check.found.get("measured accuracy") or {}
@@ -242,13 +259,15 @@ def _hurts(check: Check) -> dict:
             "told": len(check.current.told), "estimated": estimate and tuple(map(float, estimate.accuracy)),
             "estimated_change": estimate and tuple(map(float, estimate.change))}
 
+# %% ../../nbs/drift/check.ipynb #81fcfd4a
 def _since(check: Check) -> dict:
     "Since when, as a finding tells it: by the change point, else by the rule for repeated looks."
-    point, followed = check.found.get("change point"), check.found.get("hourly looks")
+    point, followed = check.found.get("change point"), check.found.get("repeated looks")
     if getattr(followed, "over", False): followed = None
     if point is not None: return {"since": (point.moment, point.low, point.high), "how": point.how, "ended": bool(point.ended)}
     return {"since": getattr(followed, "since", None)}
 
+# %% ../../nbs/drift/check.ipynb #faa7b369
 @patch(as_prop=True)
 def finding(self: Check) -> Finding:
     "What is told of it."
@@ -279,6 +298,15 @@ def _worth(found: Finding) -> dict:
     if found.rows >= LEAST: known |= _with_ends("estimated.change", found.estimated_change) # a handful of rows rings nothing
     return known | _with_ends("measured.change", found.change) | {"measured.rows": found.told, "reference.accuracy": found.before}
 
+def _from_feedback(feedback) -> dict:
+    "What feedback measures besides the accuracy."
+    if feedback is None: return {}
+    named = {name: ends for name, ends in feedback.now.items() if name != "accuracy"}
+    found = _with_ends("measured.weighed_accuracy", feedback.weighed)
+    for name, ends in named.items(): found |= _with_ends(f"measured.{name}", ends)
+    return found
+
+# %% ../../nbs/drift/check.ipynb #32db7903
 @patch(as_prop=True)
 def facts(self: Check) -> dict[str, float]:
     "The numbers of a check."
@@ -287,16 +315,27 @@ def facts(self: Check) -> dict[str, float]:
     if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
     if self.found.get("data quality") is not None: known["quality.alarming"] = len(found.crossed)
     if "new shares of the classes" in self.found: known["labels.changed"] = bool(found.classes)
-    if self.found.get("hourly looks") is not None: known["sequential.alarm"] = found.rang is not None
-    known |= _worth(found) | {"hurts": {"yes": 1, "probably": 1, "little": 0, "no": 0}.get(harm(found))}
+    if self.found.get("repeated looks") is not None: known["sequential.alarm"] = found.rang is not None
+    known |= _worth(found) | _from_feedback(self.found.get("feedback")) | {"hurts": {"yes": 1, "probably": 1, "little": 0, "no": 0}.get(harm(found))}
     return {name: float(value) for name, value in known.items() if value is not None and np.isfinite(value)}
 
 # %% ../../nbs/drift/check.ipynb #3cf6dc6e
+def _records(table) -> list[dict]:
+    "Lines of a table, without numbers that nobody knows."
+    return [] if table is None else table.astype(object).where(table.notna(), None).to_dict("records")
+
+def _told_of_feedback(feedback) -> dict:
+    "What feedback says, for a program."
+    if feedback is None: return {}
+    return {"rows": feedback.told, "by_time": _records(feedback.over), "by_class": _records(feedback.classes), "notes": feedback.notes}
+
 @patch
 def told_of(self: Check) -> dict: # for `write_json`
     "A check for a program."
     asked = {name: getattr(self.asked, name) for name in ("dataset", "window", "version", "slot", "rate", "tolerance")}
     found = self.finding
-    return {"asked": asked, "command": self.asked.command, "first_lines": [in_plain(line) for line in self.first_lines], "headline": headline_words(found), "facts": self.facts,
+    lines = [in_plain(line) for line in self.first_lines]
+    return {"asked": asked, "command": self.asked.command, "first_lines": lines, "headline": headline_words(found), "facts": self.facts,
             "columns": found.columns, "classes": found.classes, "quality": found.crossed, "since": found.since and list(map(str, found.since)),
-            "stand_in": self.stand_in, "faults": self.faults, "notes": self.notes, "missing": self.missing, "synthetic": self.synthetic}
+            "stand_in": self.stand_in, "faults": self.faults, "notes": self.notes, "missing": self.missing, "synthetic": self.synthetic,
+            "feedback": _told_of_feedback(self.found.get("feedback"))}

@@ -4,7 +4,11 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'PART', 'MEASURING', 'COMPARED', 'LEAST', 'MOST_ROWS', 'ALIKE', 'DEALT', 'joined', 'blocks_of', 'drawn',
+<<<<<<< HEAD
            'Judged', 'judged', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'detect', 'rings_by_chance']
+=======
+           'Judged', 'judged', 'draws_for', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'detect']
+>>>>>>> main
 
 # %% ../../nbs/drift/detect.ipynb #3aef0ef4
 import weakref
@@ -36,14 +40,16 @@ def _same_form(reference: Observed, current: Observed):
             raise WorkflowError(f"The column {name!r} holds numbers in one window and words in the other. Compare rows that "
                                 f"one version has answered.")
 
+# %% ../../nbs/drift/detect.ipynb #fcf8d13e
 def joined(
     reference: Observed,
     current: Observed # with the same columns and classes
 ) -> Observed: # tables and answers alone
     "The rows of both, the reference first."
     import pandas as pd
+    bold = reference.threshold if current.threshold is None else current.threshold
     return Observed(pd.concat([reference.table, current.table], ignore_index=True),
-                    np.concatenate([reference.probabilities, current.probabilities]), reference.classes)
+                    np.concatenate([reference.probabilities, current.probabilities]), reference.classes, threshold=bold)
 
 # %% ../../nbs/drift/detect.ipynb #1d0864df
 BLOCKS, PART = 100, 250 # blocks of the smaller window at least; divisions that are worked out at a time
@@ -112,6 +118,13 @@ def judged(
     limit = np.sort(highest)[::-1][min(beyond, divisions - 1)] or 1.0
     p = np.searchsorted(least, each[0].min(), "right")/divisions
     return Judged(float(p), each[0], line, columns[0]/usual/limit, limit*usual)
+
+# %% ../../nbs/drift/detect.ipynb #f2c4c453
+def draws_for(
+    rate: float # stated share of false alarms
+) -> int: # divisions, at least 999
+    "So many that one test alone can ring."
+    return max(999, int(np.ceil(2*len(TESTS)/rate)))
 
 # %% ../../nbs/drift/detect.ipynb #910facab
 MEASURING, COMPARED, LEAST = 2000, 3000, 200 # rows for the yardstick, rows to compare with, fewest rows to be split so

@@ -188,6 +188,10 @@ def _when_it_hurts(finding: Finding) -> str:
     anew = f"train anew on rows like these (`fashion-mlops run --dataset {finding.dataset}`)"
     return back if finding.slot not in ("", "champion") else anew
 
+def _a_hundred(finding: Finding) -> str:
+    "How many rows somebody is asked about."
+    return "a hundred" if finding.told < 100 else "a hundred more"
+
 def to_do_words(
     finding: Finding
 ) -> str: # Markdown
@@ -203,9 +207,9 @@ def to_do_words(
     if hurts == "yes": return f"{whole[0].upper()}{whole[1:]}."
     if finding.changed and finding.ended: return "Nothing has to be done now: it is over. What it was stands below."
     if finding.changed and hurts in ("probably", "perhaps", "open", "unknown"):
-        return f"Say of a hundred of these rows what is true (`POST /feedback`), then ask again; if it holds, {whole}."
+        return f"Say of {_a_hundred(finding)} of these rows what is true (`POST /feedback`), then ask again; if it holds, {whole}."
     if finding.changed: return "Look at the rows that changed most, below; nothing has to be done yet."
-    if hurts in ("probably", "perhaps"): return "Say of a hundred of these rows what is true (`POST /feedback`), then ask again."
+    if hurts in ("probably", "perhaps"): return f"Say of {_a_hundred(finding)} of these rows what is true (`POST /feedback`), then ask again."
     return "Wait for more rows, or ask about a longer window." if hurts == "open" else "Nothing."
 
 # %% ../../nbs/drift/finding.ipynb #8d830f9c

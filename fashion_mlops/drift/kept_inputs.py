@@ -106,6 +106,7 @@ def logged_inputs(
         if one in read and int(row) < len(read[one]):
             parts.append(read[one][int(row):int(row) + 1])
             places.append(place)
-    said = [f"{len(broken):,} of {len(bodies):,} kept requests cannot be read any more: {next(iter(broken.values()))}"]*bool(broken)
+    first = next(iter(broken.values()), "")
+    said = [f"{len(broken):,} of {len(bodies):,} kept requests cannot be read any more: {first}"]*bool(broken)
     if not parts: return some.at([]), said
     return replace(some.at(places), inputs=kind_of(described["kind"]).together(parts)), said

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..datasets.kinds import kind_of
 from .distances import COLOURS
+from .observed import decided
 from ..samples.samples import Samples
 from ..workflow.markup import as_plot_text
 
@@ -72,11 +73,12 @@ def part_of(
 def window_table(
     features, # DataFrame of the watched numbers, one row a sample
     probabilities: np.ndarray, # (n, k) the champion's answers
-    classes: list[str] # class names
+    classes: list[str], # class names
+    threshold: float | None = None # from which on the second of two classes is answered
 ): # DataFrame
     "What is compared between windows: the features, the predicted class and the confidence."
-    chosen = probabilities.argmax(1)
-    said, confidence = np.asarray(classes, dtype=object)[chosen], probabilities.max(1).astype(np.float64)
+    chosen = decided(probabilities, threshold)
+    said, confidence = np.asarray(classes, dtype=object)[chosen], probabilities[np.arange(len(chosen)), chosen].astype(np.float64)
     return features.reset_index(drop=True).assign(predicted_class=said, confidence=confidence)
 
 # %% ../../nbs/drift/windows.ipynb #ec5f97dc

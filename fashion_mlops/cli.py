@@ -29,8 +29,9 @@ except Exception as broken:
                      f"Bring them back with: git checkout HEAD -- {' '.join(mending)}") from None
 try:
     from fashion_mlops.core import WorkflowError, package_folder, path_part, project_root
-    from fashion_mlops.operations import asking, backup, bento_export, load, proving, registry, restore, running, signing_keys
-    from fashion_mlops.drift import alert_commands, evidently_workspace, monitor_commands
+    from fashion_mlops.operations import asking, backup, bento_export, load, monitor_commands, proving, registry, restore, running, signing_keys
+    from fashion_mlops.alerts import commands as alert_commands
+    from fashion_mlops.drift import evidently_workspace
     from fashion_mlops.service import server, traffic_commands
     from fashion_mlops.workflow.command_words import CommandParser
     from fashion_mlops.workflow.following import follows_notebooks

@@ -144,14 +144,9 @@ def measured(
 
 # %% ../../nbs/drift/check.ipynb #924c9454
 def _detection(check: Check):
-<<<<<<< HEAD
-    from fashion_mlops.drift.detect import detect
-    return detect(check.reference, check.current, check.share_of_rate, check.asked.draws, check.asked.seed)
-=======
     from fashion_mlops.drift.detect import detect, draws_for
     rate = check.share_of_rate
-    return detect(check.reference, check.current, rate, draws_for(rate), check.asked.seed)
->>>>>>> main
+    return detect(check.reference, check.current, rate, max(check.asked.draws, draws_for(rate)), check.asked.seed)
 
 def _label_shift(check: Check):
     from fashion_mlops.drift.label_shift import label_shift

@@ -4,11 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'PART', 'MEASURING', 'COMPARED', 'LEAST', 'MOST_ROWS', 'ALIKE', 'DEALT', 'joined', 'blocks_of', 'drawn',
-<<<<<<< HEAD
-           'Judged', 'judged', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'detect', 'rings_by_chance']
-=======
-           'Judged', 'judged', 'draws_for', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'detect']
->>>>>>> main
+           'Judged', 'judged', 'draws_for', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'detect',
+           'rings_by_chance']
 
 # %% ../../nbs/drift/detect.ipynb #3aef0ef4
 import weakref

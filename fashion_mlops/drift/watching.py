@@ -74,7 +74,6 @@ def watched_files(
     asked: Asked
 ) -> list[Path]: # whether they are there or not
     "Files and folders outside the artifacts that decide what a check says."
-    from fashion_mlops.drift.alert_file import rules_path
     from fashion_mlops.service.deployment import serving_folder
     from fashion_mlops.service.log_files import newest_note
     from fashion_mlops.service.signing import keys_folder
@@ -83,7 +82,7 @@ def watched_files(
     versions = {_version_or_none(asked), _version_or_none(Asked(name))} - {None} # the champion's answers where it is gone
     known = [folder/f"v{version}" for version in sorted(versions)] # packs, with their references
     known += [keys_folder()/"signing.pub", keys_folder()/"trusted"] # whose packs are opened
-    return [newest_note(log_folder(name)), folder/"slots.json", traffic_path(name), rules_path(name), *known]
+    return [newest_note(log_folder(name)), folder/"slots.json", traffic_path(name), *known]
 
 def _version_or_none(asked: Asked) -> int | None:
     try: return version_asked(asked)

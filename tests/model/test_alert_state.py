@@ -3,9 +3,9 @@ import random
 
 import pytest
 
-from fashion_mlops.drift.alert_conditions import Span, read_condition
-from fashion_mlops.drift.alert_rules import SEVERITIES, AlertRule
-from fashion_mlops.drift.alert_state import ACTIVE, AlertState, acknowledged, step
+from fashion_mlops.alerts.conditions import Span, read_condition
+from fashion_mlops.alerts.rules import SEVERITIES, AlertRule
+from fashion_mlops.alerts.state import ACTIVE, AlertState, acknowledged, step
 
 
 def lasted(span: Span, story: list, is_so) -> bool:

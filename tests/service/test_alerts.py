@@ -17,13 +17,13 @@ from email.policy import default
 import pytest
 
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.drift.alert_book import SimpleCheck, book_folder, read_book
-from fashion_mlops.drift.alert_events import Event
-from fashion_mlops.drift.alert_file import default_text, rules_of, rules_path
-from fashion_mlops.drift.alert_rules import Mail, Webhook
-from fashion_mlops.drift.alert_sinks import send_mail, send_webhook
-from fashion_mlops.drift.alert_conditions import Span
-from fashion_mlops.drift.ringing import firing, ring, undelivered
+from fashion_mlops.alerts.book import SimpleCheck, book_folder, read_book
+from fashion_mlops.alerts.events import Event
+from fashion_mlops.alerts.file import default_text, rules_of, rules_path
+from fashion_mlops.alerts.rules import Mail, Webhook
+from fashion_mlops.alerts.sinks import send_mail, send_webhook
+from fashion_mlops.alerts.conditions import Span
+from fashion_mlops.alerts.ringing import firing, ring, undelivered
 
 EVENT = Event("e1", "quakes", "answers-worse", "rang", "critical", "2026-11-28T06:00:00+00:00", "2026-11-28T04:00:00+00:00",
               "The answers are right less often.", "estimated.change", -0.08, -0.1, -0.06, "surely below -0.05",
@@ -45,7 +45,7 @@ def home(tmp_path, monkeypatch):
 RING = """
 import sys
 from tests_alerts import look
-from fashion_mlops.drift.ringing import ring
+from fashion_mlops.alerts.ringing import ring
 for word in sys.argv[1:]:
     number, changed = word.split(":")
     ring("toy", look(int(number), int(changed)), loud=False)
@@ -53,7 +53,7 @@ for word in sys.argv[1:]:
 
 def started(tmp_path, *words: str) -> subprocess.Popen:
     "A process that makes some checks."
-    (tmp_path/"tests_alerts.py").write_text(f"from datetime import UTC, datetime, timedelta\nfrom fashion_mlops.drift.alert_book import SimpleCheck\n{look_source()}")
+    (tmp_path/"tests_alerts.py").write_text(f"from datetime import UTC, datetime, timedelta\nfrom fashion_mlops.alerts.book import SimpleCheck\n{look_source()}")
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     return subprocess.Popen([sys.executable, "-c", RING, *words], env=env, stderr=subprocess.PIPE)
 
@@ -417,7 +417,7 @@ def test_looks_at_another_window_or_at_the_same_rows_change_nothing(home):
     "The nightly check rings; somebody looks at five minutes, at two days, and twice at the same rows."
     from types import SimpleNamespace
     from fashion_mlops.core import write_json
-    from fashion_mlops.drift.ringing import ring_words
+    from fashion_mlops.alerts.ringing import ring_words
     write_json(book_folder("toy").parent/"slots.json", {"champion": 1})
     def made(number, changed, rows, **words):
         asked = SimpleNamespace(**{"dataset": "toy", "window": "", "slot": "", "version": None, "rate": 0.01, "tolerance": 0.01, "most": 5000} | words)

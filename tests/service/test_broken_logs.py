@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from fashion_mlops.drift.check import Asked, Check, checked
-from fashion_mlops.drift.monitor_commands import exit_code
+from fashion_mlops.operations.monitor_commands import exit_code
 from fashion_mlops.drift.observed import Observed
-from fashion_mlops.drift.ringing import ring
+from fashion_mlops.alerts.ringing import ring
 from fashion_mlops.drift.watching import stand_in_words
 from test_slices import CLASSES, MONDAY, line, put, read, told
 

@@ -8,7 +8,7 @@ import pytest
 
 from fashion_mlops.core import WorkflowError
 from fashion_mlops.drift import watching
-from fashion_mlops.drift.monitor_commands import add_parser
+from fashion_mlops.operations.monitor_commands import add_parser
 from fashion_mlops.service import served_version
 
 LONG = "x"*300

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fashion_mlops.cli import main
+from fashion_mlops.core import project_root
 from fashion_mlops.drift import watching
 from fashion_mlops.drift.observed import Observed
 from fashion_mlops.service.deployment import set_champion
@@ -154,18 +155,18 @@ def test_a_run_that_cannot_be_filled_is_closed(shades, monkeypatch):
 
 
 def test_whatever_decides_an_answer_is_watched(shades):
-    from fashion_mlops.drift.alert_file import rules_path
     from fashion_mlops.drift.check import Asked
     from fashion_mlops.service.deployment import serving_folder
     from fashion_mlops.workflow.watched import file_stamp
     def stamps(): return {path: file_stamp(path) for path in watching.watched_files(Asked("shades"))}
     folder = serving_folder("shades")
-    for path in (rules_path("shades"), folder/"traffic.json", folder/"v3"/"reference.parquet", folder/"slots.json"):
+    for path in (folder/"traffic.json", folder/"v3"/"reference.parquet", folder/"slots.json"):
         before = stamps()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"another")
         assert stamps() != before, path
     assert stamps() == stamps() # and what nobody changes does not change
+    assert "*watched_files(asked), rules_path(dataset))" in (project_root()/"nbs"/"10_monitoring.ipynb").read_text(encoding="utf-8") # what rings, too
 
 
 def test_a_window_that_moves_makes_an_answer_old(home, monkeypatch):

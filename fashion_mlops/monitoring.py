@@ -6,4 +6,4 @@
 __all__ = []
 
 # %% ../nbs/10_monitoring.ipynb #41565966
-# Nothing is defined here: what is compared lives in drift/windows, when to ring in drift/distances, what follows in drift/alarm.
+# Nothing is defined here: a window becomes a check in drift/watching and drift/known_windows, and what follows lives in drift/alarm.

@@ -11,7 +11,7 @@ import numpy as np
 
 from .distances import Comparison, compare
 from .observed import Observed
-from .traffic_window import both_filled
+from .windows import both_filled
 from ..evaluation.curves import share_interval
 from ..evaluation.moved_shares import draw_shares, moved_shares, moved_words
 

@@ -32,6 +32,7 @@ class Asked:
     rate: float = 0.01 # share of false alarms
     tolerance: float = 0.01 # worsening of the accuracy that is put up with
     seed: int = 42 # of whatever is drawn
+    draws: int = 999 # random divisions that an alarm is judged by
 
     @property
     def command(self) -> str:
@@ -57,6 +58,7 @@ class Check:
     notes: list[str] = field(default_factory=list) # what else a reader has to know; sentences
     hours: object = None # DataFrame: every row counted, by hour; None where it is not known
     stand_in: str = "" # what stands in for traffic, and why; empty where there is traffic
+    what: str = "" # what the rows are, where they are not from the log and nobody asked about them; Markdown, a sentence
     set_aside: int = 0 # files of the log that could not be read, and rows that had to be left out
     synthetic: bool = False # whether the data are drawn in code
     described: object = None # how the model describes its inputs
@@ -144,7 +146,7 @@ def measured(
 def _detection(check: Check):
     from fashion_mlops.drift.detect import detect, draws_for
     rate = check.share_of_rate
-    return detect(check.reference, check.current, rate, draws_for(rate), check.asked.seed)
+    return detect(check.reference, check.current, rate, max(check.asked.draws, draws_for(rate)), check.asked.seed)
 
 def _label_shift(check: Check):
     from fashion_mlops.drift.label_shift import label_shift
@@ -277,7 +279,8 @@ def command(self: Check) -> str: return self.asked.command # to look closer
 @patch(as_prop=True)
 def first_lines(self: Check) -> list[str]: # Markdown
     "What a person has to know."
-    return first_lines(self.finding, f"`{self.command}`")
+    if not self.what: return first_lines(self.finding, f"`{self.command}`")
+    return [self.what, *first_lines(replace(self.finding, synthetic=False))[:-1]] # no command asks this again, and nothing is to be done about callers
 
 # %% ../../nbs/drift/check.ipynb #2bb04afd
 def _with_ends(name: str, interval: tuple | None) -> dict:

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'PART', 'MEASURING', 'COMPARED', 'LEAST', 'MOST_ROWS', 'ALIKE', 'DEALT', 'joined', 'blocks_of', 'drawn',
-           'Judged', 'judged', 'draws_for', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'detect']
+           'Judged', 'judged', 'draws_for', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'detect',
+           'rings_by_chance']
 
 # %% ../../nbs/drift/detect.ipynb #3aef0ef4
 import weakref
@@ -176,6 +177,13 @@ class Detection:
     rows: tuple[int, int] # compared, of the reference and of the current window
     deaf: str = "" # why it can never ring; mostly empty
     note: str = "" # what limits the comparison; a sentence, or nothing
+    null: np.ndarray | None = field(default=None, repr=False) # largest score of the columns in each random division
+
+    @property
+    def score(self) -> float: return float(self.columns["score"].max()) # of the columns, in times of their alarm line
+
+    @property
+    def drifted(self) -> int: return int(self.columns["drifted"].sum()) # columns beyond their line
 
     @property
     def rang(self) -> list[str]: return self.tests.test[self.tests.rang].tolist() # tests, the surest first
@@ -203,8 +211,9 @@ def _detection(result: Judged, five_and_columns: tuple, names: list[str], rate: 
     tests = pd.DataFrame({"test": list(TESTS), "what": list(TESTS.values()), "p": result.each, "line": line, "rang": rang})
     columns = pd.DataFrame({"column": names, "distance": distance, "alarm_line": result.alarm, "score": result.score,
                             "drifted": bool(rang[list(TESTS).index("columns")]) & (distance*(1 - TIE) > result.alarm)})
+    null = (five_and_columns[1][1:]/result.alarm).max(1)
     return Detection(bool(rang.any()), result.p, rate, tests.sort_values("p", kind="stable", ignore_index=True),
-                     columns.sort_values(["score", "column"], ascending=[False, True], ignore_index=True), rows, deaf, note)
+                     columns.sort_values(["score", "column"], ascending=[False, True], ignore_index=True), rows, deaf, note, null)
 
 # %% ../../nbs/drift/detect.ipynb #b5e624d0
 MOST_ROWS = 10_000 # of a current window
@@ -282,18 +291,19 @@ def _one_by_one(ready: Prepared, current: Observed, seed: int) -> tuple[Observed
     chosen = np.sort(order[np.unique(whole.ravel()[order], return_index=True)[1]])
     return current.at(chosen), "Rows of one request are alike, so one of each counts."
 
-# %% ../../nbs/drift/detect.ipynb #6843e6a1
-def detect(
-    reference: Observed, # how things look when all is well
-    current: Observed, # the window that is asked about
-    rate: float = 0.01, # stated share of false alarms, of all tests together
-    draws: int = 999, # random divisions
-    seed: int = 0 # of whatever is drawn
-) -> Detection:
-    "Whether anything has changed."
-    _same_form(reference, current)
-    _may_lie_beyond(rate, draws)
-    names, there = [*reference.table, "predicted_class", "confidence"], (len(reference), len(current))
+# %% ../../nbs/drift/detect.ipynb #02320dec
+@dataclass(frozen=True)
+class _Told:
+    "What the tests say of the windows as they are, and of random divisions."
+    said: tuple # (1 + divisions, tests), (1 + divisions, columns)
+    rows: tuple[int, int] # compared, of each window
+    dealt: tuple[int, int] # units of each window
+    grouped: bool # whether these are groups
+    note: str
+
+def _told(reference: Observed, current: Observed, draws: int, seed: int) -> _Told:
+    "Ask the tests."
+    there = len(reference), len(current)
     together, said_so = (_repeated(reference), _repeated(current)), ""
     if together[0] is None and together[1] is not None and len(reference) >= LEAST:
         current, said_so = _one_by_one(kept(reference, seed), current, seed)
@@ -309,6 +319,40 @@ def detect(
         small = len(current) <= len(ready.sums)//2
         said = (_small if small else _large)(ready, current, draws, seed)
     seen = rows if grouped or len(reference) < LEAST else (there[0], rows[1]) # the other rows became the yardstick
-    note = " ".join(filter(None, [said_so, _drawn_words(seen, there)]))
-    deaf = too_few(*dealt, rate, "groups" if grouped else "rows")
-    return _detection(judged(*said, rate), said, names, rate, rows, deaf, deaf or note)
+    return _Told(tuple(said), rows, dealt, grouped, " ".join(filter(None, [said_so, _drawn_words(seen, there)])))
+
+# %% ../../nbs/drift/detect.ipynb #6843e6a1
+def detect(
+    reference: Observed, # how things look when all is well
+    current: Observed, # the window that is asked about
+    rate: float = 0.01, # stated share of false alarms, of all tests together
+    draws: int = 999, # random divisions
+    seed: int = 0 # of whatever is drawn
+) -> Detection:
+    "Whether anything has changed."
+    _same_form(reference, current)
+    _may_lie_beyond(rate, draws)
+    told = _told(reference, current, draws, seed)
+    deaf = too_few(*told.dealt, rate, "groups" if told.grouped else "rows")
+    names = [*reference.table, "predicted_class", "confidence"]
+    return _detection(judged(*told.said, rate), told.said, names, rate, told.rows, deaf, deaf or told.note)
+
+# %% ../../nbs/drift/detect.ipynb #fba02bc1
+def rings_by_chance(
+    reference: Observed,
+    current: Observed,
+    rate: float = 0.01, # stated share of false alarms, of all tests together
+    draws: int = 999, # random divisions that the line is counted on
+    fresh: int = 200, # further ones, which are tried
+    seed: int = 0 # of the divisions
+) -> int: # of the fresh ones
+    "How many fresh divisions of the same rows would have rung."
+    _same_form(reference, current)
+    _may_lie_beyond(rate, draws)
+    told = _told(reference, current, draws + fresh, seed)
+    if too_few(*told.dealt, rate): return 0
+    rang = 0
+    for one in range(draws + 1, draws + 1 + fresh):
+        found = judged(*(each[[one, *range(1, draws + 1)]] for each in told.said), rate)
+        rang += bool((found.each <= found.line).any())
+    return rang

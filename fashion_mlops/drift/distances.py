@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST', 'TIMES', 'TIE', 'COLOURS', 'unit_of', 'distances', 'too_few', 'Comparison', 'divisions', 'compare',
-           'false_alarms', 'draw_alarm', 'draw_scores']
+           'draw_alarm', 'draw_scores']
 
 # %% ../../nbs/drift/distances.ipynb #4c82f4b7
 from dataclasses import dataclass
@@ -197,22 +197,6 @@ def compare(
     result.note = result.deaf or _drawn_words(sizes, (len(reference), len(current)))
     return result
 
-# %% ../../nbs/drift/distances.ipynb #a22b0369
-def false_alarms(
-    reference, # DataFrame of the reference window
-    current, # DataFrame of the current window
-    comparison: Comparison, # of the two, whose alarm lines are tried
-    draws: int = 200, # fresh divisions
-    seed: int = 1, # of the divisions
-    together: tuple | None = None # as for `compare`
-) -> int: # divisions for which the alarm rang
-    "Try the alarm lines on fresh divisions of the same rows."
-    import pandas as pd
-    rows, which, dealt = _dealt((len(reference), len(current)), together, seed)
-    both = pd.concat([reference.iloc[rows[0]], current.iloc[rows[1]]], ignore_index=True)
-    lines = comparison.table.set_index("column")["alarm_line"].reindex(list(both)).to_numpy()
-    return int((distances(both, divisions(*dealt, draws, seed, which)[:, 1:])*(1 - TIE) > lines).any(1).sum())
-
 # %% ../../nbs/drift/distances.ipynb #28b93410
 COLOURS = {"reference": "#7a7f87", "clean": "#2f6fb0", "deliberately shifted": "#c8501e", "given": "#7b3f98",
            "traffic": "#2f7d4f"}
@@ -229,7 +213,7 @@ def _plain_log_axis(axis):
 
 # %% ../../nbs/drift/distances.ipynb #904d5cc1
 def draw_alarm(
-    comparisons: dict[str, Comparison] # by window name
+    comparisons: dict # `Comparison` or `Detection`, by window name
 ): # matplotlib figure
     "The largest score of random divisions as histograms, the alarm line, and the windows."
     import matplotlib.pyplot as plt
@@ -257,11 +241,12 @@ def draw_alarm(
 
 # %% ../../nbs/drift/distances.ipynb #57d912a2
 def draw_scores(
-    tables: dict # DataFrame of a `Comparison` by window name
+    tables: dict, # DataFrame of a `Comparison` or a `Detection`, by window name
+    most: int = 30 # columns, those with the highest scores in the last window
 ): # matplotlib figure
-    "Every column's score in every window, on one logarithmic axis."
+    "The columns' scores in every window, on one logarithmic axis."
     import matplotlib.pyplot as plt
-    order = list(tables.values())[-1].column[::-1].tolist()
+    order = list(tables.values())[-1].column.head(most)[::-1].tolist()
     figure, axis = plt.subplots(figsize=(8, 1.2 + 0.21 * len(order)), layout="constrained")
     for name, table in tables.items():
         scores = table.set_index("column").score.reindex(order).clip(lower=0.05)

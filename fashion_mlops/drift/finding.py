@@ -175,8 +175,9 @@ def hurt_words(
     "Whether it hurts, and by what that is said."
     said = []
     if finding.measured is not None:
-        said.append(f"{_accuracy(finding.measured, finding.before)}, measured on {numbered(finding.told, 'row')} of which somebody has "
-                    "said what was true, hardly a fair choice")
+        some = f"{numbered(finding.told, 'row')} of which somebody has said what was true, hardly a fair choice"
+        every = finding.told == finding.rows == max(finding.rows, finding.drawn_from)
+        said.append(f"{_accuracy(finding.measured, finding.before)}, measured on {numbered(finding.rows, 'row') if every else some}")
     if finding.estimated is not None: said.append(f"{_accuracy(finding.estimated, finding.before)}, estimated without labels")
     return f"{harm_words(finding)}: {'; '.join(said) or 'there is neither feedback nor an estimate'}."
 
@@ -198,6 +199,7 @@ def to_do_words(
     name, hurts, whole = finding.dataset, harm(finding), _when_it_hurts(finding)
     if finding.log_broken: return "Mend the prediction log first, as it is said here; until then nobody knows what was asked."
     if finding.stand_in and "log is empty" in finding.stand_in: return f"Let callers ask (`fashion-mlops serve --dataset {name}`); there is nothing else to do."
+    if finding.stand_in and "cannot be looked at" in finding.stand_in: return "Mend what the first line names, and ask again; what callers asked is still in the log."
     if finding.stand_in:
         return f"Ask about rows that the log holds: `fashion-mlops monitor --dataset {name}` with the words that are named above."
     if finding.crossed: return "Mend first what sends the rows; no model makes up for it."
@@ -235,14 +237,16 @@ def in_plain(
 
 # %% ../../nbs/drift/finding.ipynb #1b7804c8
 def headline_words(
-    finding: Finding
+    finding: Finding,
+    name: str = "traffic" # what the rows are
 ) -> str: # plain text
     "Whether anything changed, in a few words."
     if finding.log_broken: return "traffic: the prediction log is broken, and no row of it can be looked at"
+    if finding.stand_in and "cannot be looked at" in finding.stand_in: return "what was asked cannot be looked at"
     if finding.stand_in: return "no traffic to look at"
-    if finding.changed is None: return f"traffic: {numbered(finding.rows, 'row')} are too few to say"
+    if finding.changed is None: return f"{name}: {numbered(finding.rows, 'row')} are too few to say"
     hurts = {"yes": ", it hurts", "probably": ", it probably hurts", "perhaps": ", it may hurt"}.get(harm(finding), "")
     hurts = ", and is over"*bool(finding.changed and finding.ended) + hurts
     broken = f", {numbered(len(finding.crossed), 'line')} of data quality crossed"*bool(finding.crossed)
     what = "something changed" if finding.changed else "nothing changed"
-    return f"traffic: {what} in {numbered(finding.rows, 'row')}{hurts}{broken}"
+    return f"{name}: {what} in {numbered(finding.rows, 'row')}{hurts}{broken}"

@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['REFUSED', 'WAITS', 'run_stages', 'loop_of', 'exit_code', 'retrain', 'show', 'policy', 'give_up', 'add_parser']
 
-# %% ../../nbs/loop/commands.ipynb #ac5a2f53
+# %% ../../nbs/loop/commands.ipynb #482cd760
 import argparse
 
-from ..core import WorkflowError
 from ..workflow.command_words import within
 
 # %% ../../nbs/loop/commands.ipynb #dfb81ef0
@@ -30,7 +29,7 @@ def loop_of(
     from fashion_mlops.loop.steps import Loop
     return Loop(dataset, read_policy(dataset), run_stages)
 
-# %% ../../nbs/loop/commands.ipynb #9ed2f8d4
+# %% ../../nbs/loop/commands.ipynb #14083dd1
 REFUSED, WAITS = 1, 4 # exit codes beside 0
 
 def exit_code(
@@ -55,15 +54,11 @@ def _advanced(dataset: str, minutes: float):
 
 def retrain(args) -> int:
     "Begin a turn where there is a reason, or go on with the one that is open."
-    from fashion_mlops.loop.steps import approve as agree
-    from fashion_mlops.loop.turn import open_turn
-    from fashion_mlops.service.audit_trail import changed_by
+    from fashion_mlops.service.approvals import approve
     from fashion_mlops.workflow.markup import print_json
     dataset = _dataset(args)
     loop_of(dataset) # a policy that cannot be meant is refused before anything begins
-    if args.approve:
-        if (turn := open_turn(dataset)) is None: raise WorkflowError(f"No turn of {dataset} is open, so nothing waits for a person.")
-        agree(turn, changed_by())
+    if args.approve: print(f"Approved: {approve(dataset)}")
     turn = _advanced(dataset, args.wait)
     print_json(vars(turn)) if args.json else print(turn.sentence() if turn.number else " ".join(turn.reasons))
     return exit_code(turn)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['version_facts', 'known_versions', 'version_line', 'compared_versions', 'comparison_lines', 'known_version', 'models',
-           'asked_reason', 'promote', 'follow', 'rollback', 'deploy', 'add_parser']
+           'asked_reason', 'promote', 'follow', 'rollback', 'deploy', 'approve', 'add_parser']
 
 # %% ../../nbs/operations/registry.ipynb #024e06d8
 import sys, time
@@ -206,6 +206,17 @@ def deploy(args) -> int: # 0
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #83986cec
+def approve(args) -> int: # 0
+    "Say what waits for a person, or agree to it; the name of who runs this goes into the audit trail."
+    from fashion_mlops.service import approvals
+    dataset = _asked_dataset(args)
+    if args.what: print(f"Approved: {approvals.approve(dataset, args.what)}")
+    elif waiting := approvals.open_approvals(dataset):
+        for what, words in waiting.items(): print(f"{what}: {words}")
+        print(f"To agree: fashion-mlops approve {next(iter(waiting))} --dataset {dataset}")
+    else: print(f"Nothing of {dataset} waits for a person.")
+    return 0
+
 def add_parser(
     commands # of the command line
 ):
@@ -222,6 +233,8 @@ def add_parser(
     p.add_argument("version", type=int, metavar="VERSION", help="such as 3")
     for p in (p, command(rollback, "let the version before serve again")):
         p.add_argument("--reason", metavar="TEXT", help="why, for the audit trail (asked for at a terminal)")
+    p = command(approve, "what waits for a person; agree to it")
+    p.add_argument("what", nargs="?", default="", metavar="WHAT", help="name of what waits (default: say what does)")
     p = command(deploy, "put the champion in its place for the service; slots: local, blue, green, canary, rollback, show")
     p.add_argument("--form", choices=("float32", "int8"),
                    help="as it was registered, or its net in eight bits with a table of what that changes (default: as it lies there)")

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 
 from ..core import WorkflowError
 from ..samples.asked import Refused
-from . import answering, explaining, inference_routes, jobs, looking, traffic_routes
+from . import answering, approvals, explaining, inference_routes, jobs, looking, traffic_routes
 from .answering import Service
 from .keys import KEEPER
 from .log_files import new_id
@@ -25,7 +25,7 @@ from .trace import spans_wanted, trace_of
 
 # %% ../../nbs/service/application.ipynb #292d8da4
 ROUTES = [*answering.ROUTES, *looking.ROUTES, *inference_routes.ROUTES, *explaining.ROUTES, *jobs.ROUTES,
-          *traffic_routes.ROUTES]
+          *traffic_routes.ROUTES, *approvals.ROUTES]
 _ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 
 class Door:

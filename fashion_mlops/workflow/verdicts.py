@@ -127,6 +127,7 @@ def drift_verdict(
             "traffic": f"In {window.get('samples', 0):,} rows that the service was asked about"}[which]
     rest = "" if new else " No window of new data was given, and the service was asked nothing."
     some = f"{name} {many} of {out_of} columns drift"
+    if not many and window.get("changed"): many, some = 1, f"{name} something changed, in no column alone"
     if window.get("retrain"): return Verdict("bad", f"{some}: train anew.{rest}")
     if many: return Verdict("open", f"{some}; that is no reason to train anew yet.{rest}")
     return Verdict("good", f"{name} nothing drifts.{rest}")

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from fashion_mlops.core import WorkflowError
-from fashion_mlops.drift.distances import MOST, TIMES, compare, distances, divisions, draw_alarm, draw_scores, false_alarms, too_few
+from fashion_mlops.drift.distances import MOST, TIMES, compare, distances, divisions, draw_alarm, draw_scores, too_few
 
 KINDS = {"normal": lambda random, rows: random.normal(size=rows), "heavy": lambda random, rows: random.standard_t(2, rows),
          "rare flag": lambda random, rows: (random.random(rows) < 0.02).astype(float), "constant but for a row": lambda random, rows: (random.random(rows) < 0.005).astype(float),
@@ -104,9 +104,16 @@ def test_the_same_seed_gives_the_same_answer():
 
 
 def test_fresh_divisions_ring_as_stated():
+    from fashion_mlops.drift.detect import detect, rings_by_chance
+    from fashion_mlops.drift.observed import Observed
     random = np.random.default_rng(7)
-    reference, current = window("rare flag", random, 200, 6), window("rare flag", random, 100, 6)
-    assert false_alarms(reference, current, compare(reference, current, 0.05), 400) <= binom.ppf(0.9999, 400, 0.05)
+    def seen(rows, moved=0.0):
+        share = random.uniform(0.1, 0.9, rows).astype(np.float32)
+        return Observed(window("rare flag", random, rows, 6) + moved, np.stack([1 - share, share], 1), ["a", "b"])
+    for rows in (90, 300): # few rows are divided, of more a yardstick is made
+        reference, current = seen(2*rows), seen(rows)
+        assert rings_by_chance(reference, current, 0.05, 199, 200) <= binom.ppf(0.9999, 200, 0.05)
+        assert detect(reference, seen(rows, 1.0), 0.05, 199).changed # and it is no alarm that never rings
 
 
 def test_values_that_are_no_numbers_are_named():

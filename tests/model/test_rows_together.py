@@ -6,9 +6,8 @@ from scipy.stats import binom
 
 from fashion_mlops.evaluation.calibration import conformal_threshold, coverage_report, prediction_sets, promised_range
 from fashion_mlops.datasets.catalogue import make_samples
-from fashion_mlops.drift.distances import MOST, TIMES, compare, false_alarms
+from fashion_mlops.drift.distances import MOST, TIMES, compare
 from fashion_mlops.evaluation.curves import by_class, hits_interval, rows_worth
-from fashion_mlops.drift.alarm import in_words
 from fashion_mlops.drift.performance import score_change
 from fashion_mlops.drift.windows import dealt_in_two
 from fashion_mlops.samples.samples import rows_digest
@@ -56,18 +55,17 @@ def test_few_groups_never_ring_however_many_rows_they_have():
     random = np.random.default_rng(4)
     (reference, whose), (current, of_whom) = window(random, 3, 100), window(random, 3, 100)
     found = compare(reference, current + 9, together=(whose, of_whom))
-    assert found.drifted == 0 and "3 and 3 groups are too few" in found.note and in_words(found) == "too few groups to watch"
+    assert found.drifted == 0 and "3 and 3 groups are too few" in found.note
     (reference, whose), (current, of_whom) = window(random, 400, 40), window(random, 6, 3000)
     found = compare(reference, current, 0.05, 39, together=(whose, of_whom))
     assert found.dealt == (6*TIMES, 6) and max(found.rows) <= MOST
-    assert 0 <= false_alarms(reference, current, found, 20, 1, (whose, of_whom)) <= 20
 
 
 def test_what_can_never_ring_does_not_ring():
     for seed in range(12): # of 91 divisions of these the windows are the rarest, which 999 draws meet 11 times, or 8
         random = np.random.default_rng([seed, 8])
         found = compare(pd.DataFrame({"a": random.normal(size=12)}), pd.DataFrame({"a": random.normal(9, 1, 2)}), 0.01, 999, seed)
-        assert found.deaf and found.drifted == 0 and found.score <= 1 and in_words(found) == "too few rows to watch"
+        assert found.deaf and found.drifted == 0 and found.score <= 1 and "too few to watch" in found.note
 
 
 def test_halves_share_no_group():

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fashion_mlops.drift.distances import compare
-from fashion_mlops.drift.traffic_window import newest_rows, read_traffic_window, lately_words
+from fashion_mlops.drift import watching
+from fashion_mlops.drift.check import Asked
+from fashion_mlops.drift.known_windows import HELD_OUT, check_or_stand_in, held_rows, known_check, shifted_window, witness_of
+from fashion_mlops.drift.newest_rows import newest_rows
 from fashion_mlops.samples.samples import Samples
 from fashion_mlops.service.deployment import set_champion
 from fashion_mlops.service.first_entries import asked_and_told
@@ -27,32 +29,60 @@ def logged(folder, count: int, version: int = 3, day: int = 0):
 
 
 @pytest.fixture
-def shades(home):
+def shades(home, monkeypatch):
     "A service of pictures, and samples of which the last fifty are valid."
     place_version("shades", 3)
     set_champion("shades", 3)
     images = np.random.default_rng(0).integers(0, 200, (100, 4, 4), np.uint8)
-    return Samples(images, np.arange(100) % 2, np.where(np.arange(100) < 50, 0, 1).astype(np.uint8), ["dark", "bright"], "shades", "image")
+    samples = Samples(images, np.arange(100) % 2, np.where(np.arange(100) < 50, 0, 1).astype(np.uint8), ["dark", "bright"], "shades", "image")
+    monkeypatch.setattr(watching, "samples_of", lambda dataset: samples)
+    return samples
+
+
+def looked_at(samples):
+    "A check of what was asked, as the stage makes it; the clean one, and why the pack does not answer."
+    asked = Asked("shades", seed=1)
+    witness, why = witness_of("shades", samples)
+    held = held_rows(samples, witness, 1)
+    clean = known_check(asked, witness, held.at(held.first), held.at(held.second), HELD_OUT)
+    return check_or_stand_in(asked, clean), clean, why
 
 
 def test_rows_that_were_asked_are_the_window(shades, home):
     served, note = open_pack(home/"data"/"serving"/"shades"/"v3"), newest_note(log_folder("shades"))
-    assert not read_traffic_window("shades", shades, np.arange(50, 100)).rows and file_stamp(note) == "gone"
+    check, clean, why = looked_at(shades)
+    assert "no traffic" in check.first_lines[0] and check.found is clean.found and not why and file_stamp(note) == "gone"
     brighter = np.random.default_rng(1).integers(100, 256, (60, 4, 4), np.uint8)
     with on_trial("shades", log_folder("shades")) as trial: asked_and_told(trial.address, served, brighter, np.zeros(40, int))
-    traffic = read_traffic_window("shades", shades, np.arange(50, 100))
-    assert (traffic.rows, len(traffic.told), traffic.version) == (60, 40, 3) and not traffic.labels[traffic.told].any()
-    np.testing.assert_allclose(traffic.current.brightness, brighter.reshape(60, -1).mean(1))
-    np.testing.assert_allclose(traffic.answers["traffic"], served.predict_proba(brighter), atol=1e-6)
-    found = compare(traffic.reference, traffic.current)
-    assert "brightness" in found.table[found.table.drifted].column.tolist()
-    assert "**60 rows**" in lately_words(traffic, "shades") and "Of 40 of them" in lately_words(traffic, "shades")
+    check, clean, _ = looked_at(shades)
+    assert (len(check.current), len(check.current.told), check.asked.version) == (60, 40, 3) and not check.current.labels[check.current.told].any()
+    assert list(check.current.table) == list(clean.current.table) # both through the same eyes
+    np.testing.assert_allclose(sorted(check.current.table.brightness), sorted(brighter.reshape(60, -1).mean(1)))
+    assert check.finding.changed is None and not clean.found["detection"].changed # two requests are too few to say
+    assert "cannot be said" in check.first_lines[0] and "Do:" in check.first_lines[-1]
 
 
 def test_a_trial_is_no_traffic(shades, home, tmp_path):
     served = open_pack(home/"data"/"serving"/"shades"/"v3")
     with on_trial("shades", tmp_path/"own") as trial: asked_and_told(trial.address, served, shades.inputs[:5], shades.labels[:5])
-    assert not read_traffic_window("shades", shades, np.arange(50, 100)).rows
+    assert looked_at(shades)[0].stand_in
+
+
+@pytest.mark.parametrize("broken, words", [("slots.json", "There is no champion of 'shades' to serve"), ("v3/model.onnx", "v3")])
+def test_without_a_pack_the_registered_champion_answers_and_the_rest_is_told(shades, home, monkeypatch, broken, words):
+    from fashion_mlops.service import champion
+    path, answered = home/"data"/"serving"/"shades"/broken, open_pack(home/"data"/"serving"/"shades"/"v3").predict_proba
+    class Model:
+        threshold = 0.5
+        def __call__(self, inputs): return answered(inputs)
+    monkeypatch.setattr(champion, "load_champion", lambda dataset: (Model(), {"version": 3}))
+    path.unlink() if broken == "slots.json" else path.write_bytes(b"another model")
+    check, clean, why = looked_at(shades)
+    assert words in why and words in check.first_lines[0] and "cannot be looked at" in check.first_lines[0] and len(check.first_lines) == 2
+    assert check.facts["rows"] == 0 and clean.found["detection"].changed is False and clean.what == HELD_OUT
+    witness, _ = witness_of("shades", shades)
+    moved, rows = shifted_window(held_rows(shades, witness, 1), 1.0)
+    assert len(moved) == len(rows) and (moved.inputs != shades.inputs[rows]).any()
 
 
 def test_the_note_changes_with_rows_and_not_with_files(home):

@@ -470,7 +470,7 @@ def one_turn(bench: Bench, seed: int, kill: int | None, skip: int, wrong: bool, 
     play, writes = Play(World(bench.pool, bench.source, seed, skip), POLICIES.get(name)), Writes(kill)
     writes.step = "alarm"
     play.world.strength = 2.5 if wrong else WORN
-    if fresh: play.drift(play.world.strength)
+    if fresh: play.drift(play.world.strength, 150)
     for _ in range(60):
         writes.on = True
         turn = advance(DATASET, champion_version(DATASET), writes.watching(steps_of(play.loop)), begin=not turns(DATASET) or turns(DATASET)[-1].is_open)
@@ -478,7 +478,7 @@ def one_turn(bench: Bench, seed: int, kill: int | None, skip: int, wrong: bool, 
         if turn is None or not turn.waits: break
         if wrong and turn.waits["step"] == "watch": play.world.strength = 0.0
         play.world.ask(12)
-    return {"writes": writes.seen, **state()}
+    return {"writes": writes.seen, "why": turns(DATASET)[-1].reasons if turns(DATASET) else "", **state()}
 
 
 def spread(writes: list, points: int) -> list[int]:
@@ -497,7 +497,8 @@ def kills(bench: Bench, seed: int, points: int, wrong: bool = False) -> list[dic
     bench.fresh()
     whole, _ = in_child(lambda: one_turn(bench, seed, None, 0, wrong, True), bench.home)
     if "fault" in whole: raise SystemExit(whole["fault"])
-    found, alike = [], lambda said: {key: value for key, value in said.items() if key != "writes"}
+    found, alike = [], lambda said: {key: value for key, value in said.items() if key not in ("writes", "why")}
+    print(whole["outcome"], whole["why"], len(whole["writes"]), "writes", file=sys.stderr, flush=True)
     for number in spread(whole["writes"], points):
         bench.fresh()
         _, by = in_child(lambda: one_turn(bench, seed, number, 0, wrong, True), bench.home)
@@ -505,7 +506,7 @@ def kills(bench: Bench, seed: int, points: int, wrong: bool = False) -> list[dic
         same = alike(said) == alike(whole)
         differs = {key: (said.get(key), value) for key, value in alike(whole).items() if said.get(key) != value}
         found.append({"step": whole["writes"][number][0], "at": whole["writes"][number][1], "killed": by == signal.SIGKILL, "same": same,
-                      "outcome": said.get("outcome"), "differs": differs, "fault": said.get("fault", "")})
+                      "outcome": said.get("outcome"), "why": said.get("why"), "differs": differs, "fault": said.get("fault", "")})
         print(found[-1], file=sys.stderr, flush=True)
     return found
 

@@ -47,14 +47,19 @@ def _too_near(loop: Loop) -> str:
     hours = loop.hours_since(max(ended))
     return f"The last turn ended {hours:.1f} hours ago; the policy waits {loop.policy.when.hours:g}."*(hours < loop.policy.when.hours)
 
+def _judged_until(dataset: str) -> str:
+    "The moment of the newest row that a turn has come to an answer with, or that the adopted version was made of; empty where there is none."
+    from fashion_mlops.datasets.versions import adopted_version, versions
+    judged = {turn.steps["data"]["version"] for turn in turns(dataset) if turn.outcome in ("refused", "promoted", "rolled back") and "data" in turn.steps}
+    made = [one for one in versions(dataset) if one.number in judged | {adopted_version(dataset)}]
+    return max((one.facts.get("until", "") for one in made), default="")
+
 def _labels_at_hand(dataset: str) -> int:
-    "Labelled rows that came after those which the adopted version was made of."
+    "Labelled rows that are newer than all that was judged: who asks again with the same rows passes some day by chance."
     import pyarrow.compute as pc
-    from fashion_mlops.datasets.versions import adopted_version, find_version
     from fashion_mlops.service.log_files import log_folder
     from fashion_mlops.service.log_reading import NEEDED, told_rows
-    number = adopted_version(dataset)
-    until = find_version(dataset, number).facts.get("until", "") if number else ""
+    until = _judged_until(dataset)
     told = told_rows(log_folder(dataset), [*NEEDED, "slot"], lambda part: pc.not_equal(part["slot"], "shadow"), until[:10])
     if until: told = told[told.time > np.datetime64(until).astype(datetime).replace(tzinfo=UTC)]
     return len(told.drop_duplicates(["id", "row"]))
@@ -102,6 +107,20 @@ def _moved(loop: Loop, turn: Turn, *allowed: int) -> Ended | None:
     current = champion_version(loop.dataset)
     if current in (turn.champion, *allowed): return None
     return Ended("abandoned", [f"v{current} has become champion meanwhile, by other hands; this turn began with v{turn.champion}."], {"serves": current})
+
+def _lost(loop: Loop, turn: Turn) -> Ended | None:
+    "The end of a turn that has lost what it stands on: its champion, or its version of the dataset."
+    from fashion_mlops.datasets.versions import additions_of, find_version
+    if ended := _moved(loop, turn): return ended
+    try: additions_of(find_version(loop.dataset, turn.steps["data"]["version"]))
+    except WorkflowError as error: return Ended("abandoned", [str(error)])
+    return None
+
+def _taken_back(loop: Loop, model: int) -> str:
+    "Why a version may not serve that somebody took out of service; empty where nobody did."
+    from fashion_mlops.service.audit_trail import read_trail, taken_back, taken_back_words
+    change = taken_back(read_trail(loop.dataset), model)
+    return taken_back_words(model, change) if change else ""
 
 def _net_in(folder):
     "The weights of a net for images in a candidate's folder; None where there are none."
@@ -159,11 +178,9 @@ def _registered(loop: Loop, number: int) -> int | None: # None when the stages h
 
 def train(loop: Loop, turn: Turn):
     "What is out of date runs, and leaves a challenger."
-    from fashion_mlops.datasets.versions import additions_of, find_version, propose
-    if ended := _moved(loop, turn): return ended
+    from fashion_mlops.datasets.versions import propose
+    if ended := _lost(loop, turn): return ended
     number = turn.steps["data"]["version"]
-    try: additions_of(find_version(loop.dataset, number))
-    except WorkflowError as error: return Ended("abandoned", [str(error)])
     propose(loop.dataset, number)
     words = run_words(loop)
     if loop.run is None:
@@ -172,6 +189,7 @@ def train(loop: Loop, turn: Turn):
         raise WorkflowError(f"The stages did not come to their end (exit code {code}), and the turn stays where it is. Their reports say why; "
                             f"then go on: fashion-mlops retrain --dataset {loop.dataset}")
     if found == turn.champion: return Ended("refused", [f"Training on version {number} has left the champion v{found} itself."])
+    if words := _taken_back(loop, found): return Ended("refused", [words])
     return Done(f"v{found} was trained on version {number} of the dataset, and is registered.", {"model": found})
 
 # %% ../../nbs/loop/steps.ipynb #b0d81ca8
@@ -180,7 +198,7 @@ def compare(loop: Loop, turn: Turn):
     from fashion_mlops.datasets.versions import find_version, held_back
     from fashion_mlops.loop import evidence
     from fashion_mlops.service.champion import load_version
-    if ended := _moved(loop, turn): return ended
+    if ended := _lost(loop, turn): return ended
     source, number = _source(loop.dataset), turn.steps["data"]["version"]
     models = [load_version(loop.dataset, version)[0] for version in (turn.champion, turn.steps["train"]["model"])]
     pairs = [evidence.compare(rows, *models, source.classes, turn.number)
@@ -214,7 +232,7 @@ def live(loop: Loop, turn: Turn):
     from fashion_mlops.loop.pairs import decision, read_pairs
     policy, model = loop.policy.challenger, turn.steps["train"]["model"]
     if policy.live == "none": return Done("The policy tries no challenger in the live service.")
-    if ended := _moved(loop, turn): return ended
+    if ended := _lost(loop, turn): return ended
     traffic = _shadowed(loop, turn, model, "live")
     if isinstance(traffic, Ended): return traffic
     pairs = read_pairs(loop.dataset, turn.champion, model, traffic.since, policy.alpha)
@@ -230,6 +248,7 @@ def live(loop: Loop, turn: Turn):
 def ask(loop: Loop, turn: Turn):
     "Whether a person agrees, where the policy wants one."
     if not loop.policy.approve: return Done("The policy asks no person.")
+    if ended := _lost(loop, turn): return ended
     words = f"v{turn.steps['train']['model']} may serve once a person agrees."
     if by := agreed(loop, turn, "approve", f"{words} {turn.steps['compare']['words']}"): return Done(f"{by} agreed.", {"by": by})
     return Waiting(f"{words} fashion-mlops approve turn-{turn.number}-approve --dataset {loop.dataset}", "approval")
@@ -247,6 +266,9 @@ def promote(loop: Loop, turn: Turn):
     from fashion_mlops.service import champion, deployment
     model = turn.steps["train"]["model"]
     if ended := _moved(loop, turn, model): return ended
+    if champion.champion_version(loop.dataset) != model: # what follows was not begun yet, or somebody has taken it back
+        if ended := _lost(loop, turn): return ended
+        if words := _taken_back(loop, model): return Ended("rolled back", [words])
     _champion_alone(loop, turn)
     deployment.tried_pack(loop.dataset, model)
     champion.promote(loop.dataset, model, turn.champion, f"turn {turn.number} of the loop: {turn.steps['compare']['words']}"[:1000])
@@ -262,7 +284,11 @@ def watch(loop: Loop, turn: Turn):
     policy, model, before = loop.policy.watch, turn.steps["train"]["model"], turn.champion
     if not policy.rows: return Done("The policy watches no promotion.", {"serves": model})
     current = champion.champion_version(loop.dataset)
-    if current == before: return Ended("rolled back", [f"v{before} serves again: v{model} was taken back."], {"serves": before})
+    if current == before: # by a person, or by this step, which was killed before it was done
+        _champion_alone(loop, turn)
+        champion.promote(loop.dataset, before, before, f"turn {turn.number} of the loop: v{before} serves again", "rolled back")
+        deployment.deploy(loop.dataset)
+        return Ended("rolled back", [f"v{before} serves again: v{model} was taken back."], {"serves": before})
     if current != model: return Ended("abandoned", [f"v{current} has become champion meanwhile, by other hands."], {"serves": current})
     traffic = _shadowed(loop, turn, before, "watch")
     if isinstance(traffic, Ended): return Ended("promoted", [*traffic.reasons, f"v{model} stays, and is watched no longer."], {"serves": model})
@@ -279,16 +305,25 @@ def watch(loop: Loop, turn: Turn):
     return Waiting(words, "labels" if pairs.rows else "traffic", facts)
 
 # %% ../../nbs/loop/steps.ipynb #c211b88d
+def _stands_on(turn: Turn, serves: int | None, adopted: int) -> int:
+    "The dataset version of who serves when a turn is over, whoever it was that promoted or took back."
+    made = turn.steps["data"]
+    if serves is not None and serves == turn.steps.get("train", {}).get("model"): return made["version"]
+    return made["parent"] if serves == turn.champion else adopted
+
 def end(loop: Loop, turn: Turn):
-    "Put everything into its place: nobody in the shadow, and the dataset version that the champion stands on."
-    from fashion_mlops.datasets.versions import adopted_version, settle
+    "Put everything into its place: nobody in the shadow, services with the champion, and the dataset version that it stands on."
+    from fashion_mlops.datasets.versions import adopted_version, is_proposed, settle
+    from fashion_mlops.service import champion, deployment
     from fashion_mlops.service.approvals import withdraw_approval
     _champion_alone(loop, turn)
     for step in ("data", "approve"): withdraw_approval(loop.dataset, f"turn-{turn.number}-{step}")
+    serves = champion.champion_version(loop.dataset)
+    if serves is not None and not deployment.is_deployed(loop.dataset, serves): deployment.deploy(loop.dataset)
     if "data" not in turn.steps: return
-    made = turn.steps["data"]
-    if turn.outcome == "promoted": return settle(loop.dataset, made["version"])
-    settle(loop.dataset, made["parent"] if turn.outcome == "rolled back" else adopted_version(loop.dataset))
+    adopted = adopted_version(loop.dataset)
+    number = _stands_on(turn, serves, adopted)
+    if number != adopted or is_proposed(loop.dataset): settle(loop.dataset, number)
 
 def steps_of(
     loop: Loop

@@ -131,10 +131,11 @@ def note_once(
     words: str, # what, and why
     facts: dict, # the evidence
     version: int | None = None, # that serves; the champion of the turn's beginning when None
+    outcome: str = "" # of the turn, where the step has ended it
 ):
-    "Add a line to the audit trail, unless it stands there."
-    mine = {"turn": turn.number, "step": step}
-    if any(mine.items() <= line.items() for line in read_trail(turn.dataset)): return
+    "Add a line to the audit trail, unless it stands there; what a step that is done again ends with is another line than that it was done."
+    mine = {"turn": turn.number, "step": step, "outcome": outcome}
+    if any(mine.items() <= ({"outcome": ""} | line).items() for line in read_trail(turn.dataset)): return
     serves = turn.champion if version is None else version
     note_change(turn.dataset, f"loop: {step}", serves, serves, words, **mine, evidence=facts)
 
@@ -145,7 +146,7 @@ def _noted(turn: Turn, name: str, answer) -> Turn:
         waits = {"step": name, "on": answer.on, "words": answer.words, "facts": answer.facts}
         return turn if waits == turn.waits else _write(replace(turn, waits=waits))
     if isinstance(answer, Ended):
-        note_once(turn, name, f"{answer.outcome}: {' '.join(answer.reasons)}", answer.facts, answer.facts.get("serves"))
+        note_once(turn, name, f"{answer.outcome}: {' '.join(answer.reasons)}", answer.facts, answer.facts.get("serves"), answer.outcome)
         return _write(replace(turn, outcome=answer.outcome, reasons=list(answer.reasons), waits={}))
     note_once(turn, name, answer.words, answer.facts, answer.facts.get("serves"))
     facts = {**answer.facts, "words": answer.words, "at": now()}

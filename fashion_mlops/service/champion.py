@@ -142,11 +142,13 @@ def load_champion(
                         f"fashion-mlops run --dataset {dataset}")
 
 # %% ../../nbs/service/champion.ipynb #d11f8cdb
+def _last_noted(dataset: str) -> int | None:
+    "The champion that the trail knows last; lines of traffic and of approvals, after which the same version serves, do not count."
+    return next((line["version"] for line in reversed(read_trail(dataset)) if line["version"] != line["before"]), None)
+
 def _note_found(dataset: str, current: int | None):
     "Note a champion that came to be without us, so that the trail has no gap."
-    changes = read_trail(dataset)
-    last = changes[-1]["version"] if changes else None
-    if current != last: note_change(dataset, "found", current, last, "moved by another program")
+    if current != (last := _last_noted(dataset)): note_change(dataset, "found", current, last, "moved by another program")
 
 # %% ../../nbs/service/champion.ipynb #d11f8cdc
 def promote(
@@ -162,7 +164,9 @@ def promote(
         if (current := champion_version(dataset)) not in (expected, version):
             raise WorkflowError(f"The champion of {dataset!r} became v{current} while v{version} was compared with "
                                 f"v{expected}. Run 08_registry again.")
-        if current == version: return
+        if current == version: # perhaps by somebody who was killed before the line was written
+            if (last := _last_noted(dataset)) != version: note_change(dataset, what, version, last, reason)
+            return
         _note_found(dataset, current)
         client().set_registered_model_alias(dataset, "champion", str(version))
         note_change(dataset, what, version, current, reason)

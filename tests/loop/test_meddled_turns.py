@@ -1,0 +1,133 @@
+"""A turn of the loop that was killed between two writes, or in which somebody else has had a hand: nothing happens twice, nothing is left half done."""
+import sys
+from pathlib import Path
+
+import pytest
+
+from fashion_mlops.core import project_root
+from fashion_mlops.datasets import versions as dataset_versions
+from fashion_mlops.loop import steps
+from fashion_mlops.loop.steps import Loop
+from fashion_mlops.loop.turn import Done, Ended, Turn
+from fashion_mlops.service import champion, deployment
+from fashion_mlops.service.audit_trail import note_change, read_trail, served_before
+
+LOOP = Loop("orders")
+GONE = Turn("orders", 1, champion=1, steps={"data": {"version": 3, "parent": 0}, "train": {"model": 2}, "compare": {"words": "better"}})
+
+
+@pytest.fixture
+def registry(home, monkeypatch):
+    "A registry of one name, and what was deployed."
+    class Registry:
+        serves, deployed = 1, []
+        def set_registered_model_alias(self, dataset, alias, version): self.serves = int(version)
+    there = Registry()
+    there.deployed = []
+    from fashion_mlops.workflow import tracking
+    monkeypatch.setattr(tracking, "client", lambda: there)
+    monkeypatch.setattr(champion, "champion_version", lambda dataset: there.serves)
+    monkeypatch.setattr(deployment, "deploy", lambda dataset: there.deployed.append(there.serves))
+    monkeypatch.setattr(deployment, "tried_pack", lambda dataset, version: None)
+    monkeypatch.setattr(deployment, "is_deployed", lambda dataset, version: there.deployed[-1:] == [version])
+    note_change("orders", "promoted", 1, None, "the first one")
+    return there
+
+
+def moves(): return [(line["what"], line["version"], line["before"]) for line in read_trail("orders") if line["version"] != line["before"]]
+
+
+class TestTrail:
+    def test_a_promotion_killed_before_its_line_is_noted_once_and_can_be_taken_back(self, registry):
+        registry.serves = 2 # the alias was moved, and then the process was killed
+        for _ in range(2): champion.promote("orders", 2, 1, "again")
+        assert moves() == [("promoted", 1, None), ("promoted", 2, 1)]
+        assert served_before(read_trail("orders"), 2) == 1
+        assert champion.roll_back("orders", "worse") == (1, 2)
+
+    def test_a_line_of_traffic_in_between_does_not_hide_it(self, registry):
+        registry.serves = 2
+        note_change("orders", "traffic", 1, 1, "services still have the old one")
+        champion.promote("orders", 2, 1, "again")
+        note_change("orders", "traffic", 1, 1, "services still have the old one")
+        champion.promote("orders", 2, 1, "and again")
+        assert moves()[1:] == [("promoted", 2, 1)]
+
+    def test_an_approval_is_not_taken_for_a_champion_that_has_gone(self, registry):
+        note_change("orders", "approved", None, None, "v2 may serve")
+        champion.promote("orders", 2, 1, "approved")
+        assert [what for what, *_ in moves()] == ["promoted", "promoted"], "no line says that another program had moved the alias"
+
+    def test_a_champion_moved_elsewhere_is_still_found(self, registry):
+        registry.serves = 7
+        champion.promote("orders", 8, 7, "better")
+        assert moves()[1:] == [("found", 7, 1), ("promoted", 8, 7)]
+
+
+class TestGround:
+    @pytest.mark.parametrize("step", [steps.train, steps.compare, steps.live, steps.promote])
+    def test_a_vanished_dataset_version_ends_the_turn_before_anything_is_promoted(self, registry, step):
+        found = step(LOOP, GONE)
+        assert isinstance(found, Ended) and found.outcome == "abandoned" and "no version 3" in found.reasons[0]
+        assert registry.serves == 1
+
+    def test_who_waits_for_a_person_notices_too(self, registry):
+        registry.serves = 4
+        found = steps.ask(Loop("orders", steps.Policy(approve=True)), GONE)
+        assert isinstance(found, Ended) and "v4 has become champion" in found.reasons[0]
+
+    def test_what_a_person_took_back_is_not_promoted_again(self, registry, monkeypatch):
+        monkeypatch.setattr(steps, "_lost", lambda loop, turn: None)
+        note_change("orders", "promoted", 2, 1, "turn 1 of the loop")
+        note_change("orders", "rolled back", 1, 2, "boots for bags")
+        found = steps.promote(LOOP, GONE)
+        assert isinstance(found, Ended) and found.outcome == "rolled back" and "boots for bags" in found.reasons[0]
+        assert registry.serves == 1
+
+    def test_a_promotion_goes_on_where_it_was_killed_even_without_its_rows(self, registry, monkeypatch):
+        monkeypatch.setattr(dataset_versions, "settle", lambda dataset, number: None)
+        registry.serves = 2
+        assert isinstance(steps.promote(LOOP, GONE), Done)
+        assert registry.deployed == [2] and moves()[-1] == ("promoted", 2, 1)
+
+    def test_a_rollback_killed_before_services_know_is_brought_to_its_end(self, registry):
+        note_change("orders", "promoted", 2, 1, "turn 1 of the loop")
+        assert registry.serves == 1
+        found = steps.watch(LOOP, GONE)
+        assert found.outcome == "rolled back" and registry.deployed == [1] and moves()[-1] == ("rolled back", 1, 2)
+
+    def test_at_the_end_services_and_dataset_follow_the_champion_whoever_made_it(self, registry, monkeypatch):
+        settled = []
+        monkeypatch.setattr(dataset_versions, "settle", lambda dataset, number: settled.append(number))
+        registry.serves = 2 # a person has promoted the challenger, and the turn was abandoned
+        for _ in range(2): steps.end(LOOP, Turn(**{**vars(GONE), "outcome": "abandoned"}))
+        assert settled[0] == 3 and registry.deployed == [2]
+
+
+class TestJudgedOnce:
+    def test_rows_that_a_turn_has_refused_on_are_not_at_hand_again(self, home, monkeypatch):
+        made = [dataset_versions.DatasetVersion("orders", number, 0, "", "", "", [], {}, {"until": f"2026-11-2{number}"}) for number in (1, 2, 3)]
+        played = [Turn("orders", number, steps={"data": {"version": number}}, outcome=outcome) for number, outcome in ((1, "promoted"), (2, "refused"), (3, "abandoned"))]
+        monkeypatch.setattr(dataset_versions, "versions", lambda dataset: made)
+        monkeypatch.setattr(steps, "turns", lambda dataset: played)
+        assert steps._judged_until("orders") == "2026-11-22", "an abandoned turn has judged nothing"
+
+
+class TestBenchmark:
+    @pytest.fixture
+    def bench(self, monkeypatch):
+        monkeypatch.syspath_prepend(str(Path(project_root())/"benchmarks"))
+        sys.modules.pop("loop", None)
+        import loop
+        yield loop
+        sys.modules.pop("loop", None)
+
+    def test_kills_are_spread_over_all_steps(self, bench):
+        writes = [[step, f"before {number}"] for step in ("alarm", "data", "train", "compare", "promote", "end") for number in range(5)]
+        writes[22][1], writes[23][1] = "before set_registered_model_alias", "after set_registered_model_alias"
+        chosen = bench.spread(writes, 10)
+        assert len(chosen) == 10 and {22, 23} <= set(chosen) and {writes[one][0] for one in chosen} == {step for step, _ in writes}
+
+    def test_a_play_that_failed_is_no_success(self, bench):
+        said = bench.table({"scenarios": [{"scenario": "sudden drift", "fault": "boom", "seconds": 1}]})
+        assert "**no**" in said and "boom" in said

@@ -17,9 +17,9 @@ def _dataset(args) -> str:
     return dataset_to_serve(args.dataset)
 
 def run_stages(words: list[str]) -> int: # exit code
-    "The runner, as anybody calls it, in a process of its own."
+    "The runner, as anybody calls it, in a process of its own; what it says goes to stderr, for the answer of this command is the turn."
     import subprocess, sys
-    return subprocess.call([sys.executable, "-m", "fashion_mlops.cli", *words])
+    return subprocess.call([sys.executable, "-m", "fashion_mlops.cli", *words], stdout=2)
 
 def loop_of(
     dataset: str # its name
@@ -41,7 +41,7 @@ def exit_code(
 
 def _advanced(dataset: str, minutes: float):
     "A turn as far as it goes, waiting for traffic and labels for so many minutes."
-    import time
+    import sys, time
     from fashion_mlops.loop.steps import steps_of
     from fashion_mlops.loop.turn import advance
     from fashion_mlops.service.champion import champion_version
@@ -49,7 +49,7 @@ def _advanced(dataset: str, minutes: float):
     while True:
         turn = advance(dataset, champion_version(dataset), steps_of(loop_of(dataset)))
         if not turn.waits or turn.waits["on"] not in ("traffic", "labels") or time.monotonic() >= until: return turn
-        if turn.sentence() != said: print(said := turn.sentence(), flush=True)
+        if turn.sentence() != said: print(said := turn.sentence(), file=sys.stderr, flush=True)
         time.sleep(min(10, max(1, until - time.monotonic())))
 
 def retrain(args) -> int:

@@ -6,13 +6,15 @@
 __all__ = ['MARK', 'STAGES', 'FACTS', 'cleared', 'lived_in', 'policy_words', 'rules_words', 'command', 'service', 'Played',
            'play_half', 'line_of', 'play', 'options', 'main']
 
-# %% ../../nbs/loop/play.ipynb #70c3e61e
+# %% ../../nbs/loop/play.ipynb #fb79a445
 import argparse, json, os, re, shutil, subprocess, sys, time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from ..alerts.file import default_text, rules_path
 from ..core import WorkflowError, atomic_path, hold, home, human_seconds, now, package_folder, project_root, read_json, release, write_json
@@ -198,7 +200,7 @@ def _settled(dataset: str, address: str):
     traffic = read_traffic(dataset)
     wait_for(address, champion_version(dataset), traffic.version if traffic.mode == "shadow" else None)
 
-# %% ../../nbs/loop/play.ipynb #4b97f862
+# %% ../../nbs/loop/play.ipynb #ec9e828d
 def _pairs_now(dataset: str) -> int | None: # None where nobody is in the shadow
     "Rows with a truth that champion and shadow have both answered."
     from fashion_mlops.service.champion import champion_version
@@ -229,12 +231,12 @@ def play_half(
     from fashion_mlops.service.champion import champion_version
     _write(policy_path(dataset), policy_words(rows, minutes, half.hurry))
     version, told, pairs, moments = champion_version(dataset), callers.told, _pairs_now(dataset), [now()]
-    worth = burst(callers, production.sent(half, rows//2//production.each))
+    sent = list(production.sent(half, rows//2//production.each))
+    worth = burst(callers, sent)
     time.sleep(1) # the log is written twice a second
     moments.append(now())
-    one = next(production.sent(half, 1))
     facts, turn, outcome = {}, "", ""
-    with never_silent(callers, one.images):
+    with never_silent(callers, np.concatenate([one.images for one in sent])):
         _shadow_done(dataset, (pairs or 0) + callers.told - told)
         if half.part: facts = _checked(dataset, rows)
         if half.part or _is_open(dataset): turn, outcome = _turned(dataset)

@@ -76,7 +76,7 @@ def has_files(top: Path) -> bool:
     try: return any(files_in(top))
     except OSError: return True
 
-_OWN = {"README.md"} # of the clone
+_OWN = {"README.md", "loop_play"} # of the clone, and the home that `make loop` plays in
 
 MADE_AGAIN = "data/artifacts", "data/raw", "data/bento", "data/evidently" # from sources, the registry or the log
 

@@ -195,9 +195,11 @@ def roll_back(
 def outcome_words(
     version: int, # that was judged
     promoted: bool, # whether the gate let it pass
-    serving: int | None # the champion now; None for none
+    serving: int | None, # the champion now; None for none
+    left: bool = False # whether the loop decides, and not the gate
 ) -> str: # for a headline
     "What came of a version."
+    if left and serving and serving != version: return f"v{version} left to the loop, which decides; champion v{serving} until then"
     if promoted: return f"promoted to champion v{version}"
     if serving == version: return f"champion v{version} already"
     return f"v{version} refused, champion stays v{serving}" if serving else f"v{version} refused, no champion"

@@ -25,7 +25,7 @@ class Labelled:
     "Rows of production of which it is known what was true, the newest last."
     inputs: object # images or a DataFrame, as the model takes them
     labels: np.ndarray # text (n,), as somebody said them
-    requests: np.ndarray # text (n,): rows of one request belong together
+    requests: np.ndarray # text (n,): rows of one request belong together, and of one caller where the log knows callers apart
     ids: np.ndarray # text (n,): request and row, as the gallery of drift shows them
     moments: np.ndarray # datetime64[us] (n,) UTC, when each was asked
     said_before: np.ndarray # text (n,): another label that somebody gave to the same row before; empty for none
@@ -81,7 +81,7 @@ def labelled_rows(
     "The rows of the prediction log that a model could learn from."
     import pyarrow.compute as pc
     folder, first = log_folder(dataset), f"{since:%Y-%m-%d}" if since else ""
-    told = told_rows(folder, [*NEEDED, "slot"], lambda part: pc.not_equal(part["slot"], "shadow"), first)
+    told = told_rows(folder, [*NEEDED, "slot", "unit"], lambda part: pc.not_equal(part["slot"], "shadow"), first)
     if since: told = told[told.time >= since]
     told = told.sort_values("time", kind="stable").drop_duplicates(["id", "row"])
     if not len(told): return None, [NO_LABELS]
@@ -95,5 +95,6 @@ def labelled_rows(
     before, kept = _said_before(folder, first), taken.iloc[places]
     other = [before.get((request, int(row)), "") for request, row in zip(kept.id, kept.row)]
     ids = [f"{request} · {row}" for request, row in zip(kept.id, kept.row)]
+    callers = np.where(kept.unit.fillna("") == "", kept.id, "caller " + kept.unit.fillna("").astype(str))
     moments = kept.time.dt.tz_convert(None).to_numpy("datetime64[us]")
-    return Labelled(inputs, *(np.array(each, object) for each in (kept.label, kept.id, ids)), moments, np.array(other, object)), notes
+    return Labelled(inputs, *(np.array(each, object) for each in (kept.label, callers, ids)), moments, np.array(other, object)), notes

@@ -60,7 +60,7 @@ class Challenger(Part):
     worse_on_old: float = Field(0.05, ge=0, lt=1, description="a number from 0: accuracy that it may lose on the rows of before, by the lower end of the interval",
                                 examples=["worse_on_old: 0.05"])
     recall_drop: float = Field(0.15, ge=0, le=1, description="a share: recall that one class may lose, beyond chance", examples=["recall_drop: 0.15"])
-    live: Literal["shadow", "canary", "none"] = Field("shadow", description="shadow, canary or none: how it is tried in the live service",
+    live: Literal["shadow", "none"] = Field("shadow", description="shadow or none: how it is tried in the live service",
                                                       examples=["live: shadow"])
     alpha: float = Field(0.05, gt=0, lt=0.5, description="a share below 0.5: how often the live test may be wrong, however often one looks",
                          examples=["alpha: 0.05"])

@@ -134,7 +134,7 @@ class World:
         self.images, self.labels = pool
         self.source, self.draw, self.models = source, np.random.default_rng([seed, skip]), {}
         self.order = self.draw.permutation(len(self.images))
-        self.next, self.strength, self.told, self.says, self.keeps = 0, 0.0, 1.0, None, True
+        self.next, self.strength, self.told, self.says, self.keeps, self.complains = 0, 0.0, 1.0, None, True, False
 
     def rows(self, count: int) -> np.ndarray:
         "So many new garments; from the beginning when all were drawn."
@@ -160,7 +160,8 @@ class World:
         for place in range(count):
             request, row = ids[place//each], place % each
             for slot, version in slots.items(): logged.append(("predictions", self._row(request, row, images, place, each, slot, version, answers[slot][place])))
-            if self.draw.random() < self.told:
+            wrong = CLASSES[int(answers["champion"][place].argmax())] != truth[place]
+            if self.draw.random() < self.told and (wrong or not self.complains):
                 said = truth[place] if self.says is None else self.says(truth[place], self.draw)
                 logged.append(("feedback", {"id": request, "row": row, "time": datetime.now(UTC), "label": said}))
         assert write_rows(log_folder(DATASET), logged)[1] == 0
@@ -290,6 +291,11 @@ def poison_drifted(play):
     play.world.says = _mixed
     return sudden(play)
 
+def complaints(play):
+    play.world.complains = True
+    play.drift(0.0, 600)
+    return play.go()
+
 def few(play):
     play.drift(requests=15)
     return play.go()
@@ -368,7 +374,7 @@ def gone_wrong(play):
 SCENARIOS = {"harmless drift": (harmless, ("refused", "promoted")), "sudden drift": (sudden, ("promoted",)), "gradual drift": (gradual, ("promoted",)),
              "recurring drift": (recurring, ("promoted", "refused")), "label noise, 10 %": (noise, ("promoted", "approval")),
              "poisoned at random, 50 %": (poison_random, ("approval", "refused")), "poisoned systematically": (poison_systematic, ("approval", "refused")),
-             "poisoned systematically, with drift": (poison_drifted, ("approval", "refused", "promoted")), "few labels": (few, ("nothing",)),
+             "poisoned systematically, with drift": (poison_drifted, ("approval", "refused", "promoted")), "only mistakes are told": (complaints, ("refused", "rolled back", "labels", "approval", "promoted")), "few labels": (few, ("nothing",)),
              "no labels": (no_labels, ("nothing",)), "inputs not kept": (no_inputs, ("labels",)), "labels of one class": (one_class, ("labels",)),
              "labels for test rows": (test_rows, ("labels",)), "a class that nobody trained": (new_class, ("promoted", "refused")),
              "worse challenger": (bad_challenger, ("refused",)), "service restarted": (restarted, ("promoted",)),
@@ -502,7 +508,7 @@ def spread(writes: list, points: int) -> list[int]:
     return sorted(list(dict.fromkeys([*must, *rest]))[:max(points, 0)])
 
 
-def kills(bench: Bench, seed: int, points: int, wrong: bool = False) -> list[dict]:
+def kills(bench: Bench, seed: int, points: int, wrong: bool = False, steps: list[str] | None = None) -> list[dict]:
     "The turn without a kill, and killed at chosen moments."
     bench.fresh()
     whole, _ = in_child(lambda: one_turn(bench, seed, None, 0, wrong, True), bench.home)
@@ -510,6 +516,7 @@ def kills(bench: Bench, seed: int, points: int, wrong: bool = False) -> list[dic
     found, alike = [], lambda said: {key: value for key, value in said.items() if key not in ("writes", "why")}
     print(whole["outcome"], whole["why"], len(whole["writes"]), "writes", file=sys.stderr, flush=True)
     for number in spread(whole["writes"], points):
+        if steps and whole["writes"][number][0] not in steps: continue
         bench.fresh()
         _, by = in_child(lambda: one_turn(bench, seed, number, 0, wrong, True), bench.home)
         said, _ = in_child(lambda: one_turn(bench, seed, None, number + 1, wrong, False), bench.home)
@@ -611,6 +618,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3, help="of the policies")
     parser.add_argument("--weeks", type=int, default=10)
     parser.add_argument("--points", type=int, default=10)
+    parser.add_argument("--steps", nargs="*", help="to be killed in; all when not said")
     parser.add_argument("--garments", type=int, default=6000)
     parser.add_argument("--output")
     asked, found = parser.parse_args(), {}
@@ -626,8 +634,8 @@ def main():
                 found["scenarios"].append({"scenario": name, **bench.play(name, asked.seed)})
                 print({key: value for key, value in found["scenarios"][-1].items() if key not in ("steps", "moves")}, file=sys.stderr, flush=True)
         if asked.what in ("kills", "all"):
-            found["kills"] = kills(bench, asked.seed, asked.points)
-            found["rolled"] = kills(bench, asked.seed, asked.points//3, wrong=True)
+            found["kills"] = kills(bench, asked.seed, asked.points, steps=asked.steps)
+            found["rolled"] = kills(bench, asked.seed, asked.points//2, wrong=True, steps=asked.steps)
         if asked.what in ("policies", "all"): found["policies"] = policies(bench, asked.seeds, asked.weeks)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; seed {asked.seed}; {datetime.now(UTC):%Y-%m-%d}\n")
     print(table(found))

@@ -81,6 +81,12 @@ class Verdict:
     reasons: list[str] # one sentence a check; those that failed begin with `refused:`
     facts: dict # numbers behind them
 
+    def sentences(self) -> list[str]:
+        "The reasons as sentences; what failed comes first, and says so."
+        failed = [reason.removeprefix("refused: ") for reason in self.reasons if reason.startswith("refused: ")]
+        fine = [f"{reason[0].upper()}{reason[1:]}." for reason in self.reasons if not reason.startswith("refused: ")]
+        return [f"Not enough {reason}." for reason in failed] + fine
+
 def _points(share: float) -> str: return f"{100*share:g} points"
 
 def _recall_check(found: Compared, most: float) -> tuple[bool, str]:

@@ -75,7 +75,7 @@ def lived_in(
         os.environ |= named
         release(held)
 
-# %% ../../nbs/loop/play.ipynb #ecd85da9
+# %% ../../nbs/loop/play.ipynb #a3bbbbdd
 def policy_words(
     rows: int, # pictures of a week
     minutes: float, # of each training; 0 for the smallest profile
@@ -91,8 +91,8 @@ def rules_words(
     dataset: str, # its name
     rows: int # pictures of a week
 ) -> str: # YAML
-    "The usual rules, for weeks that take a minute: a check looks at one week."
-    text = default_text(dataset).replace("rows: 5000}", f"rows: {rows}}}")
+    "The usual rules, for weeks that take a minute: a check looks at the second half of a week."
+    text = default_text(dataset).replace("rows: 5000}", f"rows: {rows//2}}}")
     return text.replace("recovers_after: 2 checks", "recovers_after: 1 check").replace("cooldown: 12 hours", "cooldown: 1 second")
 
 def _write(path: Path, text: str):
@@ -171,12 +171,12 @@ class Played:
     @property
     def at(self) -> float: return self.week - 1 + self.part/2
 
-# %% ../../nbs/loop/play.ipynb #4ba8dd2a
+# %% ../../nbs/loop/play.ipynb #7ffdc217
 FACTS = [f"{name}.accuracy{end}" for name in ("measured", "estimated") for end in ("", ".low", ".high")] + ["measured.rows", "measured.change", "drift.changed"]
 
 def _checked(dataset: str, rows: int) -> dict:
     "What the check at the end of a week says."
-    said = json.loads(command("monitor", "--dataset", dataset, "--rows", str(rows), "--json", good=(0, 3, 4)))
+    said = json.loads(command("monitor", "--dataset", dataset, "--rows", str(rows//2), "--json", good=(0, 3, 4)))
     return {name: said["facts"][name] for name in FACTS if name in said["facts"]}
 
 def _turned(dataset: str) -> tuple[str, str]: # words and outcome

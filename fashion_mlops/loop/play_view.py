@@ -68,16 +68,18 @@ def came_back(
     before = [half["true"] for half in changed[:1] if half["version"] == first]
     return Back(_mean([half["true"] for half in halves if "worn" not in half["words"]]), _mean(before), _mean(again))
 
-# %% ../../nbs/loop/play_view.ipynb #89d630b9
+# %% ../../nbs/loop/play_view.ipynb #37c1320b
 DECIDED = {"alarm": "a turn begins", "promoted": "v{version} promoted", "refused": "challenger refused", "rolled back": "back to v{version}", "abandoned": "turn abandoned"}
 
 def decided_in(
-    half: dict, # as a play has kept it
+    halves: list[dict], # as a play has kept them
+    number: int, # of one of them
     made # DataFrame from `decisions`
 ) -> list[str]: # in a few words each
-    "What was decided at the end of half a week."
-    began, _, ended = _times(half["moments"])
-    mine = made[[began <= time <= ended + 1 for time in _times(made.moment)]] if len(made) else made
+    "What was decided at the end of half a week; what was decided before the first is nobody's."
+    ends = [_times(half["moments"])[2] for half in halves]
+    times = _times(made.moment) if len(made) else np.zeros(0)
+    mine = made[(np.searchsorted(ends, times) == number) & (times >= _times(halves[0]["moments"])[0])]
     found = [(outcome_of(line.what, line.reason), line.version) for line in mine.itertuples()]
     said = [DECIDED[kind].format(version=f"{version:.0f}" if version == version else "?") for kind, version in found if kind in DECIDED]
     return list(dict.fromkeys(said))
@@ -97,7 +99,7 @@ def weeks_table(
     import pandas as pd
     return pd.DataFrame([{"week": f"{half['week']}{'ab'[half['part']]}", "what is so": half["words"], "version": f"v{half['version']}", "true": f"{100*half['true']:.1f}",
                           "measured": _share(half["facts"], "measured"), "estimated": _share(half["facts"], "estimated"), "rings": ", ".join(half["rings"]),
-                          "decided": ", ".join(decided_in(half, made))} for half in halves])
+                          "decided": ", ".join(decided_in(halves, number, made))} for number, half in enumerate(halves)])
 
 # %% ../../nbs/loop/play_view.ipynb #4f069424
 HAPPENS = {"camera worn": "#7a5195", "labels mixed up": "#b3202c"} # what is so, and its colour
@@ -154,7 +156,7 @@ def _decisions(made):
 _STYLE = """.words{text-align:left!important}.short{white-space:nowrap}td{vertical-align:top}.wide{overflow-x:auto}figure{margin:1rem 0}figure img{max-width:100%}
 .lead{border-left:5px solid var(--link);background:var(--card);padding:.5rem 1.2rem;font-size:1.1rem}"""
 
-# %% ../../nbs/loop/play_view.ipynb #2cc094e6
+# %% ../../nbs/loop/play_view.ipynb #2e9229f3
 def play_words(
     kept: dict # of a play
 ) -> list[str]: # sentences
@@ -175,7 +177,7 @@ def play_page(
     words = as_html(f"{timeline_words(made)} Yellow: what the answers were worth by the truth, which only a play knows.", 1000)
     body = (f"<h1>A play of the loop: {as_html(kept['dataset'])}</h1><section class=\"lead\">{lead}</section>"
             f'<figure><img alt="{words}" src="data:image/png;base64,{b64encode(picture).decode()}"><figcaption>{words}</figcaption></figure>'
-            f"<h2>Week by week</h2><p>Accuracies in percent; a check is made at the end of a week, and looks at the rows of that week.</p>"
+            f"<h2>Week by week</h2><p>Accuracies in percent; a check is made at the end of a week, and looks at the rows of its second half.</p>"
             f"{_table(weeks_table(kept['halves'], made), (1, 2, 6, 7))}<h2>What was decided, and why</h2>{_table(_decisions(made), (2, 3, 4))}"
             + (f"<h2>Requests that failed</h2><ul>{failed}</ul>" if failed else ""))
     return html_page(f"A play of the loop: {kept['dataset']}", body, _STYLE)

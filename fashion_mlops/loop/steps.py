@@ -204,8 +204,8 @@ def compare(loop: Loop, turn: Turn):
     pairs = [evidence.compare(rows, *models, source.classes, turn.number)
              for rows in (evidence.newest_rows(held_back(find_version(loop.dataset, number))), evidence.rows_of_before(source))]
     said = evidence.verdict(*pairs, loop.policy.challenger)
-    if not said.passed: return Ended("refused", said.reasons, said.facts)
-    return Done(" ".join(f"{reason[0].upper()}{reason[1:]}." for reason in said.reasons), said.facts)
+    if not said.passed: return Ended("refused", said.sentences(), said.facts)
+    return Done(" ".join(said.sentences()), said.facts)
 
 # %% ../../nbs/loop/steps.ipynb #fa582909
 def _shadowed(loop: Loop, turn: Turn, version: int, step: str):

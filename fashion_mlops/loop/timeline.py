@@ -37,8 +37,7 @@ def outcome_of(
     reason: str # of it
 ) -> str: # of `COLOURS`
     "What a decision came to; empty for one that changes nothing for those who ask."
-    first = reason.partition(":")[0]
-    if first in ("refused", "rolled back"): return first
+    if reason.startswith("refused:"): return "refused"
     return what if what in ("alarm", "promoted", "rolled back") else ""
 
 def _draw_accuracy(axis, checks, name: str, place):

@@ -295,9 +295,9 @@ def watch(loop: Loop, turn: Turn):
     pairs = read_pairs(loop.dataset, model, before, traffic.since, policy.alpha)
     (low, high), words = pairs.bounds, pairs.words(f"champion v{model}", f"v{before} in the shadow")
     facts = _facts_of(pairs) | {"traffic": traffic.number, "serves": model}
-    if low > policy.margin:
-        _champion_alone(loop, turn)
+    if low > policy.margin: # the alias first: who is killed in between finds that it has moved, and not that somebody has ended the watch
         champion.roll_back(loop.dataset, f"turn {turn.number} of the loop: v{before} is better. {words}")
+        _champion_alone(loop, turn)
         deployment.deploy(loop.dataset)
         return Ended("rolled back", [f"v{before} serves again, for it is better: {words}"], facts | {"serves": before})
     if high < 0: return Done(f"v{model} stays, for it is better than v{before}: {words}", facts)

@@ -96,6 +96,18 @@ class TestGround:
         found = steps.watch(LOOP, GONE)
         assert found.outcome == "rolled back" and registry.deployed == [1] and moves()[-1] == ("rolled back", 1, 2)
 
+    def test_the_alias_moves_before_the_watch_ends(self, registry, monkeypatch):
+        from types import SimpleNamespace
+        note_change("orders", "promoted", 2, 1, "turn 1 of the loop")
+        registry.serves, met = 2, []
+        pairs = SimpleNamespace(bounds=(0.1, 0.2), rows=100, words=lambda *names: "worse")
+        monkeypatch.setattr("fashion_mlops.loop.pairs.read_pairs", lambda *asked: pairs)
+        monkeypatch.setattr(steps, "_shadowed", lambda *asked: SimpleNamespace(since="", number=1))
+        monkeypatch.setattr(steps, "_facts_of", lambda pairs: {})
+        monkeypatch.setattr(steps, "_champion_alone", lambda loop, turn: met.append(registry.serves))
+        assert steps.watch(LOOP, GONE).outcome == "rolled back"
+        assert met == [1], "who is killed with the traffic put back and the alias not would take it for a person's change, and keep the worse one"
+
     def test_at_the_end_services_and_dataset_follow_the_champion_whoever_made_it(self, registry, monkeypatch):
         settled = []
         monkeypatch.setattr(dataset_versions, "settle", lambda dataset, number: settled.append(number))

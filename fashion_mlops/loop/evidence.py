@@ -52,12 +52,18 @@ class Compared:
     champion: float # accuracy
     challenger: float
     difference: tuple[float, float, float] # challenger minus champion, with its 95 % interval
-    losses: list # of recall, by class, the clearest first; from `recall_losses`
+    losses: list # of recall, by class, the clearest first; from `recall_losses`, each with `f1`: what the class has won by its F1
 
     def sentence(self) -> str:
         mean, low, high = self.difference
         return (f"on {self.rows} ({self.count:,}): challenger {self.challenger:.1%}, champion {self.champion:.1%}, "
                 f"difference {100*mean:+.1f} points ({100*low:+.1f} to {100*high:+.1f})")
+
+def _f1(labels: np.ndarray, said: np.ndarray, classes: int) -> np.ndarray: # float64 (classes,), 0 where there is nothing
+    "F1 of each class."
+    right = np.bincount(labels[labels == said], minlength=classes)
+    both = np.bincount(labels, minlength=classes) + np.bincount(said, minlength=classes)
+    return 2*right/np.maximum(both, 1)
 
 def compare(
     rows: Rows,
@@ -69,7 +75,8 @@ def compare(
     "What each has right, and where they differ."
     before, after = (decided(model.predict_proba(rows.inputs), model.threshold) for model in (champion, challenger))
     hits = after == rows.labels, before == rows.labels
-    losses = recall_losses(rows.labels, before, after, classes, rows.together, seed)
+    won = dict(zip(classes, _f1(rows.labels, after, len(classes)) - _f1(rows.labels, before, len(classes))))
+    losses = [row | {"f1": float(won[row["class"]])} for row in recall_losses(rows.labels, before, after, classes, rows.together, seed)]
     return Compared(rows.name, len(rows), float(hits[1].mean()), float(hits[0].mean()),
                     tuple(map(float, difference_interval(*hits, seed, clusters=rows.together))), losses)
 
@@ -91,7 +98,7 @@ def _points(share: float) -> str: return f"{100*share:g} points"
 
 def _recall_check(found: Compared, most: float) -> tuple[bool, str]:
     "Whether a class loses more than it may."
-    clear = [row for row in found.losses if row["loss"] > most and row["p"] <= CHANCE]
+    clear = [row for row in found.losses if row["loss"] > most and row["p"] <= CHANCE and row["f1"] < 0]
     if clear:
         worst = max(clear, key=lambda row: row["loss"])
         lost = f"{worst['class']} loses {100*worst['loss']:.1f} points of recall ({worst['rows']} rows; chance does so in {worst['p']:.1%} of comparisons)"

@@ -253,7 +253,7 @@ def line_of(
     said = [f"v{played.version}", f"true {100*played.true:.0f} %", *facts, *[f"rings: {', '.join(played.rings)}"]*bool(played.rings), *[played.turn[:160]]*bool(played.turn)]
     return f"week {played.week}{'ab'[played.part]}  {played.words}: " + " · ".join(said)
 
-# %% ../../nbs/loop/play.ipynb #3efc9945
+# %% ../../nbs/loop/play.ipynb #bf578f11
 def _raw_files(folder: Path, user: Path):
     "Source files that are at hand at the user's home are at hand here, too."
     raw = user/"data"/"raw"
@@ -274,7 +274,7 @@ def play(
     folder: Path, # home of the play
     dataset: str, # of `STREAMS`
     weeks: int = 8,
-    rows: int = 1600, # pictures of a week
+    rows: int = 2400, # pictures of a week
     seed: int = 0,
     minutes: float = 0, # of each training; 0 for the smallest profile
     say: Callable = partial(print, flush=True) # hears a line of each half week
@@ -298,7 +298,7 @@ def play(
                 say(line_of(played[-1]))
         return read_json(folder/MARK)
 
-# %% ../../nbs/loop/play.ipynb #22339303
+# %% ../../nbs/loop/play.ipynb #0845fbc6
 _LONG = """Plays weeks of traffic against the real service on this machine, in a home of its own, and shows the loop close by itself: a first
 champion is trained and served; midway the camera wears out, an alarm rings, labelled rows become a version of the dataset, a
 challenger is trained, tried unheard in the live service, and promoted; later an import mixes up labels, and the challenger that
@@ -319,7 +319,7 @@ def options() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m fashion_mlops.loop.play", description=_LONG, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--dataset", metavar="NAME", help=f"{' or '.join(STREAMS)} (default: the first where its files are at hand, else the second)")
     p.add_argument("--weeks", type=within(LEAST_WEEKS, 52, "weeks", int), default=8, metavar="N", help="weeks to play (default: 8)")
-    p.add_argument("--rows", type=within(320, 20_000, "rows", int), default=1600, metavar="N", help="pictures of a week (default: 1600)")
+    p.add_argument("--rows", type=within(320, 20_000, "rows", int), default=2400, metavar="N", help="pictures of a week (default: 2400)")
     p.add_argument("--seed", type=within(0, 2**31, "a seed", int), default=0, metavar="N", help="of pictures, noise and labels (default: 0)")
     p.add_argument("--minutes", type=within(0, 1000, "minutes"), default=0, metavar="N",
                    help="minutes of each training, of which there are four (default: 0, the smallest profile)")

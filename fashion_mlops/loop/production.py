@@ -17,10 +17,10 @@ from ..images.fashion_mnist import at_hand, fashion_mnist_stream
 from ..images.shift import shift_inputs
 from ..samples.garments import CLASSES, draw_garments
 
-# %% ../../nbs/loop/production.ipynb #04670b41
+# %% ../../nbs/loop/production.ipynb #f1290aa8
 def drawn_stream() -> tuple[np.ndarray, np.ndarray]: # images and labels
     "Garments that the dataset `synthetic` does not have."
-    return draw_garments(20_000, 1_000_003)
+    return draw_garments(40_000, 1_000_003)
 
 STREAMS: dict[str, Callable] = {"fashion_mnist_loop": fashion_mnist_stream, "synthetic": drawn_stream} # by dataset
 

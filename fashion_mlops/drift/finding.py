@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..core import numbered
-from ..service.refusals import RefusedRows, refused_words
+from ..service.refusals import RefusedRows, refused_words, share_text
 from ..workflow.markup import as_markdown
 
 # %% ../../nbs/drift/finding.ipynb #93146ba1
@@ -231,14 +231,19 @@ def to_do_words(
     return "Wait for more rows, or ask about a longer window." if hurts == "open" else "Nothing."
 
 # %% ../../nbs/drift/finding.ipynb #8d830f9c
+def _refused_words(finding: Finding) -> str:
+    "What was refused, if anything, and that nobody has looked at it."
+    if not finding.refused.rows: return ""
+    answered = 0 if finding.stand_in else max(finding.rows, finding.drawn_from)
+    return f"{refused_words(finding.refused, answered)}. They are not among the rows that are looked at."
+
 def first_lines(
     finding: Finding,
     look: str = "" # command or place to look closer
 ) -> list[str]: # Markdown, a sentence or two each
     "All that a person has to know."
     lines = ["**The data are synthetic**, drawn in code: this says nothing about real callers."]*finding.synthetic
-    refused = [f"{refused_words(finding.refused, 0 if finding.stand_in else max(finding.rows, finding.drawn_from))}. "
-               "They are not among the rows that were looked at."]*bool(finding.refused.rows)
+    refused = [_refused_words(finding)]*bool(finding.refused.rows)
     if finding.stand_in: return [*lines, *refused, finding.stand_in, f"Do: {to_do_words(finding)}"] # nobody was answered, so nothing is told of callers
     what = what_words(finding)*bool(finding.changed)
     sentence = changed_words(finding) + since_words(finding)*bool(finding.changed) + f": {what}"*bool(what)
@@ -263,7 +268,7 @@ def headline_words(
     "Whether anything changed, in a few words."
     if finding.log_broken: return "traffic: the prediction log is broken, and no row of it can be looked at"
     if finding.stand_in and "cannot be looked at" in finding.stand_in: return "what was asked cannot be looked at"
-    refused = f", {100*finding.refused_share:.2g} % of what was asked is refused"*finding.refuses
+    refused = f", {share_text(finding.refused_share)} % of what was asked is refused"*finding.refuses
     if finding.stand_in: return f"no traffic to look at{refused}"
     if finding.changed is None: return f"{name}: {numbered(finding.rows, 'row')} are too few to say{refused}"
     hurts = {"yes": ", it hurts", "probably": ", it probably hurts", "perhaps": ", it may hurt"}.get(harm(finding), "")

@@ -39,10 +39,16 @@ def _is_whole(path: Path) -> bool:
     except ValueError: return False
     return True
 
+def _may_be_half(newest: int = 4) -> list[Path]:
+    "Files that nobody has looked at since they were written, and older ones that do not end as JSON does."
+    snapshots = [sorted(each.glob("*.json")) for each in workspace_folder().glob("*/snapshots")]
+    older = [path for some in snapshots for path in some[:-newest] if not path.read_bytes().endswith(b"}")]
+    return [*older, *(path for some in snapshots for path in some[-newest:]), *workspace_folder().glob("*/metadata.json")]
+
 def put_halves_aside() -> list[Path]: # where they are now
     "Rename files of the workspace that are half written."
     moved = []
-    for path in [*workspace_folder().glob("*/snapshots/*.json"), *workspace_folder().glob("*/metadata.json")]:
+    for path in _may_be_half():
         if _is_whole(path): continue
         aside = home()/"data"/"evidently_damaged"/"-".join(path.relative_to(workspace_folder()).parts)
         aside.parent.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,9 @@ rules:
   - {name: data-broken, reads: quality.alarming, when: {warning: at least 1, critical: at least 5},
      recovers_after: 2 checks, cooldown: 12 hours, sinks: [log],
      says: Something is missing or impossible in what comes in; mostly a fault at the source.}
+  - {name: much-refused, reads: refused.share, when: {warning: at least 0.05, critical: at least 0.5},
+     recovers_after: 2 checks, cooldown: 12 hours, sinks: [log],
+     says: Much of what is asked is refused and not answered; what callers send is not what the model takes.}
   - {name: log-broken, reads: log.faults, when: {warning: at least 1},
      recovers_after: 2 checks, cooldown: 12 hours, sinks: [log],
      says: Parts of the prediction log cannot be read.}

@@ -108,8 +108,9 @@ def _read_rules(dataset: str) -> Rules:
         raise
 
 def _nobody_asked(check) -> bool:
-    "Whether held-out rows stand in for callers, and the log could be read; one that could not rings."
-    return bool(getattr(check, "stand_in", "")) and not getattr(check, "set_aside", 0)
+    "Whether held-out rows stand in for callers, nobody was refused, and the log could be read; one that could not rings."
+    refused = getattr(getattr(check, "refused", None), "rows", 0)
+    return bool(getattr(check, "stand_in", "")) and not refused and not getattr(check, "set_aside", 0)
 
 def ring(
     dataset: str, # whose alerts
@@ -131,7 +132,7 @@ def rows_of(
 ) -> str: # empty where that is not known
     "Which rows a check is about, and of how many it is known what was true."
     if (hours := getattr(check, "hours", None)) is None or not len(hours): return getattr(check, "rows", "")
-    return digest_bytes(f"{len(check.current.told)}\n{hours.to_csv(index=False)}")
+    return digest_bytes(f"{len(check.current.told)}\n{getattr(check, 'refused', '')}\n{hours.to_csv(index=False)}")
 
 # %% ../../nbs/alerts/ringing.ipynb #04098e0d
 @dataclass(frozen=True)

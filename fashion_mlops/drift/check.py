@@ -19,6 +19,7 @@ from .finding import LEAST, Finding, too_few, first_lines, harm, headline_words,
 from .observed import Observed
 from .performance import score_change
 from ..service.log_files import new_id
+from ..service.refusals import RefusedRows
 
 # %% ../../nbs/drift/check.ipynb #0b2ef8eb
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Check:
     stand_in: str = "" # what stands in for traffic, and why; empty where there is traffic
     what: str = "" # what the rows are, where they are not from the log and nobody asked about them; Markdown, a sentence
     set_aside: int = 0 # files of the log that could not be read, and rows that had to be left out
+    refused: RefusedRows = RefusedRows() # what could not be answered in the same time
     synthetic: bool = False # whether the data are drawn in code
     described: object = None # how the model describes its inputs
     with_clocks: tuple | None = None # reference and window with their columns of dates, where they have any
@@ -270,7 +272,7 @@ def finding(self: Check) -> Finding:
     quality = self.found.get("data quality")
     whole = 0 if self.hours is None or not len(self.hours) else int(self.hours.rows.sum())
     return Finding(asked.dataset, len(self.current), whole, rate=asked.rate, slot=asked.slot, tolerance=asked.tolerance,
-                   crossed=() if quality is None else _crossed(quality), stand_in=self.stand_in, set_aside=self.set_aside, synthetic=self.synthetic,
+                   crossed=() if quality is None else _crossed(quality), stand_in=self.stand_in, set_aside=self.set_aside, synthetic=self.synthetic, refused=self.refused,
                    **_moved_classes(self), **_since(self), **_changed(self), **_hurts(self))
 
 @patch(as_prop=True)
@@ -306,7 +308,8 @@ def _from_feedback(feedback) -> dict:
 def facts(self: Check) -> dict[str, float]:
     "The numbers of a check."
     found, known = self.finding, {"rows": len(self.current), "log.faults": self.set_aside, "parts.failed": len(self.missing)}
-    if self.stand_in: return {name: float(value) for name, value in (known | {"rows": 0}).items()} # nobody asked
+    if found.refused.rows + found.rows*(not self.stand_in) >= LEAST: known |= {"refused.rows": found.refused.rows, "refused.share": found.refused_share}
+    if self.stand_in: return {name: float(value) for name, value in (known | {"rows": 0}).items()} # nobody was answered
     if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
     if self.found.get("data quality") is not None: known["quality.alarming"] = len(found.crossed)
     if "new shares of the classes" in self.found: known["labels.changed"] = bool(found.classes)

@@ -23,6 +23,7 @@ from .slice_faults import AHEAD
 from .slice_rows import Codes, MOST_OF_ONE, day_rows, each_once
 from ..service.log_files import log_folder
 from ..service.log_reading import FileFaults, log_days
+from ..service.refusals import read_refusals
 
 # %% ../../nbs/drift/watching.ipynb #6c23c276
 def version_asked(
@@ -148,7 +149,9 @@ def watched_slice(
     if not asked.window: wanted = replace(wanted, since=newest_since(folder, version, asked.slot, asked.most))
     read = read_slice(folder, wanted, served, asked.most, asked.seed)
     asked, odd = replace(asked, version=version), [*said, *more]
-    known = {"described": described_of(served.about), "synthetic": is_synthetic(asked.dataset), "set_aside": read.set_aside}
+    refused, torn = read_refusals(folder, wanted.since, wanted.until, version, asked.slot)
+    known = {"described": described_of(served.about), "synthetic": is_synthetic(asked.dataset), "set_aside": read.set_aside + bool(torn), "refused": refused}
+    odd += torn
     if not read.rows:
         return Check(asked, *halves(reference, asked.seed), notes=odd, stand_in=stand_in_words(read), **known)
     reference, current, notes = comparable(reference, read.observed)

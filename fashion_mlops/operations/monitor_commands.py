@@ -24,7 +24,7 @@ def exit_code(
 ) -> int:
     "What the command returns."
     from fashion_mlops.drift.finding import harm
-    if finding.log_broken: return CHANGED
+    if finding.log_broken or finding.refuses: return CHANGED
     if finding.stand_in or not finding.rows: return UNKNOWN
     if finding.changed or finding.crossed or harm(finding) == "yes": return CHANGED
     return UNKNOWN if finding.changed is None else QUIET

@@ -80,8 +80,14 @@ def clocks_of(
     columns = (check.described or {}).get("columns", ())
     dates = [str(one["name"]) for one in columns if one.get("type") == "datetime"]
     there = [name for name in dates if all(name in each.table for each in (check.reference, check.current))]
-    def on(name): return not check.current.table[name].median() < check.reference.table[name].median()
-    return [name for name in there if on(name)]
+    return [name for name in there if _goes_on(check.reference.table[name], check.current.table[name], check.current.moments)]
+
+def _goes_on(before, now, moments) -> bool: # Series of days since 1970; when the rows were asked
+    "Whether dates have moved forwards and lie near each other, and hardly any of them after it was asked."
+    if now.median() < before.median() or now.quantile(0.9) - now.quantile(0.1) > 366: return False
+    if moments is None or not now.notna().any(): return True
+    asked = moments.astype("datetime64[us]").astype(np.float64)/86_400e6
+    return bool(np.nanmean(np.where(np.isnat(moments), np.nan, now.to_numpy() > asked + 31)) <= 0.1)
 
 def _date_words(values) -> str: # of days since 1970
     "The middle of some dates."
@@ -262,7 +268,7 @@ def _since(check: Check) -> dict:
     "Since when, as a finding tells it: by the change point, else by the rule for repeated looks."
     point, followed = check.found.get("change point"), check.found.get("repeated looks")
     if getattr(followed, "over", False): followed = None
-    if point is not None: return {"since": (point.moment, point.low, point.high), "how": point.how, "ended": bool(point.ended)}
+    if point is not None: return {"since": (point.high if point.ended and point.how == "slope" else point.moment, point.low, point.high), "how": point.how, "ended": bool(point.ended)}
     return {"since": getattr(followed, "since", None)}
 
 # %% ../../nbs/drift/check.ipynb #faa7b369

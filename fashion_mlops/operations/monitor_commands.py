@@ -26,7 +26,7 @@ def exit_code(
     from fashion_mlops.drift.finding import harm
     if finding.log_broken or finding.refuses: return CHANGED
     if finding.stand_in or not finding.rows: return UNKNOWN
-    if finding.changed or finding.crossed or harm(finding) == "yes": return CHANGED
+    if finding.changed or finding.crossed or harm(finding) in ("yes", "probably"): return CHANGED
     return UNKNOWN if finding.changed is None else QUIET
 
 # %% ../../nbs/operations/monitor_commands.ipynb #e48487b3
@@ -107,7 +107,7 @@ What it leaves:
 Exit codes, for a timer:
   0  nothing changed
   2  refused, and one sentence says why
-  3  something changed, or rows or the log itself are broken
+  3  something changed, it probably hurts, or rows or the log itself are broken
   4  nothing can be said: nobody has asked, or fewer than 10 rows
 """
 

@@ -309,7 +309,8 @@ def facts(self: Check) -> dict[str, float]:
     "The numbers of a check."
     found, known = self.finding, {"rows": len(self.current), "log.faults": self.set_aside, "parts.failed": len(self.missing)}
     if found.refused.rows + found.rows*(not self.stand_in) >= LEAST: known |= {"refused.rows": found.refused.rows, "refused.share": found.refused_share}
-    if self.stand_in: return {name: float(value) for name, value in (known | {"rows": 0}).items()} # nobody was answered
+    if self.stand_in or found.rows < LEAST: # nobody was answered, or too few: that neither rings nor ends anything
+        return {name: float(value) for name, value in (known | ({"rows": 0} if self.stand_in else {})).items()}
     if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
     if self.found.get("data quality") is not None: known["quality.alarming"] = len(found.crossed)
     if "new shares of the classes" in self.found: known["labels.changed"] = bool(found.classes)

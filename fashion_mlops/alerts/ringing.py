@@ -121,7 +121,8 @@ def ring(
     if _nobody_asked(check): return []
     rules = _read_rules(dataset)
     if hasattr(check, "asked") and why_silent(check, rules): return []
-    known = SimpleCheck(check.id, check.moment, check.facts, check.first_lines, check.command, rows_of(check))
+    lines = [*check.first_lines, *[f"Report: {page}" for page in [getattr(check, "page", "")] if page]]
+    known = SimpleCheck(check.id, check.moment, check.facts, lines, check.command, rows_of(check))
     with open_book(dataset, partial(leave_numbers, dataset, rules)) as book: events = count_check(dataset, rules, book, known)
     deliver(dataset, rules, loud)
     return events
@@ -227,7 +228,8 @@ def acknowledge(
         moment = max(seconds_at(now()), book.alerts[name].since)
         book.alerts[name] = acknowledged(book.alerts[name], moment, by, reason)
         last = next((one for one in reversed(book.said) if one.alert == name), None)
-        if last: book.said.append(replace(last, id=f"{last.id}-ack", what="acknowledged", moment=moment_text(moment), says=f"{by}: {reason}" + (f" (before: {before['by']}: {before['reason']})" if before else ""), command="", lines=[]))
+        says = f"{by}: {reason}" + (f" (before: {before['by']}: {before['reason']})" if before else "")
+        if last: book.said.append(replace(last, id=f"{last.id}-ack", what="acknowledged", moment=moment_text(moment), says=says, command="", lines=[]))
     return next(one for one in firing(dataset) if one.alert == name)
 
 # %% ../../nbs/alerts/ringing.ipynb #98f9fd70

@@ -65,6 +65,7 @@ class Check:
     synthetic: bool = False # whether the data are drawn in code
     described: object = None # how the model describes its inputs
     with_clocks: tuple | None = None # reference and window with their columns of dates, where they have any
+    page: str = "" # file of its report, once it is written
     id: str = field(default_factory=new_id) # of this check
     moment: str = field(default_factory=now) # when it was made
 

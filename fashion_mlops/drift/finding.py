@@ -146,9 +146,10 @@ def worsening(
     return "little" if low > -MUCH else "open"
 
 # %% ../../nbs/drift/finding.ipynb #6d3187a0
-def _asks_estimate(measured: tuple | None, estimated: tuple | None) -> bool:
-    "Whether the estimate has the word."
-    if estimated is None or measured is None: return measured is None
+_GRAVER = {"yes": "probably", "perhaps": "perhaps"} # what an estimate may make of a verdict that is milder
+
+def _says_more(estimated: tuple, measured: tuple) -> bool:
+    "Whether an estimate knows more closely what the measurement leaves possible."
     narrower = estimated[2] - estimated[1] < measured[2] - measured[1]
     return narrower and estimated[1] <= measured[2] and measured[1] <= estimated[2]
 
@@ -158,10 +159,11 @@ def harm(
     "Whether the answers have become worse."
     measured, estimated = finding.change, finding.estimated_change
     if measured is None and estimated is None: return "unknown"
-    told = None if measured is None else worsening(measured, finding.tolerance)
-    if told in ("yes", "no") or not _asks_estimate(measured, estimated): return told
-    guessed = worsening(estimated, finding.tolerance) if finding.rows >= LEAST else "open"
-    return "probably" if guessed == "yes" else guessed
+    guessed = None if estimated is None else worsening(estimated, finding.tolerance) if finding.rows >= LEAST else "open"
+    if measured is None: return _GRAVER.get(guessed, guessed)
+    told = worsening(measured, finding.tolerance)
+    if told in ("yes", "no") or estimated is None or not _says_more(estimated, measured): return told
+    return max(told, _GRAVER.get(guessed, told), key=["little", "open", "perhaps", "probably"].index)
 
 # %% ../../nbs/drift/finding.ipynb #e4de7d86
 _HARM = {"yes": "**It hurts**", "probably": "**It probably hurts**", "perhaps": "It may hurt", "little": "It does not seem to hurt",
@@ -172,7 +174,7 @@ def harm_words(
 ) -> str: # Markdown
     "Whether the answers have become worse, and how much at most where it is little."
     verdict = harm(finding)
-    change = finding.estimated_change if _asks_estimate(finding.change, finding.estimated_change) else finding.change
+    change = finding.estimated_change if finding.change is None else finding.change
     return _HARM[verdict] + (f", by {-100*change[1]:.1f} points at most" if verdict == "little" else "")
 
 def _accuracy(interval: tuple, before: float | None) -> str:

@@ -223,8 +223,9 @@ def _drifted_columns(detection) -> tuple:
 
 def _crossed(table) -> tuple[str, ...]:
     "Lines of data quality that are crossed, in words."
-    crossed = table[table.alarming.astype(bool) & (table.what != "duplicate")] # copies are odd, and no model minds them
-    return tuple(f"{row.what} ({row.column}): {100*row.now:.3g} % of the rows, {100*row.before:.3g} % before" for row in crossed.itertuples())
+    from fashion_mlops.drift.quality import crossed_of
+    def before(row): return f"{100*row.before:.3g} % {'with its commonest' if row.what == 'one value' else ''}".rstrip()
+    return tuple(f"{row.what} ({row.column}): {100*row.now:.3g} % of the rows, {before(row)} before" for row in crossed_of(table).itertuples())
 
 # %% ../../nbs/drift/check.ipynb #6aa9be5b
 def _changed(check: Check) -> dict:

@@ -65,6 +65,7 @@ class Check:
     synthetic: bool = False # whether the data are drawn in code
     described: object = None # how the model describes its inputs
     with_clocks: tuple | None = None # reference and window with their columns of dates, where they have any
+    page: str = "" # file of its report, once it is written
     id: str = field(default_factory=new_id) # of this check
     moment: str = field(default_factory=now) # when it was made
 
@@ -229,8 +230,9 @@ def _drifted_columns(detection) -> tuple:
 
 def _crossed(table) -> tuple[str, ...]:
     "Lines of data quality that are crossed, in words."
-    crossed = table[table.alarming.astype(bool) & (table.what != "duplicate")] # copies are odd, and no model minds them
-    return tuple(f"{row.what} ({row.column}): {100*row.now:.3g} % of the rows, {100*row.before:.3g} % before" for row in crossed.itertuples())
+    from fashion_mlops.drift.quality import crossed_of
+    def before(row): return f"{100*row.before:.3g} % {'with its commonest' if row.what == 'one value' else ''}".rstrip()
+    return tuple(f"{row.what} ({row.column}): {100*row.now:.3g} % of the rows, {before(row)} before" for row in crossed_of(table).itertuples())
 
 # %% ../../nbs/drift/check.ipynb #6aa9be5b
 def _changed(check: Check) -> dict:
@@ -316,7 +318,8 @@ def facts(self: Check) -> dict[str, float]:
     "The numbers of a check."
     found, known = self.finding, {"rows": len(self.current), "log.faults": self.set_aside, "parts.failed": len(self.missing)}
     if found.refused.rows + found.rows*(not self.stand_in) >= LEAST: known |= {"refused.rows": found.refused.rows, "refused.share": found.refused_share}
-    if self.stand_in: return {name: float(value) for name, value in (known | {"rows": 0}).items()} # nobody was answered
+    if self.stand_in or found.rows < LEAST: # nobody was answered, or too few: that neither rings nor ends anything
+        return {name: float(value) for name, value in (known | ({"rows": 0} if self.stand_in else {})).items()}
     if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
     if self.found.get("data quality") is not None: known["quality.alarming"] = len(found.crossed)
     if "new shares of the classes" in self.found: known["labels.changed"] = bool(found.classes)

@@ -56,6 +56,7 @@ def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     with warnings.catch_warnings(action="ignore"): # of libraries, about constant columns: no words for a person
         check = check_slice(asked)
         page, notes = _kept(check, out or page_path(check.asked), args.snapshots if not args.untracked else 0)
+    check.page = str(page or "")
     notes += ring_words(check)
     if args.json: print_json(check.told_of() | {"page": page and str(page), "notes": notes})
     else:

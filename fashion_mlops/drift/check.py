@@ -174,9 +174,14 @@ def _unlikeness(check: Check):
     from fashion_mlops.drift.unlikeness import unlikeness
     return unlikeness(check.reference, check.current, check.asked.seed)
 
+def _counted(check: Check) -> Observed:
+    "Current rows that may be counted one by one."
+    from fashion_mlops.drift.detect import counted
+    return counted(check.reference, check.current, check.asked.seed)
+
 def _columns(check: Check):
     from fashion_mlops.drift.attribution import responsible_columns
-    return responsible_columns(check.reference, check.current, seed=check.asked.seed)
+    return responsible_columns(check.reference, _counted(check), seed=check.asked.seed)
 
 def _change_point(check: Check):
     from fashion_mlops.drift.change_point import change_point
@@ -210,7 +215,7 @@ def _moved_classes(check: Check) -> dict:
     shift = check.found.get("new shares of the classes")
     if shift is None: return {}
     only = shift.p <= shift.rate and not shift.believed
-    table = moved_classes(check.reference, check.current, check.asked.rate).rename(columns={"moved": "changed"}) if only else shift.table
+    table = moved_classes(check.reference, _counted(check), check.asked.rate).rename(columns={"moved": "changed"}) if only else shift.table
     moved = table[table.changed.astype(bool)]
     far = (moved.after - moved.before).abs().sort_values(ascending=False).index
     return {"classes": tuple((row["class"], row["before"], row["after"]) for row in moved.loc[far].to_dict("records")), "answers_only": only}

@@ -36,6 +36,7 @@ _FOOT = """
 # Receivers besides the log. Secrets are named here (env NAME, or file PATH), and never stand here.
 sinks: {}
 #  team: {kind: webhook, address: env TEAM_HOOK, secret: file /run/secrets/team}
+# tls of a mail server: starttls (mostly port 587), at-once (mostly 465), or none (in the clear, without user and password)
 #  office: {kind: mail, host: mail.example.org, port: 587, tls: starttls, user: alerts,
 #           password: env MAIL_PASSWORD, sender: alerts@example.org, to: [team@example.org]}
 """

@@ -263,11 +263,13 @@ def _hurting(check: Check) -> Iterator[Shown]:
 
 # %% ../../nbs/drift/check_view.ipynb #bc85b585
 def _broken_rows(check: Check) -> Iterator[Shown]:
+    from fashion_mlops.drift.quality import crossed_of
     table = check.found.get("data quality")
     if table is None or not len(table): return
     order = table.sort_values("alarming", ascending=False, kind="stable").head(12)
-    crossed = int(table.alarming.astype(bool).sum())
-    yield Shown("Are the rows in order?", f"{crossed} of {len(table)} lines of data quality are crossed.", table=order[["what", "column", "sentence"]])
+    crossed, copies = len(crossed_of(table)), bool((table.alarming & (table.what == "duplicate")).any())
+    yield Shown("Are the rows in order?", f"{crossed} of {int((table.what != 'duplicate').sum())} lines of data quality are crossed"
+                f"{'; besides, rows came twice, which no model minds' * copies}.", table=order[["what", "column", "sentence"]])
 
 # %% ../../nbs/drift/check_view.ipynb #7df289a8
 def _odd(check: Check) -> Iterator[Shown]:

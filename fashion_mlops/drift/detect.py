@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'PART', 'MEASURING', 'COMPARED', 'LEAST', 'MOST_ROWS', 'ALIKE', 'DEALT', 'joined', 'blocks_of', 'drawn',
-           'Judged', 'judged', 'draws_for', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'counted', 'detect',
-           'rings_by_chance']
+           'Judged', 'judged', 'draws_for', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'one_by_one',
+           'detect', 'rings_by_chance']
 
 # %% ../../nbs/drift/detect.ipynb #3aef0ef4
 import weakref
@@ -291,13 +291,14 @@ def _one_by_one(ready: Prepared, current: Observed, seed: int) -> tuple[Observed
     chosen = np.sort(order[np.unique(whole.ravel()[order], return_index=True)[1]])
     return current.at(chosen), "Rows of one request are alike, so one of each counts."
 
-def counted(
+def one_by_one(
     reference: Observed,
     current: Observed, # whose requests may have several rows
     seed: int = 0 # of the choice
 ) -> Observed: # the same, or one row of each request
     "Current rows that may be counted one by one, for whatever else counts rows."
-    if _repeated(current) is None or _repeated(reference) is not None or len(reference) < LEAST: return current
+    if _repeated(current) is None: return current
+    if _repeated(reference) is not None or len(reference) < LEAST: return current.one_of_each(seed)
     return _one_by_one(kept(reference, seed), current, seed)[0]
 
 # %% ../../nbs/drift/detect.ipynb #02320dec

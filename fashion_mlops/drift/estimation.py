@@ -55,8 +55,15 @@ class _Weighed:
         logs = np.log(np.clip(np.asarray(self.observed.probabilities, np.float64), 1e-15, 1))
         return -(self.answers*logs).sum(1)
 
-def _weighed(observed: Observed, shares: np.ndarray) -> _Weighed:
-    return _Weighed(observed, answers_at(observed.probabilities, shares))
+def _weighed(observed: Observed, shares: np.ndarray, seen: np.ndarray) -> _Weighed:
+    "Answers at these shares; of classes that are not `seen` in the reference nobody knows more than the model says."
+    answers = np.asarray(observed.probabilities, np.float64).copy()
+    left = answers[:, seen].sum(1) # for classes that are
+    rows = np.flatnonzero(left > 0.5)
+    if not len(rows): return _Weighed(observed, answers)
+    part = answers_at(answers[np.ix_(rows, np.flatnonzero(seen))]/left[rows, None], shares[seen]/shares[seen].sum())
+    answers[np.ix_(rows, np.flatnonzero(seen))] = part*left[rows, None]
+    return _Weighed(observed, answers)
 
 # %% ../../nbs/drift/estimation.ipynb #f82a8579
 OFF = 0.4 # of the change that is seen: how far most estimates of a shift are off, at most
@@ -75,9 +82,8 @@ def _by_chance(
 
 def _with_ends(value: float, before: float, chance: float, limits: tuple[float, float]) -> tuple[float, float, float]:
     "A value inside its limits, with its interval."
-    half = chance + OFF*abs(value - before)
-    low, high = max(value - half, limits[0]), min(value + half, limits[1])
-    return tuple(float(each) for each in (np.clip(value, *limits), low, high))
+    half, value = chance + OFF*abs(value - before), np.clip(value, *limits)
+    return tuple(float(each) for each in (value, max(value - half, limits[0]), min(value + half, limits[1])))
 
 # %% ../../nbs/drift/estimation.ipynb #9a1526d0
 def _estimated(
@@ -104,6 +110,10 @@ def _kept_and_found(seen: _Weighed, number: int, hits: np.ndarray) -> tuple[floa
     right = hits[said].sum()
     return right/said.sum() if said.any() else np.nan, min(right/there, 1.0) if there > 0 else np.nan
 
+def _standing_alone(observed: Observed) -> float:
+    "Of how many rows each stands for itself: rows of one request or group count once."
+    return 1.0 if observed.together is None else len(np.unique(observed.together.astype(str)))/len(observed)
+
 def _class_row(number: int, then: _Weighed, now: _Weighed, change: float) -> dict:
     "One class: as estimated, corrected by what the same estimate is off on the reference."
     before, share = then.observed, now.answers[:, number]
@@ -112,7 +122,9 @@ def _class_row(number: int, then: _Weighed, now: _Weighed, change: float) -> dic
     counted = [both/part.sum() if part.any() else np.nan for part in (said, true)]
     off = np.nan_to_num(np.subtract(counted, _kept_and_found(then, number, then.right)))
     rows = ((now.observed.said == number).sum(), said.sum()), (share.sum(), true.sum())
-    found = {"class": before.classes[number]} | _told("share", share.mean(), share.mean(), (len(share), len(before)), 0.0)
+    alone = _standing_alone(now.observed), _standing_alone(before)
+    rows = [tuple(np.multiply(each, alone)) for each in (*rows, (len(share), len(before)))]
+    found = {"class": before.classes[number]} | _told("share", share.mean(), share.mean(), rows.pop(), 0.0)
     for name, value, was, moved, size in zip(("precision", "recall"), _kept_and_found(now, number, now.right), counted, off, rows):
         value = np.clip(value + moved, 0, 1)
         found |= _told(name, value, was, size, abs(change))
@@ -152,7 +164,8 @@ def estimate_performance(
     known, current = _fitting(reference, current)
     mix = class_mix(known, current)
     shares, trust = believed_shares(mix)
-    then, now = _weighed(known, mix.before), _weighed(current, shares)
+    seen = mix.before > 0
+    then, now = _weighed(known, mix.before, seen), _weighed(current, shares, seen)
     right = known.said == known.labels
     windows = known, current
     accuracy, change = _estimated(right, (then.right, now.right), windows, (0.0, 1.0))

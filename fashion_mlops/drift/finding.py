@@ -113,6 +113,8 @@ def since_words(
     moment, *ends = map(pd.Timestamp, finding.since)
     low, high = (f"{end:%H:%M}" if end.date() == moment.date() else moment_words(end) for end in ends)
     within = f"{low} to {high} UTC" if low != high else "UTC"
+    if finding.ended and finding.how == "slope":
+        return f", and is over: it went back by degrees from {moment_words(finding.since[1])} on, as before again since about {moment_words(moment)} UTC"
     if finding.ended: return f", and is over: as before again since about {moment_words(moment)} ({within})"
     return f", {'by degrees, the middle at' if finding.how == 'slope' else 'since'} about {moment_words(moment)} ({within})"
 

@@ -127,13 +127,13 @@ def newest_since(
     "The moment from which on a version has answered so many rows that may be looked at."
     import pandas as pd
     files, slots, classes, end = [], Codes(), Codes(), pd.Timestamp(datetime.now(UTC) + AHEAD).tz_localize(None)
-    found = pd.DataFrame({"moment": pd.Series(dtype="datetime64[us]")})
+    found = pd.DataFrame({"key": pd.Series(dtype=np.uint64), "moment": pd.Series(dtype="datetime64[us]")})
     for day in reversed(log_days(folder)):
         rows = day_rows(day, files, slots, classes, FileFaults())
         if rows is None: continue
         names = np.array([*slots.names, "unknown"], object)[rows.slot]
         mine = (names == slot if slot else names != "shadow") & (rows.version == version) & (rows.moment <= end)
-        found = pd.concat([found, each_once(rows[mine])]).sort_values("moment", ascending=False, kind="stable")
+        found = pd.concat([found, each_once(rows[mine])]).drop_duplicates(["key", "moment"]).sort_values("moment", ascending=False, kind="stable")
         found = found[found.groupby("request").cumcount() < MOST_OF_ONE].head(most)
         if len(found) == most: return found.moment.iloc[-1].to_pydatetime().replace(tzinfo=UTC)
 
@@ -144,7 +144,8 @@ def watched_slice(
     "Read what a question is about."
     served, said = opened(asked)
     reference, more = reference_asked(served)
-    version = asked.version if asked.version is not None else served.version
+    beside = asked.version is not None or asked.slot not in ("", "champion")
+    version = version_asked(asked) if beside else served.version
     folder, wanted = log_folder(asked.dataset), slice_of(asked.window, version, asked.slot or None)
     if not asked.window: wanted = replace(wanted, since=newest_since(folder, version, asked.slot, asked.most))
     read = read_slice(folder, wanted, served, asked.most, asked.seed)

@@ -196,7 +196,8 @@ def watched_table(
 
 # %% ../../nbs/images/watched.ipynb #ea16e1b4
 def always_kept(
-    described: dict # from `input_description`; not needed here
+    described: dict, # from `input_description`; not needed here
+    all_known: bool = False # not needed here: nobody sends a picture without its darkness
 ) -> list[str]:
     "Names that every version of this program has kept: of them a gap in the log is a gap in the pictures."
     return ["brightness", "contrast", "empty"]

@@ -84,10 +84,11 @@ def watched_table(
 
 # %% ../../nbs/tables/watched.ipynb #3832dcbd
 def always_kept(
-    described: dict # from `input_description`
+    described: dict, # from `input_description`
+    all_known: bool = False # whether the log is known to be of a program that keeps every column
 ) -> list[str]:
-    "Names that every version of this program has kept: of them a gap in the log is a gap in the rows."
-    return [column["name"] for column in described["columns"] if column["type"] in NUMBERS]
+    "Names that a log has always kept: of them a gap in the log is a gap in the rows."
+    return [column["name"] for column in described["columns"] if all_known or column["type"] in NUMBERS]
 
 def _unkept(described: dict, table) -> set[str]:
     "Columns that an older version of this program did not keep."

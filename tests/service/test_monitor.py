@@ -182,6 +182,7 @@ def test_a_window_that_moves_makes_an_answer_old(home, monkeypatch):
 
 
 def test_refused_requests_are_seen_said_and_ring(shades):
+    from fashion_mlops.alerts.book import book_folder
     from fashion_mlops.alerts.ringing import firing
     from fashion_mlops.service.refusals import Reason, Refusals
     logged(200)
@@ -197,6 +198,8 @@ def test_refused_requests_are_seen_said_and_ring(shades):
     code, text = say()
     assert code == 3 and "605 rows in 2 requests were refused, 75 %" in text and "in town" in text and "Mend what callers send" in text
     assert [one.alert for one in firing("shades")] == ["much-refused"] and firing("shades")[0].severity == "critical"
+    told = (book_folder("shades")/"alerts.log").read_text(encoding="utf-8")
+    assert "Report: " in told and told.count("Look") == 1 and "605 rows in 2 requests" in told
     assert say("--window", "2026-11-02..2026-11-03")[0] == 0 # another time: they came after it
 
 

@@ -156,8 +156,9 @@ def measured(
 def alone(
     check: Check
 ) -> tuple[Observed, Observed]: # reference and window
-    "Of the window one row of each request: whoever names columns, classes or moments counts no row that does not stand for itself."
-    return check.reference, check.current.one_of_each(check.asked.seed)
+    "Of a request whose rows are alike one row: whoever names columns, classes or moments counts no row that does not stand for itself."
+    from fashion_mlops.drift.detect import one_by_one
+    return check.reference, one_by_one(check.reference, check.current, check.asked.seed)
 
 def _detection(check: Check):
     from fashion_mlops.drift.detect import detect, draws_for

@@ -217,6 +217,8 @@ def checked(
     "Ask every part."
     hold_clocks(check)
     for name, part in parts.items(): check.ask(name, part)
+    note = getattr(check.found.get("detection"), "note", "")
+    if note and note not in check.notes: check.notes.append(note) # such as that one row of each group was compared
     return check
 
 # %% ../../nbs/drift/check.ipynb #aa28ad04
@@ -252,7 +254,7 @@ def _changed(check: Check) -> dict:
     if detection is None: return {"changed": True if rang is not None else None, "rang": rang, "deaf": check.missing.get("detection", "")}
     changed = None if detection.deaf and not detection.changed else bool(detection.changed)
     return {"changed": True if rang is not None else changed, "seen": changed, "p": float(detection.p), "line": check.share_of_rate,
-            "deaf": detection.deaf, "rang": rang, "columns": _drifted_columns(detection), "moved": _moved(check)}
+            "compared": detection.rows[1], "deaf": detection.deaf, "rang": rang, "columns": _drifted_columns(detection), "moved": _moved(check)}
 
 def _without_the_past(check: Check, rang) -> dict:
     "What the detectors say, where the rule for repeated looks rang and it is over."

@@ -172,7 +172,9 @@ def _label_shift(check: Check):
 def _quality(check: Check):
     from fashion_mlops.drift.quality import quality
     if check.described is None: return None
-    return quality(*(check.with_clocks or (check.reference, check.current)), check.described, check.share_of_rate)
+    from fashion_mlops.drift.quality import as_expected
+    described = as_expected(check.described, check.asked.dataset)
+    return quality(*(check.with_clocks or (check.reference, check.current)), described, check.share_of_rate)
 
 # %% ../../nbs/drift/check.ipynb #8df53883
 def _followed(check: Check):

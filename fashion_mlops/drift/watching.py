@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import WorkflowError
+from ..core import WorkflowError, home, path_part, project_root
 from .check import Asked, Check, checked
 from .observed import Observed
 from .reference import comparable, described_of
@@ -83,6 +83,8 @@ def watched_files(
     versions = {_version_or_none(asked), _version_or_none(Asked(name))} - {None} # the champion's answers where it is gone
     known = [folder/f"v{version}" for version in sorted(versions)] # packs, with their references
     known += [keys_folder()/"signing.pub", keys_folder()/"trusted"] # whose packs are opened
+    file = f"{path_part(name, 'the name of a dataset')}.yaml" # what people say of its columns
+    known += [base/"data"/"expectations"/file for base in dict.fromkeys((home(), project_root()))]
     return [newest_note(log_folder(name)), folder/"slots.json", traffic_path(name), *known]
 
 def _version_or_none(asked: Asked) -> int | None:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WATCHED', 'COLOURS', 'LIT', 'MOST_PIXELS', 'QUARTERS', 'GRAIN', 'BLOCK', 'BLANK', 'SATURATED', 'watched_names',
-           'watched_values', 'watched_table', 'always_kept', 'watched_faults']
+           'watched_values', 'watched_table', 'always_kept', 'allowed_ranges', 'watched_faults']
 
 # %% ../../nbs/images/watched.ipynb #9352e72a
 from dataclasses import dataclass
@@ -204,6 +204,12 @@ def always_kept(
 
 # %% ../../nbs/images/watched.ipynb #2ac9af76
 BLANK, SATURATED = 2.0, 0.25 # contrast below which nothing is to be seen; share of values at 255 that is too much
+
+def allowed_ranges(
+    dataset: str # its name
+) -> dict[str, tuple]: # none: a picture has no columns of which people could say more
+    "What people say that a column may hold."
+    return {}
 
 def watched_faults(
     described: dict, # from `input_description`; not needed here

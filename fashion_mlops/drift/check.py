@@ -38,7 +38,8 @@ class Asked:
     @property
     def command(self) -> str:
         "What asks the same in a terminal."
-        said = {"dataset": self.dataset, "window": self.window, "version": self.version, "slot": self.slot}
+        said = {"dataset": self.dataset, "window": self.window, "version": self.version, "slot": self.slot,
+                "rows": self.most*(self.most != Asked.most), "rate": self.rate*(self.rate != Asked.rate)}
         return " ".join(["fashion-mlops monitor", *(f"--{name} {shlex.quote(' '.join(str(value).split()))}" for name, value in said.items() if value)])
 
     @property
@@ -216,6 +217,8 @@ def checked(
     "Ask every part."
     hold_clocks(check)
     for name, part in parts.items(): check.ask(name, part)
+    note = getattr(check.found.get("detection"), "note", "")
+    if note and note not in check.notes: check.notes.append(note) # such as that one row of each group was compared
     return check
 
 # %% ../../nbs/drift/check.ipynb #aa28ad04
@@ -251,7 +254,7 @@ def _changed(check: Check) -> dict:
     if detection is None: return {"changed": True if rang is not None else None, "rang": rang, "deaf": check.missing.get("detection", "")}
     changed = None if detection.deaf and not detection.changed else bool(detection.changed)
     return {"changed": True if rang is not None else changed, "seen": changed, "p": float(detection.p), "line": check.share_of_rate,
-            "deaf": detection.deaf, "rang": rang, "columns": _drifted_columns(detection), "moved": _moved(check)}
+            "compared": detection.rows[1], "deaf": detection.deaf, "rang": rang, "columns": _drifted_columns(detection), "moved": _moved(check)}
 
 def _without_the_past(check: Check, rang) -> dict:
     "What the detectors say, where the rule for repeated looks rang and it is over."
@@ -327,10 +330,10 @@ def facts(self: Check) -> dict[str, float]:
     if found.refused.rows + found.rows*(not self.stand_in) >= LEAST: known |= {"refused.rows": found.refused.rows, "refused.share": found.refused_share}
     if self.stand_in or found.rows < LEAST: # nobody was answered, or too few: that neither rings nor ends anything
         return {name: float(value) for name, value in (known | ({"rows": 0} if self.stand_in else {})).items()}
-    if found.changed is not None: known |= {"drift.changed": found.changed, "drift.p": found.p, "drift.columns": len(found.columns)}
+    if found.changed is not None: known |= {"drift.changed": found.changed and not found.ended, "drift.p": found.p, "drift.columns": len(found.columns)}
     if self.found.get("data quality") is not None: known["quality.alarming"] = len(found.crossed)
     if "new shares of the classes" in self.found: known["labels.changed"] = bool(found.classes)
-    if self.found.get("repeated looks") is not None: known["sequential.alarm"] = found.rang is not None
+    if self.found.get("repeated looks") is not None: known["sequential.alarm"] = found.rang is not None and not found.ended
     known |= _worth(found) | _from_feedback(self.found.get("feedback")) | {"hurts": {"yes": 1, "probably": 1, "little": 0, "no": 0}.get(harm(found))}
     return {name: float(value) for name, value in known.items() if value is not None and np.isfinite(value)}
 

@@ -23,6 +23,7 @@ class Finding:
     dataset: str = "synthetic"
     rows: int = 0 # of the window that were looked at
     drawn_from: int = 0 # rows, where they are a part of them, drawn by lot
+    compared: int = 0 # rows that the detectors could count one by one, where these are fewer
     changed: bool | None = None # None where it cannot be said
     seen: bool | None = None # whether the window as a whole is what rang
     p: float = float("nan") # how rare that is by chance, of the window as a whole
@@ -90,9 +91,11 @@ def changed_words(
         return f"**Something changed** (the rule for repeated looks rang, {rate}; the window as a whole does not show it)"
     if finding.changed: return f"**Something changed** ({sure})"
     if finding.line < finding.p <= finding.rate: sure = f"p {finding.p:.2g}, rings at {finding.line:.2g}, {rate}"
-    drawn = f", drawn from {finding.drawn_from:,}," if finding.drawn_from > finding.rows else ""
+    rows = min(finding.compared or finding.rows, finding.rows)
+    whole = max(finding.drawn_from, finding.rows)
+    drawn = f", drawn from {whole:,}," if whole > rows else ""
     past = "" if finding.past is None else f"; the rule for repeated looks rang on {moment_words(finding.past)} UTC, and that is over"
-    return f"**Nothing changed** that {numbered(finding.rows, 'row')}{drawn} can show ({sure}){past}"
+    return f"**Nothing changed** that {numbered(rows, 'row')}{drawn} can show ({sure}){past}"
 
 # %% ../../nbs/drift/finding.ipynb #23f75deb
 def moment_words(

@@ -246,6 +246,12 @@ def _crossed(table) -> tuple[str, ...]:
     def before(row): return f"{100*row.before:.3g} % {'with its commonest' if row.what == 'one value' else ''}".rstrip()
     return tuple(f"{row.what} ({row.column}): {100*row.now:.3g} % of the rows, {before(row)} before" for row in crossed_of(table).itertuples())
 
+def _copied(table) -> float:
+    "Share of the rows that are copies of another, where it is more than before."
+    if table is None or not len(table): return 0.0
+    copies = table[table.alarming.astype(bool) & (table.what == "duplicate")]
+    return float(copies.now.iloc[0]) if len(copies) else 0.0
+
 # %% ../../nbs/drift/check.ipynb #6aa9be5b
 def _changed(check: Check) -> dict:
     "What the detectors say, as a finding tells it."
@@ -253,7 +259,7 @@ def _changed(check: Check) -> dict:
     detection, followed = check.found.get("detection"), check.found.get("repeated looks")
     rang = None if followed is None or followed.alarm is None else followed.moments[followed.alarm]
     if rang is not None and followed.over: return _without_the_past(check, rang)
-    if detection is None: return {"changed": True if rang is not None else None, "rang": rang, "deaf": check.missing.get("detection", "")}
+    if detection is None: return {"changed": True if rang is not None else None, "rang": rang, "failed": True, "deaf": check.missing.get("detection", "")}
     changed = None if detection.deaf and not detection.changed else bool(detection.changed)
     return {"changed": True if rang is not None else changed, "seen": changed, "p": float(detection.p), "line": check.share_of_rate,
             "compared": detection.rows[1], "deaf": detection.deaf, "rang": rang, "columns": _drifted_columns(detection), "moved": _moved(check)}
@@ -293,7 +299,7 @@ def finding(self: Check) -> Finding:
     quality = self.found.get("data quality")
     whole = 0 if self.hours is None or not len(self.hours) else int(self.hours.rows.sum())
     return Finding(asked.dataset, len(self.current), whole, rate=asked.rate, slot=asked.slot, tolerance=asked.tolerance,
-                   crossed=() if quality is None else _crossed(quality), stand_in=self.stand_in, set_aside=self.set_aside, synthetic=self.synthetic, refused=self.refused,
+                   crossed=() if quality is None else _crossed(quality), copied=_copied(quality), stand_in=self.stand_in, set_aside=self.set_aside, synthetic=self.synthetic, refused=self.refused,
                    **_moved_classes(self), **_since(self), **_changed(self), **_hurts(self))
 
 @patch(as_prop=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core import WorkflowError
+from ..core import WorkflowError, numbered
 from .class_mix import answers_at, believed_shares, class_mix, old_shares, possible, unexplained
 from .finding import worsening
 from .observed import Observed
@@ -182,6 +182,10 @@ def _fitting(reference: Observed, current: Observed) -> tuple[Observed, Observed
         raise WorkflowError(f"{len(known)} rows of the reference have a label; expected at least {LEAST} to estimate an accuracy. "
                             "Take the held-out rows of the version as the reference.")
     if not len(current): raise WorkflowError("The window has no rows, so there is nothing to estimate. Take a longer one.")
+    for rows, where in ((known, "reference"), (current, "window")):
+        if broken := int((~np.isfinite(rows.probabilities)).any(1).sum()):
+            raise WorkflowError(f"{numbered(broken, 'answer')} of the {where} {'is' if broken == 1 else 'are'} no number, so no accuracy can be estimated. "
+                                "Mend the inputs that make the model answer so, or leave these rows out.")
     return known, current
 
 # %% ../../nbs/drift/estimation.ipynb #b3e5d541

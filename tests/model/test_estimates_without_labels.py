@@ -2,7 +2,9 @@
 import numpy as np
 import pandas as pd
 
+from fashion_mlops.drift.class_mix import answers_at
 from fashion_mlops.drift.estimation import _with_ends, estimate_performance
+from fashion_mlops.drift.finding import worsening
 from fashion_mlops.drift.label_shift import label_shift
 from fashion_mlops.drift.observed import Observed
 
@@ -27,7 +29,7 @@ def test_a_class_that_the_reference_lacks_is_no_loss_of_accuracy():
 
 def test_ends_do_not_cross():
     for value in (1.05, 0.99, -0.1, 0.5):
-        found, low, high = _with_ends(value, 0.9, 0.01, (0.0, 1.0))
+        found, low, high = _with_ends(value, (0.05, 0.01), (0.0, 1.0))
         assert 0 <= low <= found <= high <= 1
 
 def test_rows_of_one_request_count_once():
@@ -49,3 +51,38 @@ def test_a_class_that_stays_is_seldom_said_to_change():
         changed = label_shift(*windows, rate=0.05, draws=40).table.changed.to_numpy(bool)
         wrong, found = wrong + changed[2:].any(), found + changed[:2].any()
     assert wrong <= 2 and found >= 4, (wrong, found)
+
+def test_certain_answers_of_a_class_without_a_share_stay_answers():
+    answers = np.array([[1.0, 0.0, 0.0], [0.0, 0.6, 0.4], [0.2, 0.2, 0.6]])
+    weighed = answers_at(answers, np.array([0.0, 0.5, 0.5]))
+    assert np.isfinite(weighed).all() and np.allclose(weighed.sum(1), 1), weighed
+
+def overlapping(rows, share, random, slope=1.5):
+    "Two classes that overlap, with the answers that are right at even shares, and one watched number."
+    labels = (random.random(rows) < share).astype(int)
+    seen = random.normal(size=rows) + labels*slope
+    second = 1/(1 + np.exp(-slope*(seen - slope/2)))
+    return Observed(pd.DataFrame({"size": labels*0.2 + random.normal(size=rows)}), np.stack([1 - second, second], 1).astype(np.float32), ["kept", "returned"], labels)
+
+def test_shares_that_cannot_be_read_off_make_the_interval_reach_them():
+    random, held, calm = np.random.default_rng(5), 0, 0
+    for _ in range(40):
+        reference, window = overlapping(1500, 0.2, random, 0.9), overlapping(400, 0.35, random, 0.9)
+        found, true = estimate_performance(reference, window), (window.said == window.labels).mean()
+        held += found.accuracy[1] <= true <= found.accuracy[2]
+        calm += worsening(found.change, 0.01) in ("no", "little") and true - found.before[0] < found.change[1]
+    assert held >= 34 and calm <= 2, (held, calm)
+
+def test_columns_that_moved_without_a_sign_in_the_answers_leave_more_open():
+    random = np.random.default_rng(6)
+    reference, window = (overlapping(1500, 0.2, random) for _ in range(2))
+    moved = Observed(window.table + 2, window.probabilities, window.classes, window.labels)
+    still, shifted = (estimate_performance(reference, each) for each in (window, moved))
+    widths = [each.accuracy[2] - each.accuracy[1] for each in (still, shifted)]
+    assert widths[1] > 1.5*widths[0], widths
+    assert shifted.accuracy[0] - shifted.accuracy[1] > shifted.accuracy[2] - shifted.accuracy[0] # mostly towards worse
+
+def test_the_change_is_stated_as_openly_as_the_accuracy():
+    random = np.random.default_rng(7)
+    found = estimate_performance(*(overlapping(800, 0.2, random) for _ in range(2)))
+    assert np.allclose(np.subtract(found.accuracy, found.before[0]), found.change)

@@ -1,6 +1,6 @@
 """How near the accuracy that is estimated without labels comes to the true one, on shifts of Fashion-MNIST and of a table.
 
-python benchmarks/drift_accuracy.py [--grids fashion_mnist orders orders_more earthquakes_more] [--choose] [--rows 2000] [--seeds 3] [--cache FOLDER] [--output FILE]
+python benchmarks/drift_accuracy.py [--grids fashion_mnist orders orders_more earthquakes_more] [--choose] [--rows 2000] [--seeds 3] [--first 101] [--cache FOLDER] [--output FILE]
 
 Fashion-MNIST: a net and trees that learnt from 30,000 rows of the official training set; of its other rows 10,000 are the reference
 and 10,000 are drawn on for windows. The official test rows are not used. Two champions: the net, and the mean of both, each brought
@@ -34,6 +34,7 @@ import pandas as pd
 
 from fashion_mlops.drift.class_mix import answers_at, believed_shares, class_mix
 from fashion_mlops.drift.estimation import estimate_performance
+from fashion_mlops.drift.finding import worsening
 from fashion_mlops.drift.observed import Observed
 from fashion_mlops.evaluation.calibration import at_temperature, fit_temperature
 from fashion_mlops.evaluation.metrics import row_losses
@@ -320,7 +321,8 @@ class Methods:
         losses = {"loss": row_losses(window.labels, given).mean(), "own loss": own.log_loss[0], "plain loss": float(-(given*np.log(np.maximum(given, 1e-15))).sum(1).mean())} if known else {}
         true = (window.said == window.labels).mean()
         inside, hurts = own.accuracy[1] <= true <= own.accuracy[2], true < self.accuracy - own.tolerance
-        return {"true": true, "before": self.accuracy, **found, "inside": inside, "hurts": hurts, "says it hurts": own.hurts, "trust": own.trust, **losses}
+        said = {"says it hurts": own.hurts, "verdict": worsening(own.change, own.tolerance), "beyond": true - self.accuracy < own.change[1], "width": own.accuracy[2] - own.accuracy[1]}
+        return {"true": true, "before": self.accuracy, **found, "inside": inside, "hurts": hurts, **said, "trust": own.trust, **losses}
 
 
 def table_of(rows: pd.DataFrame, methods: list[str], seed: int = 0) -> pd.DataFrame:
@@ -346,15 +348,18 @@ def far_errors(rows: pd.DataFrame) -> dict:
 
 def reported(name: str, rows: pd.DataFrame) -> dict:
     "Print and return what came of one grid."
-    methods = [each for each in rows if each not in ("seed", "kind", "severity", "true", "before", "inside", "hurts", "says it hurts", "trust", "loss", "own loss", "plain loss")]
+    methods = [each for each in rows if each not in ("seed", "kind", "severity", "true", "before", "inside", "hurts", "says it hurts", "verdict", "beyond", "width", "trust", "loss", "own loss", "plain loss")]
     table, moved, known = table_of(rows, methods), rows[rows.kind != "nothing"], rows[(rows.kind != "nothing") & rows.loss.notna()]
     print(f"\n{name}: {len(rows)} windows, {len(moved)} of them shifted; mean absolute error of the accuracy, in points\n{table.to_string()}")
     loss = {each: float((known[each] - known.loss).abs().mean()) for each in ("own loss", "plain loss")}
-    said = moved[moved["says it hurts"]]
+    said, calm = moved[moved["says it hurts"]], moved[moved.verdict.isin(("no", "little"))]
     facts = {"intervals that hold the truth, nothing shifted": float(rows[rows.kind == "nothing"].inside.mean()), "the same, shifted": float(moved.inside.mean()),
              **{f"the same, {kind}": float(each.inside.mean()) for kind, each in moved.groupby("kind")}, "log loss is off by": loss["own loss"], "log loss of the answers themselves is off by": loss["plain loss"],
              **{f"windows whose accuracy is {FAR:.0%} or more off that of the reference: {what}": float(value) for what, value in far_errors(moved).items()},
              "windows that hurt": int(moved.hurts.sum()), "of these said to hurt": int((moved.hurts & moved["says it hurts"]).sum()), "said to hurt and do not": int((~said.hurts).sum()),
+             **{f"windows that hurt, said: {what}": int((moved.hurts & (moved.verdict == what)).sum()) for what in ("perhaps", "open", "little", "no")},
+             "said to hurt little or not": len(calm), "of these worse than the most that is named": int(calm.beyond.sum()),
+             "width of the interval, nothing shifted": float(rows[~rows.index.isin(moved.index)].width.mean()), "the same, of shifted windows": float(moved.width.mean()),
              "trust in other shares, knock-out (least)": float(moved[moved.kind == "knock-out"].trust.min()), "trust, other kinds (mean)": float(moved[moved.kind != "knock-out"].trust.mean())}
     for what, value in facts.items(): print(f"  {what}: {value:.3g}")
     return {"table": table.reset_index().to_dict("records"), **facts}
@@ -366,6 +371,7 @@ def main():
     parser.add_argument("--choose", action="store_true", help="print what the method was chosen on, and nothing else")
     parser.add_argument("--rows", type=int, default=2000, help="in a window")
     parser.add_argument("--seeds", type=int, default=3, help="windows drawn of each shift")
+    parser.add_argument("--first", type=int, default=101, help="number of the first world of a table")
     parser.add_argument("--cache", type=Path, default=Path("reports/drift_accuracy"), help="where models and answers are kept")
     parser.add_argument("--output", type=Path, help="where to write the figures")
     options, began, result = parser.parse_args(), time.time(), {}
@@ -379,7 +385,7 @@ def main():
     grids = {name: [grid] for name, grid in grids.items()}
     if "orders" in options.grids: grids["orders, gradient boosting"] = [order_windows(options.rows, options.seeds)]
     for name, world in (("orders", orders), ("earthquakes", earthquakes)):
-        if f"{name}_more" in options.grids: grids[f"{name}, more shifts"] = [table_grid(world(101 + number), options.rows, 101 + number) for number in range(options.seeds)]
+        if f"{name}_more" in options.grids: grids[f"{name}, more shifts"] = [table_grid(world(number), options.rows, number) for number in range(options.first, options.first + options.seeds)]
     for name, worlds in grids.items():
         told = []
         for reference, lessons, shown in worlds:

@@ -10,7 +10,7 @@ __all__ = ['LANDING', 'WorkflowError', 'nearest', 'path_part', 'find_root', 'pro
            'all_cores', 'now', 'human_seconds', 'numbered', 'listed', 'human_bytes']
 
 # %% ../nbs/00_core.ipynb #b2a1c0ed
-import difflib, errno, hashlib, json, math, os, re, shlex, shutil, tempfile
+import difflib, errno, hashlib, json, math, os, re, shlex, shutil, tempfile, unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -21,15 +21,21 @@ class WorkflowError(Exception):
     "Something the user can put right; the message names the value, what was expected, and the way out."
 
 # %% ../nbs/00_core.ipynb #e07fe8e2
+def _composed(name) -> str: return unicodedata.normalize("NFC", str(name))
+
+def _apart(name) -> str: return repr(name) if "," in str(name) else str(name) # a comma would make two names of it
+
 def nearest(
     word: str, # what was given
     known # names that exist
 ) -> str: # such as ` Did you mean n_trials?`, or nothing
     "A hint at the name that was probably meant."
     known = sorted(known)
+    if twin := next((name for name in known if name != word and _composed(name) == _composed(word)), None):
+        return f" It looks like {twin!r}, and is written with other code points (Unicode has two ways for letters with marks); send it as it is kept."
     match = difflib.get_close_matches(word, known[:1000], n=1, cutoff=0.5)
     if match: return f" Did you mean {match[0]}?"
-    return f" Known: {', '.join(known[:40])}{f' and {len(known) - 40:,} more' if len(known) > 40 else ''}."
+    return f" Known: {', '.join(map(_apart, known[:40]))}{f' and {len(known) - 40:,} more' if len(known) > 40 else ''}."
 
 # %% ../nbs/00_core.ipynb #2d5ecf6b
 _PART = re.compile(r"[^\W_](?:[\w.+ -]{0,98}[\w+-])?")

@@ -96,21 +96,29 @@ def damaged_path(
     return book_folder(dataset)/"book.json.damaged"
 
 @contextmanager
+def _told_where(folder: Path) -> Iterator[None]:
+    "Errors of the disk as sentences that name the place."
+    try: yield
+    except OSError as error:
+        raise WorkflowError(f"The book of alerts in {folder} cannot be written ({error.strerror or type(error).__name__}), so nothing is counted or sent. "
+                            "Make room on its disk, or let this user write there; the next check goes on.") from None
+
+@contextmanager
 def open_book(
     dataset: str, # whose alerts
     then: Callable[[Book], None] | None = None # is told the book that was written, before anybody else may change it
 ) -> Iterator[Book]:
     "The book, for one at a time; it is written when the block ends without an error, and else stays as it was."
     folder = book_folder(dataset)
-    folder.mkdir(parents=True, exist_ok=True)
+    with _told_where(folder): folder.mkdir(parents=True, exist_ok=True)
     mine = hold(folder)
     try:
         try: book = read_book(dataset)
         except ValueError:
-            os.replace(folder/"book.json", damaged_path(dataset))
+            with _told_where(folder): os.replace(folder/"book.json", damaged_path(dataset))
             book = Book(damaged=clock())
         yield book
-        _write_book(dataset, book)
+        with _told_where(folder): _write_book(dataset, book)
         if then: then(book)
     finally: release(mine)
 
@@ -127,6 +135,10 @@ def _withdraw(dataset: str, rules: Rules, book: Book, check) -> list[tuple[Event
 
 _SINCE = "hours.since_last" # the one fact that a second look at the same rows changes
 
+def _who_hears(rule: AlertRule, before: AlertState, rings: str) -> list[str]: # names of receivers
+    "Of an end those hear who heard of the beginning."
+    return [sink for sink in rule.sinks if rings in ("rang", "worsened") or sink in before.sinks or not before.sinks]
+
 def _step_all(dataset: str, rules: list[AlertRule], book: Book, check, moment: float, facts: dict) -> list[tuple[Event, list[str]]]:
     "What each rule makes of a check."
     found = []
@@ -138,7 +150,7 @@ def _step_all(dataset: str, rules: list[AlertRule], book: Book, check, moment: f
         state, rings = step(rule, before, *said, moment)
         if rings in ("rang", "worsened"): state = replace(state, sinks=list(rule.sinks))
         book.alerts[rule.name] = state
-        if rings: found.append((event_of(dataset, rule, state, rings, check, min(state.began, moment)), list(rule.sinks)))
+        if rings: found.append((event_of(dataset, rule, state, rings, check, min(state.began, moment)), _who_hears(rule, before, rings)))
     return found
 
 def _new_series(book: Book, series: str):

@@ -7,6 +7,7 @@ __all__ = ['show', 'rules', 'ack', 'history', 'test', 'add_parser']
 
 # %% ../../nbs/alerts/commands.ipynb #acf34ea9
 import argparse
+import secrets
 
 from ..core import WorkflowError, nearest, numbered
 from ..workflow.command_words import within
@@ -26,14 +27,14 @@ def show(args) -> int: # 0
     "Say which alerts ring, and what could not be sent."
     from fashion_mlops.alerts.book import read_book
     from fashion_mlops.alerts.events import moment_text
-    from fashion_mlops.alerts.ringing import firing, undelivered
+    from fashion_mlops.alerts.ringing import firing, silent_words, undelivered
     dataset = _dataset(args)
     try: moment = read_book(dataset).moment
     except ValueError: moment = None
     ringing = firing(dataset)
     if moment is None: print(f"{dataset}: no check was counted yet. Make one: fashion-mlops run monitoring --dataset {dataset}")
     else: print(f"{dataset}, last check {moment_text(moment)}: {numbered(len(ringing), 'alert') if ringing else 'no alert'}.")
-    for line in [*map(_told, ringing), *undelivered(dataset)]: print(f"  {line}")
+    for line in [*map(_told, ringing), *silent_words(dataset), *undelivered(dataset)]: print(f"  {line}")
     return 0
 
 # %% ../../nbs/alerts/commands.ipynb #1fcbc60a
@@ -47,6 +48,7 @@ def rules(args) -> int: # 0
     "Show the rules that hold, and refuse what cannot be meant; `--write` puts them into a file to be changed."
     from fashion_mlops.alerts.file import read_rules, write_rules
     from fashion_mlops.alerts.rules import FACTS
+    from fashion_mlops.alerts.sinks import faults_of
     dataset = _dataset(args)
     if args.write:
         print(f"The rules lie in {write_rules(dataset)}. Change them there; fashion-mlops alerts rules says whether they can be meant.")
@@ -56,7 +58,7 @@ def rules(args) -> int: # 0
     print(f"Checks that count: {found.series}; of the version that serves, and of all slots.")
     if not found.rules: print("It has no rules, so nothing rings.")
     for rule in found.rules.values(): print(*_rule_words(rule), sep="\n")
-    for name, sink in found.sinks.items(): print(f"receiver {name}: {type(sink).__name__.lower()}")
+    for name, sink in found.sinks.items(): print(f"receiver {name}: {type(sink).__name__.lower()}", *[f"    cannot be used here: {each}" for each in faults_of(sink)], sep="\n")
     if args.facts: print("Facts that a rule may read, each also as NAME.low and NAME.high:", *(f"    {name:<20} {text}" for name, text in FACTS.items()), sep="\n")
     return 0
 
@@ -75,7 +77,7 @@ def history(args) -> int: # 0
     except ValueError: raise WorkflowError(f"The book of alerts of {dataset} is damaged; the next check begins a new one.") from None
     if not said: print(f"{dataset}: nothing has rung yet.")
     for event in said:
-        print(f"{event.moment}  {event.what:<12} {event.severity:<9} {event.alert:<20} {event.evidence() or event.says}")
+        print(f"{event.moment}  {event.what:<12} {event.severity:<9} {event.alert:<20} {event.says if event.what == 'acknowledged' else event.evidence() or event.says}")
     return 0
 
 # %% ../../nbs/alerts/commands.ipynb #4b1f97f2
@@ -84,7 +86,7 @@ def _test_event(dataset: str):
     from fashion_mlops.core import now
     from fashion_mlops.alerts.events import Event
     says = "This is a test: nothing rings. Somebody ran fashion-mlops alerts test."
-    return Event(f"test-{now()}", dataset, "test", "test", "info", now(), now(), says)
+    return Event(f"test{secrets.token_hex(8)}", dataset, "test", "test", "info", now(), now(), says)
 
 def test(args) -> int: # exit code: 1 when a receiver did not take it
     "Send a test to each receiver, and say what became of it."

@@ -118,7 +118,7 @@ def event_of(
     severity, facts = severity or state.severity, facts_of(check.facts)
     condition = rule.recovery if what == "resolved" else rule.when[severity]
     ident = digest_bytes("\n".join([dataset, rule.name, str(state.number), what, severity, str(check.id)]))[:16]
-    lines = [readable(in_plain(line), 300) for line in list(check.first_lines)[:6]] # a report has them in Markdown, a mail has words
+    lines = [readable(in_plain(line), 300) for line in list(check.first_lines)[:8] if not line.startswith("Look: ")] # in words, not in Markdown; `command` is said below
     low, high = (facts.get(f"{rule.reads}.{end}") for end in ("low", "high"))
     return Event(ident, dataset, rule.name, what, severity, moment_text(seconds_at(check.moment)), moment_text(began), rule.says,
                  rule.reads, facts.get(rule.reads), low, high, str(condition), lines, readable(check.command, 500), readable(check.id, 80))

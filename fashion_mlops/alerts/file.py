@@ -36,6 +36,7 @@ _FOOT = """
 # Receivers besides the log. Secrets are named here (env NAME, or file PATH), and never stand here.
 sinks: {}
 #  team: {kind: webhook, address: env TEAM_HOOK, secret: file /run/secrets/team}
+# tls of a mail server: starttls (mostly port 587), at-once (mostly 465), or none (in the clear, without user and password)
 #  office: {kind: mail, host: mail.example.org, port: 587, tls: starttls, user: alerts,
 #           password: env MAIL_PASSWORD, sender: alerts@example.org, to: [team@example.org]}
 """
@@ -55,6 +56,9 @@ rules:
   - {name: data-broken, reads: quality.alarming, when: {warning: at least 1, critical: at least 5},
      recovers_after: 2 checks, cooldown: 12 hours, sinks: [log],
      says: Something is missing or impossible in what comes in; mostly a fault at the source.}
+  - {name: much-refused, reads: refused.share, when: {warning: at least 0.05, critical: at least 0.5},
+     recovers_after: 2 checks, cooldown: 12 hours, sinks: [log],
+     says: Much of what is asked is refused and not answered; what callers send is not what the model takes.}
   - {name: log-broken, reads: log.faults, when: {warning: at least 1},
      recovers_after: 2 checks, cooldown: 12 hours, sinks: [log],
      says: Parts of the prediction log cannot be read.}

@@ -26,6 +26,8 @@ FACTS = {
     "labels.changed": "1 where the mix of classes is another one, else 0",
     "sequential.alarm": "1 where the rule that may be asked at any time has rung, else 0",
     "quality.alarming": "findings of data quality beyond their lines",
+    "refused.rows": "rows of requests that could not be taken",
+    "refused.share": "their share of all rows that were asked about",
     "reference.accuracy": "accuracy on the reference",
     "estimated.accuracy": "accuracy, estimated without labels",
     "estimated.change": "estimated accuracy, now less before",

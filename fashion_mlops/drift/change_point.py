@@ -87,10 +87,11 @@ def _by_moment(scores: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, np.
 
 # %% ../../nbs/drift/change_point.ipynb #10b77461
 def _like_before(late: np.ndarray, reference: np.ndarray, before: float) -> bool:
-    "Whether rows are like the reference: nothing is to be seen, or a quarter at most is left of what was."
+    "Whether rows are like the reference again: they are so many, and so near it, that little of what was can be left."
     from scipy.stats import mannwhitneyu
-    if not len(late) or late.mean() <= before/4: return True
-    return bool(mannwhitneyu(late, reference, alternative="greater").pvalue > 0.05)
+    if not len(late): return False
+    most = late.mean() + 1.645*late.std()/np.sqrt(len(late)) # that is left
+    return bool(most <= before/4 and mannwhitneyu(late, reference, alternative="greater").pvalue > 0.005)
 
 def _dated(scores: Unlikeness, moments: np.ndarray, p: float, at, sums, rows) -> ChangePoint:
     "A change within the window."
@@ -104,9 +105,10 @@ def _dated(scores: Unlikeness, moments: np.ndarray, p: float, at, sums, rows) ->
         moment, low, high = at[best + 1], at[first], at[last + 1]
     late = moments >= moment
     early = ~late & ~np.isnat(moments)
-    before, after = (float(np.mean(seen[part])) if part.any() else 0.0 for part in (early, late))
+    ends = (moments < low, moments > high) if slope else (early, late) # nothing on a slope is before or after it
+    before, after = (float(np.mean(seen[part])) if part.any() else 0.0 for part in ends)
     return ChangePoint(moment, low, high, "slope" if slope else "step", p, before, after, (int(early.sum()), int(late.sum())),
-                       _like_before(seen[late], scores.reference, before))
+                       _like_before(seen[ends[1]], scores.reference, before))
 
 # %% ../../nbs/drift/change_point.ipynb #d7a38439
 def change_point(

@@ -24,6 +24,7 @@ def log_check(
     "Record a check in MLflow; a run that cannot be filled ends as one that failed."
     from fashion_mlops.workflow import tracking
     asked = check.asked
+    tracking.close_abandoned() # of checks that were killed: nothing else may run for a long time
     tags = {"check": check.id, "dataset": asked.dataset, "window": asked.window or "newest rows", "version": asked.version, "slot": asked.slot or "all",
             "stand_in": bool(check.stand_in), "synthetic": check.synthetic, "headline": " ".join(check.first_lines)[:4000]}
     run = tracking.start_run(asked.dataset, f"check {asked.title}", tags, parent)

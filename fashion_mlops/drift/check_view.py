@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LONGEST', 'SHORT', 'COLUMN_WORDS', 'MOST_KEPT', 'VIEWS', 'IN_SHORT', 'MOST_BYTES', 'Shown', 'draw_hours',
            'draw_columns', 'table_of', 'shown_parts', 'tell', 'tell_window', 'lead_words', 'check_tables', 'check_page',
-           'page_file', 'write_check_page']
+           'page_file', 'is_ours', 'write_check_page']
 
 # %% ../../nbs/drift/check_view.ipynb #d626b5bf
 import os
@@ -263,11 +263,13 @@ def _hurting(check: Check) -> Iterator[Shown]:
 
 # %% ../../nbs/drift/check_view.ipynb #bc85b585
 def _broken_rows(check: Check) -> Iterator[Shown]:
+    from fashion_mlops.drift.quality import crossed_of
     table = check.found.get("data quality")
     if table is None or not len(table): return
     order = table.sort_values("alarming", ascending=False, kind="stable").head(12)
-    crossed = int(table.alarming.astype(bool).sum())
-    yield Shown("Are the rows in order?", f"{crossed} of {len(table)} lines of data quality are crossed.", table=order[["what", "column", "sentence"]])
+    crossed, copies = len(crossed_of(table)), bool((table.alarming & (table.what == "duplicate")).any())
+    yield Shown("Are the rows in order?", f"{crossed} of {int((table.what != 'duplicate').sum())} lines of data quality are crossed"
+                f"{'; besides, rows came twice, which no model minds' * copies}.", table=order[["what", "column", "sentence"]])
 
 # %% ../../nbs/drift/check_view.ipynb #7df289a8
 def _odd(check: Check) -> Iterator[Shown]:
@@ -376,7 +378,7 @@ def check_page(
 ) -> str: # a whole page
     "A check as a page that opens from disk: its first lines, then what they rest on."
     title = f"{check.asked.dataset}: {check.asked.title}"
-    body, last = [f"<h1>{as_html(title)}</h1>", f'<section class="first">{_as_page(chr(10)*2 + (chr(10)*2).join(check.first_lines))}</section>'], ""
+    body, last = [f"<h1>{as_html(title)}</h1>", f'{_MARK}{_as_page(chr(10)*2 + (chr(10)*2).join(check.first_lines))}</section>'], ""
     body.append(f'<p class="facts">{len(check.reference):,} reference rows, {len(check.current):,} rows of the window; '
                 f"made {as_html(check.moment[:16].replace('T', ' '))} UTC</p>")
     for part in shown_parts(check):
@@ -402,6 +404,15 @@ def page_file(
                             f"report.html.") from None
     return path
 
+_MARK = '<section class="first">' # stands in every page of a check
+
+def is_ours(
+    path: Path # of a file
+) -> bool:
+    "Whether a file is the report of a check, which a newer one may replace."
+    try: return _MARK in path.read_text(encoding="utf-8", errors="replace")
+    except OSError: return False
+
 MOST_BYTES = 200 # of a page's name; file systems take 255, and while it is written the name is longer
 
 def _objection(path: Path) -> str: # a sentence or two; empty where nothing speaks against it
@@ -414,6 +425,7 @@ def _objection(path: Path) -> str: # a sentence or two; empty where nothing spea
     if path.is_dir(): return f"{path} is a folder. Name a file for the report, such as {path/'report.html'}."
     if path.suffix.lower() not in (".html", ".htm"):
         return f"{path} is no name of a page: expected one that ends in .html, such as {path.with_suffix('.html')}."
+    if path.is_file() and not is_ours(path): return f"{path} is there already, and is no report of a check. Name another file, or move it away."
     above = next(each for each in path.absolute().parents if os.path.lexists(each))
     if not above.is_dir(): return f"{above} is no folder, so no report can lie below it. Name another place."
     if not os.access(above, os.W_OK | os.X_OK):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'PART', 'MEASURING', 'COMPARED', 'LEAST', 'MOST_ROWS', 'ALIKE', 'DEALT', 'joined', 'blocks_of', 'drawn',
-           'Judged', 'judged', 'draws_for', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'detect',
-           'rings_by_chance']
+           'Judged', 'judged', 'draws_for', 'Prepared', 'prepared', 'kept', 'Detection', 'alike', 'one_by_one',
+           'detect', 'rings_by_chance']
 
 # %% ../../nbs/drift/detect.ipynb #3aef0ef4
 import weakref
@@ -291,6 +291,16 @@ def _one_by_one(ready: Prepared, current: Observed, seed: int) -> tuple[Observed
     chosen = np.sort(order[np.unique(whole.ravel()[order], return_index=True)[1]])
     return current.at(chosen), "Rows of one request are alike, so one of each counts."
 
+def one_by_one(
+    reference: Observed,
+    current: Observed, # whose requests may have several rows
+    seed: int = 0 # of the choice
+) -> Observed: # the same, or one row of each request
+    "Current rows that may be counted one by one, for whatever else counts rows."
+    if _repeated(current) is None: return current
+    if _repeated(reference) is not None or len(reference) < LEAST: return current.one_of_each(seed)
+    return _one_by_one(kept(reference, seed), current, seed)[0]
+
 # %% ../../nbs/drift/detect.ipynb #02320dec
 @dataclass(frozen=True)
 class _Told:
@@ -321,6 +331,13 @@ def _told(reference: Observed, current: Observed, draws: int, seed: int) -> _Tol
     seen = rows if grouped or len(reference) < LEAST else (there[0], rows[1]) # the other rows became the yardstick
     return _Told(tuple(said), rows, dealt, grouped, " ".join(filter(None, [said_so, _drawn_words(seen, there)])))
 
+# %% ../../nbs/drift/detect.ipynb #e06edc62
+def _without_a_line(result: Judged, rate: float, draws: int) -> str: # a sentence; empty where it can ring
+    "Why nothing could ever ring."
+    if result.line > 0: return ""
+    return (f"{draws:,} divisions are too few for {len(TESTS)} tests that share a rate of {rate:.3g}, so nothing could ring: "
+            f"ask for {draws_for(rate):,} draws or a higher rate.")
+
 # %% ../../nbs/drift/detect.ipynb #6843e6a1
 def detect(
     reference: Observed, # how things look when all is well
@@ -333,9 +350,10 @@ def detect(
     _same_form(reference, current)
     _may_lie_beyond(rate, draws)
     told = _told(reference, current, draws, seed)
-    deaf = too_few(*told.dealt, rate, "groups" if told.grouped else "rows")
+    result = judged(*told.said, rate)
+    deaf = too_few(*told.dealt, rate, "groups" if told.grouped else "rows") or _without_a_line(result, rate, draws)
     names = [*reference.table, "predicted_class", "confidence"]
-    return _detection(judged(*told.said, rate), told.said, names, rate, told.rows, deaf, deaf or told.note)
+    return _detection(result, told.said, names, rate, told.rows, deaf, deaf or told.note)
 
 # %% ../../nbs/drift/detect.ipynb #fba02bc1
 def rings_by_chance(

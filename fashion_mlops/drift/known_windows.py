@@ -145,7 +145,8 @@ def check_or_stand_in(
         why = UNREADABLE.format(why=as_markdown(str(error), 1000))
         return replace(clean, asked=asked, what="", stand_in=why)
     if not check.stand_in: return checked(check)
-    return replace(clean, asked=check.asked, what="", stand_in=check.stand_in, set_aside=check.set_aside, notes=[*check.notes, *clean.notes])
+    return replace(clean, asked=check.asked, what="", stand_in=check.stand_in, set_aside=check.set_aside, refused=check.refused,
+                   notes=[*check.notes, *clean.notes])
 
 # %% ../../nbs/drift/known_windows.ipynb #9f35f4ac
 def as_compared(

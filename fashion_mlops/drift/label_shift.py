@@ -200,6 +200,13 @@ def _notes(reference: Observed, current: Observed, before: np.ndarray) -> str:
     return " ".join(notes)
 
 # %% ../../nbs/drift/label_shift.ipynb #25eb635e
+def _moved(before: np.ndarray, after: np.ndarray, found: np.ndarray) -> np.ndarray: # bool (k,)
+    "Which classes have moved further than chance moves any of them in one of twenty windows."
+    from scipy.stats import norm
+    spread = found.std(0)
+    far = np.divide(np.abs(after - before), spread, out=np.zeros(len(after)), where=spread > 0)
+    return 2*norm.sf(far) <= 0.05/len(after)
+
 def label_shift(
     reference: Observed, # with labels
     current: Observed, # answers of the same model
@@ -220,7 +227,7 @@ def label_shift(
     low, high = _bounds(found, after, len(current), level)
     p = shares_changed(*said, seed=seed)
     table = pd.DataFrame({"class": reference.classes, "before": before, "after": after, "low": low, "high": high,
-                          "changed": (p <= rate) & ((before < low) | (before > high))})
+                          "changed": (p <= rate) & _moved(before, after, found)})
     trust = believed_shares(class_mix(reference, current))[1] if p <= rate else 1.0
     if trust < 0.5: table["changed"] = False
     table.loc[before == 0, ["after", "low", "high"]], table.loc[before == 0, "changed"] = np.nan, False # nobody knows

@@ -121,7 +121,7 @@ def comparable(
               f"older version of this program wrote the log." for name in absent]
     kept = [name for name in shared if name not in absent]
     left = current.table[kept]
-    left.attrs["absent"] = {name: int(reference.table[name].isna().sum()) for name in absent} # a fault, where it was always kept
+    left.attrs["absent"] = {name: int(reference.table[name].isna().sum()) for name in absent} # a fault, as `quality` counts it
     return replace(reference, table=reference.table[kept]), replace(current, table=left), notes
 
 # %% ../../nbs/drift/reference.ipynb #393d7770

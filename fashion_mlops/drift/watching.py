@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import WorkflowError
+from ..core import WorkflowError, home, path_part, project_root
 from .check import Asked, Check, checked
 from .observed import Observed
 from .reference import comparable, described_of
@@ -23,6 +23,7 @@ from .slice_faults import AHEAD
 from .slice_rows import Codes, MOST_OF_ONE, day_rows, each_once
 from ..service.log_files import log_folder
 from ..service.log_reading import FileFaults, log_days
+from ..service.refusals import read_refusals
 
 # %% ../../nbs/drift/watching.ipynb #6c23c276
 def version_asked(
@@ -82,6 +83,8 @@ def watched_files(
     versions = {_version_or_none(asked), _version_or_none(Asked(name))} - {None} # the champion's answers where it is gone
     known = [folder/f"v{version}" for version in sorted(versions)] # packs, with their references
     known += [keys_folder()/"signing.pub", keys_folder()/"trusted"] # whose packs are opened
+    file = f"{path_part(name, 'the name of a dataset')}.yaml" # what people say of its columns
+    known += [base/"data"/"expectations"/file for base in dict.fromkeys((home(), project_root()))]
     return [newest_note(log_folder(name)), folder/"slots.json", traffic_path(name), *known]
 
 def _version_or_none(asked: Asked) -> int | None:
@@ -126,13 +129,13 @@ def newest_since(
     "The moment from which on a version has answered so many rows that may be looked at."
     import pandas as pd
     files, slots, classes, end = [], Codes(), Codes(), pd.Timestamp(datetime.now(UTC) + AHEAD).tz_localize(None)
-    found = pd.DataFrame({"moment": pd.Series(dtype="datetime64[us]")})
+    found = pd.DataFrame({"key": pd.Series(dtype=np.uint64), "moment": pd.Series(dtype="datetime64[us]")})
     for day in reversed(log_days(folder)):
         rows = day_rows(day, files, slots, classes, FileFaults())
         if rows is None: continue
         names = np.array([*slots.names, "unknown"], object)[rows.slot]
         mine = (names == slot if slot else names != "shadow") & (rows.version == version) & (rows.moment <= end)
-        found = pd.concat([found, each_once(rows[mine])]).sort_values("moment", ascending=False, kind="stable")
+        found = pd.concat([found, each_once(rows[mine])]).drop_duplicates(["key", "moment"]).sort_values("moment", ascending=False, kind="stable")
         found = found[found.groupby("request").cumcount() < MOST_OF_ONE].head(most)
         if len(found) == most: return found.moment.iloc[-1].to_pydatetime().replace(tzinfo=UTC)
 
@@ -143,12 +146,15 @@ def watched_slice(
     "Read what a question is about."
     served, said = opened(asked)
     reference, more = reference_asked(served)
-    version = asked.version if asked.version is not None else served.version
+    beside = asked.version is not None or asked.slot not in ("", "champion")
+    version = version_asked(asked) if beside else served.version
     folder, wanted = log_folder(asked.dataset), slice_of(asked.window, version, asked.slot or None)
     if not asked.window: wanted = replace(wanted, since=newest_since(folder, version, asked.slot, asked.most))
     read = read_slice(folder, wanted, served, asked.most, asked.seed)
     asked, odd = replace(asked, version=version), [*said, *more]
-    known = {"described": described_of(served.about), "synthetic": is_synthetic(asked.dataset), "set_aside": read.set_aside}
+    refused, torn = read_refusals(folder, wanted.since, wanted.until, version, asked.slot)
+    known = {"described": described_of(served.about), "synthetic": is_synthetic(asked.dataset), "set_aside": read.set_aside + bool(torn), "refused": refused}
+    odd += torn
     if not read.rows:
         return Check(asked, *halves(reference, asked.seed), notes=odd, stand_in=stand_in_words(read), **known)
     reference, current, notes = comparable(reference, read.observed)

@@ -14,9 +14,10 @@ __all__ = ['THINGS', 'draw_samples', 'extent', 'remarks', 'extremes', 'identical
            'unlike_pictures', 'DATASETS', 'INPUT_TYPE', 'ROWS_AT_A_TIME', 'encoded_inputs', 'encoder_facts',
            'example_tensors', 'input_form', 'input_graph', 'input_words', 'inputs_in_form', 'inputs_of_tensors',
            'tensor_inputs', 'BODIES', 'FILE_FIELD', 'ask_words', 'example_file', 'inputs_of_body', 'inputs_of_files',
-           'inputs_of_json', 'request_example', 'request_schema', 'together', 'always_kept', 'watched_faults',
-           'watched_names', 'watched_table', 'watched_values', 'parts_of', 'shares_picture', 'shares_said',
-           'BULK_WORDS', 'bulk_inputs', 'answerable_rows', 'files_of_inputs', 'json_of_inputs', 'tensors_of_inputs']
+           'inputs_of_json', 'request_example', 'request_schema', 'together', 'allowed_ranges', 'always_kept',
+           'watched_faults', 'watched_names', 'watched_table', 'watched_values', 'parts_of', 'shares_picture',
+           'shares_said', 'BULK_WORDS', 'bulk_inputs', 'answerable_rows', 'files_of_inputs', 'json_of_inputs',
+           'tensors_of_inputs']
 
 # %% ../../nbs/images/kind.ipynb #f6da8a43
 THINGS = "images" # what the report calls samples of this kind
@@ -120,9 +121,9 @@ _all_ = ["BODIES", "FILE_FIELD", "ask_words", "example_file", "inputs_of_body", 
          "request_example", "request_schema", "together"] # service.requests, service.application
 
 # %% ../../nbs/images/kind.ipynb #5c0de01a
-from .watched import always_kept, watched_faults, watched_names, watched_table, watched_values
+from .watched import allowed_ranges, always_kept, watched_faults, watched_names, watched_table, watched_values
 
-_all_ = ["always_kept", "watched_faults", "watched_names", "watched_table", "watched_values"] # service.prediction_log, drift
+_all_ = ["allowed_ranges", "always_kept", "watched_faults", "watched_names", "watched_table", "watched_values"] # service.prediction_log, drift
 
 # %% ../../nbs/images/kind.ipynb #20805505
 from .speaking import parts_of, shares_picture, shares_said

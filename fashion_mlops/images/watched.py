@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WATCHED', 'COLOURS', 'LIT', 'MOST_PIXELS', 'QUARTERS', 'GRAIN', 'BLOCK', 'BLANK', 'SATURATED', 'watched_names',
-           'watched_values', 'watched_table', 'always_kept', 'watched_faults']
+           'watched_values', 'watched_table', 'always_kept', 'allowed_ranges', 'watched_faults']
 
 # %% ../../nbs/images/watched.ipynb #9352e72a
 from dataclasses import dataclass
@@ -196,13 +196,20 @@ def watched_table(
 
 # %% ../../nbs/images/watched.ipynb #ea16e1b4
 def always_kept(
-    described: dict # from `input_description`; not needed here
+    described: dict, # from `input_description`; not needed here
+    all_known: bool = False # not needed here: nobody sends a picture without its darkness
 ) -> list[str]:
     "Names that every version of this program has kept: of them a gap in the log is a gap in the pictures."
     return ["brightness", "contrast", "empty"]
 
 # %% ../../nbs/images/watched.ipynb #2ac9af76
 BLANK, SATURATED = 2.0, 0.25 # contrast below which nothing is to be seen; share of values at 255 that is too much
+
+def allowed_ranges(
+    dataset: str # its name
+) -> dict[str, tuple]: # none: a picture has no columns of which people could say more
+    "What people say that a column may hold."
+    return {}
 
 def watched_faults(
     described: dict, # from `input_description`; not needed here

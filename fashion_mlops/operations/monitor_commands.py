@@ -24,9 +24,9 @@ def exit_code(
 ) -> int:
     "What the command returns."
     from fashion_mlops.drift.finding import harm
-    if finding.log_broken: return CHANGED
+    if finding.log_broken or finding.refuses: return CHANGED
     if finding.stand_in or not finding.rows: return UNKNOWN
-    if finding.changed or finding.crossed or harm(finding) == "yes": return CHANGED
+    if finding.changed or finding.crossed or harm(finding) in ("yes", "probably"): return CHANGED
     return UNKNOWN if finding.changed is None else QUIET
 
 # %% ../../nbs/operations/monitor_commands.ipynb #e48487b3
@@ -56,6 +56,7 @@ def monitor(args) -> int: # 0 quiet, 3 changed, 4 nothing can be said
     with warnings.catch_warnings(action="ignore"): # of libraries, about constant columns: no words for a person
         check = check_slice(asked)
         page, notes = _kept(check, out or page_path(check.asked), args.snapshots if not args.untracked else 0)
+    check.page = str(page or "")
     notes += ring_words(check)
     if args.json: print_json(check.told_of() | {"page": page and str(page), "notes": notes})
     else:
@@ -107,7 +108,7 @@ What it leaves:
 Exit codes, for a timer:
   0  nothing changed
   2  refused, and one sentence says why
-  3  something changed, or rows or the log itself are broken
+  3  something changed, it probably hurts, or rows or the log itself are broken
   4  nothing can be said: nobody has asked, or fewer than 10 rows
 """
 

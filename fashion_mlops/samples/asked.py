@@ -17,10 +17,11 @@ class Refused(WorkflowError):
         message: str, # one sentence: what was wrong and where, and what was expected
         status: int = 422, # of HTTP
         kind: str = "input", # one word for a program
-        retry_after: int = 0 # seconds after which it may go better; 0 for never
+        retry_after: int = 0, # seconds after which it may go better; 0 for never
+        column: str = "" # of the model, that it is about; empty for none
     ):
         super().__init__(message)
-        self.status, self.kind, self.retry_after = status, kind, retry_after
+        self.status, self.kind, self.retry_after, self.column = status, kind, retry_after, column
 
 # %% ../../nbs/samples/asked.ipynb #1498184f
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Limits:
 
     def of_request(self) -> "Limits":
         "The same limits for one request, whose parts are counted together."
-        return replace(self, tally={})
+        return replace(self, tally={}) if self.tally is None else self
 
     def _so_far(self, things: str, count: int) -> int:
         "How many things the request holds, with these."

@@ -132,9 +132,9 @@ def _amounts(values, column: Column, decimal: str):
 # %% ../../nbs/samples/values.ipynb #9017691d
 class UnfitValue(WorkflowError):
     "A value that is not what its column is; `what` says so without the way out, which is another one for a file than for a request."
-    def __init__(self, what: str, way_out: str):
+    def __init__(self, what: str, way_out: str, column: str = ""):
         super().__init__(f"{what} {way_out}")
-        self.what = what
+        self.what, self.column = what, column
 
 def converted(
     values, # pyarrow array, as the file has it
@@ -155,7 +155,7 @@ def converted(
     value = str(values[row].as_py())
     raise UnfitValue(f"Column {column.name!r} is {column.type}, and {int(lost.sum()):,} of its {len(series):,} values are not, such as {value[:60]!r} in row {row + 1} "
                      f"(expected {wanted.get(column.type, 'a number')}).",
-                     f"Correct the value, or in the dataset file the column's type, or what stands for a missing value (missing: [{value[:30]}]).")
+                     f"Correct the value, or in the dataset file the column's type, or what stands for a missing value (missing: [{value[:30]}]).", column.name)
 
 # %% ../../nbs/samples/values.ipynb #88388fe7
 def typed(

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 
 from fastcore.basics import patch
 
-from ..core import nearest, now
+from ..core import WorkflowError, nearest, now
 from ..datasets.kinds import kind_of
 from ..samples.asked import Limits, Refused
 from .batching import Batches
@@ -23,6 +23,7 @@ from .keys import KEEPER, Keys
 from .log_files import moment_of
 from .metrics import Metrics
 from .prediction_log import log_rows
+from .refusals import ABOUT_INPUT, Reason
 from .requests import answers, reply, request_inputs
 from .routes import BODY, Asked, Route
 
@@ -145,6 +146,14 @@ MOST_ROWS = 100_000 # of a job, each with a number in the log
 LARGE = 100_000 # bytes from which on a body is taken apart by a reader thread
 HERE = 1_000_000 # pixels up to which pictures are decoded where they arrive
 
+def _counted(read: Callable, *told):
+    "What a reader gives; a refusal is told how many rows the request has, as far as they were counted."
+    *told, limits = told
+    try: return read(*told, limits := limits.of_request())
+    except WorkflowError as error:
+        error.rows = max([1, *(count for things, count in limits.tally.items() if things != "pixels")])
+        raise
+
 def patience(
     asked: Asked # whose client may say how long it waits
 ) -> float: # of `time.monotonic`
@@ -163,10 +172,10 @@ async def inputs_of(
     "The inputs of a request, read where it arrived or, where that takes long, by a reader."
     service = asked.service
     if size < LARGE:
-        try: return read(*told, replace(service.limits, pixels=min(HERE, service.limits.pixels)))
+        try: return _counted(read, *told, replace(service.limits, pixels=min(HERE, service.limits.pixels)))
         except Refused as refusal:
             if refusal.kind != "too_many_pixels": raise # they may be decoded elsewhere
-    return await service.read_aside(read, *told, service.limits)
+    return await service.read_aside(_counted, read, *told, service.limits)
 
 # %% ../../nbs/service/answering.ipynb #fca06cb4
 async def predict(
@@ -202,6 +211,20 @@ def keep_answers(
                         asked.unit)
         service.log.add("predictions", kept)
     for listener in service.listeners: listener(asked, model, inputs, said, seconds)
+
+# %% ../../nbs/service/answering.ipynb #d1ef1e31
+@patch
+def note_refused(self: Service,
+    asked: Asked, # that was refused
+    route: str, # as it is documented
+    error: WorkflowError # why
+):
+    "Count a request for answers whose inputs could not be taken."
+    if self.log is None or asked.model is None or asked.key == KEEPER or not route.endswith(("/predict", "/infer")): return
+    if getattr(error, "status", 422) not in ABOUT_INPUT: return
+    served, kind, column = asked.model.served, getattr(error, "kind", "input"), getattr(error, "column", "")
+    reason = Reason(served.dataset, served.version, self.name_of(asked.model), route, kind, column)
+    self.log.refused.count(reason, getattr(error, "rows", 1))
 
 # %% ../../nbs/service/answering.ipynb #5b6ca4bd
 async def _known(service: Service, request_id: str, row: int) -> bool:

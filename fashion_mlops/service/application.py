@@ -48,7 +48,9 @@ class Door:
             asked.key = self.checked_key(asked, route.role)
             answer = self.answered(asked, await route.answer(asked))
         except ConnectionResetError: answer, kind = None, "gone"
-        except Exception as error: answer, kind = self.refused(error, asked)
+        except Exception as error:
+            answer, kind = self.refused(error, asked)
+            if isinstance(error, WorkflowError) and route: self.service.note_refused(asked, route.path, error)
         # counted first: who has an answer finds it counted
         self.count(asked, route.path if route else "other", answer.status if answer else 499, kind,
                    time.perf_counter() - began)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..datasets.kinds import kind_of
 from .parity import Visitor
-from .log_files import merge_day
+from .log_files import KINDS, merge_day
 from .short_load import as_message
 from ..workflow.markup import as_plot_text
 
@@ -71,7 +71,7 @@ def tidy_entries(
     "One file a day."
     folder.mkdir(parents=True, exist_ok=True)
     for day in folder.glob("????-??-??"):
-        for kind in ("predictions", "feedback"): merge_day(day, kind)
+        for kind in KINDS: merge_day(day, kind)
 
 # %% ../../nbs/service/first_entries.ipynb #e1f62e36
 def entries_table(

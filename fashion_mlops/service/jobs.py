@@ -190,6 +190,8 @@ async def _sent(asked: Asked, model: Answering) -> bytes:
     "What was sent: the body, or the one file of a form."
     body = await read_body(asked.headers, asked.receive, SENT, asked.hold)
     kind = asked.header(b"content-type")
+    if media_type(kind)[0].endswith("json") or body[:20].lstrip().startswith(b'{"'):
+        raise Refused(f"A job is no JSON; expected {model.wing.BULK_WORDS}. JSON is answered at once at /predict.", 415, "content_type")
     if media_type(kind)[0] != "multipart/form-data": return body
     files = await asked.service.read_aside(form_files, body, kind, model.wing.FILE_FIELD, SENT)
     if len(files) == 1: return files[0][1]

@@ -18,7 +18,7 @@ from .metrics import log_line
 _pack, _unpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(tuple[str, list[dict]]).decode
 
 def frame(
-    kind: str, # predictions or feedback
+    kind: str, # predictions, feedback or refusals
     rows: list[dict] # as the log's columns want them
 ) -> bytes: # for the wire
     "Rows as bytes."

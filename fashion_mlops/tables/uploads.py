@@ -30,7 +30,7 @@ def _check_names(described: dict, rows: list[dict]):
                 others = [str(each) for each in row if each not in known]
                 hint = nearest(name, others) if others else f" Columns: {', '.join(known[:40])}."
                 raise Refused(f"Row {number}: the column {name!r} is missing (null stands for a missing value).{hint}",
-                              kind="column")
+                              kind="column", column=name)
         strange = str(next(name for name in row if name not in known))[:80]
         raise Refused(f"Row {number}: the model has no column {strange!r}.{nearest(strange, known)}", kind="column")
 
@@ -48,15 +48,15 @@ def _check_values(described: dict, rows: list[dict]):
         for position, row in enumerate(rows, 1):
             value, where = row[name], f"Row {position}, column {name!r}"
             if isinstance(value, (list, dict)):
-                raise Refused(f"{where} holds a {type(value).__name__}; expected one value.", kind="value")
+                raise Refused(f"{where} holds a {type(value).__name__}; expected one value.", kind="value", column=name)
             if number and _amount(value) > LARGEST:
                 raise Refused(f"{where} is {str(value)[:40]}, which is too large; expected a number up to {LARGEST:g}, or "
-                              f"null where none is known.", kind="value")
+                              f"null where none is known.", kind="value", column=name)
             if isinstance(value, bool) and number and column["type"] != "boolean":
-                raise Refused(f"{where} is {str(value).lower()}; expected a number.", kind="value")
+                raise Refused(f"{where} is {str(value).lower()}; expected a number.", kind="value", column=name)
             if number and isinstance(value, str) and "," in value and not column.get("decimal"):
                 raise Refused(f"{where} is {value[:40]!r}; expected a number with a decimal point, such as 12.5.",
-                              kind="value")
+                              kind="value", column=name)
 
 def _check_levels(described: dict, frame):
     "Raise `Refused` for a category that did not occur in training, where all that did are listed."
@@ -69,7 +69,7 @@ def _check_levels(described: dict, frame):
         row = int(new.to_numpy().argmax())
         value = str(values.iloc[row])
         raise Refused(f"Row {row + 1}, column {column['name']!r}: {value[:40]!r} did not occur in training."
-                      f"{nearest(value[:80], levels[:40])}", kind="category")
+                      f"{nearest(value[:80], levels[:40])}", kind="category", column=column["name"])
 
 # %% ../../nbs/tables/uploads.ipynb #9865e14e
 def inputs_of_json(
@@ -90,7 +90,8 @@ def inputs_of_json(
     _check_values(described, rows)
     try: frame = rows_in_form(described["columns"], rows)
     except UnfitValue as error:
-        raise Refused(f"{error.what} Correct it, or send null where nothing is known.", kind="value") from None
+        raise Refused(f"{error.what} Correct it, or send null where nothing is known.", kind="value",
+                      column=error.column) from None
     _check_levels(described, frame)
     return frame
 
@@ -146,7 +147,8 @@ def inputs_of_files(
         try: read.append(_from_csv(described, data, limits))
         except WorkflowError as error:
             if len(files) == 1: raise
-            raise Refused(f"{name[:80]!r}: {error}", getattr(error, "status", 422), getattr(error, "kind", "rows")) from None
+            raise Refused(f"{name[:80]!r}: {error}", getattr(error, "status", 422), getattr(error, "kind", "rows"),
+                          column=getattr(error, "column", "")) from None
     return together(read)
 
 # %% ../../nbs/tables/uploads.ipynb #b2cbaca9

@@ -454,3 +454,37 @@ def test_what_a_webhook_gets_is_json_with_the_words(home):
     over.set()
     (head, said), = heard
     assert said["value"] == -0.08 and said["alert"] == "answers-worse" and said["text"].startswith("[critical] quakes") and b"Bcc" not in head
+
+
+def test_who_was_not_told_of_a_beginning_is_not_told_of_its_end(home):
+    def rules(*sinks: str):
+        rules_path("toy").parent.mkdir(parents=True, exist_ok=True)
+        rules_path("toy").write_text(f"rules:\n  - {{name: changed, reads: drift.changed, when: {{warning: at least 1}}, sinks: [{', '.join(sinks)}]}}\n"
+                                     "sinks:\n  team: {kind: webhook, address: 'http://127.0.0.1:9/', secret: env TOY_SECRET, tries: 1}\n")
+    rules("log")
+    assert [event.what for event in ring("toy", look(1, 1), loud=False)] == ["rang"]
+    rules("log", "team") # came while it rings
+    assert [event.what for event in ring("toy", look(2, 0), loud=False)] == ["resolved"] and not undelivered("toy")
+    assert [event.what for event in ring("toy", look(3, 1), loud=False)] == ["rang"] and "to team" in undelivered("toy")[0]
+
+
+def test_a_full_disk_is_a_sentence_with_its_place(home, monkeypatch):
+    from fashion_mlops.alerts import book
+    def full(*_): raise OSError(28, "No space left on device")
+    monkeypatch.setattr(book, "write_json", full)
+    with pytest.raises(WorkflowError, match="No space left on device") as told: ring("toy", look(1, 1), loud=False)
+    assert str(book_folder("toy")) in str(told.value) and "Make room" in str(told.value)
+
+
+def test_a_window_of_a_few_rows_ends_nothing():
+    import numpy as np
+    import pandas as pd
+    from types import SimpleNamespace
+    from fashion_mlops.drift.check import Asked, Check
+    from fashion_mlops.drift.observed import Observed
+    def seen(count): return Observed(pd.DataFrame({"size": np.arange(float(count))}), np.full((count, 2), 0.5, np.float32), ["no", "yes"], labels=np.zeros(count, int))
+    quality = pd.DataFrame({"what": [], "column": [], "now": [], "before": [], "alarming": []})
+    found = {"data quality": quality, "measured accuracy": {"accuracy": (1.0, 0.9, 1.0), "change": (0.1, 0.0, 0.2)}}
+    for rows, there in [(9, False), (10, True)]:
+        facts = Check(Asked("toy"), seen(50), seen(rows), found=dict(found)).facts
+        assert ("quality.alarming" in facts, "measured.change" in facts) == (there, there) and facts["rows"] == rows

@@ -337,3 +337,20 @@ def test_spans_are_sent_where_the_environment_says(server, monkeypatch):
     running.process.send_signal(signal.SIGTERM)
     said = running.process.stdout.read()
     assert running.process.wait(20) == 0 and '"GET /version"' in said and "0x4bf92f3577b34da6a3ce929d0e0e4736" in said
+
+
+def test_what_is_refused_is_counted_in_the_log_and_a_flood_fills_no_disk(server):
+    from fashion_mlops.service.refusals import read_refusals
+    running = server(model="rows", log={})
+    good, new = {"price": 45, "colour": "red"}, {"price": 45, "colour": "Basel"}
+    for _ in range(3): assert running.rows(good)[0] == 200
+    for _ in range(300): assert running.rows(*[new]*20)[0] == 422
+    assert running.ask("/predict", b"{", content_type=JSON)[0] == 400
+    assert running.ask("/nowhere", b"{", content_type=JSON)[0] == 404 and running.ask("/feedback", b"{", content_type=JSON)[0] == 400
+    running.end()
+    folder = next((running.home/"data"/"serving").glob("*"))/"log"
+    found, faults = read_refusals(folder)
+    assert (found.requests, found.rows, found.reasons[0], len(found.reasons)) == (301, 6001, ("category", "colour", 6000), 2), found
+    files = list(folder.rglob("refusals-*.parquet"))
+    assert not faults and len(files) < 20 and sum(path.stat().st_size for path in files) < 100_000
+    assert not any(b"Basel" in path.read_bytes() for path in files)

@@ -179,3 +179,36 @@ def test_a_window_that_moves_makes_an_answer_old(home, monkeypatch):
         monkeypatch.setattr(watched, "now", lambda: later)
         assert fingerprint._moved_clocks(manifest) == words
     assert not watching.clocks_that_decide("") and not watching.clocks_that_decide("2026-11-01..2026-11-08")
+
+
+def test_refused_requests_are_seen_said_and_ring(shades):
+    from fashion_mlops.alerts.book import book_folder
+    from fashion_mlops.alerts.ringing import firing
+    from fashion_mlops.service.refusals import Reason, Refusals
+    logged(200)
+    assert say()[0] == 0
+    def refuse(rows: int):
+        counts = Refusals()
+        counts.count(Reason("shades", 3, "champion", "/predict", "category", "town"), rows)
+        write_rows(log_folder("shades"), [("refusals", one | {"time": BEGIN + timedelta(hours=30)}) for one in counts.take()])
+    refuse(5)
+    code, text = say()
+    assert code == 0 and "5 rows in 1 request were refused, 2.4 %" in text and not firing("shades")
+    refuse(600)
+    code, text = say()
+    assert code == 3 and "605 rows in 2 requests were refused, 75 %" in text and "in town" in text and "Mend what callers send" in text
+    assert [one.alert for one in firing("shades")] == ["much-refused"] and firing("shades")[0].severity == "critical"
+    told = (book_folder("shades")/"alerts.log").read_text(encoding="utf-8")
+    assert "Report: " in told and told.count("Look") == 1 and "605 rows in 2 requests" in told
+    assert say("--window", "2026-11-02..2026-11-03")[0] == 0 # another time: they came after it
+
+
+def test_a_service_that_refuses_everybody_is_no_quiet_night(shades):
+    from fashion_mlops.alerts.ringing import firing
+    from fashion_mlops.service.refusals import Reason, Refusals
+    counts = Refusals()
+    counts.count(Reason("shades", 3, "champion", "/predict", "picture"), 40)
+    write_rows(log_folder("shades"), [("refusals", one) for one in counts.take()])
+    code, text = say()
+    assert code == 3 and "40 rows in 1 request were refused, 1e+02 %" not in text and "100 %" in text
+    assert [one.alert for one in firing("shades")] == ["much-refused"]

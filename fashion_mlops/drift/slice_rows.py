@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['NARROW', 'COUNTED', 'MOST_OF_ONE', 'WIDE', 'Codes', 'narrow_rows', 'day_rows', 'each_once', 'asked_moments',
-           'told_labels', 'with_labels', 'hours_of', 'named_hours', 'fair_choice', 'wide_rows']
+           'day_labels', 'newest_labels', 'told_labels', 'with_labels', 'hours_of', 'named_hours', 'fair_choice',
+           'wide_rows']
 
 # %% ../../nbs/drift/slice_rows.ipynb #a602535d
 from collections.abc import Iterator
@@ -112,27 +113,43 @@ def asked_moments(
     return found
 
 # %% ../../nbs/drift/slice_rows.ipynb #60011c44
-def told_labels(
-    folder: Path, # from `log_folder`
-    first: str, # day from which on feedback is read
+def day_labels(
+    day: Path, # folder of a day
     classes: Codes,
     faults: FileFaults # where it is noted what is wrong
-): # DataFrame by key: label (its number), labels (how many came), differ, asked
-    "The newest label of each row, and what else came."
+): # DataFrame: key, moment, label (its number), asked
+    "Every label that came on a day."
     import pandas as pd
     def made(path, part):
         return pd.DataFrame({"key": row_keys(request_keys(part["id"]), _numbers(part["row"], -1)),
                              "moment": part["time"].to_numpy().astype("datetime64[us]"),
                              "label": classes.of(part["label"]), "asked": asked_moments(part["id"])})
-    parts = [part for day in log_days(folder, first)
-             for part in day_parts(day, "feedback", ["id", "row", "time", "label"], made, faults)]
     nothing = log_schema("feedback").empty_table()
-    every = pd.concat(parts or [made(None, nothing)], ignore_index=True).drop_duplicates(["key", "moment", "label"])
+    parts = day_parts(day, "feedback", ["id", "row", "time", "label"], made, faults)
+    return pd.concat(parts or [made(None, nothing)], ignore_index=True)
+
+# %% ../../nbs/drift/slice_rows.ipynb #4b16d72c
+def newest_labels(
+    days: list # DataFrames from `day_labels`
+): # DataFrame by key: label (its number), labels (how many came), differ, asked
+    "The newest label of each row, and what else came."
+    import pandas as pd
+    every = pd.concat(days, ignore_index=True).drop_duplicates(["key", "moment", "label"])
     every = every[every.label >= 0].sort_values("moment", kind="stable")
     newest = every.drop_duplicates("key", keep="last").set_index("key")[["label", "asked"]]
     if len(newest) == len(every): return newest.assign(labels=1, differ=False)
     grouped = every.groupby("key").label
     return newest.assign(labels=grouped.size(), differ=grouped.min() != grouped.max())
+
+def told_labels(
+    folder: Path, # from `log_folder`
+    first: str, # day from which on feedback is read
+    classes: Codes,
+    faults: FileFaults # where it is noted what is wrong
+): # DataFrame as from `newest_labels`
+    "The newest label of each row, and what else came."
+    days = log_days(folder, first) or [folder/"none"]
+    return newest_labels([day_labels(day, classes, faults) for day in days])
 
 # %% ../../nbs/drift/slice_rows.ipynb #9c8c7155
 def with_labels(

@@ -184,7 +184,15 @@ def _labels(self: KeptDays, about: dict[str, dict], read: dict, classes: Codes):
         parts.append(labels.assign(label=np.append(numbers, np.int32(-1))[labels.label.to_numpy()]))
     return newest_labels(parts)
 
-# %% ../../nbs/dashboard/kept_days.ipynb #2b7b121b
+# %% ../../nbs/dashboard/kept_days.ipynb #29a0d9d6
+@patch
+def labels_about(self: KeptDays,
+    day: Path, # folder of a day
+    classes: Codes
+): # DataFrame from `newest_labels`
+    "What somebody has told about the rows of a day, as far as the last round knows."
+    return self._labels(about_days(self.told, asked_span(day)), {}, classes)
+
 @patch
 def _is_fresh(self: KeptDays, day: Path) -> bool:
     "Whether the counts of a day are those of its files, and of the feedback about it."

@@ -55,7 +55,7 @@ def refused_table(
     found = found.sort_values(["rows", "kind"], ascending=[False, True], ignore_index=True)
     return found.assign(why=[_KINDS.get(kind, kind or "unknown") for kind in found.kind])[["why", "column", "requests", "rows"]]
 
-# %% ../../nbs/dashboard/traffic_view.ipynb #68c08240
+# %% ../../nbs/dashboard/traffic_view.ipynb #d909a0cc
 SHOWN = ["id", "row", "time", "version", "slot", "said", "confidence"]
 
 def mistakes_of(
@@ -74,12 +74,13 @@ def _wrong_rows(stores: Stores, day: str, text: str, most: int):
     rows = day_rows(folder, files, slots, classes, faults) if day and folder.is_dir() else None
     if rows is None: return None
     rows = with_labels(each_once(rows), stores.days.labels_about(folder, classes))
-    wrong = rows[(rows.label >= 0) & (rows.label != rows.said) & ~rows.moment.isna()]
+    answered = (rows.slot != slots.places.get("shadow", -2)) & ~rows.moment.isna() # the shadow's answers reach nobody
+    wrong = rows[answered & (rows.label >= 0) & (rows.label != rows.said)]
     names = np.array([*classes.names, ""], object)
     if text: wrong = wrong[[text in f"{names[said]}\n{names[true]}".lower() for said, true in zip(wrong.said, wrong.label)] | _has_id(wrong, files, faults, text)]
     chosen = wrong.sort_values("confidence", ascending=False, kind="stable").head(most)
     wide = wide_rows(chosen, files, faults, SHOWN).to_pandas()
-    true = chosen.assign(true=names[chosen.label]).set_index("key").true
+    true = chosen.assign(true=names[chosen.label]).drop_duplicates("key").set_index("key").true # two answers under one id have one truth
     return wide.assign(true=true.reindex(_keys(wide)).to_numpy()).sort_values("confidence", ascending=False, ignore_index=True)[
         ["time", "said", "true", "confidence", "version", "slot", "id", "row"]]
 

@@ -24,9 +24,9 @@ for room, before in [("models", "evaluation"), ("nets", "models"), ("search", "n
 ROOMS_OF_KINDS = [kind_of(name).__name__.split(".")[1] for name in WINGS] # fashion_mlops.images.kind
 for room in ROOMS_OF_KINDS: HOUSE[room] = [*HOUSE["search"], "search"]
 HOUSE["datasets"] = [*HOUSE["search"], "search", *ROOMS_OF_KINDS]
-for room, before in [("service", "datasets"), ("drift", "service"), ("alerts", "drift"), ("operations", "alerts"), ("loop", "operations"), ("governance", "loop")]: HOUSE[room] = [*HOUSE[before], before]
+for room, before in [("service", "datasets"), ("drift", "service"), ("alerts", "drift"), ("operations", "alerts"), ("loop", "operations"), ("governance", "loop"), ("dashboard", "governance")]: HOUSE[room] = [*HOUSE[before], before]
 HOUSE["a stage"] = [*HOUSE["governance"], "governance"]
-HOUSE["cli"] = [*HOUSE["a stage"], "a stage"]
+HOUSE["cli"] = [*HOUSE["a stage"], "a stage", "dashboard"]
 
 
 def stages(): return {stage.name.partition("_")[2] for stage in discover(NBS)}

@@ -8,13 +8,14 @@ __all__ = ['EVERY', 'pages_by_name', 'run_app']
 # %% ../../nbs/dashboard/app.ipynb #598c131d
 import os
 
-# %% ../../nbs/dashboard/app.ipynb #df7eac40
+# %% ../../nbs/dashboard/app.ipynb #548251a3
 EVERY = 30 # seconds after which a page looks again
 
 def pages_by_name() -> dict: # function by name, in the order of the side
     "The pages that there are."
+    from fashion_mlops.dashboard.manage_pages import MANAGING
     from fashion_mlops.dashboard.watch_pages import WATCHING
-    return {**WATCHING}
+    return {**WATCHING, **MANAGING}
 
 def _kept_days():
     "The counts of a log, opened once for all who look."
@@ -61,7 +62,7 @@ def _side(datasets: list[str], pages: dict):
         _write_address(chosen)
     return Address(page, dataset or "", window, st.session_state.said), again
 
-# %% ../../nbs/dashboard/app.ipynb #bd00f040
+# %% ../../nbs/dashboard/app.ipynb #d32c7cb7
 def _shown(show, address, opened):
     "A page, or what kept it from being shown."
     import streamlit as st
@@ -78,6 +79,13 @@ def _shown(show, address, opened):
         if os.environ.get("FASHION_MLOPS_STRICT"): raise
         st.error(f"This page could not be shown: {plain(reason_of(error))}", icon=":material/error:")
 
+def _icon():
+    "Three bars; a sign of Streamlit's own is fetched from the network."
+    from PIL import Image, ImageDraw
+    image = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    for place, height in enumerate((12, 20, 28)): ImageDraw.Draw(image).rectangle([2 + 10*place, 31 - height, 9 + 10*place, 31], fill="#3a86b7")
+    return image
+
 def run_app():
     "Everything that somebody sees."
     import streamlit as st
@@ -85,7 +93,7 @@ def run_app():
     from fashion_mlops.dashboard.address import PAGES
     from fashion_mlops.dashboard.showing import plain
     from fashion_mlops.dashboard.stores import known_datasets
-    st.set_page_config("fashion_mlops", ":material/monitoring:", "wide")
+    st.set_page_config("fashion_mlops", _icon(), "wide")
     try: datasets = known_datasets()
     except (WorkflowError, OSError) as error: return st.error(plain(error), icon=":material/error:")
     pages, said = pages_by_name(), _settled(datasets)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'GREY', 'COLOURS', 'MOST_CLASSES', 'Drawn', 'requests_chart', 'seconds_chart',
            'seconds_words', 'accuracy_chart', 'worth_chart', 'reliability_chart', 'confidence_chart', 'class_chart',
-           'rarity_chart', 'columns_chart']
+           'rarity_chart', 'columns_chart', 'stages_chart']
 
 # %% ../../nbs/dashboard/charts.ipynb #d659f1a9
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import numpy as np
 from ..core import numbered
 from .day_counts import BINS
 
-# %% ../../nbs/dashboard/charts.ipynb #721a2dfc
+# %% ../../nbs/dashboard/charts.ipynb #108c0620
 BLUE, ORANGE, GREEN, GREY = "#3a86b7", "#d9622b", "#3f9142", "#8d99a6"
 COLOURS = [BLUE, ORANGE, GREEN, "#a367b1", "#c7a02c", "#4fb3a9", GREY]
 
@@ -40,7 +40,7 @@ def _time_axis(title=None):
 
 def _by(name: str, title: str, colours: list[str] = COLOURS):
     import altair as alt
-    return alt.Color(f"{name}:N", title=title, scale=alt.Scale(range=colours), legend=alt.Legend(orient="top", titleOrient="left"))
+    return alt.Color(f"{name}:N", title=title, scale=alt.Scale(range=colours), legend=alt.Legend(orient="top", direction="vertical", titleOrient="left", labelLimit=240))
 
 # %% ../../nbs/dashboard/charts.ipynb #957a9025
 def requests_chart(
@@ -154,7 +154,7 @@ def confidence_chart(
     rows, sure = table.rows.sum(), table[table.bin >= 0.9*BINS].rows.sum()
     return Drawn(chart, f"How sure the answers were: {sure/rows:.0%} of {int(rows):,} rows with 90 % or more.", table[["low", "high", "rows"]], "confidence")
 
-# %% ../../nbs/dashboard/charts.ipynb #90d22d60
+# %% ../../nbs/dashboard/charts.ipynb #290b9927
 MOST_CLASSES = 30 # that are drawn; the table has them all
 
 def class_chart(
@@ -174,9 +174,9 @@ def class_chart(
         worst = drawn.iloc[0]
         words = f"How much of each class is found, the worst first, with 95 % intervals: {worst['class']} {worst.recall:.0%} of {numbered(int(worst.told), 'row')}."
     if len(told) > MOST_CLASSES: words += f" Drawn are {MOST_CLASSES} of {len(told)} classes; the table has all."
-    return Drawn(alt.layer(bars, points).properties(height=alt.Step(22)), words, classes, "classes")
+    return Drawn(alt.layer(bars, points).properties(height=60 + 22*len(drawn)), words, classes, "classes")
 
-# %% ../../nbs/dashboard/charts.ipynb #515331d9
+# %% ../../nbs/dashboard/charts.ipynb #6fd423f0
 def rarity_chart(
     checks, # DataFrame from `checks_table`
     rate: float = 0.01 # of false alarms, by the check that is shown
@@ -188,7 +188,7 @@ def rarity_chart(
     kinds = alt.Scale(domain=["no change", "something changed", "cannot be said"], range=[BLUE, ORANGE, GREY])
     points = alt.Chart(table).mark_point(filled=True, size=80, opacity=1).encode(
         _time_axis("moment of the check"), alt.Y("p:Q", title="p (rarer below)", scale=alt.Scale(type="log"), axis=alt.Axis(format="~g", tickCount=5)),
-        alt.Color("found:N", title="found", scale=kinds, legend=alt.Legend(orient="top", titleOrient="left")), alt.Shape("found:N", legend=None),
+        alt.Color("found:N", title="found", scale=kinds, legend=alt.Legend(orient="top", direction="vertical", titleOrient="left", labelLimit=240)), alt.Shape("found:N", legend=None),
         tooltip=[alt.Tooltip("moment:T", title="made (UTC)"), "window:N", "version:N", "found:N", alt.Tooltip("p:Q", format=".2~g"), alt.Tooltip("rows:Q", format=",")])
     line = alt.Chart(pd.DataFrame({"p": [rate]})).mark_rule(strokeDash=[6, 4], color=GREY).encode(alt.Y("p:Q"))
     changed = int((checks.found == "something changed").sum())
@@ -208,4 +208,19 @@ def columns_chart(
         tooltip=["column:N", alt.Tooltip("score:Q", format=".2f")])
     first = drawn.iloc[0]
     words = f"{numbered(len(columns), 'column')} beyond their line, the farthest first: {first.column} by {first.score:.1f} times of it."
-    return Drawn(chart.properties(height=alt.Step(22)), words, columns, "columns")
+    return Drawn(chart.properties(height=60 + 22*len(drawn)), words, columns, "columns")
+
+# %% ../../nbs/dashboard/charts.ipynb #f09d938f
+def stages_chart(
+    stages # DataFrame from `stages_table`
+) -> Drawn:
+    "What each stage of a run took."
+    import altair as alt
+    table = stages.assign(gigabytes=stages.memory/1e9)
+    row = alt.Y("stage:N", sort=None, title=None, axis=alt.Axis(labelLimit=140))
+    chart = alt.Chart(table).mark_bar(color=BLUE).encode(alt.X("seconds:Q", axis=alt.Axis(tickCount=5)), row, tooltip=[
+        "stage:N", "state:N", alt.Tooltip("seconds:Q", format=".1f"), alt.Tooltip("gigabytes:Q", title="memory at its peak (GB)", format=".2f")])
+    most, wide = stages.loc[stages.seconds.idxmax()], stages.loc[stages.memory.idxmax()]
+    words = (f"What each of {numbered(len(stages), 'stage')} took, {stages.seconds.sum():,.0f} s in all, most of it {most.stage} with {most.seconds:,.0f} s; the most memory took "
+             f"{wide.stage}, {wide.memory/1e9:.1f} GB.")
+    return Drawn(chart.properties(height=60 + 22*len(stages)), words, stages, "stages")

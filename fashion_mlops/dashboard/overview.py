@@ -50,14 +50,14 @@ def accuracy_words(
     value, low, high = numbers.accuracy
     return f"right in {value:.1%} ({low:.1%} to {high:.1%}) of the {numbers.told:,} rows that somebody has told about"
 
-# %% ../../nbs/dashboard/overview.ipynb #26599616
+# %% ../../nbs/dashboard/overview.ipynb #d1bf0c8a
 @dataclass(frozen=True)
 class Todo:
     "What somebody may do about it."
     words: str # what for
     command: str # for a terminal
 
-def _ringing(stores: Stores, alarms: Part) -> tuple[Verdict, list[Todo]] | None:
+def _ringing(stores: Stores, alarms: Part, serves_since: str) -> tuple[Verdict, list[Todo]] | None:
     "What rings and nobody works on."
     loud = [one for one in (alarms.value or {}).get("ringing", []) if not one.acknowledged]
     if not loud: return None
@@ -65,6 +65,7 @@ def _ringing(stores: Stores, alarms: Part) -> tuple[Verdict, list[Todo]] | None:
     event = next((one for one in reversed(events) if one.alert == first.alert), None)
     more = f" {numbered(len(loud) - 1, 'other alarm')} ring, too."*(len(loud) > 1)
     says = (event.says or event.evidence()) if event else ""
+    if first.since < serves_since: says += " It began before this version served; the next check says whether it is over."
     todo = [Todo("Look closer", event.command)] if event and event.command else []
     todo.append(Todo("Say that you work on it", stores.command(f'alerts ack {first.alert} --reason "…"')))
     return Verdict("bad" if first.severity == "critical" else "open", f"The alarm {first.alert} rings since {first.since[:16].replace('T', ' ')} UTC. {says}{more}"), todo
@@ -82,7 +83,7 @@ def _last_check(stores: Stores, checks: Part, now: datetime) -> tuple[Verdict, l
 
 def _window_words(window: str) -> str: return window if window not in ("", "newest rows") else "the newest rows"
 
-# %% ../../nbs/dashboard/overview.ipynb #84904e82
+# %% ../../nbs/dashboard/overview.ipynb #1e7e87a1
 def judged(
     stores: Stores,
     champion: Part,
@@ -95,7 +96,7 @@ def judged(
     if not champion: return Verdict("bad" if champion.broken else "open", champion.why), [Todo("Train and register one", champion.command)]*bool(champion.command)
     serves = f"v{champion.value.version} answers"
     if alarms.broken: return Verdict("bad", f"{serves}. What rings is not known: {alarms.why}"), [Todo("Check anew", stores.command("monitor"))]
-    if found := _ringing(stores, alarms): return Verdict(found[0].state, f"{serves}, and all is not well. {found[0].words}"), found[1]
+    if found := _ringing(stores, alarms, champion.value.since): return Verdict(found[0].state, f"{serves}, and all is not well. {found[0].words}"), found[1]
     right = accuracy_words(numbers)
     fine = f"{serves}{f', {right}' if right else ''}."
     if not numbers.rows:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WATCHING', 'number_lines', 'show_overview', 'ask_whose', 'show_performance', 'show_drift', 'show_traffic']
 
-# %% ../../nbs/dashboard/watch_pages.ipynb #e4f5d96a
+# %% ../../nbs/dashboard/watch_pages.ipynb #fe4debdf
 from ..core import numbered
 from .address import PAGES, Address
 from .charts import (accuracy_chart, class_chart, columns_chart, confidence_chart, rarity_chart, reliability_chart,
@@ -13,7 +13,7 @@ from .charts import (accuracy_chart, class_chart, columns_chart, confidence_char
 from .drifting import Said, checks_table, drift
 from .figures import Whose
 from .overview import Numbers, overview
-from .showing import plain, show_chart, show_faults, show_missing, show_part, show_table, show_verdict
+from .showing import plain, show_chart, show_faults, show_missing, show_part, show_pictures, show_table, show_verdict
 from .stores import Champion, Stores
 from .traffic_view import mistakes_of, traffic
 from .worth import performance
@@ -32,7 +32,7 @@ def number_lines(
             ("95 % within", "–" if numbers.slow is None else seconds_words(numbers.slow), "Of the requests, by the service's own histogram: rather too long."),
             ("Refused rows", f"{numbers.refused/whole:.1%}" if whole else "–", f"{numbers.refused:,} rows of requests that could not be answered.")]
 
-# %% ../../nbs/dashboard/watch_pages.ipynb #cf898f80
+# %% ../../nbs/dashboard/watch_pages.ipynb #420fd1fe
 def _show_champion(champion: Champion):
     import streamlit as st
     st.markdown(f"**v{champion.version}** serves since {plain(champion.since[:16].replace('T', ' '))} UTC" + (f", before it v{champion.before}" if champion.before else "") + ".")
@@ -63,7 +63,7 @@ def _show_runs(runs: list[dict]):
 
 def _show_trail(trail: list[dict]):
     import streamlit as st
-    def line(one): return f"- {plain(one['time'][:16].replace('T', ' '))} {plain(one['what'])}{' v' + str(one['version']) if one['version'] else ''} by {plain(one['by'])}: {plain(one['reason'], 200)}"
+    def line(one): return f"- {plain(one['time'][:16].replace('T', ' '))} {plain(one['what'])}{' v' + str(one['version']) if one['version'] else ''} by {plain(one['by'])}: {plain(one['reason'], 110)}"
     st.markdown("\n".join(map(line, trail)))
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #3359c72a
@@ -130,7 +130,7 @@ def _show_sure(sure, gap: float | None):
         else: show_chart(reliability_chart(sure, gap))
     with right: show_chart(confidence_chart(sure))
 
-# %% ../../nbs/dashboard/watch_pages.ipynb #ae2fc5ac
+# %% ../../nbs/dashboard/watch_pages.ipynb #6f3f8338
 def _pick_check(table) -> str: # id of its run
     "Which check somebody wants to see."
     import streamlit as st
@@ -165,14 +165,8 @@ def show_drift(
         st.markdown("#### All checks")
         show_chart(rarity_chart(checks_table(page.checks.value), page.said.value.rate if page.said else 0.01))
     st.markdown("#### What it looks like")
-    show_part(page.gallery, _show_pictures)
+    show_part(page.gallery, show_pictures)
     for path in page.pages[:5]: st.download_button(f"Report {path.stem}", path.read_bytes(), path.name, "text/html", key=f"report {path.name}", icon=":material/description:", type="tertiary")
-
-def _show_pictures(pictures: list):
-    import streamlit as st
-    for picture in pictures:
-        st.image(str(picture.path), width="stretch", alt=picture.caption)
-        st.caption(plain(picture.caption, 2000))
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #c972b0dc
 def show_traffic(

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['version_facts', 'known_versions', 'version_line', 'compared_versions', 'comparison_lines', 'known_version', 'models',
-           'asked_reason', 'promote', 'follow', 'rollback', 'deploy', 'approve', 'add_parser']
+           'asked_reason', 'promote_by_hand', 'promote', 'follow', 'roll_back_by_hand', 'rollback', 'deploy', 'approve',
+           'add_parser']
 
 # %% ../../nbs/operations/registry.ipynb #024e06d8
 import sys, time
@@ -135,20 +136,26 @@ def _slots_words(dataset: str) -> str:
     return (f"\nClients still get {traffic.active}, since blue-green is on; the champion answers after: "
             f"fashion-mlops traffic champion --dataset {dataset} --reason TEXT")
 
-def promote(args) -> int: # 0
-    "Make a version the champion, by hand. Its files are checked and its pack is tried first; the reason goes into the audit trail."
+def promote_by_hand(
+    dataset: str, # registered model
+    version: int, # that is to serve
+    reason: str # in somebody's words, for the audit trail
+) -> str: # what became of it
+    "Make a version the champion, after its files were checked and its pack was tried."
     from fashion_mlops.service import champion, deployment
-    dataset, version = _asked_dataset(args), args.version
-    facts, before = known_version(dataset, version), champion.champion_version(dataset)
-    if facts["champion"]:
-        print(f"{dataset} v{version} is the champion already.")
-        return 0
-    reason = asked_reason(args.reason, f"Why is {dataset} v{version} ({facts['outcome']}) to serve? ")
+    before = champion.champion_version(dataset)
     champion.load_version(dataset, version)
     deployment.tried_pack(dataset, version)
     champion.promote(dataset, version, before, reason)
     deployment.deploy(dataset)
-    print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}{_slots_words(dataset)}")
+    return f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}{_slots_words(dataset)}"
+
+def promote(args) -> int: # 0
+    "Make a version the champion, by hand. Its files are checked and its pack is tried first; the reason goes into the audit trail."
+    dataset, version = _asked_dataset(args), args.version
+    facts = known_version(dataset, version)
+    if facts["champion"]: print(f"{dataset} v{version} is the champion already.")
+    else: print(promote_by_hand(dataset, version, asked_reason(args.reason, f"Why is {dataset} v{version} ({facts['outcome']}) to serve? ")))
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #f01107e1
@@ -175,19 +182,27 @@ def follow(
         said = words
 
 # %% ../../nbs/operations/registry.ipynb #2cc7db76
-def rollback(args) -> int: # 0
-    "Let the version serve again that the champion replaced. The gate will not promote again what was taken back."
+def roll_back_by_hand(
+    dataset: str, # registered model
+    reason: str # in somebody's words, for the audit trail
+) -> str: # what became of it
+    "Let the version serve again that the champion replaced, after its files were checked and its pack was tried."
     from fashion_mlops.service import deployment
-    from fashion_mlops.service.champion import champion_version, load_version, roll_back, rollback_target
-    dataset = _asked_dataset(args)
+    from fashion_mlops.service.champion import load_version, roll_back, rollback_target
     before = rollback_target(dataset)
-    reason = asked_reason(args.reason, f"Why is {dataset} v{champion_version(dataset)} to be taken back for v{before}? ")
     load_version(dataset, before)
     deployment.tried_pack(dataset, before)
     again, taken = roll_back(dataset, reason)
     deployment.deploy(dataset)
-    print(f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "
-          f"fashion-mlops promote {taken} --dataset {dataset}{_slots_words(dataset)}")
+    return (f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "
+            f"fashion-mlops promote {taken} --dataset {dataset}{_slots_words(dataset)}")
+
+def rollback(args) -> int: # 0
+    "Let the version serve again that the champion replaced. The gate will not promote again what was taken back."
+    from fashion_mlops.service.champion import champion_version, rollback_target
+    dataset = _asked_dataset(args)
+    before = rollback_target(dataset)
+    print(roll_back_by_hand(dataset, asked_reason(args.reason, f"Why is {dataset} v{champion_version(dataset)} to be taken back for v{before}? ")))
     return 0
 
 def deploy(args) -> int: # 0

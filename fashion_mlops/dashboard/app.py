@@ -8,14 +8,15 @@ __all__ = ['EVERY', 'pages_by_name', 'run_app']
 # %% ../../nbs/dashboard/app.ipynb #598c131d
 import os
 
-# %% ../../nbs/dashboard/app.ipynb #548251a3
+# %% ../../nbs/dashboard/app.ipynb #4594c7ad
 EVERY = 30 # seconds after which a page looks again
 
 def pages_by_name() -> dict: # function by name, in the order of the side
     "The pages that there are."
     from fashion_mlops.dashboard.manage_pages import MANAGING
+    from fashion_mlops.dashboard.try_page import TRYING
     from fashion_mlops.dashboard.watch_pages import WATCHING
-    return {**WATCHING, **MANAGING}
+    return {**WATCHING, **MANAGING, **TRYING}
 
 def _kept_days():
     "The counts of a log, opened once for all who look."

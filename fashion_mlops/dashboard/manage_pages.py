@@ -64,7 +64,7 @@ def _show_use(use: Use, peak: float):
         column.metric(name, human_bytes(free), help=f"of {human_bytes(whole)}", border=True)
     st.markdown("\n".join(f"- {plain(name)}: {human_bytes(size)}" for name, size in use.places.items()))
 
-# %% ../../nbs/dashboard/manage_pages.ipynb #e1bc27cc
+# %% ../../nbs/dashboard/manage_pages.ipynb #624c98da
 def show_registry(
     stores: Stores,
     address: Address
@@ -88,7 +88,7 @@ def _show_versions(stores: Stores, known: list[dict]):
 
 def _show_about(about: About):
     import streamlit as st
-    lines = [f"| {words} | `{plain(value, 80)}` |" for words, value in about.lineage.items()]
+    lines = [f"| {words} | {plain(value, 80)} |" for words, value in about.lineage.items()]
     if lines: st.markdown("\n".join(["| comes from | |", "|---|---|", *lines]))
     with st.expander("Model card"): st.markdown(about.card or "It has no card yet.")
 

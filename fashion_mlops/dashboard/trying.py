@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['ANSWERS', 'Model', 'opened', 'Answer', 'answered', 'row_body', 'explained', 'model_part']
 
-# %% ../../nbs/dashboard/trying.ipynb #bfb3aa7d
+# %% ../../nbs/dashboard/trying.ipynb #b9a05d34
 import json
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..core import WorkflowError
+from ..core import WorkflowError, listed
 from .parts import Part, part_of
 from .stores import Stores
 
@@ -43,7 +43,7 @@ def opened(
     examples = facts.get("inputs")
     return Model(served, [] if examples is None else examples)
 
-# %% ../../nbs/dashboard/trying.ipynb #b5d4f3e7
+# %% ../../nbs/dashboard/trying.ipynb #4377e632
 @dataclass(frozen=True)
 class Answer:
     "What the model says of one input."
@@ -62,7 +62,7 @@ class Answer:
         said = f"{self.said['class']}, with a probability of {self.said['probability']:.1%}."
         if held is None: return said
         if not held: return f"{said} No class fits: it is like nothing that the model has learned from."
-        return f"{said} Surely one of: {', '.join(held)}." if len(held) > 1 else f"{said} No other class comes into question."
+        return f"{said} The prediction set holds {listed(held)}." if len(held) > 1 else f"{said} The prediction set holds no other class."
 
 def answered(
     model: Model,

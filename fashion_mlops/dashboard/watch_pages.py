@@ -32,7 +32,7 @@ def number_lines(
             ("95 % within", "–" if numbers.slow is None else seconds_words(numbers.slow), "Of the requests, by the service's own histogram: rather too long."),
             ("Refused rows", f"{numbers.refused/whole:.1%}" if whole else "–", f"{numbers.refused:,} rows of requests that could not be answered.")]
 
-# %% ../../nbs/dashboard/watch_pages.ipynb #420fd1fe
+# %% ../../nbs/dashboard/watch_pages.ipynb #fab54862
 def _show_champion(champion: Champion):
     import streamlit as st
     st.markdown(f"**v{champion.version}** serves since {plain(champion.since[:16].replace('T', ' '))} UTC" + (f", before it v{champion.before}" if champion.before else "") + ".")
@@ -59,7 +59,7 @@ def _show_checks(checks):
 def _show_runs(runs: list[dict]):
     import streamlit as st
     def ended(run): return "done" if run.get("succeeded") else "did not get through"
-    st.markdown("\n".join(f"- {plain(run['began'][:16].replace('T', ' '))}, {plain(run['profile'])}: {ended(run)} (`{plain(run['token'])}`)" for run in runs))
+    st.markdown("\n".join(f"- {plain(run['began'][:16].replace('T', ' '))}, {plain(run['profile'])}: {ended(run)} ({plain(run['token'])})" for run in runs))
 
 def _show_trail(trail: list[dict]):
     import streamlit as st

@@ -1,0 +1,196 @@
+"""Every page of the dashboard on every kind of home: pictures, two classes, many classes, nothing at all, and stores that somebody has broken."""
+import os
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from fashion_mlops.core import artifacts_folder, home as home_folder, package_folder, runs_folder, write_json
+from fashion_mlops.dashboard.address import PAGES
+from fashion_mlops.service.deployment import serving_folder, set_champion
+from fashion_mlops.service.keys import make_key
+from fashion_mlops.service.log_files import log_folder, new_id, write_rows
+
+from packs import place_version
+
+pytest.importorskip("streamlit", reason="needs the extra dashboard")
+
+DATASETS = {"shades": ["dark", "bright"], "quakes": ["weaker", "strong"], "garments": [f"garment :red[{number}] $x$" for number in range(40)]}
+NOW = datetime.now(UTC) - timedelta(minutes=1)
+
+
+def opened(page: str, dataset: str = "", **words):
+    "A page, run to its end; whatever goes wrong in it is raised."
+    from streamlit.testing.v1 import AppTest
+    app = AppTest.from_file(str(package_folder()/"dashboard"/"app.py"), default_timeout=120)
+    for name, word in ({"page": page, "dataset": dataset} | words).items(): app.query_params[name] = word
+    return app.run()
+
+
+def said(app) -> str:
+    "Everything that a page says."
+    kinds = ("title", "markdown", "caption", "info", "warning", "error", "success", "code", "metric")
+    return "\n".join(str(one.value) for kind in kinds for one in getattr(app, kind))
+
+
+def log_of(dataset: str, classes: list[str], rows: int = 300, version: int = 3):
+    "A log of three days, a third of it told of, with a few mistakes and refusals."
+    random, lines = np.random.default_rng(0), []
+    for number in range(rows):
+        name, moment = str(random.choice(classes)), NOW - timedelta(days=number % 3)
+        row = {"id": new_id(), "row": 0, "time": moment, "dataset": dataset, "version": version, "slot": "champion", "unit": None, "digest": "", "watched": [], "input": None,
+               "said": name, "confidence": float(random.uniform(0.5, 1)), "probabilities": [], "rejected": False, "seconds": 0.004}
+        lines.append(("predictions", row))
+        if number % 3 == 0: lines.append(("feedback", {"id": row["id"], "row": 0, "time": NOW, "label": name if number % 9 else classes[0]}))
+    lines.append(("refusals", {"id": new_id(), "row": 0, "time": NOW, "dataset": dataset, "slot": "champion", "route": "/predict", "kind": "category", "column": "a_b", "version": version, "requests": 4, "rows": 7}))
+    write_rows(log_folder(dataset), lines)
+
+
+def left_by_a_run(dataset: str, classes: list[str]):
+    "What a run of the pipeline leaves: a record, and manifests of stages."
+    results = [{"name": name, "state": "done", "seconds": 3.0, "peak": 1e9, "headline": "fine"} for name in ("01_data", "08_registry")]
+    for token in ("20261127T100000-aaaa", "20261128T100000-bbbb"):
+        write_json(runs_folder(dataset)/f"{token}.json", {"token": token, "number": int(token[7]), "dataset": dataset, "profile": "smoke", "began": f"{token[:4]}-11-28T10:00:00+00:00",
+                   "succeeded": True, "results": results, "settings": {}, "stages": {"07_training": {"params": {"epochs": int(token[7])}, "metrics": {"valid_accuracy": 0.9}, "intervals": {}}}})
+    manifest = {"dataset": dataset, "finished": "2026-11-28T10:00:00+00:00", "headline": "fine", "writes": {}, "metrics": {"samples": 100.0}, "classes": len(classes), "kind": "table", "dataset_digest": "abc"}
+    write_json(artifacts_folder(dataset)/"01_data.json", manifest | {"stage": "01_data"})
+    results = [{"met": False, "sentence": "no value is missing", "table": "samples", "breaking": 3, "rows": 10, "critical": True, "problem": ""}]
+    write_json(artifacts_folder(dataset)/"quality.json", {"expectations": results})
+    write_json(artifacts_folder(dataset)/"02_quality.json", manifest | {"stage": "02_quality", "writes": {"quality.json": {"path": "quality.json"}}})
+
+
+def checked(dataset: str):
+    "Two checks in MLflow."
+    from mlflow.entities import Metric
+    from fashion_mlops.workflow import tracking
+    facts = {"drift.p": 0.001, "drift.changed": 1.0, "measured.accuracy": 0.9, "measured.accuracy.low": 0.85, "measured.accuracy.high": 0.93, "estimated.accuracy": 0.88, "estimated.accuracy.low": 0.8,
+             "estimated.accuracy.high": 0.95, "reference.accuracy": 0.92, "rows": 300.0}
+    for number, known in enumerate((facts, {"rows": 5.0})):
+        tags = {"check": f"c{number}", "dataset": dataset, "window": "7d", "version": 3, "slot": "all", "stand_in": False, "headline": "Something changed."}
+        run = tracking.start_run(dataset, "check", tags)
+        tracking.client().log_batch(run, [Metric(name, value, 0, 0) for name, value in known.items()])
+        tracking.client().log_dict(run, {"first_lines": ["Something *changed*."], "columns": [["brightest", 7.9]], "classes": [["dark", 0.1, 0.2]], "asked": {"rate": 0.01}, "command": "fashion-mlops monitor"}, "check.json")
+        tracking.end_run(run)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    "A home with three datasets in it, of which two have a model's name and no pack."
+    place = tmp_path_factory.mktemp("full")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_MLOPS_HOME", str(place))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        place_version("shades", 3)
+        set_champion("shades", 3, {"metrics": {"test_accuracy": 0.94}, "intervals": {"test_accuracy": [0.9, 0.96]}, "card": "# A card"})
+        for dataset, classes in DATASETS.items():
+            if dataset != "shades": write_json(serving_folder(dataset)/"slots.json", {"champion": 3, "before": None, "since": "2026-11-28T00:00:00+00:00", "facts": {}, "packs": {}})
+            log_of(dataset, classes)
+            left_by_a_run(dataset, classes)
+            checked(dataset)
+    return place
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    monkeypatch.setenv("FASHION_MLOPS_STRICT", "1")
+    monkeypatch.setenv("FASHION_MLOPS_TRACKING_WAIT", "0")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_home_says_which_command_fills_it(page, strict, tmp_path):
+    strict.setenv("FASHION_MLOPS_HOME", str(tmp_path))
+    app = opened(page)
+    assert not app.exception and "fashion-mlops run" in said(app)
+    assert os.listdir(tmp_path) == [], "looking makes nothing"
+
+
+EXPECTED = {"overview": "v3", "performance": "somebody has said of", "drift": "Something &#42;changed&#42;", "traffic": "answers everybody", "runs": "20261128T100000-bbbb", "registry": "No version of",
+            "try": "v3", "data": "1 are broken"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_shows_every_dataset(page, dataset, full, strict):
+    strict.setenv("FASHION_MLOPS_HOME", str(full))
+    app = opened(page, dataset, window="7d")
+    assert not app.exception
+    assert PAGES[page] in app.title[0].value and dataset in app.title[0].value
+    if (page, dataset) != ("try", "quakes") and page != "runs": assert EXPECTED[page] in said(app)
+    assert page != "runs" or app.selectbox(key="run").value == "20261128T100000-bbbb"
+
+
+@pytest.mark.slow
+def test_a_row_is_tried(full, strict):
+    "A table's model, without a pack: what is typed goes in, and the answer comes out."
+    from fashion_mlops.dashboard import try_page
+    from fashion_mlops.dashboard.trying import Model
+    from fashion_mlops.datasets.kinds import kind_of
+    columns = [{"name": "depth", "type": "numeric", "share_missing": 0.0, "low": 0.0, "high": 700.0, "median": 20.0, "example": 20.0}]
+    served = SimpleNamespace(about={"input": {"shape": [], "columns": columns}}, kind="table", wing=kind_of("table"), classes=["weaker", "strong"], threshold=None, conformal={"threshold": 0.3}, version=3,
+                             answered=lambda ready: np.array([[0.2, 0.8]]*len(ready), np.float32))
+    strict.setenv("FASHION_MLOPS_HOME", str(full))
+    strict.setattr(try_page, "_opened_once", lambda stores: Model(served, []))
+    app = opened("try", "quakes")
+    assert not app.exception and "strong, with a probability of 80.0%" in said(app)
+
+
+@pytest.mark.slow
+def test_what_the_side_says_comes_into_the_address_and_odd_addresses_are_said(full, strict):
+    strict.setenv("FASHION_MLOPS_HOME", str(full))
+    app = opened("drfit", "quakse", window="soon")
+    assert sum("There is no" in one.value for one in app.warning) == 2 and any("is no window of time" in one.value for one in app.warning)
+    app.sidebar.radio(key="page").set_value("traffic").run()
+    assert app.query_params["page"] == ["traffic"] and app.title[0].value.startswith("Traffic") and not [one for one in app.warning if "There is no" in one.value]
+    app.text_input(key="text").set_value("dark").run()
+    assert not app.exception
+
+
+@pytest.mark.slow
+def test_only_an_admin_changes_what_serves(full, strict):
+    strict.setenv("FASHION_MLOPS_HOME", str(full))
+    reader = make_key("rob", "read")
+    from fashion_mlops.dashboard import manage_pages
+    strict.setattr(manage_pages, "about_version", lambda stores, version: manage_pages.versions(stores).waiting)
+    strict.setattr("fashion_mlops.dashboard.stores.Stores.versions", lambda self: __import__("fashion_mlops.dashboard.parts", fromlist=["Part"]).Part(
+        [{"version": 3, "champion": False, "candidate": "net", "registered": "2026-11-28T00:00:00", "synthetic": False, "outcome": "refused", "metrics": {}}]))
+    app = opened("registry", "shades")
+    app.text_input(key="promote reason").set_value("because")
+    app.text_input(key="promote key").set_value(reader)
+    [button] = [one for one in app.button if one.label == "Promote v3"]
+    button.click().run()
+    assert any("wants admin" in one.value for one in app.error) and not app.exception
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    "A home in which everything is damaged."
+    place = tmp_path_factory.mktemp("broken")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASHION_MLOPS_HOME", str(place))
+        log_of("shades", DATASETS["shades"], 30)
+        for day in log_folder("shades").glob("????-??-??"): (day/"predictions-1.parquet").write_bytes(b"PAR1 and no more")
+        serving_folder("shades").mkdir(exist_ok=True)
+        (serving_folder("shades")/"slots.json").write_text("[]")
+        (serving_folder("shades")/"traffic.json").write_text("{}")
+        (serving_folder("shades")/"approvals.json").write_text("[]")
+        (serving_folder("shades")/"alerts").mkdir()
+        (serving_folder("shades")/"alerts"/"book.json").write_text("{")
+        for folder, name in ((home_folder()/"data"/"audit", "shades.jsonl"), (runs_folder("shades"), "20261128T100000-bbbb.json"), (artifacts_folder("shades"), "01_data.json")):
+            folder.mkdir(parents=True)
+            (folder/name).write_text("nothing of ours\n")
+        (home_folder()/"mlflow.db").write_text("no database at all, though it has the name of one")
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_broken_is_a_sentence_where_it_matters(page, broken, strict):
+    strict.setenv("FASHION_MLOPS_HOME", str(broken))
+    app = opened(page, "shades")
+    assert not app.exception
+    if page != "runs": assert app.error or app.warning, said(app)
+    assert "Traceback" not in said(app)

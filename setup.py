@@ -10,7 +10,7 @@ if os.name == "nt": raise SystemExit("This project runs on Linux, macOS, and in 
 parser = ConfigParser(delimiters=["="])
 parser.read("settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("serve", "research", "lab", "load", "dev")}
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("serve", "research", "lab", "load", "dashboard", "dev")}
 
 setup(
     name=cfg["lib_name"], version=cfg["version"], description=cfg["description"], license="MIT", license_files=["LICENSE"],

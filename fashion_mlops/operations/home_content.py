@@ -37,7 +37,7 @@ def part_of(
     return _PARTS.get(parts[1], "descriptions and records")
 
 _PARTS = {"audit": "audit trail", "keys": "keys", "artifacts": "what stages wrote", "raw": "source files", "bento": "exports",
-          "evidently": "snapshots for Evidently"}
+          "evidently": "snapshots for Evidently", "dashboard": "counts of the prediction log"}
 
 # %% ../../nbs/operations/home_content.ipynb #a36a4a49
 @contextmanager

@@ -24,14 +24,14 @@ def load_ahead():
         stores.days.look(0)
         stores.checks(), stores.versions()
 
-# %% ../../nbs/dashboard/commands.ipynb #cd59cc4a
+# %% ../../nbs/dashboard/commands.ipynb #b110d0e5
 def options_of(
     port: int # to listen on
 ) -> dict: # of Streamlit
     "How Streamlit is to run."
     return {"server.address": "127.0.0.1", "server.port": port, "server.headless": True, "server.fileWatcherType": "none",
             "server.maxUploadSize": 16, "browser.gatherUsageStats": False, "client.toolbarMode": "viewer", "client.showErrorDetails": "none",
-            "global.developmentMode": False, "runner.magicEnabled": False, "logger.level": "error"}
+            "global.developmentMode": False, "runner.magicEnabled": False, "logger.level": "error", "logger.hideWelcomeMessage": True}
 
 # %% ../../nbs/dashboard/commands.ipynb #b8ad8e8c
 def dashboard(args) -> int: # 0

@@ -67,16 +67,16 @@ def _as_value(text):
     try: return float(words)
     except ValueError: return words
 
-# %% ../../nbs/dashboard/try_page.ipynb #052050c0
+# %% ../../nbs/dashboard/try_page.ipynb #50c5816e
 def _show_answer(model: Model, answer: Answer):
     import altair as alt
     import streamlit as st
     st.markdown(f"### {plain(answer.said['class'])}")
-    st.markdown(plain(answer.words))
+    st.markdown(plain(answer.text))
     likely = answer.shares.head(15)
     axis = alt.Axis(format="%", tickCount=5)
     chart = alt.Chart(likely).mark_bar(color="#3a86b7").encode(alt.X("probability:Q", axis=axis, scale=alt.Scale(domain=[0, 1])), alt.Y("class:N", sort=None, title=None))
-    st.altair_chart(chart.properties(height=60 + 22*len(likely)), width="stretch", alt=f"Probabilities of the classes: {answer.words}", key="probabilities")
+    st.altair_chart(chart.properties(height=60 + 22*len(likely)), width="stretch", alt=f"Probabilities of the classes: {answer.text}", key="probabilities")
     with st.expander("The numbers"): show_table(answer.shares, "Probabilities of all classes, the likeliest first.", "probabilities")
     if st.button("What speaks for it?", key="explain"):
         with st.spinner("Asking the model some hundred times …"): found = part_of(lambda: explained(model, answer))

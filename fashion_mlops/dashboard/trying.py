@@ -43,7 +43,7 @@ def opened(
     examples = facts.get("inputs")
     return Model(served, [] if examples is None else examples)
 
-# %% ../../nbs/dashboard/trying.ipynb #4377e632
+# %% ../../nbs/dashboard/trying.ipynb #966698ba
 @dataclass(frozen=True)
 class Answer:
     "What the model says of one input."
@@ -57,7 +57,7 @@ class Answer:
         return table.sort_values("probability", ascending=False, kind="stable", ignore_index=True)
 
     @property
-    def words(self) -> str:
+    def text(self) -> str: # plain
         held = self.said.get("set")
         said = f"{self.said['class']}, with a probability of {self.said['probability']:.1%}."
         if held is None: return said

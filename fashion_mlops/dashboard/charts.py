@@ -42,7 +42,7 @@ def _by(name: str, title: str, colours: list[str] = COLOURS):
     import altair as alt
     return alt.Color(f"{name}:N", title=title, scale=alt.Scale(range=colours), legend=alt.Legend(orient="top", direction="vertical", titleOrient="left", labelLimit=240))
 
-# %% ../../nbs/dashboard/charts.ipynb #957a9025
+# %% ../../nbs/dashboard/charts.ipynb #1e9f2b31
 def requests_chart(
     over # DataFrame from `traffic_over`
 ) -> Drawn:
@@ -61,7 +61,7 @@ def seconds_chart(
     "How long answers took."
     import altair as alt
     table = over.assign(milliseconds=np.minimum(over.seconds.astype(float), 10.0)*1000)
-    chart = alt.Chart(table).mark_line(point=True, interpolate="monotone").encode(
+    chart = alt.Chart(table).mark_line(point=True).encode(
         _time_axis(), alt.Y("milliseconds:Q", title="milliseconds, at most", scale=alt.Scale(type="log"), axis=alt.Axis(format="~g", tickCount=5)),
         _by("share", "of the requests"), tooltip=[alt.Tooltip("moment:T", title="from (UTC)"), "share:N", alt.Tooltip("milliseconds:Q", format=".3~g")])
     last = over[over.moment == over.moment.max()]

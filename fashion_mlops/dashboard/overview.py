@@ -50,12 +50,13 @@ def accuracy_words(
     value, low, high = numbers.accuracy
     return f"right in {value:.1%} ({low:.1%} to {high:.1%}) of the {numbers.told:,} rows that somebody has told about"
 
-# %% ../../nbs/dashboard/overview.ipynb #d1bf0c8a
+# %% ../../nbs/dashboard/overview.ipynb #a0857622
 @dataclass(frozen=True)
 class Todo:
     "What somebody may do about it."
     words: str # what for
     command: str # for a terminal
+    page: str = "" # where there is more of it; empty for none
 
 def _ringing(stores: Stores, alarms: Part, serves_since: str) -> tuple[Verdict, list[Todo]] | None:
     "What rings and nobody works on."
@@ -66,7 +67,7 @@ def _ringing(stores: Stores, alarms: Part, serves_since: str) -> tuple[Verdict, 
     more = f" {numbered(len(loud) - 1, 'other alarm')} ring, too."*(len(loud) > 1)
     says = (event.says or event.evidence()) if event else ""
     if first.since < serves_since: says += " It began before this version served; the next check says whether it is over."
-    todo = [Todo("Look closer", event.command)] if event and event.command else []
+    todo = [Todo("Look closer", event.command, "drift")] if event and event.command else []
     todo.append(Todo("Say that you work on it", stores.command(f'alerts ack {first.alert} --reason "…"')))
     return Verdict("bad" if first.severity == "critical" else "open", f"The alarm {first.alert} rings since {first.since[:16].replace('T', ' ')} UTC. {says}{more}"), todo
 
@@ -77,7 +78,7 @@ def _last_check(stores: Stores, checks: Part, now: datetime) -> tuple[Verdict, l
     last = checks.value.iloc[-1]
     days = (now.replace(tzinfo=None) - last.moment).days
     if last["drift.changed"] == 1:
-        return Verdict("open", f"The last check, of {_window_words(last.window)}, found that something had changed."), [Todo("See what", stores.command("monitor"))]
+        return Verdict("open", f"The last check, of {_window_words(last.window)}, found that something had changed."), [Todo("Look again", stores.command("monitor"), "drift")]
     if days > 7: return Verdict("open", f"The last check was made {days} days ago, and found no change."), [again]
     return None
 

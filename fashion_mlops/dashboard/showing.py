@@ -79,19 +79,21 @@ def show_pictures(
         st.image(str(picture.path), width="stretch", alt=picture.caption)
         st.caption(plain(picture.caption, 2000))
 
-# %% ../../nbs/dashboard/showing.ipynb #72f7e9f9
+# %% ../../nbs/dashboard/showing.ipynb #c8fa350c
 LOOKS = {"good": ("success", ":material/check_circle:"), "bad": ("error", ":material/error:"), "open": ("warning", ":material/help:")}
 
 def show_verdict(
     verdict, # with state and words
-    todo: list # with words and command
+    todo: list, # with words, command and page
+    address # `Address` of this page
 ):
     "The first line of a page, and what to do about it."
     import streamlit as st
     kind, icon = LOOKS[verdict.state]
     getattr(st, kind)(f"**{plain(verdict.words, 2000)}**", icon=icon)
     for one in todo:
-        st.markdown(f"{plain(one.words)}:")
+        there = f" What was found, [the page about {one.page}]({address.link(page=one.page)}) shows." if one.page else ""
+        st.markdown(f"{plain(one.words)}:{there}")
         st.code(one.command, language="bash", wrap_lines=True)
 
 def show_faults(

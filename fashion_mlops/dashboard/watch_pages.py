@@ -66,7 +66,7 @@ def _show_trail(trail: list[dict]):
     def line(one): return f"- {plain(one['time'][:16].replace('T', ' '))} {plain(one['what'])}{' v' + str(one['version']) if one['version'] else ''} by {plain(one['by'])}: {plain(one['reason'], 110)}"
     st.markdown("\n".join(map(line, trail)))
 
-# %% ../../nbs/dashboard/watch_pages.ipynb #3359c72a
+# %% ../../nbs/dashboard/watch_pages.ipynb #eeec53d0
 def _boxes(boxes: list[tuple]):
     "Titled boxes side by side; on a phone one below the other."
     import streamlit as st
@@ -82,7 +82,7 @@ def show_overview(
     "The first page."
     import streamlit as st
     page = overview(stores, address.window)
-    show_verdict(page.verdict, page.todo)
+    show_verdict(page.verdict, page.todo, address)
     for column, (title, value, meant) in zip(st.columns(4), number_lines(page.numbers)): column.metric(title, value, help=meant, border=True)
     show_faults(page.faults)
     _boxes([("Who answers", page.champion, _show_champion), ("What rings", page.alarms, _show_alarms)])

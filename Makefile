@@ -14,7 +14,7 @@ export FASHION_MLOPS_MIRROR ?= $(abspath ../shared/data)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock lock-images image sbom audit wheel clean serve monitor evidently lock-bento check-deploy lock-checks load loop dashboard
+.PHONY: help setup again all datasets status test test-slow test-all nbdev-test check export clean-notebooks lab mlflow optuna docs screenshots bench bench-models lock lock-images image sbom audit wheel clean serve monitor evidently lock-bento check-deploy lock-checks load loop dashboard observe
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ loop: setup ## weeks of traffic with drift, and the loop closes by itself, in a 
 
 dashboard: setup ## is the model well, and what to do? Pages on everything, at http://127.0.0.1:8501; PORT=N and DATASET=NAME
 	@$(VENV)/bin/fashion-mlops dashboard $(if $(DATASET),--dataset $(call quoted,$(DATASET))) $(if $(PORT),--port $(call quoted,$(PORT)))
+
+observe: setup ## a Prometheus here that asks the service, and how to add Grafana, at http://127.0.0.1:9090; SERVICE=URL, KEY=FILE and PORT=N
+	@$(VENV)/bin/fashion-mlops observe $(if $(SERVICE),--service $(call quoted,$(SERVICE))) $(if $(KEY),--key-file $(call quoted,$(KEY))) $(if $(PORT),--port $(call quoted,$(PORT)))
 
 load: setup ## load tests of the champion's service, the short ones, in two minutes; DATASET=NAME
 	@$(VENV)/bin/fashion-mlops load $(if $(DATASET),--dataset $(call quoted,$(DATASET)))

@@ -64,7 +64,7 @@ def _show_use(use: Use, peak: float):
         column.metric(name, human_bytes(free), help=f"of {human_bytes(whole)}", border=True)
     st.markdown("\n".join(f"- {plain(name)}: {human_bytes(size)}" for name, size in use.places.items()))
 
-# %% ../../nbs/dashboard/manage_pages.ipynb #624c98da
+# %% ../../nbs/dashboard/manage_pages.ipynb #d6a06248
 def show_registry(
     stores: Stores,
     address: Address
@@ -88,8 +88,8 @@ def _show_versions(stores: Stores, known: list[dict]):
 
 def _show_about(about: About):
     import streamlit as st
-    lines = [f"| {words} | {plain(value, 80)} |" for words, value in about.lineage.items()]
-    if lines: st.markdown("\n".join(["| comes from | |", "|---|---|", *lines]))
+    lines = [f"- {words}: {_breakable(value)}" for words, value in about.lineage.items()]
+    if lines: st.markdown("It comes from:\n" + "\n".join(lines))
     with st.expander("Model card"): st.markdown(about.card or "It has no card yet.")
 
 def _done(act: Callable):
@@ -123,7 +123,7 @@ def _ask_approval(stores: Stores, waiting: dict[str, str]):
         key = st.text_input("Key of an admin", type="password", key="approve key", max_chars=300)
         if st.form_submit_button("Agree"): _done(lambda: approve_here(stores.dataset, what, key))
 
-# %% ../../nbs/dashboard/manage_pages.ipynb #b94fbdcd
+# %% ../../nbs/dashboard/manage_pages.ipynb #98e3dd9f
 def show_data(
     stores: Stores,
     address: Address
@@ -131,7 +131,7 @@ def show_data(
     "What the model learned from."
     import streamlit as st
     page = data(stores)
-    def listed(facts): st.markdown("\n".join(["| | |", "|---|---|", *(f"| {plain(name)} | {plain(value)} |" for name, value in facts.items() if value)]))
+    def listed(facts): st.markdown("\n".join(f"- {plain(name)}: {_breakable(value)}" for name, value in facts.items() if value))
     show_part(page.facts, listed)
     show_part(page.entry, listed)
     st.markdown("#### What was expected of it")
@@ -140,6 +140,10 @@ def show_data(
     show_part(page.added, lambda added: show_table(added, "Versions of the dataset, the newest first.", "dataset_versions"))
     st.markdown("#### How it looks")
     show_part(page.gallery, show_pictures)
+
+def _breakable(text: str) -> str: # Markdown
+    "A text whose long words, such as addresses, may break: on a phone they would be wider than the page."
+    return " ".join("\u200b".join(plain(word[place:place + 30]) for place in range(0, len(word), 30)) for word in str(text).split())
 
 def _show_quality(quality):
     import streamlit as st

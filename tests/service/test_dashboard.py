@@ -1,5 +1,10 @@
 """Every page of the dashboard on every kind of home: pictures, two classes, many classes, nothing at all, and stores that somebody has broken."""
 import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -194,3 +199,57 @@ def test_what_is_broken_is_a_sentence_where_it_matters(page, broken, strict):
     assert not app.exception
     if page != "runs": assert app.error or app.warning, said(app)
     assert "Traceback" not in said(app)
+
+
+LOOKS = {"a desk in the light": (1280, "light"), "a phone in the dark": (390, "dark")}
+SEEN = """() => {
+    const main = document.querySelector('[data-testid="stMain"]')
+    const charts = [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')]
+    return {width: main.clientWidth, wide: Math.max(main.scrollWidth, document.documentElement.scrollWidth - document.documentElement.clientWidth + main.clientWidth),
+            mute: [...document.querySelectorAll('img')].filter(one => !one.alt).length + charts.filter(one => !one.getAttribute('aria-label')).length}
+}"""
+
+
+@pytest.fixture(scope="module")
+def address(full):
+    "A dashboard that runs, as the command starts it."
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        port = asked.getsockname()[1]
+    env = {name: word for name, word in os.environ.items() if name != "MLFLOW_TRACKING_URI"} | {"FASHION_MLOPS_HOME": str(full)}
+    with (full/"dashboard.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "fashion_mlops.cli", "dashboard", "--port", str(port)], env=env, stdout=log, stderr=log)
+    try:
+        for _ in range(240):
+            assert process.poll() is None, (full/"dashboard.log").read_text()
+            with socket.socket() as asked:
+                if not asked.connect_ex(("127.0.0.1", port)): break
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_in_a_browser(look, address):
+    "Nothing in the console, nothing wider than the window, and words for each picture and chart."
+    from playwright.sync_api import sync_playwright
+    width, scheme = LOOKS[look]
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        page, found = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page(), []
+        page.on("console", lambda said: found.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: found.append(str(error)))
+        for name, title in PAGES.items():
+            page.goto(f"{address}?page={name}&dataset=shades&window=7d")
+            page.wait_for_function("title => document.querySelector('h1')?.innerText.startsWith(title)", arg=title, timeout=60_000)
+            page.wait_for_function("() => !document.querySelector('[data-testid=stApp][data-test-script-state=running]')", timeout=60_000)
+            page.wait_for_timeout(500)
+            page.wait_for_function("() => [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].every(one => one.querySelector('svg, canvas'))", timeout=60_000)
+            seen = page.evaluate(SEEN)
+            assert seen["wide"] <= seen["width"] and not seen["mute"] and not found, (name, seen, found)
+        browser.close()

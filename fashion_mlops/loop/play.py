@@ -20,7 +20,7 @@ from ..alerts.file import default_text, rules_path
 from ..core import WorkflowError, atomic_path, hold, home, human_seconds, now, package_folder, project_root, read_json, release, write_json
 from .callers import Callers, Worth, burst, never_silent, wait_for
 from .policy import policy_of, policy_path
-from .production import LEAST_WEEKS, STREAMS, Half, Production, playable, story
+from .production import LEAST_WEEKS, STREAMS, TOLD, Half, Production, playable, story
 from ..operations.load_running import begun
 from ..workflow.command_words import within
 
@@ -83,7 +83,7 @@ def policy_words(
 ) -> str: # YAML
     "The policy of the play."
     train = f"{{minutes: {minutes:g}, profile: default}}" if minutes else "{minutes: 0, profile: smoke}"
-    challenger = "{live: none, worse_on_old: 0.9, recall_drop: 1}" if hurry else f"{{live: shadow, rows: {max(50, rows//2)}}}"
+    challenger = "{live: none, worse_on_old: 0.9, recall_drop: 1}" if hurry else f"{{live: shadow, rows: {max(50, int(rows*TOLD/3))}}}"
     return (f"when: {{alerts: [proven-worse], loss: 0.15, labels: {max(20, rows//8)}, hours: 0}}\n"
             f"data: {{rows: {max(20, rows//2)}, suspicious: 1}}\ntrain: {train}\nchallenger: {challenger}\nwatch: {{rows: {max(50, rows//8)}}}\n")
 

@@ -55,8 +55,9 @@ from fashion_mlops.workflow.manifests import artifact_entry
 from fashion_mlops.workflow.tracking import client, experiment_id
 
 DATASET, SEED, WORN = "synthetic", 1, 1.5
+SURE = {"alpha": 0.2, "margin": 0.03} # of those who have few labels, lose much while they wait, and watch what they promote
 QUICK = {"when": {"labels": 200, "hours": 0}, "data": {"rows": 2000}, "train": {"warm_start": False},
-         "challenger": {"rows": 800}, "watch": {"rows": 300}}
+         "challenger": {"rows": 800, **SURE}, "watch": {"rows": 300}}
 
 
 def interval(hits: int, of: int) -> str:
@@ -381,7 +382,7 @@ SCENARIOS = {"harmless drift": (harmless, ("refused", "promoted")), "sudden drif
              "worse challenger": (bad_challenger, ("refused",)), "service restarted": (restarted, ("promoted",)),
              "false alarm": (false_alarm, ("refused", "promoted")), "alarm twice": (twice, ("promoted",)), "registry moved": (moved, ("abandoned",)),
              "dataset version vanished": (vanished, ("abandoned",)), "promotion gone wrong": (gone_wrong, ("rolled back",))}
-POLICIES = {"promotion gone wrong": {"challenger": {"live": "none", "worse_on_old": 0.9, "recall_drop": 1}, "watch": {"rows": 2000}}}
+POLICIES = {"promotion gone wrong": {"challenger": {**SURE, "live": "none", "worse_on_old": 0.9, "recall_drop": 1}, "watch": {"rows": 2000}}}
 
 
 # ---- homes and processes
@@ -556,7 +557,7 @@ def rings(right: list[float], usual: float, rows: int) -> float:
     return max((one for count, one in lost.items() if one > 3*np.sqrt(usual*(1 - usual)/(rows*count/2))), default=0.0)
 
 
-WEEKLY = {"when": {"labels": 100, "hours": 0}, "data": {"rows": 600}, "challenger": {"rows": 400}, "watch": {"rows": 80}}
+WEEKLY = {"when": {"labels": 100, "hours": 0}, "data": {"rows": 600}, "challenger": {"rows": 400, **SURE}, "watch": {"rows": 80}}
 
 
 def weeks_of(bench: Bench, policy: str, strengths: list[float], seed: int, requests: int = 80) -> dict:

@@ -127,11 +127,23 @@ def _net_in(folder):
     there = {read_json(file).get("kind"): file.parent for file in (folder/"model.json", *folder.glob("*/model.json")) if file.is_file()}
     return there.get("net")
 
+def _questions(loop: Loop, turn: Turn, labelled, screened, source, champion) -> list[str]: # sentences
+    "What a person is asked before anything is learnt from labels; nothing by a policy that asks nobody."
+    from fashion_mlops.loop.questions import answered, questions
+    most, found = loop.policy.data.suspicious, []
+    if most >= 1 or not len(screened.judged): return []
+    if screened.doubtful > most: found.append(f"{screened.doubtful:.0%} of the labels are doubtful, and the policy wants a person to look from {most:.0%} on.")
+    judged, since = labelled.at(screened.judged), labelled.moments.min().astype(datetime).replace(tzinfo=UTC)
+    valid = np.asarray(source.labels)[source.rows("valid")].astype(np.int64)
+    usual = np.bincount(valid, minlength=len(source.classes))/len(valid)
+    return found + questions(screened.judged_labels, champion.predict_proba(judged.inputs), judged.requests, usual, source.classes,
+                             answered(loop.dataset, turn.champion, since))
+
 def data(loop: Loop, turn: Turn):
     "Labelled rows of production become a version of the dataset."
     from fashion_mlops.datasets.versions import adopted_version, find_version, new_version, with_additions
     from fashion_mlops.drift.reference import described_of
-    from fashion_mlops.loop.labelled import labelled_rows
+    from fashion_mlops.loop.labelled import divisible, labelled_rows
     from fashion_mlops.loop.new_rows import new_rows, objection
     from fashion_mlops.loop.screening import screen
     from fashion_mlops.service.champion import candidate_folder, load_version
@@ -142,18 +154,23 @@ def data(loop: Loop, turn: Turn):
     if labelled is None: return Waiting(" ".join(notes), "labels")
     source, parent = _source(loop.dataset), adopted_version(loop.dataset)
     adopted = find_version(loop.dataset, parent) if parent else None
-    screened = screen(labelled, with_additions(source, adopted) if adopted else source, load_version(loop.dataset, turn.champion)[0], described, turn.number)
-    if screened.doubtful > loop.policy.data.suspicious:
-        words = f"{screened.doubtful:.0%} of the labels are doubtful, and the policy wants a person to look from {loop.policy.data.suspicious:.0%} on."
-        if not agreed(loop, turn, "data", words): return Waiting(f"{words} {screened.sentence()}", "approval", {"doubtful": screened.doubtful})
-    if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(words, "labels")
-    rows = labelled.at(screened.rows)
+    champion = load_version(loop.dataset, turn.champion)[0]
+    screened = screen(labelled, with_additions(source, adopted) if adopted else source, champion, described, turn.number)
+    if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(f"{words} {screened.sentence()}", "labels")
+    asked, by = _questions(loop, turn, labelled, screened, source, champion), ""
+    if asked and not (by := agreed(loop, turn, "data", " ".join(asked))):
+        ways = (f"To learn from them all the same: fashion-mlops retrain --approve --dataset {loop.dataset}; "
+                f"to leave them: fashion-mlops retrain give-up --dataset {loop.dataset}")
+        return Waiting(" ".join([*asked, screened.sentence(), ways]), "approval", {"doubtful": screened.doubtful, "asked": asked})
+    rows = divisible(labelled.at(screened.rows))
     added = new_rows(rows, screened.labels, source, adopted, loop.policy.data, turn.number)
     facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "champion": turn.champion,
-             "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful}
+             "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful, "asked": asked, "agreed": by,
+             "warm_start": loop.policy.train.warm_start}
     start = _net_in(candidate_folder(loop.dataset, turn.champion)[0]) if loop.policy.train.warm_start else None
     made = new_version(source, parent, added, f"Turn {turn.number} of the loop.", aside=screened.aside, start_from=start, facts=facts)
-    return Done(f"{screened.sentence()} They are version {made.number} of the dataset.", {"version": made.number, "parent": parent, "counts": made.counts, "aside": facts["aside"], "notes": notes})
+    although = f" {by} agreed, although: {' '.join(asked)}"*bool(asked)
+    return Done(f"{screened.sentence()} They are version {made.number} of the dataset.{although}", {"version": made.number, "parent": parent, "counts": made.counts, "aside": facts["aside"], "notes": notes})
 
 # %% ../../nbs/loop/steps.ipynb #7cde4547
 STAGES = ("01_data", "02_quality", "04_features", "05_automl", "06_tuning", "07_training", "08_registry")

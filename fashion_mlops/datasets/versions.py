@@ -307,6 +307,7 @@ def with_additions(
     about = samples.about | {"version": version.number, "notes": [*samples.about.get("notes", []), said]}
     start = version_folder(samples.dataset, version.number)/"start_from"
     if start.is_dir(): about["start_from"] = start.relative_to(home()).as_posix()
+    if version.facts.get("warm_start"): about["warm_start"] = True # of the study
     whole = replace(samples, inputs=inputs_with(samples, found.inputs), labels=labels, split=split, about=about,
                     key=_key_with(samples.key, len(found)), weights=weights)
     return replace(whole, digest=content_digest(whole))
@@ -339,7 +340,7 @@ def without_additions(
     counts = find_version(samples.dataset, number).counts
     rows = np.arange(len(samples) - counts["train"] - counts["valid"])
     return replace(samples, inputs=samples.at(rows), labels=np.asarray(samples.labels)[rows], split=np.asarray(samples.split)[rows], weights=None,
-                   key=samples.key.at(rows), digest="", about={name: said for name, said in samples.about.items() if name not in ("version", "start_from")})
+                   key=samples.key.at(rows), digest="", about={name: said for name, said in samples.about.items() if name not in ("version", "start_from", "warm_start")})
 
 # %% ../../nbs/datasets/versions.ipynb #c9936bc7
 def held_back(

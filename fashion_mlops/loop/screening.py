@@ -92,11 +92,11 @@ COMPANY = 4 # labelled rows of a request from which on it is judged as a whole
 def in_bad_company(
     doubts: np.ndarray, # bool (n,)
     together: np.ndarray # text (n,): rows of one request, or caller
-) -> np.ndarray: # bool (n,), False for rows that are doubtful themselves
-    "Rows of requests most of whose labels are doubtful."
+) -> np.ndarray: # bool (n,)
+    "All rows of requests most of whose labels are doubtful."
     _, which = np.unique(together.astype(str), return_inverse=True)
     count, doubtful = np.bincount(which), np.bincount(which, doubts)
-    return ((count >= COMPANY) & (2*doubtful > count))[which] & ~doubts
+    return ((count >= COMPANY) & (2*doubtful > count))[which]
 
 # %% ../../nbs/loop/screening.ipynb #a72e476a
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Screened:
     doubtful: float # share of the rows that had passed so far whose label is probably wrong
     judged: np.ndarray # positions of those rows
     judged_labels: np.ndarray # int64 of those
+    compared: np.ndarray # bool (judged,): those that may be held back, doubtful or not
 
     def sentence(self) -> str:
         "One sentence for people."
@@ -154,9 +155,9 @@ def screen(
     if len(left) >= 20:
         doubts, rather = _doubted(labelled.at(left), labels[left], samples, predictor, described, seed)
         reasons[left[doubts]], suggested[left[doubts]] = "doubtful", np.array(samples.classes, object)[rather[doubts]]
-        reasons[left[in_bad_company(doubts, labelled.requests[left])]] = "company"
+        reasons[left[in_bad_company(doubts, labelled.requests[left])]] = "company" # in place of a single doubt
         share = float(doubts.mean())
     rows, out = np.flatnonzero(reasons == ""), np.flatnonzero(reasons != "")
     says = [REASONS[reasons[row]] + (f": rather {suggested[row]}" if suggested[row] else "") for row in out]
     aside = pd.DataFrame({"id": labelled.ids[out], "moment": labelled.moments[out], "label": labelled.labels[out], "reason": reasons[out], "says": says})
-    return Screened(rows, labels[rows], aside, share, left, labels[left])
+    return Screened(rows, labels[rows], aside, share, left, labels[left], reasons[left] != "company")

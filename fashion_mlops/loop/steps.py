@@ -8,13 +8,13 @@ __all__ = ['STAGES', 'Loop', 'lost_accuracy', 'alarm', 'agreed', 'data', 'run_wo
 
 # %% ../../nbs/loop/steps.ipynb #250481ad
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import numpy as np
 
-from ..core import WorkflowError, read_json
+from ..core import WorkflowError, now, read_json
 from .policy import Policy
 from .turn import Done, Ended, Turn, Waiting, turns
 
@@ -162,8 +162,10 @@ def data(loop: Loop, turn: Turn):
         ways = (f"To learn from them all the same: fashion-mlops retrain --approve --dataset {loop.dataset}; "
                 f"to leave them: fashion-mlops retrain give-up --dataset {loop.dataset}")
         return Waiting(" ".join([*asked, screened.sentence(), ways]), "approval", {"doubtful": screened.doubtful, "asked": asked})
-    rows = divisible(labelled.at(screened.rows))
-    added = new_rows(rows, screened.labels, source, adopted, loop.policy.data, turn.number)
+    some, learnt = screened.judged[screened.compared], np.isin(screened.judged, screened.rows)[screened.compared]
+    rows = divisible(labelled.at(some))
+    added = new_rows(rows, screened.judged_labels[screened.compared], source, adopted, loop.policy.data, turn.number, learnt)
+    screened = replace(screened, aside=screened.aside[~screened.aside.id.isin(added.ids)])
     facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "champion": turn.champion,
              "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful, "asked": asked, "agreed": by,
              "warm_start": loop.policy.train.warm_start}
@@ -193,16 +195,24 @@ def _registered(loop: Loop, number: int) -> int | None: # None when the stages h
     if samples.about.get("version") != number or decision.get("dataset_digest") != samples.digest: return None
     return decision["version"]
 
+def _broken_promise(loop: Loop, since: str) -> str: # since a moment
+    "What 02_quality has said of samples that break a promise; empty where it has stopped no run."
+    from fashion_mlops.workflow.records import run_records
+    ran = [run for run in run_records(loop.dataset) if run.get("began", "") >= since][-1:]
+    stopped = [one for run in ran for one in run["results"] if one.get("name") == "02_quality" and one.get("state") == "failed"]
+    return " ".join(stopped[0].get("error", "").split())[:1500] if stopped else ""
+
 def train(loop: Loop, turn: Turn):
-    "What is out of date runs, and leaves a challenger."
+    "What is out of date runs, and leaves a challenger; what 02_quality does not let pass is not learnt from."
     from fashion_mlops.datasets.versions import propose
     if ended := _lost(loop, turn): return ended
     number = turn.steps["data"]["version"]
     propose(loop.dataset, number)
-    words = run_words(loop)
+    words, began = run_words(loop), now()
     if loop.run is None:
         if not (found := _registered(loop, number)): return Waiting(f"The stages have to run: fashion-mlops retrain --dataset {loop.dataset}", "stages")
     elif (code := loop.run(words)) or not (found := _registered(loop, number)):
+        if broken := _broken_promise(loop, began): return Ended("refused", [f"02_quality stops version {number} of the dataset. {broken}"])
         raise WorkflowError(f"The stages did not come to their end (exit code {code}), and the turn stays where it is. Their reports say why; "
                             f"then go on: fashion-mlops retrain --dataset {loop.dataset}")
     if found == turn.champion: return Ended("refused", [f"Training on version {number} has left the champion v{found} itself."])

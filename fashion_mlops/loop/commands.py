@@ -19,9 +19,10 @@ def _dataset(args) -> str:
     return dataset_to_serve(args.dataset)
 
 def run_stages(words: list[str]) -> int: # exit code
-    "The runner, as anybody calls it, in a process of its own; what it says goes to stderr, for the answer of this command is the turn."
-    import subprocess, sys
-    return subprocess.call([sys.executable, "-m", "fashion_mlops.cli", *words], stdout=2)
+    "The runner, as anybody calls it, in a process that ends with this one; what it says goes to stderr, for the answer of this command is the turn."
+    import sys
+    from fashion_mlops.operations.load_running import begun
+    return begun([sys.executable, "-m", "fashion_mlops.cli", *words], stdout=2).wait()
 
 def affordable(
     train # `Train` of a policy

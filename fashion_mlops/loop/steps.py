@@ -29,7 +29,7 @@ class Loop:
 
     def hours_since(self, moment: str) -> float: # since an ISO moment
         "How long ago something was."
-        return (self.clock() - datetime.fromisoformat(moment).astimezone(UTC))/timedelta(hours=1)
+        return max(0.0, (self.clock() - datetime.fromisoformat(moment).astimezone(UTC))/timedelta(hours=1)) # a clock may have been set back
 
 # %% ../../nbs/loop/steps.ipynb #7b88b851
 def lost_accuracy(
@@ -346,7 +346,8 @@ def _stands_on(turn: Turn, serves: int | None, adopted: int) -> int:
 
 def end(loop: Loop, turn: Turn):
     "Put everything into its place: nobody in the shadow, services with the champion, and the dataset version that it stands on."
-    from fashion_mlops.datasets.versions import adopted_version, is_proposed, settle
+    from fashion_mlops.datasets.versions import adopted_version, is_proposed, settle, versions
+    from fashion_mlops.loop.turn import note_once
     from fashion_mlops.service import champion, deployment
     from fashion_mlops.service.approvals import withdraw_approval
     _champion_alone(loop, turn)
@@ -356,6 +357,9 @@ def end(loop: Loop, turn: Turn):
     if "data" not in turn.steps: return
     adopted = adopted_version(loop.dataset)
     number = _stands_on(turn, serves, adopted)
+    if number not in {0, *(one.number for one in versions(loop.dataset))}:
+        note_once(turn, "end", f"Version {number} of the dataset is gone, so stages get the dataset as its source has it.", {"gone": number}, serves)
+        number = 0
     if number != adopted or is_proposed(loop.dataset): settle(loop.dataset, number)
 
 def steps_of(

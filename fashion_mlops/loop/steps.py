@@ -80,7 +80,8 @@ def alarm(loop: Loop, turn: Turn):
     if (count := _labels_at_hand(loop.dataset)) < when.labels:
         return Ended("nothing", [f"{ringing[0]} rings, and {count:,} new rows have a label; the policy wants {when.labels:,}. POST /feedback tells a service what was true."])
     said = f"; {100*lost[0]:.1f} points of accuracy are lost, {lost[1]}" if lost else ""
-    return Done(f"{', '.join(ringing)} rings{said}; {count:,} new rows have a label.", {"alerts": ringing, "lost": lost and lost[0], "labels": count})
+    facts = {"alerts": ringing, "lost": lost and lost[0], "labels": count, "policy": loop.policy.model_dump()}
+    return Done(f"{', '.join(ringing)} rings{said}; {count:,} new rows have a label.", facts)
 
 # %% ../../nbs/loop/steps.ipynb #103acca8
 def agreed(
@@ -176,6 +177,14 @@ def _registered(loop: Loop, number: int) -> int | None: # None when the stages h
     if samples.about.get("version") != number or decision.get("dataset_digest") != samples.digest: return None
     return decision["version"]
 
+def _identity(loop: Loop, model: int, number: int) -> dict:
+    "What a model and the dataset version that it learnt from are known by, for who reads the trail without this home."
+    from fashion_mlops.datasets.versions import find_version
+    from fashion_mlops.workflow.tracking import client
+    tags = client().get_model_version(loop.dataset, str(model)).tags
+    named = {name: tags.get(name, "") for name in ("candidate", "candidate_digest", "dataset_digest", "run_id")}
+    return {"version": number, "version_digest": find_version(loop.dataset, number).digest} | named
+
 def train(loop: Loop, turn: Turn):
     "What is out of date runs, and leaves a challenger."
     from fashion_mlops.datasets.versions import propose
@@ -190,7 +199,7 @@ def train(loop: Loop, turn: Turn):
                             f"then go on: fashion-mlops retrain --dataset {loop.dataset}")
     if found == turn.champion: return Ended("refused", [f"Training on version {number} has left the champion v{found} itself."])
     if words := _taken_back(loop, found): return Ended("refused", [words])
-    return Done(f"v{found} was trained on version {number} of the dataset, and is registered.", {"model": found})
+    return Done(f"v{found} was trained on version {number} of the dataset, and is registered.", {"model": found} | _identity(loop, found, number))
 
 # %% ../../nbs/loop/steps.ipynb #b0d81ca8
 def compare(loop: Loop, turn: Turn):
@@ -204,15 +213,16 @@ def compare(loop: Loop, turn: Turn):
     pairs = [evidence.compare(rows, *models, source.classes, turn.number)
              for rows in (evidence.newest_rows(held_back(find_version(loop.dataset, number))), evidence.rows_of_before(source))]
     said = evidence.verdict(*pairs, loop.policy.challenger)
-    if not said.passed: return Ended("refused", said.sentences(), said.facts)
-    return Done(" ".join(said.sentences()), said.facts)
+    facts = said.facts | {"versions": {"champion": turn.champion, "challenger": turn.steps["train"]["model"]}}
+    if not said.passed: return Ended("refused", said.sentences(), facts)
+    return Done(" ".join(said.sentences()), facts)
 
 # %% ../../nbs/loop/steps.ipynb #fa582909
 def _beside(loop: Loop, turn: Turn, step: str, said: dict):
-    "Traffic with a version beside the champion: ours, once; `Ended` when somebody else has changed it since."
+    "Traffic with a version beside the champion: ours, once; `Ended` when somebody else has changed it since, `Waiting` when somebody else is at it."
     from fashion_mlops.service.deployment import fetch_pack, serving_folder
     from fashion_mlops.service.traffic_changes import change_traffic, check_versions, settled_traffic
-    from fashion_mlops.service.traffic import traffic_of
+    from fashion_mlops.service.traffic import traffic_of, traffic_words
     version = said["version"]
     traffic, mine = settled_traffic(loop.dataset), f"turn {turn.number} of the loop, {step}"
     if traffic.version == version and traffic.reason == mine: return traffic # also where the policy wants another way by now
@@ -220,6 +230,9 @@ def _beside(loop: Loop, turn: Turn, step: str, said: dict):
         return Ended("refused", [f"The service has taken v{version} back: {traffic.reason.split(': ', 1)[-1]}."], {"traffic": traffic.number})
     if turn.waits.get("step") == step and turn.waits["facts"].get("traffic"):
         return Ended("abandoned", [f"Traffic was changed by {traffic.by} while the test went on ({traffic.mode}: {traffic.reason})."])
+    if traffic.mode != "champion" and " of the loop" not in traffic.reason:
+        return Waiting(f"Traffic is led by {traffic.by}, and the loop leaves it alone: {traffic_words(traffic)} When that is over: "
+                       f"fashion-mlops traffic champion --dataset {loop.dataset}", "traffic")
     if not (serving_folder(loop.dataset)/f"v{version}").is_dir(): fetch_pack(loop.dataset, version)
     check_versions(loop.dataset, traffic_of(said | {"reason": mine}))
     return change_traffic(loop.dataset, said, mine, seen=traffic.number)
@@ -248,8 +261,10 @@ def _live_seen(loop: Loop, turn: Turn, traffic):
 
 def _nobody_there(loop: Loop, rows: int) -> str:
     "What may be the reason that nothing comes; empty where something has come."
+    from fashion_mlops.operations.registry import slots_words
     from fashion_mlops.service.deployment import is_in_service
-    if rows or is_in_service(loop.dataset): return ""
+    if rows: return ""
+    if is_in_service(loop.dataset): return slots_words(loop.dataset).replace("\n", " ")
     return f" No service of {loop.dataset} is seen at work in this home; fashion-mlops serve --dataset {loop.dataset} starts one."
 
 def live(loop: Loop, turn: Turn):
@@ -260,7 +275,7 @@ def live(loop: Loop, turn: Turn):
     if ended := _lost(loop, turn): return ended
     share = policy.share if policy.live == "canary" else 1.0
     traffic = _beside(loop, turn, "live", {"mode": policy.live, "version": model, "share": share})
-    if isinstance(traffic, Ended): return traffic
+    if isinstance(traffic, Ended | Waiting): return traffic
     pairs, words = _live_seen(loop, turn, traffic)
     words += _nobody_there(loop, pairs.rows)
     facts = _facts_of(pairs) | {"traffic": traffic.number, "mode": traffic.mode}
@@ -292,6 +307,7 @@ def _champion_alone(loop: Loop, turn: Turn):
 def promote(loop: Loop, turn: Turn):
     "The alias moves, and the dataset version is adopted with it."
     from fashion_mlops.datasets.versions import settle
+    from fashion_mlops.operations.registry import slots_words
     from fashion_mlops.service import champion, deployment
     model = turn.steps["train"]["model"]
     if ended := _moved(loop, turn, model): return ended
@@ -303,7 +319,8 @@ def promote(loop: Loop, turn: Turn):
     deployment.deploy(loop.dataset)
     _champion_alone(loop, turn) # afterwards, so that a canary's callers are not handed back for a moment
     settle(loop.dataset, turn.steps["data"]["version"])
-    return Done(f"v{model} is champion in place of v{turn.champion}.", {"serves": model})
+    words = f"v{model}, trained on version {turn.steps['data']['version']} of the dataset, is champion in place of v{turn.champion}."
+    return Done(words + slots_words(loop.dataset).replace("\n", " "), {"serves": model})
 
 # %% ../../nbs/loop/steps.ipynb #e62078fc
 def watch(loop: Loop, turn: Turn):
@@ -320,6 +337,7 @@ def watch(loop: Loop, turn: Turn):
         return Ended("rolled back", [f"v{before} serves again: v{model} was taken back."], {"serves": before})
     if current != model: return Ended("abandoned", [f"v{current} has become champion meanwhile, by other hands."], {"serves": current})
     traffic = _shadowed(loop, turn, before, "watch")
+    if isinstance(traffic, Waiting): return traffic
     if isinstance(traffic, Ended): return Ended("promoted", [*traffic.reasons, f"v{model} stays, and is watched no longer."], {"serves": model})
     pairs = read_pairs(loop.dataset, model, before, traffic.since, policy.alpha)
     (low, high), words = pairs.bounds, pairs.words(f"champion v{model}", f"v{before} in the shadow") + _nobody_there(loop, pairs.rows)

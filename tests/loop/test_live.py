@@ -98,3 +98,12 @@ def test_a_service_that_is_faster_to_end_it_is_no_fault(live, monkeypatch):
     monkeypatch.setattr(traffic_changes, "change_traffic", late)
     steps._champion_alone(LOOP, TURN)
     assert read_traffic("orders").mode == "champion" and read_trail("orders")[-1]["by"] == "the service"
+
+
+def test_what_somebody_else_leads_is_left_alone(live):
+    change_traffic("orders", {"mode": "ab", "version": 7}, "which is better on boots?", "Ada")
+    found = live()
+    assert isinstance(found, Waiting) and "led by Ada" in found.words and read_traffic("orders").mode == "ab"
+    change_traffic("orders", {"mode": "champion"}, "v7 is not", "Ada")
+    live(turn=waiting(found))
+    assert read_traffic("orders").mode == "canary"

@@ -103,7 +103,7 @@ def registered(samples, fitted=None) -> int:
         valid = samples.rows("valid")[:200]
         held = HeldOut(samples.at(valid), np.asarray(samples.labels)[valid], valid, digest=samples.digest)
         run = client().create_run(experiment_id(DATASET)).info.run_id
-        noted = {"dataset_digest": samples.digest, "synthetic": True}
+        noted = {"dataset_digest": samples.digest, "dataset_version": samples.about.get("version", 0), "synthetic": True}
         return register_candidate(DATASET, folder, run, samples.at(valid[:2]), noted, samples.at(valid[:100]), held)[0]
 
 

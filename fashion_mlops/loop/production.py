@@ -34,7 +34,7 @@ def playable(
 
 # %% ../../nbs/loop/production.ipynb #0121ff81
 WORN = 0.5 # strength of the worn camera
-TOLD, ALL = 0.3, 1.0 # shares of rows of which somebody says what is true: usually, and by the import
+TOLD, ALL = 0.5, 1.0 # shares of rows of which somebody says what is true: usually, and by the import
 PAIRS = [("Pullover", "Coat"), ("Sneaker", "Ankle boot"), ("T-shirt/top", "Dress")]
 MIXED = dict(PAIRS) | {second: first for first, second in PAIRS} # what the import calls each
 

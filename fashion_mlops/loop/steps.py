@@ -128,9 +128,15 @@ def _net_in(folder):
     there = {read_json(file).get("kind"): file.parent for file in (folder/"model.json", *folder.glob("*/model.json")) if file.is_file()}
     return there.get("net")
 
+def _trained_on(dataset: str, tags: dict) -> int:
+    "The version of the dataset that a model was trained on; the adopted one where nobody noted it."
+    from fashion_mlops.datasets.versions import adopted_version
+    noted = tags.get("dataset_version", "")
+    return int(noted) if noted.isdecimal() else adopted_version(dataset)
+
 def data(loop: Loop, turn: Turn):
     "Labelled rows of production become a version of the dataset."
-    from fashion_mlops.datasets.versions import adopted_version, find_version, new_version, with_additions
+    from fashion_mlops.datasets.versions import find_version, new_version, with_additions
     from fashion_mlops.drift.reference import described_of
     from fashion_mlops.loop.labelled import labelled_rows
     from fashion_mlops.loop.new_rows import new_rows, objection
@@ -141,15 +147,16 @@ def data(loop: Loop, turn: Turn):
     described = described_of(open_version(loop.dataset, turn.champion).about)
     labelled, notes = labelled_rows(loop.dataset, described, most=loop.policy.data.rows)
     if labelled is None: return Waiting(" ".join(notes), "labels")
-    source, parent = _source(loop.dataset), adopted_version(loop.dataset)
-    adopted = find_version(loop.dataset, parent) if parent else None
-    screened = screen(labelled, with_additions(source, adopted) if adopted else source, load_version(loop.dataset, turn.champion)[0], described, turn.number)
+    source, (champion, known) = _source(loop.dataset), load_version(loop.dataset, turn.champion)
+    parent = _trained_on(loop.dataset, known["tags"]) # whoever made it champion: what it knows is nothing to compare by
+    before = find_version(loop.dataset, parent) if parent else None
+    screened = screen(labelled, with_additions(source, before) if before else source, champion, described, turn.number)
     if screened.doubtful > loop.policy.data.suspicious:
         words = f"{screened.doubtful:.0%} of the labels are doubtful, and the policy wants a person to look from {loop.policy.data.suspicious:.0%} on."
         if not agreed(loop, turn, "data", words): return Waiting(f"{words} {screened.sentence()}", "approval", {"doubtful": screened.doubtful})
     if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(words, "labels")
     rows = labelled.at(screened.rows)
-    added = new_rows(rows, screened.labels, source, adopted, loop.policy.data, turn.number)
+    added = new_rows(rows, screened.labels, source, before, loop.policy.data, turn.number)
     facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "champion": turn.champion,
              "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful}
     start = _net_in(candidate_folder(loop.dataset, turn.champion)[0]) if loop.policy.train.warm_start else None
@@ -211,7 +218,7 @@ def compare(loop: Loop, turn: Turn):
     source, number = _source(loop.dataset), turn.steps["data"]["version"]
     models = [load_version(loop.dataset, version)[0] for version in (turn.champion, turn.steps["train"]["model"])]
     pairs = [evidence.compare(rows, *models, source.classes, turn.number)
-             for rows in (evidence.newest_rows(held_back(find_version(loop.dataset, number))), evidence.rows_of_before(source))]
+             for rows in (evidence.newest_rows(held_back(find_version(loop.dataset, number), source.classes)), evidence.rows_of_before(source))]
     said = evidence.verdict(*pairs, loop.policy.challenger)
     facts = said.facts | {"versions": {"champion": turn.champion, "challenger": turn.steps["train"]["model"]}}
     if not said.passed: return Ended("refused", said.sentences(), facts)

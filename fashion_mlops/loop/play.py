@@ -17,7 +17,7 @@ from ..core import WorkflowError, atomic_path, home, human_seconds, now, read_js
 from .callers import Callers, burst, never_silent, wait_for
 from .play_home import MARK, cleared, command, lived_in, service
 from .policy import policy_of, policy_path
-from .production import LEAST_WEEKS, STREAMS, TOLD, Half, Production, playable, story
+from .production import LEAST_WEEKS, STREAMS, TOLD, WORN, Half, Production, playable, story
 from .steps import STAGES
 from .telling import Teller, checked_sentence, half_name, served_sentence
 from ..workflow.command_words import within
@@ -104,7 +104,7 @@ def _pairs_now(dataset: str) -> int | None: # None where nobody is in the shadow
     if (traffic := read_traffic(dataset)).mode != "shadow": return None
     return read_pairs(dataset, champion_version(dataset), traffic.version, traffic.since).rows
 
-def _shadow_done(dataset: str, wanted: int, patience: float = 15, most: float = 120):
+def _shadow_done(dataset: str, wanted: int, patience: float = 30, most: float = 300):
     "Wait for the shadow, which takes the processor only when nobody else wants it: until there are so many pairs, or no more come."
     began = moved = time.monotonic()
     rows = before = _pairs_now(dataset)
@@ -171,7 +171,9 @@ def _weeks(halves: list[Half], address: str, teller: Teller, seed: int, rows: in
     callers, production, played, mark = Callers(address), Production(teller.dataset, seed), [], home()/MARK
     for half in halves:
         try: played.append(play_half(half, production, callers, rows, minutes, teller))
-        except WorkflowError as error: stopped = str(error)
+        except WorkflowError as error:
+            if len(played) < 2: raise # there is nothing to show yet
+            stopped = str(error)
         else: stopped = ""
         write_json(mark, read_json(mark) | _kept(played, callers, teller.began) | {"stopped": stopped})
         if stopped: return teller.tell(stopped)
@@ -186,7 +188,7 @@ def play(
     **how # for `Teller`
 ) -> dict: # what was kept
     "Play; raise `WorkflowError` where it cannot begin."
-    halves, user, teller = story(weeks), home(), Teller(dataset, **how)
+    halves, user, teller = story(weeks, WORN[dataset]), home(), Teller(dataset, **how)
     mark = {"dataset": dataset, "weeks": weeks, "rows": rows, "seed": seed, "minutes": minutes}
     with lived_in(folder):
         cleared(folder)

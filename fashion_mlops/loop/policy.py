@@ -36,7 +36,7 @@ class Data(Part):
     valid: float = Field(0.15, ge=0.05, le=0.5, description="a share from 0.05 to 0.5: rows that validate", examples=["valid: 0.15"])
     weight: float = Field(0.5, ge=0, lt=1, description="a share from 0 to 1: how much of training the added rows make up; 0: each counts like any other",
                           examples=["weight: 0.5"])
-    suspicious: float = Field(0.2, ge=0, le=1, description="a share from 0 to 1: where more labels than that are doubtful, a person is asked",
+    suspicious: float = Field(0.2, ge=0, le=1, description="a share from 0 to 1: where more labels than that are doubtful, a person is asked, and where labels are odd together; 1: nobody is",
                               examples=["suspicious: 0.2"])
 
     @model_validator(mode="after")
@@ -108,7 +108,7 @@ def policy_of(
 ) -> Policy:
     "The policy that a text says; raise `WorkflowError` with a sentence for each mistake."
     is_empty = all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines())
-    said = {} if is_empty else read_words(text, where)
+    said = {} if is_empty else read_words(text, where, "approve: true")
     return sound(said, Policy, where)
 
 # %% ../../nbs/loop/policy.ipynb #6063a23a

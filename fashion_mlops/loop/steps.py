@@ -8,13 +8,13 @@ __all__ = ['STAGES', 'Loop', 'lost_accuracy', 'alarm', 'agreed', 'data', 'run_wo
 
 # %% ../../nbs/loop/steps.ipynb #250481ad
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import numpy as np
 
-from ..core import WorkflowError, read_json
+from ..core import WorkflowError, now, read_json
 from .policy import Policy
 from .turn import Done, Ended, Turn, Waiting, turns
 
@@ -29,7 +29,7 @@ class Loop:
 
     def hours_since(self, moment: str) -> float: # since an ISO moment
         "How long ago something was."
-        return (self.clock() - datetime.fromisoformat(moment).astimezone(UTC))/timedelta(hours=1)
+        return max(0.0, (self.clock() - datetime.fromisoformat(moment).astimezone(UTC))/timedelta(hours=1)) # a clock may have been set back
 
 # %% ../../nbs/loop/steps.ipynb #7b88b851
 def lost_accuracy(
@@ -134,11 +134,23 @@ def _trained_on(dataset: str, tags: dict) -> int:
     noted = tags.get("dataset_version", "")
     return int(noted) if noted.isdecimal() else adopted_version(dataset)
 
+def _questions(loop: Loop, turn: Turn, labelled, screened, source, champion) -> list[str]: # sentences
+    "What a person is asked before anything is learnt from labels; nothing by a policy that asks nobody."
+    from fashion_mlops.loop.questions import answered, questions
+    most, found = loop.policy.data.suspicious, []
+    if most >= 1 or not len(screened.judged): return []
+    if screened.doubtful > most: found.append(f"{screened.doubtful:.0%} of the labels are doubtful, and the policy wants a person to look from {most:.0%} on.")
+    judged, since = labelled.at(screened.judged), labelled.moments.min().astype(datetime).replace(tzinfo=UTC)
+    valid = np.asarray(source.labels)[source.rows("valid")].astype(np.int64)
+    usual = np.bincount(valid, minlength=len(source.classes))/len(valid)
+    return found + questions(screened.judged_labels, champion.predict_proba(judged.inputs), judged.requests, usual, source.classes,
+                             answered(loop.dataset, turn.champion, since))
+
 def data(loop: Loop, turn: Turn):
     "Labelled rows of production become a version of the dataset."
     from fashion_mlops.datasets.versions import find_version, new_version, with_additions
     from fashion_mlops.drift.reference import described_of
-    from fashion_mlops.loop.labelled import labelled_rows
+    from fashion_mlops.loop.labelled import divisible, labelled_rows
     from fashion_mlops.loop.new_rows import new_rows, objection
     from fashion_mlops.loop.screening import screen
     from fashion_mlops.service.champion import candidate_folder, load_version
@@ -151,17 +163,23 @@ def data(loop: Loop, turn: Turn):
     parent = _trained_on(loop.dataset, known["tags"]) # whoever made it champion: what it knows is nothing to compare by
     before = find_version(loop.dataset, parent) if parent else None
     screened = screen(labelled, with_additions(source, before) if before else source, champion, described, turn.number)
-    if screened.doubtful > loop.policy.data.suspicious:
-        words = f"{screened.doubtful:.0%} of the labels are doubtful, and the policy wants a person to look from {loop.policy.data.suspicious:.0%} on."
-        if not agreed(loop, turn, "data", words): return Waiting(f"{words} {screened.sentence()}", "approval", {"doubtful": screened.doubtful})
-    if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(words, "labels")
-    rows = labelled.at(screened.rows)
-    added = new_rows(rows, screened.labels, source, before, loop.policy.data, turn.number)
+    if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(f"{words} {screened.sentence()}", "labels")
+    asked, by = _questions(loop, turn, labelled, screened, source, champion), ""
+    if asked and not (by := agreed(loop, turn, "data", " ".join(asked))):
+        ways = (f"To learn from them all the same: fashion-mlops retrain --approve --dataset {loop.dataset}; "
+                f"to leave them: fashion-mlops retrain give-up --dataset {loop.dataset}")
+        return Waiting(" ".join([*asked, screened.sentence(), ways]), "approval", {"doubtful": screened.doubtful, "asked": asked})
+    some, learnt = screened.judged[screened.compared], np.isin(screened.judged, screened.rows)[screened.compared]
+    rows = divisible(labelled.at(some))
+    added = new_rows(rows, screened.judged_labels[screened.compared], source, before, loop.policy.data, turn.number, learnt)
+    screened = replace(screened, aside=screened.aside[~screened.aside.id.isin(added.ids)])
     facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "champion": turn.champion,
-             "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful}
+             "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful, "asked": asked, "agreed": by,
+             "warm_start": loop.policy.train.warm_start}
     start = _net_in(candidate_folder(loop.dataset, turn.champion)[0]) if loop.policy.train.warm_start else None
     made = new_version(source, parent, added, f"Turn {turn.number} of the loop.", aside=screened.aside, start_from=start, facts=facts)
-    return Done(f"{screened.sentence()} They are version {made.number} of the dataset.", {"version": made.number, "parent": parent, "counts": made.counts, "aside": facts["aside"], "notes": notes})
+    although = f" {by} agreed, although: {' '.join(asked)}"*bool(asked)
+    return Done(f"{screened.sentence()} They are version {made.number} of the dataset.{although}", {"version": made.number, "parent": parent, "counts": made.counts, "aside": facts["aside"], "notes": notes})
 
 # %% ../../nbs/loop/steps.ipynb #7cde4547
 STAGES = ("01_data", "02_quality", "04_features", "05_automl", "06_tuning", "07_training", "08_registry")
@@ -192,16 +210,24 @@ def _identity(loop: Loop, model: int, number: int) -> dict:
     named = {name: tags.get(name, "") for name in ("candidate", "candidate_digest", "dataset_digest", "run_id")}
     return {"version": number, "version_digest": find_version(loop.dataset, number).digest} | named
 
+def _broken_promise(loop: Loop, since: str) -> str: # since a moment
+    "What 02_quality has said of samples that break a promise; empty where it has stopped no run."
+    from fashion_mlops.workflow.records import run_records
+    ran = [run for run in run_records(loop.dataset) if run.get("began", "") >= since][-1:]
+    stopped = [one for run in ran for one in run["results"] if one.get("name") == "02_quality" and one.get("state") == "failed"]
+    return " ".join(stopped[0].get("error", "").split())[:1500] if stopped else ""
+
 def train(loop: Loop, turn: Turn):
-    "What is out of date runs, and leaves a challenger."
+    "What is out of date runs, and leaves a challenger; what 02_quality does not let pass is not learnt from."
     from fashion_mlops.datasets.versions import propose
     if ended := _lost(loop, turn): return ended
     number = turn.steps["data"]["version"]
     propose(loop.dataset, number)
-    words = run_words(loop)
+    words, began = run_words(loop), now()
     if loop.run is None:
         if not (found := _registered(loop, number)): return Waiting(f"The stages have to run: fashion-mlops retrain --dataset {loop.dataset}", "stages")
     elif (code := loop.run(words)) or not (found := _registered(loop, number)):
+        if broken := _broken_promise(loop, began): return Ended("refused", [f"02_quality stops version {number} of the dataset. {broken}"])
         raise WorkflowError(f"The stages did not come to their end (exit code {code}), and the turn stays where it is. Their reports say why; "
                             f"then go on: fashion-mlops retrain --dataset {loop.dataset}")
     if found == turn.champion: return Ended("refused", [f"Training on version {number} has left the champion v{found} itself."])
@@ -367,7 +393,8 @@ def _stands_on(turn: Turn, serves: int | None, adopted: int) -> int:
 
 def end(loop: Loop, turn: Turn):
     "Put everything into its place: nobody in the shadow, services with the champion, and the dataset version that it stands on."
-    from fashion_mlops.datasets.versions import adopted_version, is_proposed, settle
+    from fashion_mlops.datasets.versions import adopted_version, is_proposed, settle, versions
+    from fashion_mlops.loop.turn import note_once
     from fashion_mlops.service import champion, deployment
     from fashion_mlops.service.approvals import withdraw_approval
     _champion_alone(loop, turn)
@@ -377,6 +404,9 @@ def end(loop: Loop, turn: Turn):
     if "data" not in turn.steps: return
     adopted = adopted_version(loop.dataset)
     number = _stands_on(turn, serves, adopted)
+    if number not in {0, *(one.number for one in versions(loop.dataset))}:
+        note_once(turn, "end", f"Version {number} of the dataset is gone, so stages get the dataset as its source has it.", {"gone": number}, serves)
+        number = 0
     if number != adopted or is_proposed(loop.dataset): settle(loop.dataset, number)
 
 def steps_of(

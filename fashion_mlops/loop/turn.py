@@ -154,7 +154,8 @@ def _noted(turn: Turn, name: str, answer) -> Turn:
 
 def _begun(dataset: str, champion: int | None, alarm: Callable) -> Turn:
     "A new turn, where there is a reason; one that is over at once, where there is none."
-    number = max((turn.number for turn in turns(dataset)), default=0) + 1
+    beyond = [line["turn"] for line in read_trail(dataset) if line.get("turn") and line.get("step") != "alarm"] # whose file may have been moved away
+    number = max([0, *beyond, *(turn.number for turn in turns(dataset))]) + 1
     turn = Turn(dataset, number, now(), champion)
     answer = alarm(turn)
     if isinstance(answer, Ended): return replace(turn, number=0, outcome=answer.outcome, reasons=list(answer.reasons), ended=now())

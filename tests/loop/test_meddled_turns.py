@@ -109,11 +109,20 @@ class TestGround:
         assert met == [1], "who is killed with the traffic put back and the alias not would take it for a person's change, and keep the worse one"
 
     def test_at_the_end_services_and_dataset_follow_the_champion_whoever_made_it(self, registry, monkeypatch):
+        monkeypatch.setattr(dataset_versions, "versions", lambda dataset: [dataset_versions.DatasetVersion("orders", 3, 0, "", "", "", [], {}, {})])
         settled = []
         monkeypatch.setattr(dataset_versions, "settle", lambda dataset, number: settled.append(number))
         registry.serves = 2 # a person has promoted the challenger, and the turn was abandoned
         for _ in range(2): steps.end(LOOP, Turn(**{**vars(GONE), "outcome": "abandoned"}))
         assert settled[0] == 3 and registry.deployed == [2]
+
+    def test_a_turn_ends_though_the_version_that_it_goes_back_to_is_gone(self, registry, monkeypatch):
+        monkeypatch.setattr(dataset_versions, "version_in_use", lambda dataset: 3)
+        settled = []
+        monkeypatch.setattr(dataset_versions, "settle", lambda dataset, number: settled.append(number))
+        registry.serves = 2
+        steps.end(LOOP, Turn(**{**vars(GONE), "outcome": "abandoned"}))
+        assert settled == [0] and "Version 3 of the dataset is gone" in read_trail("orders")[-1]["reason"]
 
 
 class TestJudgedOnce:

@@ -56,6 +56,14 @@ class Pairs:
     def all(self) -> np.ndarray: return np.concatenate([self.known, self.differences])
 
     @property
+    def live(self) -> tuple[int, float, tuple[float, float]]: # rows, mean difference, bounds
+        "Of the live requests alone."
+        return self.rows, float(self.differences.mean()) if len(self.differences) else 0.0, paired_bounds(self.differences, self.alpha)
+
+    @property
+    def mean(self) -> float: return float(self.all.mean()) if len(self.all) else 0.0
+
+    @property
     def bounds(self) -> tuple[float, float]: return paired_bounds(self.all, self.alpha)
 
     def after(self,
@@ -107,14 +115,13 @@ def _numbers(*versions: int):
 
 # %% ../../nbs/loop/pairs.ipynb #53521f51
 def decision(
-    pairs: Pairs, # of the champion and the one in the shadow
+    pairs, # `Pairs` of the champion and the one in the shadow, or `Unpaired` callers of a canary
     policy: Challenger,
     shown: bool = False # whether a comparison before has refuted a loss beyond the margin
 ) -> str: # better, not worse, worse; empty while it is open
-    "What the pairs decide by now about the one in the shadow."
-    (low, high), seen = pairs.bounds, pairs.differences
-    if min(high, paired_bounds(seen, pairs.alpha)[1]) < 0: return "worse"
-    if pairs.rows < policy.least or not len(seen) or seen.mean() < -policy.margin: return ""
-    if pairs.all.mean() <= policy.gain: return ""
+    "What the pairs decide by now about the challenger."
+    (low, high), (rows, mean, alone) = pairs.bounds, pairs.live
+    if min(high, alone[1]) < 0: return "worse"
+    if rows < policy.least or mean < -policy.margin or pairs.mean <= policy.gain: return ""
     if low > policy.gain: return "better"
     return "not worse" if shown or low >= -policy.margin else ""

@@ -331,6 +331,7 @@ def _about_with(samples: Samples, version: DatasetVersion, count: int, left: int
     if left: said += f" {numbered(left, 'row')} gave way, since the source validates or tests with the same."
     about = samples.about | {"version": version.number, "added": count, "notes": [*samples.about.get("notes", []), said]}
     start = version_folder(samples.dataset, version.number)/"start_from"
+    if version.facts.get("warm_start"): about["warm_start"] = True # of the study
     return about | ({"start_from": start.relative_to(home()).as_posix()} if start.is_dir() else {})
 
 def with_additions(
@@ -383,7 +384,7 @@ def without_additions(
     if not number: return samples
     rows = np.arange(len(samples) - samples.about["added"])
     return replace(samples, inputs=samples.at(rows), labels=np.asarray(samples.labels)[rows], split=np.asarray(samples.split)[rows], weights=None,
-                   key=samples.key.at(rows), digest="", about={name: said for name, said in samples.about.items() if name not in ("version", "added", "start_from")})
+                   key=samples.key.at(rows), digest="", about={name: said for name, said in samples.about.items() if name not in ("version", "added", "start_from", "warm_start")})
 
 # %% ../../nbs/datasets/versions.ipynb #c9936bc7
 def held_back(

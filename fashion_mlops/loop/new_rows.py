@@ -51,12 +51,14 @@ def new_rows(
     source: Samples, # the dataset as its source has it
     parent: DatasetVersion | None, # version that they are added to
     shares: Data, # of the policy
-    seed: int = 0 # of the draw
+    seed: int = 0, # of the draw
+    learnt: np.ndarray | None = None # bool (n,): rows that may train and validate; the others are held back, or left out
 ) -> Additions: # those of the parent, too, but for what it held back
     "Rows for a new version."
     from fashion_mlops.datasets.kinds import kind_of
     split = divided_requests(labelled.requests, labels, shares, seed)
     found = Additions(labelled.inputs, labels, split, np.ones(len(labels), np.float32), list(labelled.ids))
+    if learnt is not None: found = found.at(learnt | (split == HELD_BACK))
     if parent:
         before = additions_of(parent)
         found = _joined(before.at(before.split != HELD_BACK), found, kind_of(source).together)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['version_facts', 'known_versions', 'version_line', 'compared_versions', 'comparison_lines', 'known_version', 'models',
-           'asked_reason', 'promote', 'follow', 'rollback', 'deploy', 'approve', 'add_parser']
+           'asked_reason', 'slots_words', 'promote', 'follow', 'rollback', 'deploy', 'approval_of', 'approve',
+           'add_parser']
 
 # %% ../../nbs/operations/registry.ipynb #024e06d8
-import sys, time
+import argparse, sys, time
 
 from ..core import WorkflowError, listed
 from .slots import add_verbs
@@ -103,7 +104,11 @@ def known_version(
 def models(args) -> int: # 0
     "List the versions of a model, show one with its card, or compare two."
     from fashion_mlops.workflow.tracking import client
-    dataset, asked = _asked_dataset(args), args.version
+    asked = args.version
+    if asked[:1] == ["approve"]: return approve(approval_of(args))
+    if other := next((word for word in asked if not isinstance(word, int)), ""):
+        raise WorkflowError(f"{other!r:.60} is no version; expected a number such as 3, or approve, and what waits for a person.")
+    dataset = _asked_dataset(args)
     if len(asked) > 2: raise WorkflowError(f"{len(asked)} versions: expected none (all are listed), one (it is shown), or two (they are compared).")
     shown = [known_version(dataset, number) for number in asked] if asked else known_versions(dataset)
     if args.json: print_json({"dataset": dataset, "versions": shown})
@@ -124,7 +129,9 @@ def asked_reason(
     raise WorkflowError('A change of what serves wants a reason, for those who ask later: --reason "…"')
 
 # %% ../../nbs/operations/registry.ipynb #6fdc411c
-def _slots_words(dataset: str) -> str:
+def slots_words(
+    dataset: str # registered model
+) -> str: # on a line of its own; empty where everybody follows the champion
     "What a promotion does not change: who answers where releases have slots."
     from fashion_mlops.operations.place import read_record
     try: where = read_record(dataset)["address"]
@@ -148,7 +155,7 @@ def promote(args) -> int: # 0
     deployment.tried_pack(dataset, version)
     champion.promote(dataset, version, before, reason)
     deployment.deploy(dataset)
-    print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}{_slots_words(dataset)}")
+    print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}{slots_words(dataset)}")
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #f01107e1
@@ -187,7 +194,7 @@ def rollback(args) -> int: # 0
     again, taken = roll_back(dataset, reason)
     deployment.deploy(dataset)
     print(f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "
-          f"fashion-mlops promote {taken} --dataset {dataset}{_slots_words(dataset)}")
+          f"fashion-mlops promote {taken} --dataset {dataset}{slots_words(dataset)}")
     return 0
 
 def deploy(args) -> int: # 0
@@ -206,6 +213,14 @@ def deploy(args) -> int: # 0
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #83986cec
+def approval_of(
+    args # of `models approve [WHAT]`
+): # those of `approve`
+    "The same question in other words; raise `WorkflowError` for more than one name."
+    what = [str(word) for word in args.version[1:]]
+    if len(what) > 1: raise WorkflowError(f"{len(what)} names of what waits: {', '.join(what)[:200]}; expected one at most.")
+    return argparse.Namespace(dataset=args.dataset, what="".join(what))
+
 def approve(args) -> int: # 0
     "Say what waits for a person, or agree to it; the name of who runs this goes into the audit trail."
     from fashion_mlops.service import approvals
@@ -227,7 +242,8 @@ def add_parser(
         p.set_defaults(command=function)
         return p
     p = command(models, "versions of a model: list, show, compare")
-    p.add_argument("version", nargs="*", type=int, metavar="VERSION", help="none lists all, one is shown, two are compared")
+    p.add_argument("version", nargs="*", type=lambda word: int(word) if word.isdecimal() else word, metavar="VERSION",
+                   help="none lists all, one is shown, two are compared; approve [WHAT]: the same as the command approve")
     p.add_argument("--json", action="store_true", help="for programs")
     p = command(promote, "make a version the champion, by hand")
     p.add_argument("version", type=int, metavar="VERSION", help="such as 3")

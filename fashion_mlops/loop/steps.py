@@ -47,22 +47,31 @@ def _too_near(loop: Loop) -> str:
     hours = loop.hours_since(max(ended))
     return f"The last turn ended {hours:.1f} hours ago; the policy waits {loop.policy.when.hours:g}."*(hours < loop.policy.when.hours)
 
-def _judged_until(dataset: str) -> str:
-    "The moment of the newest row that a turn has come to an answer with, or that the adopted version was made of; empty where there is none."
-    from fashion_mlops.datasets.versions import adopted_version, versions
+def _judged(dataset: str) -> tuple[set[str], str]: # ids of rows; the moment when labels were read last, empty where they never were
+    "What a turn that has come to an answer had before it, and what the adopted version was made of."
+    import pandas as pd
+    from fashion_mlops.datasets.versions import adopted_version, version_folder, versions
     judged = {turn.steps["data"]["version"] for turn in turns(dataset) if turn.outcome in ("refused", "promoted", "rolled back") and "data" in turn.steps}
-    made = [one for one in versions(dataset) if one.number in judged | {adopted_version(dataset)}]
-    return max((one.facts.get("until", "") for one in made), default="")
+    ids, moments = set(), [""]
+    for one in versions(dataset):
+        if one.number not in judged | {adopted_version(dataset)}: continue
+        folder = version_folder(dataset, one.number)
+        ids.update(read_json(folder/"ids.json"))
+        if (folder/"aside.parquet").is_file(): ids.update(pd.read_parquet(folder/"aside.parquet", columns=["id"]).id)
+        moments.append(one.facts.get("read", one.made))
+    return ids, max(moments)
 
 def _labels_at_hand(dataset: str) -> int:
-    "Labelled rows that are newer than all that was judged: who asks again with the same rows passes some day by chance."
+    "Labelled rows that no turn has judged, however late their label came: who asks again with the same rows passes some day by chance."
+    import pandas as pd
     import pyarrow.compute as pc
     from fashion_mlops.service.log_files import log_folder
     from fashion_mlops.service.log_reading import NEEDED, told_rows
-    until = _judged_until(dataset)
-    told = told_rows(log_folder(dataset), [*NEEDED, "slot"], lambda part: pc.not_equal(part["slot"], "shadow"), until[:10])
-    if until: told = told[told.time > np.datetime64(until).astype(datetime).replace(tzinfo=UTC)]
-    return len(told.drop_duplicates(["id", "row"]))
+    ids, read = _judged(dataset)
+    told = told_rows(log_folder(dataset), [*NEEDED, "slot"], lambda part: pc.not_equal(part["slot"], "shadow")).drop_duplicates(["id", "row"])
+    if not read or not len(told): return len(told)
+    told = told[told.told > pd.Timestamp(read)] # others were left out for a reason
+    return sum(f"{request} · {row}" not in ids for request, row in zip(told.id, told.row))
 
 def _checked_before(loop: Loop, moment: float | None) -> str: # of the last check, seconds since 1970
     "Why the last check says nothing of who serves; empty where it does."
@@ -165,6 +174,7 @@ def data(loop: Loop, turn: Turn):
     from fashion_mlops.service.deployment import open_version
     if ended := _moved(loop, turn): return ended
     described = described_of(open_version(loop.dataset, turn.champion).about)
+    read = datetime.now(UTC).isoformat()
     labelled, notes = labelled_rows(loop.dataset, described, most=loop.policy.data.rows)
     if labelled is None: return Waiting(" ".join(notes), "labels")
     source, (champion, known) = _source(loop.dataset), load_version(loop.dataset, turn.champion)
@@ -181,7 +191,7 @@ def data(loop: Loop, turn: Turn):
     rows = divisible(labelled.at(some))
     added = new_rows(rows, screened.judged_labels[screened.compared], source, before, loop.policy.data, turn.number, learnt)
     screened = replace(screened, aside=screened.aside[~screened.aside.id.isin(added.ids)])
-    facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "champion": turn.champion,
+    facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "read": read, "champion": turn.champion,
              "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful, "asked": asked, "agreed": by,
              "warm_start": loop.policy.train.warm_start}
     start = _net_in(candidate_folder(loop.dataset, turn.champion)[0]) if loop.policy.train.warm_start else None

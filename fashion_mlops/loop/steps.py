@@ -163,9 +163,15 @@ def _questions(loop: Loop, turn: Turn, labelled, screened, source, champion) -> 
     return found + questions(screened.judged_labels, champion.predict_proba(judged.inputs), judged.requests, usual, source.classes,
                              answered(loop.dataset, turn.champion, since))
 
+def _judged_by(turn: Turn) -> set[str]:
+    "Ids of rows that challengers of other turns were judged by."
+    from fashion_mlops.datasets.versions import held_back_ids, versions
+    made = {other.steps["data"]["version"] for other in turns(turn.dataset) if other.number != turn.number and {"data", "train"} <= set(other.steps)}
+    return {each for one in versions(turn.dataset) if one.number in made for each in held_back_ids(one)}
+
 def data(loop: Loop, turn: Turn):
     "Labelled rows of production become a version of the dataset."
-    from fashion_mlops.datasets.versions import find_version, new_version, with_additions
+    from fashion_mlops.datasets.versions import HELD_BACK, find_version, new_version, with_additions
     from fashion_mlops.drift.reference import described_of
     from fashion_mlops.loop.labelled import divisible, labelled_rows
     from fashion_mlops.loop.new_rows import new_rows, objection
@@ -189,7 +195,8 @@ def data(loop: Loop, turn: Turn):
         return Waiting(" ".join([*asked, screened.sentence(), ways]), "approval", {"doubtful": screened.doubtful, "asked": asked})
     some, learnt = screened.judged[screened.compared], np.isin(screened.judged, screened.rows)[screened.compared]
     rows = divisible(labelled.at(some))
-    added = new_rows(rows, screened.judged_labels[screened.compared], source, before, loop.policy.data, turn.number, learnt)
+    added = new_rows(rows, screened.judged_labels[screened.compared], source, before, loop.policy.data, turn.number, learnt, _judged_by(turn))
+    if not (added.split == HELD_BACK).any(): return Waiting(f"No labelled row is left to compare by that no challenger was judged by yet. {screened.sentence()}", "labels")
     screened = replace(screened, aside=screened.aside[~screened.aside.id.isin(added.ids)])
     facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "read": read, "champion": turn.champion,
              "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful, "asked": asked, "agreed": by,

@@ -162,7 +162,7 @@ def data(loop: Loop, turn: Turn):
     parent = _trained_on(loop.dataset, known["tags"]) # whoever made it champion: what it knows is nothing to compare by
     before = find_version(loop.dataset, parent) if parent else None
     screened = screen(labelled, with_additions(source, before) if before else source, champion, described, turn.number)
-    if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(f"{words} {screened.sentence()}", "labels")
+    if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(f"{words} {screened.left_out}.".removesuffix(" ."), "labels")
     asked, by = _questions(loop, turn, labelled, screened, source, champion), ""
     if asked and not (by := agreed(loop, turn, "data", " ".join(asked))):
         ways = (f"To learn from them all the same: fashion-mlops retrain --approve --dataset {loop.dataset}; "

@@ -111,8 +111,7 @@ def _load(folder: Path) -> Additions:
     table = folder/"table.parquet"
     inputs = pd.read_parquet(table) if table.is_file() else np.load(folder/"images.npy")
     arrays = {name: np.load(folder/f"{name}.npy") for name in ("labels", "split", "weights")}
-    texts = {name: read_json(file) for name in ("ids", "together") if (file := folder/f"{name}.json").is_file()} # the digest tells one that is lost
-    return Additions(inputs, **arrays, **texts)
+    return Additions(inputs, **arrays, **{name: read_json(folder/f"{name}.json") for name in ("ids", "together")})
 
 # %% ../../nbs/datasets/versions.ipynb #3a458f5f
 def versions(

@@ -64,16 +64,24 @@ def _labels_at_hand(dataset: str) -> int:
     if until: told = told[told.time > np.datetime64(until).astype(datetime).replace(tzinfo=UTC)]
     return len(told.drop_duplicates(["id", "row"]))
 
+def _checked_before(loop: Loop, moment: float | None) -> str: # of the last check, seconds since 1970
+    "Why the last check says nothing of who serves; empty where it does."
+    from fashion_mlops.service.audit_trail import read_trail
+    moves = [line for line in read_trail(loop.dataset) if line["version"] != line["before"]]
+    if moment is None or not moves or datetime.fromisoformat(moves[-1]["time"]).timestamp() <= moment: return ""
+    return (f"v{moves[-1]['version']} serves since {moves[-1]['time'][:16]}, and the last check was made before. "
+            f"This looks at it: fashion-mlops monitor --dataset {loop.dataset}")
+
 def alarm(loop: Loop, turn: Turn):
     "Whether a turn begins."
     from fashion_mlops.alerts.book import read_book
     from fashion_mlops.alerts.ringing import firing
-    when = loop.policy.when
+    when, book = loop.policy.when, read_book(loop.dataset)
     if words := _too_near(loop): return Ended("nothing", [words])
     ringing = [one.alert for one in firing(loop.dataset) if one.alert in when.alerts]
     if not ringing: return Ended("nothing", [f"No alert rings that the policy listens to ({', '.join(when.alerts)})."])
-    facts = read_book(loop.dataset).facts
-    lost = lost_accuracy(facts)
+    if words := _checked_before(loop, book.moment): return Ended("nothing", [words])
+    lost = lost_accuracy(book.facts)
     if when.loss and (lost is None or lost[0] < when.loss):
         said = "nobody knows how much" if lost is None else f"{100*lost[0]:.1f} points, {lost[1]}"
         return Ended("nothing", [f"{ringing[0]} rings, and what is lost ({said}) is less than the policy minds ({100*when.loss:g} points)."])

@@ -123,7 +123,7 @@ def trail(args) -> int: # 0
     "Say what was decided, by whom, why, and on which figures, from the audit trail alone."
     from fashion_mlops.loop.trail_view import trail_of, trail_text
     from fashion_mlops.workflow.markup import print_json
-    lines = trail_of(_dataset(args), args.turn, args.last)
+    lines = trail_of(args.dataset or _dataset(args), args.turn, args.last) # of a model, too, that serves no more
     print_json(lines) if args.json else print("\n".join(map(trail_text, lines)))
     return 0
 

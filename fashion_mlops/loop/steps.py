@@ -296,7 +296,7 @@ def _live_seen(loop: Loop, turn: Turn, traffic):
     from fashion_mlops.loop.unpaired import read_unpaired
     model, before, alpha = turn.steps["train"]["model"], f"champion v{turn.champion}", loop.policy.challenger.alpha
     if traffic.mode == "shadow":
-        seen = read_pairs(loop.dataset, turn.champion, model, traffic.since, alpha)
+        seen = read_pairs(loop.dataset, turn.champion, model, traffic.since, alpha).after(turn.steps["compare"].get("newest", {}).get("requests", []))
         return seen, seen.words(before, f"v{model} in the shadow")
     seen = read_unpaired(loop.dataset, traffic, turn.champion, alpha)
     return seen, seen.words(before, f"canary v{model}")
@@ -321,7 +321,7 @@ def live(loop: Loop, turn: Turn):
     pairs, words = _live_seen(loop, turn, traffic)
     words += _nobody_there(loop, pairs.rows)
     facts = _facts_of(pairs) | {"traffic": traffic.number, "mode": traffic.mode}
-    found = decision(pairs, policy.margin)
+    found = decision(pairs, policy, turn.steps["compare"].get("newest", {}).get("shown", False))
     if found in ("better", "not worse"): return Done(f"v{model} is {found} in the live service: {words}", facts)
     if found == "worse": return Ended("refused", [f"v{model} is worse in the live service: {words}"], facts)
     if pairs.rows >= policy.rows or loop.hours_since(traffic.since) >= policy.hours:

@@ -81,6 +81,14 @@ class Unpaired:
     def rows(self) -> int: return sum(self.told)
 
     @property
+    def mean(self) -> float: return float(self.shares[self.others].mean() - self.shares[~self.others].mean()) if 0 < self.others.sum() < len(self.others) else 0.0
+
+    @property
+    def live(self) -> tuple[int, float, tuple[float, float]]: # rows of the challenger, mean difference, bounds
+        "What the live service says; here there is nothing else."
+        return self.told[1], self.mean, self.bounds
+
+    @property
     def bounds(self) -> tuple[float, float]: return unpaired_bounds(self.shares, self.others, self.share, self.alpha)
 
     def words(self, first: str, second: str) -> str:

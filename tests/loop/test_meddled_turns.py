@@ -142,11 +142,11 @@ class TestJudgedOnce:
                  "confidence": 0.5, "probabilities": [], "rejected": False, "seconds": 0.01}
         def told(some, days): return [("feedback", {"id": one, "row": 0, "time": asked + timedelta(days=days), "label": "a"}) for one in some]
         write_rows(log_folder("orders"), [("predictions", usual | {"id": one, "time": asked}) for one in ids] + told(ids[:40], 1))
-        assert steps._labels_at_hand("orders") == 40
+        assert steps._labels_at_hand("orders")[0] == 40
         monkeypatch.setattr(steps, "_judged", lambda dataset: ({f"{one} · 0" for one in ids[:30]}, (asked + timedelta(days=2)).isoformat()))
-        assert steps._labels_at_hand("orders") == 0, "ten were left out, and are no news"
+        assert steps._labels_at_hand("orders")[0] == 0, "ten were left out, and are no news"
         write_rows(log_folder("orders"), told(ids[25:30], 3) + told(ids[40:], 3)) # five are corrections
-        assert steps._labels_at_hand("orders") == 20
+        assert steps._labels_at_hand("orders")[0] == 20
 
 
 class TestBenchmark:

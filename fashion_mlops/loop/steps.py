@@ -136,12 +136,6 @@ def _net_in(folder):
     there = {read_json(file).get("kind"): file.parent for file in (folder/"model.json", *folder.glob("*/model.json")) if file.is_file()}
     return there.get("net")
 
-def _trained_on(dataset: str, tags: dict) -> int:
-    "The version of the dataset that a model was trained on; the adopted one where nobody noted it."
-    from fashion_mlops.datasets.versions import adopted_version
-    noted = tags.get("dataset_version", "")
-    return int(noted) if noted.isdecimal() else adopted_version(dataset)
-
 def _questions(loop: Loop, turn: Turn, labelled, screened, source, champion) -> list[str]: # sentences
     "What a person is asked before anything is learnt from labels; nothing by a policy that asks nobody."
     from fashion_mlops.loop.questions import answered, questions
@@ -156,19 +150,20 @@ def _questions(loop: Loop, turn: Turn, labelled, screened, source, champion) -> 
 
 def data(loop: Loop, turn: Turn):
     "Labelled rows of production become a version of the dataset."
-    from fashion_mlops.datasets.versions import find_version, new_version, with_additions
+    from fashion_mlops.datasets.versions import adopted_version, find_version, new_version, with_additions
     from fashion_mlops.drift.reference import described_of
     from fashion_mlops.loop.labelled import divisible, labelled_rows
     from fashion_mlops.loop.new_rows import new_rows, objection
     from fashion_mlops.loop.screening import screen
-    from fashion_mlops.service.champion import candidate_folder, load_version
+    from fashion_mlops.service.champion import candidate_folder, load_version, trained_on
     from fashion_mlops.service.deployment import open_version
     if ended := _moved(loop, turn): return ended
     described = described_of(open_version(loop.dataset, turn.champion).about)
     labelled, notes = labelled_rows(loop.dataset, described, most=loop.policy.data.rows)
     if labelled is None: return Waiting(" ".join(notes), "labels")
     source, (champion, known) = _source(loop.dataset), load_version(loop.dataset, turn.champion)
-    parent = _trained_on(loop.dataset, known["tags"]) # whoever made it champion: what it knows is nothing to compare by
+    noted = trained_on(known["tags"])
+    parent = adopted_version(loop.dataset) if noted is None else noted # whoever made it champion: what it knows is nothing to compare by
     before = find_version(loop.dataset, parent) if parent else None
     screened = screen(labelled, with_additions(source, before) if before else source, champion, described, turn.number)
     if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(f"{words} {screened.sentence()}", "labels")

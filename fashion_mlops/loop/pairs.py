@@ -7,10 +7,12 @@ __all__ = ['log_capitals', 'paired_bounds', 'Pairs', 'paired', 'read_pairs', 'de
 
 # %% ../../nbs/loop/pairs.ipynb #201a494e
 import math
-from dataclasses import dataclass
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .policy import Challenger
 from ..service.log_files import log_folder
 from ..service.log_reading import NEEDED, told_rows
 from ..service.sequential_test import STAKES
@@ -34,14 +36,10 @@ def paired_bounds(
     alpha: float = 0.05 # chance of ever being wrong, both sides together
 ) -> tuple[float, float]: # in steps of half a hundredth
     "The mean differences that nobody has to give up yet."
-    line, low, high = math.log(2/alpha), -1.0, 1.0
-    for doubted in _DOUBTED: # whoever doubts a smaller mean owns more
-        if log_capitals(differences, doubted)[0] < line: break
-        low = float(doubted)
-    for doubted in _DOUBTED[::-1]:
-        if log_capitals(differences, doubted)[1] < line: break
-        high = float(doubted)
-    return low, high
+    line = math.log(2/alpha) # who doubts a smaller mean owns more, so that the first one is found who does not own enough
+    below = bisect_left(_DOUBTED, True, key=lambda doubted: log_capitals(differences, doubted)[0] < line)
+    above = bisect_left(_DOUBTED, True, key=lambda doubted: log_capitals(differences, doubted)[1] >= line)
+    return float([-1.0, *_DOUBTED][below]), float([*_DOUBTED, 1.0][above])
 
 # %% ../../nbs/loop/pairs.ipynb #0a3a3dfa
 @dataclass(frozen=True)
@@ -52,9 +50,19 @@ class Pairs:
     right: tuple[int, int] # of these rows, by the first and by the second
     last: str = "" # moment of the newest
     alpha: float = 0.05
+    known: np.ndarray = field(default_factory=lambda: np.zeros(0)) # float64 (m,): differences of requests that were compared before
 
     @property
-    def bounds(self) -> tuple[float, float]: return paired_bounds(self.differences, self.alpha)
+    def all(self) -> np.ndarray: return np.concatenate([self.known, self.differences])
+
+    @property
+    def bounds(self) -> tuple[float, float]: return paired_bounds(self.all, self.alpha)
+
+    def after(self,
+        tally: list # [difference, how many requests have it]
+    ):
+        "The same pairs, behind those of a comparison."
+        return replace(self, known=np.repeat([value for value, _ in tally], [count for _, count in tally]).astype(float) if tally else np.zeros(0))
 
     def words(self, first: str, second: str) -> str:
         "One sentence for people."
@@ -62,7 +70,8 @@ class Pairs:
         low, high = self.bounds
         shares = [f"{name} right on {count/self.rows:.1%}" for name, count in zip((first, second), self.right)]
         return (f"{self.rows:,} rows of {len(self.differences):,} requests: {shares[0]}, {shares[1]}; "
-                f"difference {low:+.1%} to {high:+.1%}, at any time.")
+                f"difference {low:+.1%} to {high:+.1%}, at any time"
+                + (f", with {len(self.known):,} requests compared before." if len(self.known) else "."))
 
 def paired(
     rows, # DataFrame: id, row, time, version, slot, said, label
@@ -99,10 +108,13 @@ def _numbers(*versions: int):
 # %% ../../nbs/loop/pairs.ipynb #53521f51
 def decision(
     pairs: Pairs, # of the champion and the one in the shadow
-    margin: float # a difference that nobody cares about
+    policy: Challenger,
+    shown: bool = False # whether a comparison before has refuted a loss beyond the margin
 ) -> str: # better, not worse, worse; empty while it is open
     "What the pairs decide by now about the one in the shadow."
-    low, high = pairs.bounds
-    if low > 0: return "better"
-    if high < 0: return "worse"
-    return "not worse" if low >= -margin else ""
+    (low, high), seen = pairs.bounds, pairs.differences
+    if min(high, paired_bounds(seen, pairs.alpha)[1]) < 0: return "worse"
+    if pairs.rows < policy.least or not len(seen) or seen.mean() < -policy.margin: return ""
+    if pairs.all.mean() <= policy.gain: return ""
+    if low > policy.gain: return "better"
+    return "not worse" if shown or low >= -policy.margin else ""

@@ -55,19 +55,26 @@ class Train(Part):
 # %% ../../nbs/loop/policy.ipynb #79f80303
 class Challenger(Part):
     "What a challenger has to show before it serves."
-    gain: float = Field(0.0, ge=0, lt=1, description="a number from 0: accuracy that it has to win on the newest rows, by the lower end of the interval",
+    gain: float = Field(0.0, ge=0, lt=1, description="a number from 0: accuracy that it has to win on rows that nobody trained on, by the best guess",
                         examples=["gain: 0.01"])
     worse_on_old: float = Field(0.05, ge=0, lt=1, description="a number from 0: accuracy that it may lose on the rows of before, by the lower end of the interval",
                                 examples=["worse_on_old: 0.05"])
     recall_drop: float = Field(0.15, ge=0, le=1, description="a share: recall that one class may lose, beyond chance", examples=["recall_drop: 0.15"])
     live: Literal["shadow", "none"] = Field("shadow", description="shadow or none: how it is tried in the live service",
                                                       examples=["live: shadow"])
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="a share below 0.5: how often the live test may be wrong, however often one looks",
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="a share below 0.5: how often comparison and live test together may pass a challenger that loses more than the margin",
                          examples=["alpha: 0.05"])
-    margin: float = Field(0.02, ge=0, lt=1, description="a number from 0: a difference in accuracy that nobody cares about", examples=["margin: 0.02"])
+    margin: float = Field(0.02, ge=0, lt=1, description="a number from 0: accuracy that nobody cares about; that it does not lose more has to be sure", examples=["margin: 0.02"])
+    least: int = Field(50, ge=1, description="a whole number from 1: rows with a truth that the live test waits for in any case", examples=["least: 50"])
     rows: int = Field(2000, ge=50, description="a whole number from 50: rows with a truth after which the live test ends undecided, and the champion stays",
                       examples=["rows: 2000"])
     hours: float = Field(72.0, gt=0, description="a number: hours after which it ends undecided, too", examples=["hours: 72"])
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.least > self.rows:
+            raise ValueError(f"least {self.least:,} can never be reached, since the live test ends after {self.rows:,} rows; make one of them fit")
+        return self
 
 class Watch(Part):
     "How a promotion is watched."

@@ -268,9 +268,10 @@ def live(loop: Loop, turn: Turn):
     if ended := _lost(loop, turn): return ended
     traffic = _shadowed(loop, turn, model, "live")
     if isinstance(traffic, Ended): return traffic
-    pairs = read_pairs(loop.dataset, turn.champion, model, traffic.since, policy.alpha)
+    newest = turn.steps["compare"].get("newest", {})
+    pairs = read_pairs(loop.dataset, turn.champion, model, traffic.since, policy.alpha).after(newest.get("requests", []))
     words, facts = pairs.words(f"champion v{turn.champion}", f"v{model} in the shadow"), _facts_of(pairs) | {"traffic": traffic.number}
-    found = decision(pairs, policy.margin)
+    found = decision(pairs, policy, newest.get("shown", False))
     if found in ("better", "not worse"): return Done(f"v{model} is {found} in the live service: {words}", facts)
     if found == "worse": return Ended("refused", [f"v{model} is worse in the live service: {words}"], facts)
     if pairs.rows >= policy.rows or loop.hours_since(traffic.since) >= policy.hours:

@@ -130,7 +130,7 @@ def give_up(args) -> int: # 0
 
 # %% ../../nbs/loop/commands.ipynb #94d1bdb1
 _LONG = """Turns the loop once, as far as it goes: an alarm that the policy listens to, labelled rows of production as a new
-version of the dataset, the stages that are out of date, a challenger that is compared, tried unheard in the live
+version of the dataset, the stages that are out of date, a challenger that is compared, tried in the live
 service, promoted, and watched. Killed at any point it goes on where it was.
 
   fashion-mlops retrain                        begin where there is a reason, or go on

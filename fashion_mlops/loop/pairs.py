@@ -110,7 +110,9 @@ class Pairs:
     def bounds(self) -> tuple[float, float]: return self._bounds(self.known)
 
     @cached_property
-    def own_bounds(self) -> tuple[float, float]: return self._bounds(np.zeros(0)) if len(self.known) else self.bounds # of the live pairs alone
+    def live(self) -> tuple[int, float, tuple[float, float]]: # rows, mean difference, bounds
+        "Of the live requests alone."
+        return self.rows, float(self.means.mean()) if len(self.means) else 0.0, self._bounds(np.zeros(0)) if len(self.known) else self.bounds
 
     @property
     def is_torn(self) -> bool: return self.dropped > MOST_DROPPED*(self.rows + self.dropped) # whether too much is missing
@@ -209,15 +211,14 @@ def _numbers(*versions: int):
 
 # %% ../../nbs/loop/pairs.ipynb #53521f51
 def decision(
-    pairs: Pairs, # of the champion and the one in the shadow
+    pairs, # `Pairs` of the champion and the one in the shadow, or `Unpaired` callers of a canary
     policy: Challenger,
     shown: bool = False # whether a comparison before has refuted a loss beyond the margin
 ) -> str: # better, not worse, worse; empty while it is open
-    "What the pairs decide by now about the one in the shadow."
-    if pairs.is_torn: return ""
-    low, high = pairs.bounds
-    if min(high, pairs.own_bounds[1]) < 0: return "worse"
-    if pairs.rows < policy.least or not len(pairs.means) or pairs.means.mean() < -policy.margin: return ""
-    if pairs.mean <= policy.gain: return ""
+    "What the pairs decide by now about the challenger."
+    if isinstance(pairs, Pairs) and pairs.is_torn: return ""
+    (low, high), (rows, mean, alone) = pairs.bounds, pairs.live
+    if min(high, alone[1]) < 0: return "worse"
+    if rows < policy.least or mean < -policy.margin or pairs.mean <= policy.gain: return ""
     if low > policy.gain: return "better"
     return "not worse" if shown or low >= -policy.margin else ""

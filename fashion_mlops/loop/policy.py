@@ -60,12 +60,14 @@ class Challenger(Part):
     worse_on_old: float = Field(0.05, ge=0, lt=1, description="a number from 0: accuracy that it may lose on the rows of before, by the lower end of the interval",
                                 examples=["worse_on_old: 0.05"])
     recall_drop: float = Field(0.15, ge=0, le=1, description="a share: recall that one class may lose, beyond chance", examples=["recall_drop: 0.15"])
-    live: Literal["shadow", "none"] = Field("shadow", description="shadow or none: how it is tried in the live service",
+    live: Literal["shadow", "canary", "none"] = Field("shadow", description="shadow, canary or none: how it is tried in the live service",
                                                       examples=["live: shadow"])
+    share: float = Field(0.1, ge=0.01, le=0.5, description="a share from 0.01 to 0.5: callers that a canary answers", examples=["share: 0.1"])
     alpha: float = Field(0.05, gt=0, lt=0.5, description="a share below 0.5: how often comparison and live test together may pass a challenger that loses more than the margin",
                          examples=["alpha: 0.05"])
     margin: float = Field(0.02, ge=0, lt=1, description="a number from 0: accuracy that nobody cares about; that it does not lose more has to be sure", examples=["margin: 0.02"])
-    least: int = Field(50, ge=1, description="a whole number from 1: rows with a truth that the live test waits for in any case", examples=["least: 50"])
+    least: int = Field(50, ge=1, description="a whole number from 1: rows with a truth that the challenger has to have answered in the live test in any case",
+                       examples=["least: 50"])
     rows: int = Field(2000, ge=50, description="a whole number from 50: rows with a truth after which the live test ends undecided, and the champion stays",
                       examples=["rows: 2000"])
     hours: float = Field(72.0, gt=0, description="a number: hours after which it ends undecided, too", examples=["hours: 72"])
@@ -74,6 +76,9 @@ class Challenger(Part):
     def _fits(self):
         if self.least > self.rows:
             raise ValueError(f"least {self.least:,} can never be reached, since the live test ends after {self.rows:,} rows; make one of them fit")
+        few = self.share*self.rows
+        if self.live == "canary" and few < 20:
+            raise ValueError(f"a canary with a share of {self.share:g} answers about {few:.0f} of {self.rows:,} rows, which decide nothing; make share or rows larger")
         return self
 
 class Watch(Part):

@@ -21,7 +21,7 @@ STEPS = {"alarm": "is there a reason to begin?",
          "data": "labelled rows of production become a new dataset version",
          "train": "the stages that are out of date run, and leave a challenger",
          "compare": "champion and challenger answer for the same rows",
-         "live": "the challenger answers beside the champion, unheard",
+         "live": "the challenger is tried in the live service",
          "approve": "a person agrees, where the policy wants one",
          "promote": "the challenger becomes champion",
          "watch": "the old champion answers beside the new one, unheard"}

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['version_facts', 'known_versions', 'version_line', 'compared_versions', 'comparison_lines', 'known_version', 'models',
-           'asked_reason', 'promote', 'follow', 'rollback', 'deploy', 'approval_of', 'approve', 'add_parser']
+           'asked_reason', 'slots_words', 'promote', 'follow', 'rollback', 'deploy', 'approval_of', 'approve',
+           'add_parser']
 
 # %% ../../nbs/operations/registry.ipynb #024e06d8
 import argparse, sys, time
@@ -128,7 +129,9 @@ def asked_reason(
     raise WorkflowError('A change of what serves wants a reason, for those who ask later: --reason "…"')
 
 # %% ../../nbs/operations/registry.ipynb #6fdc411c
-def _slots_words(dataset: str) -> str:
+def slots_words(
+    dataset: str # registered model
+) -> str: # on a line of its own; empty where everybody follows the champion
     "What a promotion does not change: who answers where releases have slots."
     from fashion_mlops.operations.place import read_record
     try: where = read_record(dataset)["address"]
@@ -152,7 +155,7 @@ def promote(args) -> int: # 0
     deployment.tried_pack(dataset, version)
     champion.promote(dataset, version, before, reason)
     deployment.deploy(dataset)
-    print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}{_slots_words(dataset)}")
+    print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}{slots_words(dataset)}")
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #f01107e1
@@ -191,7 +194,7 @@ def rollback(args) -> int: # 0
     again, taken = roll_back(dataset, reason)
     deployment.deploy(dataset)
     print(f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "
-          f"fashion-mlops promote {taken} --dataset {dataset}{_slots_words(dataset)}")
+          f"fashion-mlops promote {taken} --dataset {dataset}{slots_words(dataset)}")
     return 0
 
 def deploy(args) -> int: # 0

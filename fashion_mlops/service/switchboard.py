@@ -43,9 +43,8 @@ class Switchboard:
         if traffic.mode not in ("canary", "ab") or traffic.number == self.broken: return service.champion
         key = asked.headers.get(self.header, b"").decode("latin-1") or asked.id
         model = service.models.get(slot := slot_of(traffic, key)) or service.champion
-        if traffic.mode == "ab":
-            asked.unit = f"{traffic.number}.{service.champion.served.version}:{_pseudonym(traffic, key)}"
-        elif asked.method == "POST": self.watched.begin(id(asked), slot, time.monotonic())
+        asked.unit = f"{traffic.number}.{service.champion.served.version}:{_pseudonym(traffic, key)}"
+        if traffic.mode == "canary" and asked.method == "POST": self.watched.begin(id(asked), slot, time.monotonic())
         return model
 
     def ended(self, asked: Asked, status: int):

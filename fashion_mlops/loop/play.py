@@ -30,7 +30,7 @@ def policy_words(
 ) -> str: # YAML
     "The policy of the play."
     train = f"{{minutes: {minutes:g}, profile: default}}" if minutes else "{minutes: 0, profile: smoke}"
-    challenger = "{live: none, worse_on_old: 0.9, recall_drop: 1}" if hurry else f"{{live: shadow, rows: {max(50, rows//2)}}}"
+    challenger = "{live: none, worse_on_old: 0.9, recall_drop: 1}" if hurry else f"{{live: shadow, rows: {max(50, int(rows*TOLD/3))}}}"
     return (f"when: {{alerts: [proven-worse], loss: 0.15, labels: {max(20, rows//8)}, hours: 0}}\n"
             f"data: {{rows: {max(20, rows//2)}, suspicious: 1}}\ntrain: {train}\nchallenger: {challenger}\nwatch: {{rows: {max(50, rows//8)}}}\n")
 

@@ -187,7 +187,8 @@ def data(loop: Loop, turn: Turn):
     start = _net_in(candidate_folder(loop.dataset, turn.champion)[0]) if loop.policy.train.warm_start else None
     made = new_version(source, parent, added, f"Turn {turn.number} of the loop.", aside=screened.aside, start_from=start, facts=facts)
     although = f" {by} agreed, although: {' '.join(asked)}"*bool(asked)
-    return Done(f"{screened.sentence()} They are version {made.number} of the dataset.{although}", {"version": made.number, "parent": parent, "counts": made.counts, "aside": facts["aside"], "notes": notes})
+    known = {"version": made.number, "parent": parent, "version_digest": made.digest, "from": facts["from"], "until": facts["until"]}
+    return Done(f"{screened.sentence()} They are version {made.number} of the dataset.{although}", known | {"counts": made.counts, "aside": facts["aside"], "notes": notes})
 
 # %% ../../nbs/loop/steps.ipynb #7cde4547
 STAGES = ("01_data", "02_quality", "04_features", "05_automl", "06_tuning", "07_training", "08_registry")

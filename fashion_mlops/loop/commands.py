@@ -129,11 +129,12 @@ def trail(args) -> int: # 0
 
 def give_up(args) -> int: # 0
     "End the open turn; the champion stays, and everything is put back in its place."
-    from fashion_mlops.loop.steps import steps_of
+    from fashion_mlops.loop.steps import Loop, steps_of
     from fashion_mlops.loop.turn import give_up as end_turn
     from fashion_mlops.operations.registry import asked_reason
     dataset = _dataset(args)
-    print(end_turn(dataset, steps_of(loop_of(dataset)), asked_reason(args.reason, "Why is it given up? ")).sentence())
+    loop = Loop(dataset) # whatever the policy says: also what was begun by one that cannot be meant any more can be ended
+    print(end_turn(dataset, steps_of(loop), asked_reason(args.reason, "Why is it given up? ")).sentence())
     return 0
 
 # %% ../../nbs/loop/commands.ipynb #94d1bdb1

@@ -141,13 +141,15 @@ def _net_in(folder):
 def _questions(loop: Loop, turn: Turn, labelled, screened, source, champion) -> list[str]: # sentences
     "What a person is asked before anything is learnt from labels; nothing by a policy that asks nobody."
     from fashion_mlops.loop.questions import answered, questions
+    from fashion_mlops.service.predictor import decided
     most, found = loop.policy.data.suspicious, []
     if most >= 1 or not len(screened.judged): return []
     if screened.doubtful > most: found.append(f"{screened.doubtful:.0%} of the labels are doubtful, and the policy wants a person to look from {most:.0%} on.")
     judged, since = labelled.at(screened.judged), labelled.moments.min().astype(datetime).replace(tzinfo=UTC)
     valid = np.asarray(source.labels)[source.rows("valid")].astype(np.int64)
     usual = np.bincount(valid, minlength=len(source.classes))/len(valid)
-    return found + questions(screened.judged_labels, champion.predict_proba(judged.inputs), judged.requests, usual, source.classes,
+    answers = champion.predict_proba(judged.inputs)
+    return found + questions(screened.judged_labels, answers, decided(answers, champion.threshold), judged.requests, usual, source.classes,
                              answered(loop.dataset, turn.champion, since))
 
 def data(loop: Loop, turn: Turn):

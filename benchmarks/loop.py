@@ -119,6 +119,7 @@ class Stages:
         rows = len(samples.rows("train"))
         labels = np.random.default_rng(0).integers(0, 10, rows) if self.spoiled else None
         decision = {"version": registered(samples, self.fitted(samples, labels)), "dataset_digest": samples.digest}
+        keep_artifact("07_training", "candidates.json", lambda place: write_json(place, {"dataset_digest": samples.digest}))
         keep_artifact("08_registry", "decision.json", lambda place: write_json(place, decision))
         return 0
 

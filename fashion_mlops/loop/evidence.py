@@ -55,10 +55,11 @@ class Compared:
     difference: tuple[float, float, float] # challenger minus champion, with its 95 % interval
     requests: list # [difference, how many requests have it], in order: what a later test begins with
     losses: list # of recall, by class, the clearest first; from `recall_losses`, each with `f1`: what the class has won by its F1
+    beside: str = "champion" # who the other one is
 
     def sentence(self) -> str:
         mean, low, high = self.difference
-        return (f"on {self.rows} ({self.count:,}): challenger {self.challenger:.1%}, champion {self.champion:.1%}, "
+        return (f"on {self.rows} ({self.count:,}): challenger {self.challenger:.1%}, {self.beside} {self.champion:.1%}, "
                 f"difference {100*mean:+.1f} points ({100*low:+.1f} to {100*high:+.1f})")
 
 def _f1(labels: np.ndarray, said: np.ndarray, classes: int) -> np.ndarray: # float64 (classes,), 0 where there is nothing
@@ -135,15 +136,17 @@ def _wanted(newest: Compared, policy: Challenger) -> str:
 def verdict(
     newest: Compared,
     before: Compared,
-    policy: Challenger
+    policy: Challenger,
+    first: Compared | None = None # with the champion that the loop began with, on the rows of before; None where it serves
 ) -> Verdict:
     "What the comparisons mean by a policy."
     (gained, low, _), lost, shown = newest.difference, before.difference, is_shown(newest, policy)
     checks = [(gained > policy.gain and (shown or policy.live != "none"), f"{newest.sentence()}; {_wanted(newest, policy)}"),
               (lost[1] >= -policy.worse_on_old, f"{before.sentence()}; lower end not below −{_points(policy.worse_on_old)} wanted"),
               _recall_check(newest, policy.recall_drop), _recall_check(before, policy.recall_drop)]
+    if first: checks.append((first.difference[1] >= -policy.worse_on_old, f"{first.sentence()}; lower end not below −{_points(policy.worse_on_old)} wanted, of all turns together"))
     reasons = [words if passed else f"refused: {words}" for passed, words in checks]
     facts = {name: {"rows": each.count, "champion": each.champion, "challenger": each.challenger, "difference": list(each.difference)}
-             for name, each in (("newest", newest), ("before", before))}
+             for name, each in (("newest", newest), ("before", before), ("first", first)) if each}
     facts["newest"] |= {"requests": newest.requests, "shown": shown}
     return Verdict(all(passed for passed, _ in checks), reasons, facts)

@@ -118,9 +118,11 @@ class Screened:
     @property
     def left_out(self) -> str: # empty where nothing was
         "What was set aside, and why."
-        counts = self.aside.reason.value_counts(sort=False)
+        counts = self.aside.reason.value_counts(sort=False).to_dict()
+        known = counts.pop("train", 0) + counts.pop("valid", 0) # learnt already, and so not lost
         why = "; ".join(f"{count:,} {REASONS[name]}" for name, count in counts.items())
-        return f"{len(self.aside):,} were set aside ({why})" if why else ""
+        said = [f"{known:,} more are in the dataset already"]*bool(known) + [f"{sum(counts.values()):,} were set aside ({why})"]*bool(counts)
+        return "; ".join(said)
 
 def _first_reasons(marks: dict[str, np.ndarray], count: int) -> np.ndarray: # text (count,), empty where there is none
     "Of several reasons the first."

@@ -81,6 +81,18 @@ def _checked_before(loop: Loop, moment: float | None) -> str: # of the last chec
     return (f"v{moves[-1]['version']} serves since {moves[-1]['time'][:16]}, and the last check was made before. "
             f"This looks at it: fashion-mlops monitor --dataset {loop.dataset}")
 
+def _as_promoted(turn: Turn, facts: dict) -> tuple[float, float, str] | None: # accuracy lost, its standard error, how it is known
+    "What the champion has lost since the loop promoted it, beside what it showed then on rows that nobody trained on: its reference may be of another world."
+    made = [one for one in turns(turn.dataset) if one.outcome == "promoted" and one.steps["train"]["model"] == turn.champion]
+    showed = made[-1].steps["compare"].get("newest") if made else None
+    for name, how, count in (("measured", "measured", "measured.rows"), ("estimated", "estimated without labels", "rows")):
+        now, rows = facts.get(f"{name}.accuracy"), facts.get(count)
+        if showed and now is not None and rows:
+            before = showed["challenger"]
+            error = np.sqrt(before*(1 - before)/showed["rows"] + now*(1 - now)/rows)
+            return before - now, float(error), f"{how}, beside {before:.1%} when turn {made[-1].number} promoted it"
+    return None
+
 def alarm(loop: Loop, turn: Turn):
     "Whether a turn begins."
     from fashion_mlops.alerts.book import read_book
@@ -91,6 +103,10 @@ def alarm(loop: Loop, turn: Turn):
     if not ringing: return Ended("nothing", [f"No alert rings that the policy listens to ({', '.join(when.alerts)})."])
     if words := _checked_before(loop, book.moment): return Ended("nothing", [words])
     lost = lost_accuracy(book.facts)
+    if since := _as_promoted(turn, book.facts):
+        lost = since[0], since[2]
+        if since[0] < 2*since[1]:
+            return Ended("nothing", [f"{ringing[0]} rings, and v{turn.champion} is what it was: {100*since[0]:.1f} points are lost, {since[2]}; chance explains that."])
     if when.loss and (lost is None or lost[0] < when.loss):
         said = "nobody knows how much" if lost is None else f"{100*lost[0]:.1f} points, {lost[1]}"
         return Ended("nothing", [f"{ringing[0]} rings, and what is lost ({said}) is less than the policy minds ({100*when.loss:g} points)."])
@@ -225,7 +241,9 @@ def _registered(loop: Loop, number: int) -> int | None: # None when the stages h
     from fashion_mlops.workflow.stage import artifact
     try: samples, decision = load_samples(artifact(loop.dataset, "samples")), read_json(artifact(loop.dataset, "decision.json"))
     except (WorkflowError, OSError): return None
-    if samples.about.get("version") != number or decision.get("dataset_digest") != samples.digest: return None
+    try: fitted = read_json(artifact(loop.dataset, "candidates.json"))
+    except (WorkflowError, OSError): return None
+    if samples.about.get("version") != number or {decision.get("dataset_digest"), fitted.get("dataset_digest")} != {samples.digest}: return None
     return decision["version"]
 
 def _identity(loop: Loop, model: int, number: int) -> dict:
@@ -261,6 +279,22 @@ def train(loop: Loop, turn: Turn):
     return Done(f"v{found} was trained on version {number} of the dataset, and is registered.", {"model": found} | _identity(loop, found, number))
 
 # %% ../../nbs/loop/steps.ipynb #b0d81ca8
+def _began_with(turn: Turn) -> int | None:
+    "The version that the champion has come from by turns alone; what turns may forget is measured from there, or each would forget a little more."
+    before, version = {one.steps["train"]["model"]: one.champion for one in turns(turn.dataset) if one.outcome == "promoted"}, turn.champion
+    while version in before: version = before.pop(version)
+    return version
+
+def _beside_the_first(loop: Loop, turn: Turn, challenger, rows, classes: list[str]):
+    "The challenger beside the version that turns began with, on rows of before; None where that is the champion, or is not to be had any more."
+    from fashion_mlops.loop import evidence
+    from fashion_mlops.service.champion import load_version
+    if (version := _began_with(turn)) in (turn.champion, None): return None
+    try: first = load_version(loop.dataset, version)[0]
+    except WorkflowError: return None
+    if list(first.classes) != list(classes): return None
+    return replace(evidence.compare(rows, first, challenger, classes, turn.number), beside=f"v{version}, with which the loop began,")
+
 def compare(loop: Loop, turn: Turn):
     "Champion and challenger on the newest rows and on those of before."
     from fashion_mlops.datasets.versions import find_version, held_back
@@ -269,9 +303,10 @@ def compare(loop: Loop, turn: Turn):
     if ended := _lost(loop, turn): return ended
     source, number = _source(loop.dataset), turn.steps["data"]["version"]
     models = [load_version(loop.dataset, version)[0] for version in (turn.champion, turn.steps["train"]["model"])]
+    old = evidence.rows_of_before(source)
     pairs = [evidence.compare(rows, *models, source.classes, turn.number)
-             for rows in (evidence.newest_rows(held_back(find_version(loop.dataset, number), source.classes)), evidence.rows_of_before(source))]
-    said = evidence.verdict(*pairs, loop.policy.challenger)
+             for rows in (evidence.newest_rows(held_back(find_version(loop.dataset, number), source.classes)), old)]
+    said = evidence.verdict(*pairs, loop.policy.challenger, _beside_the_first(loop, turn, models[1], old, source.classes))
     facts = said.facts | {"versions": {"champion": turn.champion, "challenger": turn.steps["train"]["model"]}}
     if not said.passed: return Ended("refused", said.sentences(), facts)
     return Done(" ".join(said.sentences()), facts)

@@ -150,6 +150,62 @@ class TestJudgedOnce:
         assert steps._labels_at_hand("orders")[0] == 20
 
 
+class TestPromotedBefore:
+    TURNS = [Turn("orders", number, champion=number, outcome=outcome, steps={"train": {"model": number + 1}, "compare": {"newest": {"challenger": 0.66, "rows": 258}}})
+             for number, outcome in ((1, "promoted"), (2, "promoted"), (3, "refused"))]
+
+    def test_what_turns_may_forget_is_measured_from_where_they_began(self, home, monkeypatch):
+        monkeypatch.setattr(steps, "turns", lambda dataset: self.TURNS)
+        assert [steps._began_with(Turn("orders", 4, champion=version)) for version in (3, 2, 1, 4)] == [1, 1, 1, 4]
+
+    @pytest.mark.parametrize("accuracy, begins", [(0.655, False), (0.62, False), (0.4, True)])
+    def test_a_champion_that_is_what_it_was_when_it_was_promoted_begins_no_turn(self, home, monkeypatch, accuracy, begins):
+        from types import SimpleNamespace
+        monkeypatch.setattr(steps, "turns", lambda dataset: self.TURNS)
+        facts = {"measured.change": -0.155, "measured.accuracy": accuracy, "measured.rows": 300} # its reference is mostly of the world before
+        monkeypatch.setattr("fashion_mlops.alerts.book.read_book", lambda dataset: SimpleNamespace(facts=facts, moment=None))
+        monkeypatch.setattr("fashion_mlops.alerts.ringing.firing", lambda dataset: [SimpleNamespace(alert="proven-worse")])
+        monkeypatch.setattr(steps, "_labels_at_hand", lambda dataset: (500, ""))
+        found = steps.alarm(LOOP, Turn("orders", 4, champion=3))
+        assert isinstance(found, Done) == begins
+        if not begins: assert "chance explains that" in found.reasons[0]
+        else: assert abs(found.facts["lost"] - 0.26) < 1e-9 and "66.0% when turn 2 promoted it" in found.words
+
+    @pytest.mark.parametrize("fitted, found", [("new", 5), ("old", None), (None, None)])
+    def test_a_candidate_of_old_rows_does_not_pass_for_one_of_the_version(self, home, monkeypatch, fitted, found):
+        from types import SimpleNamespace
+        said = {"decision.json": {"version": 5, "dataset_digest": "new"}, "candidates.json": {"dataset_digest": fitted}}
+        monkeypatch.setattr("fashion_mlops.workflow.stage.artifact", lambda dataset, name: name)
+        monkeypatch.setattr("fashion_mlops.samples.samples.load_samples", lambda place: SimpleNamespace(about={"version": 3}, digest="new"))
+        monkeypatch.setattr(steps, "read_json", lambda name: said[name])
+        assert steps._registered(LOOP, 3) == found
+
+
+class TestReference:
+    def test_a_champion_of_new_rows_is_watched_by_rows_of_their_world(self):
+        import numpy as np
+        from dataclasses import replace
+        from fashion_mlops.datasets.catalogue import make_samples
+        from fashion_mlops.service.held_out import LEAST_NEWEST, held_out_rows
+        samples = make_samples("synthetic", 600, 0.2, seed=1)
+        rows = samples.rows("valid")
+        valid = {"id": rows, "label": np.asarray(samples.labels)[rows], "net": np.zeros((len(rows), 10))}
+        def newest(count): return replace(samples, about=samples.about | {"added": count})
+        many = next(count for count in range(len(samples)) if (rows >= len(samples) - count).sum() == LEAST_NEWEST)
+        found = held_out_rows(newest(many), valid, ["net"])
+        assert len(found) == len(found.members["net"]) == LEAST_NEWEST and found.rows.min() >= len(samples) - many
+        assert [len(held_out_rows(newest(count), valid, [])) for count in (0, many - 60)] == [len(rows)]*2, "too few to tell"
+
+
+def test_a_full_disk_is_a_sentence_before_the_store_is_open_too(home, monkeypatch):
+    import sqlite3
+    from fashion_mlops.workflow import store
+    def full(database): raise sqlite3.OperationalError("database or disk is full")
+    monkeypatch.setattr(store, "_repair_places", full)
+    store._client.cache_clear()
+    with pytest.raises(store.TrackingError, match="no room|full"): store.client()
+
+
 class TestBenchmark:
     @pytest.fixture
     def bench(self, monkeypatch):

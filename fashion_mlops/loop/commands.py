@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REFUSED', 'WAITS', 'run_stages', 'affordable', 'possible', 'loop_of', 'exit_code', 'retrain', 'show', 'policy',
-           'give_up', 'add_parser']
+           'trail', 'give_up', 'add_parser']
 
 # %% ../../nbs/loop/commands.ipynb #482cd760
 import argparse
@@ -119,13 +119,22 @@ def policy(args) -> int: # 0
     print(policy_text(dataset, found), end="")
     return 0
 
+def trail(args) -> int: # 0
+    "Say what was decided, by whom, why, and on which figures, from the audit trail alone."
+    from fashion_mlops.loop.trail_view import trail_of, trail_text
+    from fashion_mlops.workflow.markup import print_json
+    lines = trail_of(args.dataset or _dataset(args), args.turn, args.last) # of a model, too, that serves no more
+    print_json(lines) if args.json else print("\n".join(map(trail_text, lines)))
+    return 0
+
 def give_up(args) -> int: # 0
     "End the open turn; the champion stays, and everything is put back in its place."
-    from fashion_mlops.loop.steps import steps_of
+    from fashion_mlops.loop.steps import Loop, steps_of
     from fashion_mlops.loop.turn import give_up as end_turn
     from fashion_mlops.operations.registry import asked_reason
     dataset = _dataset(args)
-    print(end_turn(dataset, steps_of(loop_of(dataset)), asked_reason(args.reason, "Why is it given up? ")).sentence())
+    loop = Loop(dataset) # whatever the policy says: also what was begun by one that cannot be meant any more can be ended
+    print(end_turn(dataset, steps_of(loop), asked_reason(args.reason, "Why is it given up? ")).sentence())
     return 0
 
 # %% ../../nbs/loop/commands.ipynb #94d1bdb1
@@ -137,6 +146,7 @@ service, promoted, and watched. Killed at any point it goes on where it was.
   fashion-mlops retrain --wait 60              and wait an hour for traffic and labels
   fashion-mlops retrain --approve              a person agrees with what waits for one
   fashion-mlops retrain show                   where it stands
+  fashion-mlops retrain trail --turn 3         what was decided in a turn, by whom, why, and on which figures
   fashion-mlops retrain policy --write         what it may do, as a file to be changed
   fashion-mlops retrain give-up --reason TEXT  end the open turn; the champion stays
 
@@ -156,10 +166,14 @@ def add_parser(
     p.set_defaults(command=retrain)
     below = p.add_subparsers(metavar="")
     for name, text, does in (("show", "where it stands, and what came of the turns before", show), ("policy", "what it may do", policy),
-                             ("give-up", "end the open turn", give_up)):
+                             ("trail", "what was decided, by whom, why, and on which figures", trail), ("give-up", "end the open turn", give_up)):
         verb = below.add_parser(name, help=text, description=does.__doc__)
         verb.add_argument("--dataset", metavar="NAME", default=argparse.SUPPRESS, help="which (default: the only one that is served)")
         verb.set_defaults(command=does)
         if does is show: verb.add_argument("--last", type=within(1, 1000, "turns", int), default=10, metavar="N", help="turns to list (default: 10)")
+        if does is trail:
+            verb.add_argument("--turn", type=within(1, 100_000, "a turn", int), metavar="N", help="which (default: all that was ever decided)")
+            verb.add_argument("--last", type=within(0, 100_000, "lines", int), default=0, metavar="N", help="newest lines (default: all)")
+            verb.add_argument("--json", action="store_true", help="the lines, for a program")
         if does is policy: verb.add_argument("--write", action="store_true", help="write it into a file")
         if does is give_up: verb.add_argument("--reason", metavar="TEXT", help="for the audit trail")

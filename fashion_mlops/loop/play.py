@@ -30,7 +30,7 @@ def policy_words(
 ) -> str: # YAML
     "The policy of the play."
     train = f"{{minutes: {minutes:g}, profile: default}}" if minutes else "{minutes: 0, profile: smoke}"
-    challenger = "{live: none, worse_on_old: 0.9, recall_drop: 1}" if hurry else f"{{live: shadow, rows: {max(50, rows//2)}}}"
+    challenger = "{live: none, worse_on_old: 0.9, recall_drop: 1}" if hurry else f"{{live: shadow, rows: {max(50, int(rows*TOLD/3))}}}"
     return (f"when: {{alerts: [proven-worse], loss: 0.15, labels: {max(20, rows//8)}, hours: 0}}\n"
             f"data: {{rows: {max(20, rows//2)}, suspicious: 1}}\ntrain: {train}\nchallenger: {challenger}\nwatch: {{rows: {max(50, rows//8)}}}\n")
 
@@ -76,7 +76,10 @@ def _turned(dataset: str, teller: Teller) -> tuple[str, str]: # words and outcom
     "What one call of `retrain` brings about."
     from fashion_mlops.loop.turn import turns
     before = len(turns(dataset))
-    said = command("retrain", "--dataset", dataset, good=(0, 1, 4), meanwhile=teller.decided).strip()
+    def hear():
+        teller.decided()
+        teller.stages(home()/"errors.log")
+    said = command("retrain", "--dataset", dataset, good=(0, 1, 4), meanwhile=hear).strip()
     found = turns(dataset)
     if not found or (len(found) == before and found[-1].sentence() not in said): words, outcome = said.splitlines()[-1], ""
     else: words, outcome = found[-1].sentence(), found[-1].outcome
@@ -155,10 +158,10 @@ def _raw_files(folder: Path, user: Path):
     (folder/"data").mkdir(parents=True, exist_ok=True)
     if raw.is_dir(): (folder/"data"/"raw").symlink_to(raw.resolve(), target_is_directory=True)
 
-def _first_champion(dataset: str, minutes: float):
+def _first_champion(dataset: str, minutes: float, teller: Teller):
     "The stages as anybody runs them."
     effort = ["--profile", "default", "--minutes", f"{minutes:g}"] if minutes else ["--profile", "smoke"]
-    command("run", *STAGES, "--dataset", dataset, *effort)
+    command("run", *STAGES, "--dataset", dataset, *effort, meanwhile=lambda: teller.stages(home()/"said.log"))
 
 def _kept(played: list[Played], callers: Callers, began: float) -> dict:
     "What has come of a play so far."
@@ -194,9 +197,9 @@ def play(
         cleared(folder)
         _raw_files(folder, user)
         write_json(folder/MARK, read_json(folder/MARK) | mark)
-        teller.tell(f"A play of {weeks} weeks with {dataset}, seed {seed}, in {folder}. First the stages run, for a champion; that takes some minutes. "
+        teller.tell(f"A play of {weeks} weeks with {dataset}, seed {seed}, in {folder}. First the stages run, for a champion; three or four minutes on quiet cores. "
                     "What all commands say is kept there in said.log and errors.log.")
-        _first_champion(dataset, minutes)
+        _first_champion(dataset, minutes, teller)
         _write(rules_path(dataset), rules_words(dataset, rows))
         with service(dataset) as address:
             teller.decided()

@@ -139,13 +139,14 @@ def few_hands(
 def questions(
     labels: np.ndarray, # int64 (n,), that may be learnt from as far as one can be told at a time
     answers: np.ndarray, # (n, classes) of the champion
+    said: np.ndarray, # int64 (n,) what it decided
     together: np.ndarray, # text (n,): rows of one request, or caller
     usual: np.ndarray, # (classes,) shares of the validation rows
     classes: list[str],
     table # DataFrame from `answered`
 ) -> list[str]: # sentences; none where nothing is conspicuous
     "What a person should know before anything is learnt from these labels."
-    said, found = answers.argmax(1), []
+    found = []
     if turned := turned_pairs(labels, answers, together, classes):
         pairs = ", ".join(f"{one} and {other}" for one, other, _ in turned[:3]) + f" and {len(turned) - 3} more pairs"*(len(turned) > 3)
         found.append(f"Labels name {pairs} the other way round: the champion orders {turned[0][0]} and {turned[0][1]} right in {turned[0][2]:.0%} "

@@ -112,10 +112,15 @@ class Screened:
 
     def sentence(self) -> str:
         "One sentence for people."
+        kept = f"{numbered(len(self.rows), 'labelled row')} may be learnt from"
+        return f"{kept}; {self.left_out}." if self.left_out else f"{kept}."
+
+    @property
+    def left_out(self) -> str: # empty where nothing was
+        "What was set aside, and why."
         counts = self.aside.reason.value_counts(sort=False)
         why = "; ".join(f"{count:,} {REASONS[name]}" for name, count in counts.items())
-        kept = f"{numbered(len(self.rows), 'labelled row')} may be learnt from"
-        return f"{kept}; {len(self.aside):,} were set aside ({why})." if len(self.aside) else f"{kept}."
+        return f"{len(self.aside):,} were set aside ({why})" if why else ""
 
 def _first_reasons(marks: dict[str, np.ndarray], count: int) -> np.ndarray: # text (count,), empty where there is none
     "Of several reasons the first."

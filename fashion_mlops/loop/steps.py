@@ -54,15 +54,15 @@ def _judged_until(dataset: str) -> str:
     made = [one for one in versions(dataset) if one.number in judged | {adopted_version(dataset)}]
     return max((one.facts.get("until", "") for one in made), default="")
 
-def _labels_at_hand(dataset: str) -> int:
+def _labels_at_hand(dataset: str) -> tuple[int, str]: # how many, and a sentence on files that cannot be read
     "Labelled rows that are newer than all that was judged: who asks again with the same rows passes some day by chance."
     import pyarrow.compute as pc
     from fashion_mlops.service.log_files import log_folder
-    from fashion_mlops.service.log_reading import NEEDED, told_rows
-    until = _judged_until(dataset)
-    told = told_rows(log_folder(dataset), [*NEEDED, "slot"], lambda part: pc.not_equal(part["slot"], "shadow"), until[:10])
+    from fashion_mlops.service.log_reading import NEEDED, FileFaults, told_rows
+    until, faults = _judged_until(dataset), FileFaults()
+    told = told_rows(log_folder(dataset), [*NEEDED, "slot"], lambda part: pc.not_equal(part["slot"], "shadow"), until[:10], faults)
     if until: told = told[told.time > np.datetime64(until).astype(datetime).replace(tzinfo=UTC)]
-    return len(told.drop_duplicates(["id", "row"]))
+    return len(told.drop_duplicates(["id", "row"])), " ".join(faults.sentences) if faults.broken else ""
 
 def _checked_before(loop: Loop, moment: float | None) -> str: # of the last check, seconds since 1970
     "Why the last check says nothing of who serves; empty where it does."
@@ -85,8 +85,10 @@ def alarm(loop: Loop, turn: Turn):
     if when.loss and (lost is None or lost[0] < when.loss):
         said = "nobody knows how much" if lost is None else f"{100*lost[0]:.1f} points, {lost[1]}"
         return Ended("nothing", [f"{ringing[0]} rings, and what is lost ({said}) is less than the policy minds ({100*when.loss:g} points)."])
-    if (count := _labels_at_hand(loop.dataset)) < when.labels:
-        return Ended("nothing", [f"{ringing[0]} rings, and {count:,} new rows have a label; the policy wants {when.labels:,}. POST /feedback tells a service what was true."])
+    count, unread = _labels_at_hand(loop.dataset)
+    if count < when.labels:
+        way = unread or "POST /feedback tells a service what was true."
+        return Ended("nothing", [f"{ringing[0]} rings, and {count:,} new rows have a label; the policy wants {when.labels:,}. {way}"])
     said = f"; {100*lost[0]:.1f} points of accuracy are lost, {lost[1]}" if lost else ""
     facts = {"alerts": ringing, "lost": lost and lost[0], "labels": count, "policy": loop.policy.model_dump()}
     return Done(f"{', '.join(ringing)} rings{said}; {count:,} new rows have a label.", facts)
@@ -136,42 +138,40 @@ def _net_in(folder):
     there = {read_json(file).get("kind"): file.parent for file in (folder/"model.json", *folder.glob("*/model.json")) if file.is_file()}
     return there.get("net")
 
-def _trained_on(dataset: str, tags: dict) -> int:
-    "The version of the dataset that a model was trained on; the adopted one where nobody noted it."
-    from fashion_mlops.datasets.versions import adopted_version
-    noted = tags.get("dataset_version", "")
-    return int(noted) if noted.isdecimal() else adopted_version(dataset)
-
 def _questions(loop: Loop, turn: Turn, labelled, screened, source, champion) -> list[str]: # sentences
     "What a person is asked before anything is learnt from labels; nothing by a policy that asks nobody."
     from fashion_mlops.loop.questions import answered, questions
+    from fashion_mlops.service.predictor import decided
     most, found = loop.policy.data.suspicious, []
     if most >= 1 or not len(screened.judged): return []
     if screened.doubtful > most: found.append(f"{screened.doubtful:.0%} of the labels are doubtful, and the policy wants a person to look from {most:.0%} on.")
     judged, since = labelled.at(screened.judged), labelled.moments.min().astype(datetime).replace(tzinfo=UTC)
     valid = np.asarray(source.labels)[source.rows("valid")].astype(np.int64)
     usual = np.bincount(valid, minlength=len(source.classes))/len(valid)
-    return found + questions(screened.judged_labels, champion.predict_proba(judged.inputs), judged.requests, usual, source.classes,
+    answers = champion.predict_proba(judged.inputs)
+    return found + questions(screened.judged_labels, answers, decided(answers, champion.threshold), judged.requests, usual, source.classes,
                              answered(loop.dataset, turn.champion, since))
 
 def data(loop: Loop, turn: Turn):
     "Labelled rows of production become a version of the dataset."
-    from fashion_mlops.datasets.versions import find_version, new_version, with_additions
+    from fashion_mlops.datasets.versions import adopted_version, find_version, new_version, with_additions
     from fashion_mlops.drift.reference import described_of
     from fashion_mlops.loop.labelled import divisible, labelled_rows
     from fashion_mlops.loop.new_rows import new_rows, objection
     from fashion_mlops.loop.screening import screen
-    from fashion_mlops.service.champion import candidate_folder, load_version
-    from fashion_mlops.service.deployment import open_version
+    from fashion_mlops.service.champion import candidate_folder, load_version, trained_on
+    from fashion_mlops.service.deployment import fetch_pack, open_version, serving_folder
     if ended := _moved(loop, turn): return ended
+    if not (serving_folder(loop.dataset)/f"v{turn.champion}").is_dir(): fetch_pack(loop.dataset, turn.champion)
     described = described_of(open_version(loop.dataset, turn.champion).about)
     labelled, notes = labelled_rows(loop.dataset, described, most=loop.policy.data.rows)
     if labelled is None: return Waiting(" ".join(notes), "labels")
     source, (champion, known) = _source(loop.dataset), load_version(loop.dataset, turn.champion)
-    parent = _trained_on(loop.dataset, known["tags"]) # whoever made it champion: what it knows is nothing to compare by
+    noted = trained_on(known["tags"])
+    parent = adopted_version(loop.dataset) if noted is None else noted # whoever made it champion: what it knows is nothing to compare by
     before = find_version(loop.dataset, parent) if parent else None
     screened = screen(labelled, with_additions(source, before) if before else source, champion, described, turn.number)
-    if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(f"{words} {screened.sentence()}", "labels")
+    if words := objection(screened.labels, source.classes, loop.policy.when.labels): return Waiting(f"{words} {screened.left_out}.".removesuffix(" ."), "labels")
     asked, by = _questions(loop, turn, labelled, screened, source, champion), ""
     if asked and not (by := agreed(loop, turn, "data", " ".join(asked))):
         ways = (f"To learn from them all the same: fashion-mlops retrain --approve --dataset {loop.dataset}; "
@@ -187,7 +187,8 @@ def data(loop: Loop, turn: Turn):
     start = _net_in(candidate_folder(loop.dataset, turn.champion)[0]) if loop.policy.train.warm_start else None
     made = new_version(source, parent, added, f"Turn {turn.number} of the loop.", aside=screened.aside, start_from=start, facts=facts)
     although = f" {by} agreed, although: {' '.join(asked)}"*bool(asked)
-    return Done(f"{screened.sentence()} They are version {made.number} of the dataset.{although}", {"version": made.number, "parent": parent, "counts": made.counts, "aside": facts["aside"], "notes": notes})
+    known = {"version": made.number, "parent": parent, "version_digest": made.digest, "from": facts["from"], "until": facts["until"]}
+    return Done(f"{screened.sentence()} They are version {made.number} of the dataset.{although}", known | {"counts": made.counts, "aside": facts["aside"], "notes": notes})
 
 # %% ../../nbs/loop/steps.ipynb #7cde4547
 STAGES = ("01_data", "02_quality", "04_features", "05_automl", "06_tuning", "07_training", "08_registry")

@@ -6,9 +6,10 @@
 __all__ = ['MOMENT', 'WIDTH', 'half_name', 'served_sentence', 'checked_sentence', 'Teller']
 
 # %% ../../nbs/loop/telling.ipynb #e03cc509
-import time
+import re, time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from textwrap import shorten, wrap
 
 from ..core import human_seconds
@@ -49,7 +50,7 @@ class Teller:
         dataset: str, # whose loop it is
         say: Callable = partial(print, flush=True) # hears each line
     ):
-        self.dataset, self.say, self.began, self.seen = dataset, say, time.monotonic(), 0
+        self.dataset, self.say, self.began, self.seen, self.done = dataset, say, time.monotonic(), 0, {}
 
     def tell(self,
         words: str, # one sentence or more
@@ -59,6 +60,14 @@ class Teller:
         first, *more = wrap(shorten(words, most, placeholder=" …"), WIDTH - MOMENT, break_long_words=False, break_on_hyphens=False)
         self.say(f"{human_seconds(time.monotonic() - self.began):>{MOMENT - 2}}  {first}")
         for line in more: self.say(" "*MOMENT + line)
+
+    def stages(self,
+        path: Path # where a runner writes what it says
+    ):
+        "Say which stages were done since it was last asked."
+        found = re.findall(r"^(\d\d_\w+) +done in ([^,]+),[^:]*: (.*)$", path.read_text(errors="replace"), re.MULTILINE) if path.is_file() else []
+        for name, seconds, headline in found[self.done.get(path, 0):]: self.tell(f"{name}, {seconds}: {headline}", 160)
+        self.done[path] = len(found)
 
     def decided(self):
         "Say what the loop has decided since it was last asked."
@@ -71,4 +80,4 @@ class Teller:
         "A line of the trail."
         step = line["what"].removeprefix("loop: ")
         self.tell(f"Turn {line['turn']}, {step}: {line['reason']}", 420)
-        if step == "data" and not line["outcome"]: self.tell("What is out of date runs now; that takes a minute or two.")
+        if step == "data" and not line["outcome"]: self.tell("What is out of date runs now: two minutes on quiet cores.")

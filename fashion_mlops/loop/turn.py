@@ -96,10 +96,17 @@ def turns(
     "All turns that there were."
     return [_read(path) for path in sorted((loop_folder(dataset)/"turns").glob("[0-9]*.json"))]
 
+def _is_sound(turn: Turn) -> bool:
+    "Whether everything is of the kind that it should be."
+    usual = {name: type(value) for name, value in vars(Turn("")).items() if name != "champion"}
+    return all(type(getattr(turn, name)) is kind for name, kind in usual.items()) and type(turn.champion) in (int, type(None))
+
 def _read(path: Path) -> Turn:
     "A turn from its file; raise `WorkflowError` for a file that holds none."
-    try: return Turn(**read_json(path))
-    except TypeError: raise WorkflowError(f"{path} holds no turn of the loop. Bring it back from a backup, or move it away.") from None
+    try: turn = Turn(**read_json(path))
+    except (TypeError, WorkflowError): turn = None
+    if turn and _is_sound(turn) and path.name == f"{turn.number:04d}.json": return turn
+    raise WorkflowError(f"{path} holds no turn of the loop. Bring it back from a backup, or move it away.")
 
 def _write(turn: Turn) -> Turn:
     "Keep a turn."

@@ -51,6 +51,7 @@ def version_line(
             if f"test_{name}" in facts["metrics"]]
     said = ", ".join(told).replace("_", " ") or "test not read"
     origin = "synthetic data, "*facts["synthetic"]
+    if facts["champion"] and "left to the loop" in facts["outcome"]: facts = facts | {"outcome": "promoted later"} # the outcome is that of 08_registry
     return f"v{facts['version']:<4} {mark:<9} {facts['candidate']:<20} {facts['registered'][:16]:<17} {origin}{said}; {facts['outcome']}"
 
 # %% ../../nbs/operations/registry.ipynb #7b320dba
@@ -155,7 +156,8 @@ def promote(args) -> int: # 0
     deployment.tried_pack(dataset, version)
     champion.promote(dataset, version, before, reason)
     deployment.deploy(dataset)
-    print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}{slots_words(dataset)}")
+    print(f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: "
+          f"fashion-mlops rollback --dataset {dataset}{champion.stand_on(dataset, version)}{slots_words(dataset)}")
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #f01107e1
@@ -185,7 +187,7 @@ def follow(
 def rollback(args) -> int: # 0
     "Let the version serve again that the champion replaced. The gate will not promote again what was taken back."
     from fashion_mlops.service import deployment
-    from fashion_mlops.service.champion import champion_version, load_version, roll_back, rollback_target
+    from fashion_mlops.service.champion import champion_version, load_version, roll_back, rollback_target, stand_on
     dataset = _asked_dataset(args)
     before = rollback_target(dataset)
     reason = asked_reason(args.reason, f"Why is {dataset} v{champion_version(dataset)} to be taken back for v{before}? ")
@@ -194,7 +196,7 @@ def rollback(args) -> int: # 0
     again, taken = roll_back(dataset, reason)
     deployment.deploy(dataset)
     print(f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "
-          f"fashion-mlops promote {taken} --dataset {dataset}{slots_words(dataset)}")
+          f"fashion-mlops promote {taken} --dataset {dataset}{stand_on(dataset, again)}{slots_words(dataset)}")
     return 0
 
 def deploy(args) -> int: # 0

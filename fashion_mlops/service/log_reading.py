@@ -239,11 +239,13 @@ def told_rows(
     folder: Path, # from `log_folder`
     columns: list[str], # of predictions, with id, row and time
     kept: Callable, # of an Arrow table; bool for each of its rows
-    first: str = "" # day, such as 2026-11-27; from the beginning when empty
+    first: str = "", # day, such as 2026-11-27; from the beginning when empty
+    faults: FileFaults | None = None # where it is noted what is wrong with files
 ): # DataFrame of these columns and `label`
     "Rows of which somebody has said what was true, each once; raise `WorkflowError` where no file could be read."
     import pyarrow as pa, pyarrow.compute as pc
-    faults = FileFaults()
+    if faults is None: faults = FileFaults()
+    note_folders(folder, faults)
     labels = _newest_labels(folder, first, faults)
     told = pa.array(labels.id.unique(), pa.string())
     def made(path, part): return part.filter(pc.and_(pc.is_in(part["id"], told), kept(part)))

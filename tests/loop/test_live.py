@@ -107,3 +107,23 @@ def test_what_somebody_else_leads_is_left_alone(live):
     change_traffic("orders", {"mode": "champion"}, "v7 is not", "Ada")
     live(turn=waiting(found))
     assert read_traffic("orders").mode == "canary"
+
+
+def test_where_slots_hold_another_version_it_is_said(live, monkeypatch):
+    monkeypatch.setattr("fashion_mlops.operations.place.read_record", lambda dataset: {"address": "http://127.0.0.1:9"})
+    monkeypatch.setattr(deployment, "is_in_service", lambda dataset: True)
+    assert "the slots answer with what they hold" in live().words
+
+
+def test_the_trail_of_a_turn_is_read_with_who_agreed_and_the_figures(live, capsys):
+    from fashion_mlops.loop.commands import trail
+    from fashion_mlops.loop.turn import note_once
+    from fashion_mlops.service.approvals import approve, ask_approval
+    found = live(seen(0.5, 0.9))
+    note_once(TURN, "live", found.words, found.facts)
+    ask_approval("orders", "turn-1-approve", "v2 may serve.")
+    approve("orders", by="Ada")
+    assert trail(SimpleNamespace(dataset="orders", turn=1, last=0, json=False)) == 0
+    said = capsys.readouterr().out
+    for words in ("traffic  by", "mode canary; version 2; share 0.2", "turn 1, live", "v2 is better in the live service", "callers 800, 200", "difference 0.", "approved  by Ada"):
+        assert words in said, said

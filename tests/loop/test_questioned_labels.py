@@ -32,7 +32,7 @@ def asked(loop, labels, answers, requests, doubtful=0.0, table=None, monkeypatch
     labelled = SimpleNamespace(at=lambda rows: SimpleNamespace(inputs=rows, requests=requests[rows]), moments=np.full(len(labels), np.datetime64("2026-11-20", "us")))
     screened = SimpleNamespace(judged=np.arange(len(labels)), judged_labels=labels, doubtful=doubtful)
     source = SimpleNamespace(labels=np.arange(400) % 4, classes=CLASSES, rows=lambda split: np.arange(400))
-    return steps._questions(loop, TURN, labelled, screened, source, SimpleNamespace(predict_proba=lambda rows: answers[rows]))
+    return steps._questions(loop, TURN, labelled, screened, source, SimpleNamespace(predict_proba=lambda rows: answers[rows], threshold=None))
 
 
 class TestQuestions:

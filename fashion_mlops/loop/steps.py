@@ -287,16 +287,28 @@ def _facts_of(pairs) -> dict:
     "What a test has seen."
     from fashion_mlops.loop.unpaired import Unpaired
     if isinstance(pairs, Unpaired): return pairs.facts()
-    return {"rows": pairs.rows, "requests": len(pairs.differences), "right": list(pairs.right), "difference": list(pairs.bounds)}
+    return {"rows": pairs.rows, "requests": len(pairs.differences), "callers": len(pairs.means), "right": list(pairs.right), "difference": list(pairs.bounds),
+            "failed": pairs.failed, "dropped": pairs.dropped, "learnt": pairs.learnt}
 
 # %% ../../nbs/loop/steps.ipynb #fc0ec29e
+def _learnt(loop: Loop, turn: Turn) -> frozenset: # `request · row`
+    "Rows of production that champion or challenger have learnt from, or were compared on."
+    from fashion_mlops.datasets.versions import additions_of, find_version
+    try: return frozenset(additions_of(find_version(loop.dataset, turn.steps["data"]["version"])).ids)
+    except WorkflowError: return frozenset() # it is gone, and the watch goes on
+
+def _chosen(loop: Loop, first: int, second: int, since: str) -> str:
+    "Why nothing may be decided by the labels of a test with a shadow; empty where nothing speaks against it."
+    from fashion_mlops.loop.chosen_labels import both_asked, chosen_words
+    return chosen_words(both_asked(loop.dataset, first, second, since))
+
 def _live_seen(loop: Loop, turn: Turn, traffic):
     "What the log says of the challenger by now: `Pairs` with a shadow, `Unpaired` with a canary; and in words."
     from fashion_mlops.loop.pairs import read_pairs
     from fashion_mlops.loop.unpaired import read_unpaired
     model, before, alpha = turn.steps["train"]["model"], f"champion v{turn.champion}", loop.policy.challenger.alpha
     if traffic.mode == "shadow":
-        seen = read_pairs(loop.dataset, turn.champion, model, traffic.since, alpha).after(turn.steps["compare"].get("newest", {}).get("requests", []))
+        seen = read_pairs(loop.dataset, turn.champion, model, traffic.since, alpha, _learnt(loop, turn)).after(turn.steps["compare"].get("newest", {}).get("requests", []))
         return seen, seen.words(before, f"v{model} in the shadow")
     seen = read_unpaired(loop.dataset, traffic, turn.champion, alpha)
     return seen, seen.words(before, f"canary v{model}")
@@ -322,6 +334,7 @@ def live(loop: Loop, turn: Turn):
     words += _nobody_there(loop, pairs.rows)
     facts = _facts_of(pairs) | {"traffic": traffic.number, "mode": traffic.mode}
     found = decision(pairs, policy, turn.steps["compare"].get("newest", {}).get("shown", False))
+    if found and traffic.mode == "shadow" and (chosen := _chosen(loop, turn.champion, model, traffic.since)): found, words = "", f"{words} {chosen}"
     if found in ("better", "not worse"): return Done(f"v{model} is {found} in the live service: {words}", facts)
     if found == "worse": return Ended("refused", [f"v{model} is worse in the live service: {words}"], facts)
     if pairs.rows >= policy.rows or loop.hours_since(traffic.since) >= policy.hours:
@@ -381,15 +394,17 @@ def watch(loop: Loop, turn: Turn):
     traffic = _shadowed(loop, turn, before, "watch")
     if isinstance(traffic, Waiting): return traffic
     if isinstance(traffic, Ended): return Ended("promoted", [*traffic.reasons, f"v{model} stays, and is watched no longer."], {"serves": model})
-    pairs = read_pairs(loop.dataset, model, before, traffic.since, policy.alpha)
+    pairs = read_pairs(loop.dataset, model, before, traffic.since, policy.alpha, _learnt(loop, turn))
     (low, high), words = pairs.bounds, pairs.words(f"champion v{model}", f"v{before} in the shadow") + _nobody_there(loop, pairs.rows)
     facts = _facts_of(pairs) | {"traffic": traffic.number, "serves": model}
-    if low > policy.margin: # the alias first: who is killed in between finds that it has moved, and not that somebody has ended the watch
-        champion.roll_back(loop.dataset, f"turn {turn.number} of the loop: v{before} is better. {words}")
+    decided = not pairs.is_torn and (low > policy.margin or high < 0)
+    if decided and (chosen := _chosen(loop, model, before, traffic.since)): decided, words = False, f"{words} {chosen}"
+    if decided and low > policy.margin: # the alias first: who is killed in between finds that it has moved, and not that somebody has ended the watch
+        champion.promote(loop.dataset, before, model, f"turn {turn.number} of the loop: v{before} is better. {words}"[:1000], "rolled back")
         _champion_alone(loop, turn)
         deployment.deploy(loop.dataset)
         return Ended("rolled back", [f"v{before} serves again, for it is better: {words}"], facts | {"serves": before})
-    if high < 0: return Done(f"v{model} stays, for it is better than v{before}: {words}", facts)
+    if decided: return Done(f"v{model} stays, for it is better than v{before}: {words}", facts)
     if pairs.rows >= policy.rows or loop.hours_since(traffic.since) >= policy.hours: return Done(f"v{model} stays: {words}", facts)
     return Waiting(words, "labels" if pairs.rows else "traffic", facts)
 

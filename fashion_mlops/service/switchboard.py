@@ -40,12 +40,18 @@ class Switchboard:
     def chosen(self, asked: Asked) -> Answering:
         "Which model answers a request."
         service, traffic = self.service, self.traffic
+        key = asked.headers.get(self.header, b"").decode("latin-1") if self.header else ""
+        if traffic.mode == "shadow" and key: asked.unit = self.unit_of(key)
         if traffic.mode not in ("canary", "ab") or traffic.number == self.broken: return service.champion
-        key = asked.headers.get(self.header, b"").decode("latin-1") or asked.id
+        key = key or asked.id
         model = service.models.get(slot := slot_of(traffic, key)) or service.champion
-        asked.unit = f"{traffic.number}.{service.champion.served.version}:{_pseudonym(traffic, key)}"
+        asked.unit = self.unit_of(key)
         if traffic.mode == "canary" and asked.method == "POST": self.watched.begin(id(asked), slot, time.monotonic())
         return model
+
+    def unit_of(self, key: str) -> str:
+        "What the log knows a client by, as long as traffic stays as it is."
+        return f"{self.traffic.number}.{self.service.champion.served.version}:{_pseudonym(self.traffic, key)}"
 
     def ended(self, asked: Asked, status: int):
         "A request is over; what is the client's own fault is none of the version's."

@@ -101,7 +101,8 @@ class TestGround:
         from types import SimpleNamespace
         note_change("orders", "promoted", 2, 1, "turn 1 of the loop")
         registry.serves, met = 2, []
-        pairs = SimpleNamespace(bounds=(0.1, 0.2), rows=100, words=lambda *names: "worse")
+        pairs = SimpleNamespace(bounds=(0.1, 0.2), rows=100, words=lambda *names: "worse", is_torn=False)
+        monkeypatch.setattr(steps, "_chosen", lambda *asked: "")
         monkeypatch.setattr("fashion_mlops.loop.pairs.read_pairs", lambda *asked: pairs)
         monkeypatch.setattr(steps, "_shadowed", lambda *asked: SimpleNamespace(since="", number=1))
         monkeypatch.setattr(steps, "_facts_of", lambda pairs: {})

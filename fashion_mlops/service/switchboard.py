@@ -108,11 +108,20 @@ def prepared(self: Switchboard) -> tuple | None: # traffic, what was opened by s
     if content == self.seen or content == self.tried and time.monotonic() < self.again: return None
     self.put_off(content)
     traffic = settled_traffic(self.dataset)
+    if self.is_about_to_lead(traffic): return None
     if traffic == self.traffic:
         self.seen, self.refused = content, ""
         return None
     wanted = versions_wanted(traffic, None)
     return traffic, {slot: self.opened(version) for slot, version in wanted.items() if version is not None}, content
+
+@patch
+def is_about_to_lead(self: Switchboard, traffic: Traffic) -> bool: # False, too, once that has taken too long
+    "Whether the version that answers some is to answer all, and this worker is just opening it as champion."
+    other, champion = self.traffic.version, self.service.models.get("champion")
+    if traffic.mode not in ("champion", "shadow") or self.traffic.mode not in ("canary", "ab"): return False
+    if self.pause > 4 or not champion: return False
+    return read_slots(self.dataset)["champion"] == other != champion.served.version
 
 @patch
 def put_off(self: Switchboard, content: bytes):

@@ -47,22 +47,31 @@ def _too_near(loop: Loop) -> str:
     hours = loop.hours_since(max(ended))
     return f"The last turn ended {hours:.1f} hours ago; the policy waits {loop.policy.when.hours:g}."*(hours < loop.policy.when.hours)
 
-def _judged_until(dataset: str) -> str:
-    "The moment of the newest row that a turn has come to an answer with, or that the adopted version was made of; empty where there is none."
-    from fashion_mlops.datasets.versions import adopted_version, versions
+def _judged(dataset: str) -> tuple[set[str], str]: # ids of rows; the moment when labels were read last, empty where they never were
+    "What a turn that has come to an answer had before it, and what the adopted version was made of."
+    import pandas as pd
+    from fashion_mlops.datasets.versions import adopted_version, version_folder, versions
     judged = {turn.steps["data"]["version"] for turn in turns(dataset) if turn.outcome in ("refused", "promoted", "rolled back") and "data" in turn.steps}
-    made = [one for one in versions(dataset) if one.number in judged | {adopted_version(dataset)}]
-    return max((one.facts.get("until", "") for one in made), default="")
+    ids, moments = set(), [""]
+    for one in versions(dataset):
+        if one.number not in judged | {adopted_version(dataset)}: continue
+        folder = version_folder(dataset, one.number)
+        ids.update(read_json(folder/"ids.json"))
+        if (folder/"aside.parquet").is_file(): ids.update(pd.read_parquet(folder/"aside.parquet", columns=["id"]).id)
+        moments.append(one.facts.get("read", one.made))
+    return ids, max(moments)
 
 def _labels_at_hand(dataset: str) -> tuple[int, str]: # how many, and a sentence on files that cannot be read
-    "Labelled rows that are newer than all that was judged: who asks again with the same rows passes some day by chance."
+    "Labelled rows that no turn has judged, however late their label came: who asks again with the same rows passes some day by chance."
+    import pandas as pd
     import pyarrow.compute as pc
     from fashion_mlops.service.log_files import log_folder
     from fashion_mlops.service.log_reading import NEEDED, FileFaults, told_rows
-    until, faults = _judged_until(dataset), FileFaults()
-    told = told_rows(log_folder(dataset), [*NEEDED, "slot"], lambda part: pc.not_equal(part["slot"], "shadow"), until[:10], faults)
-    if until: told = told[told.time > np.datetime64(until).astype(datetime).replace(tzinfo=UTC)]
-    return len(told.drop_duplicates(["id", "row"])), " ".join(faults.sentences) if faults.broken else ""
+    (ids, read), faults = _judged(dataset), FileFaults()
+    told = told_rows(log_folder(dataset), [*NEEDED, "slot"], lambda part: pc.not_equal(part["slot"], "shadow"), faults=faults).drop_duplicates(["id", "row"])
+    if read and len(told): told = told[told.told > pd.Timestamp(read)] # others were left out for a reason
+    count = sum(f"{request} · {row}" not in ids for request, row in zip(told.id, told.row))
+    return count, " ".join(faults.sentences) if faults.broken else ""
 
 def _checked_before(loop: Loop, moment: float | None) -> str: # of the last check, seconds since 1970
     "Why the last check says nothing of who serves; empty where it does."
@@ -152,9 +161,15 @@ def _questions(loop: Loop, turn: Turn, labelled, screened, source, champion) -> 
     return found + questions(screened.judged_labels, answers, decided(answers, champion.threshold), judged.requests, usual, source.classes,
                              answered(loop.dataset, turn.champion, since))
 
+def _judged_by(turn: Turn) -> set[str]:
+    "Ids of rows that challengers of other turns were judged by."
+    from fashion_mlops.datasets.versions import held_back_ids, versions
+    made = {other.steps["data"]["version"] for other in turns(turn.dataset) if other.number != turn.number and {"data", "train"} <= set(other.steps)}
+    return {each for one in versions(turn.dataset) if one.number in made for each in held_back_ids(one)}
+
 def data(loop: Loop, turn: Turn):
     "Labelled rows of production become a version of the dataset."
-    from fashion_mlops.datasets.versions import adopted_version, find_version, new_version, with_additions
+    from fashion_mlops.datasets.versions import HELD_BACK, adopted_version, find_version, new_version, with_additions
     from fashion_mlops.drift.reference import described_of
     from fashion_mlops.loop.labelled import divisible, labelled_rows
     from fashion_mlops.loop.new_rows import new_rows, objection
@@ -164,6 +179,7 @@ def data(loop: Loop, turn: Turn):
     if ended := _moved(loop, turn): return ended
     if not (serving_folder(loop.dataset)/f"v{turn.champion}").is_dir(): fetch_pack(loop.dataset, turn.champion)
     described = described_of(open_version(loop.dataset, turn.champion).about)
+    read = datetime.now(UTC).isoformat()
     labelled, notes = labelled_rows(loop.dataset, described, most=loop.policy.data.rows)
     if labelled is None: return Waiting(" ".join(notes), "labels")
     source, (champion, known) = _source(loop.dataset), load_version(loop.dataset, turn.champion)
@@ -179,9 +195,10 @@ def data(loop: Loop, turn: Turn):
         return Waiting(" ".join([*asked, screened.sentence(), ways]), "approval", {"doubtful": screened.doubtful, "asked": asked})
     some, learnt = screened.judged[screened.compared], np.isin(screened.judged, screened.rows)[screened.compared]
     rows = divisible(labelled.at(some))
-    added = new_rows(rows, screened.judged_labels[screened.compared], source, before, loop.policy.data, turn.number, learnt)
+    added = new_rows(rows, screened.judged_labels[screened.compared], source, before, loop.policy.data, turn.number, learnt, _judged_by(turn))
+    if not (added.split == HELD_BACK).any(): return Waiting(f"No labelled row is left to compare by that no challenger was judged by yet. {screened.sentence()}", "labels")
     screened = replace(screened, aside=screened.aside[~screened.aside.id.isin(added.ids)])
-    facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "champion": turn.champion,
+    facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "read": read, "champion": turn.champion,
              "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful, "asked": asked, "agreed": by,
              "warm_start": loop.policy.train.warm_start}
     start = _net_in(candidate_folder(loop.dataset, turn.champion)[0]) if loop.policy.train.warm_start else None

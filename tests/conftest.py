@@ -41,9 +41,18 @@ def pytest_xdist_auto_num_workers(config):
 LONGEST = ("deploy", "code", "service") # folders whose slow tests take longest: images, releases, whole runs, servers
 
 
+def pytest_ignore_collect(collection_path, config):
+    "Of a file without a slow test nothing is imported where only those are wanted."
+    if config.getoption("markexpr") == "slow" and collection_path.match("test_*.py") and "slow" not in collection_path.read_text(): return True
+
+
+PATIENCE = 900 # seconds: what ends a slow test that hangs is no judge of how quick a busy machine is
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     "The longest of the slow tests begin first, so that no core waits at the end for one that began last."
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"): item.add_marker(pytest.mark.timeout(PATIENCE))
     if config.getoption("markexpr") == "slow":
         items.sort(key=lambda item: next((place for place, name in enumerate(LONGEST) if name == item.path.parent.name), len(LONGEST)))
 
@@ -66,6 +75,10 @@ def pytest_runtest_setup(item): item.began = processor()
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item, call):
     if call.when == "teardown" and hasattr(item, "began"): item.user_properties.append(("processor", processor() - item.began))
+
+
+def pytest_sessionfinish():
+    for one in _warm: one.close()
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -97,8 +110,8 @@ class Project:
     def call(self, *words, **kwargs):
         if words[0] == "run" and "--dry-run" not in words and not kwargs and may_fork():
             if not _warm: _warm.append(WarmPython())
-            return _warm[0].run(["fashion_mlops.cli", *words], self.env, self.root, 150)
-        return subprocess.run(self.command(*words), cwd=self.root, env=self.env, capture_output=True, text=True, timeout=150, **kwargs)
+            return _warm[0].run(["fashion_mlops.cli", *words], self.env, self.root, PATIENCE/2)
+        return subprocess.run(self.command(*words), cwd=self.root, env=self.env, capture_output=True, text=True, timeout=PATIENCE/2, **kwargs)
 
     def run(self, *words): return self.call("run", "--profile", "smoke", "--dataset", "synthetic", *words)
 
@@ -142,7 +155,7 @@ class Clone:
         shutil.copytree(source, root, copy_function=_copied)
         self.env = _clone_env(root)
 
-    def call(self, *words, module="cli", **env): return subprocess.run([sys.executable, "-m", f"fashion_mlops.{module}", *words], cwd=self.root, env=self.env | env, capture_output=True, text=True, timeout=200)
+    def call(self, *words, module="cli", **env): return subprocess.run([sys.executable, "-m", f"fashion_mlops.{module}", *words], cwd=self.root, env=self.env | env, capture_output=True, text=True, timeout=PATIENCE/2)
     def dry(self): return self.call("run", "--profile", "smoke", "--dry-run")
     def module(self, name): return (self.root/"fashion_mlops"/f"{name}.py").read_text()
     def state(self): return {p.relative_to(self.root/"fashion_mlops").as_posix(): p.read_bytes() for p in (self.root/"fashion_mlops").rglob("*.py")}

@@ -86,7 +86,8 @@ class WarmPython:
 
     def close(self):
         self.control.close()
-        self.process.wait(20)
+        try: self.process.wait(20)
+        except subprocess.TimeoutExpired: self.process.kill()
 
 
 def _read_both(out, errors, pid: int, timeout: float) -> list[str]:

@@ -35,18 +35,11 @@ def hostile_table(path: Path, rows: int = 150):
     pd.DataFrame(table | {"the <b>class</b>": [CLASSES[kind] for kind in kinds]}).to_parquet(path)
 
 
-# Each stage makes all its pages, of as few fits and draws as it takes: how good the model is matters to no name.
-BRIEFLY = ["features.n_trees=5", "features.n_shadows=8", "features.stability_seeds=2", "features.lime_samples=50", "features.agreement_rows=20", "automl.n_folds=2", "tuning.n_trials=2", "training.epochs=2",
-           "training.table_epochs=2", "training.table_members=1", "training.timing_rounds=2", "training.robustness_rows=20", "training.speed_seconds=0", "serving.load_seconds=0.1", "monitoring.null_draws=199",
-           "monitoring.check_draws=20", "monitoring.sweep_steps=2"]
-
-
 def run_of(home: Path, file: Path, *words: str) -> Path:
     "Add a dataset, run the smallest profile on it, return the folder of its reports."
     environment = os.environ | {"FASHION_MLOPS_HOME": str(home), "FASHION_MLOPS_STRICT": "1"} # a tool that fails fails the test
     assert cli.main(["dataset", "add", str(file), "--name", "hostile", *words]) == 0
     command = [sys.executable, "-m", "fashion_mlops.cli", "run", "--profile", "smoke", "--dataset", "hostile", "-p", "eda.table_columns=12"]
-    for word in BRIEFLY: command += ["-p", word]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800)
     assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-1000:]
     return home/"reports"

@@ -41,11 +41,6 @@ def pytest_xdist_auto_num_workers(config):
 LONGEST = ("deploy", "code", "service") # folders whose slow tests take longest: images, releases, whole runs, servers
 
 
-def pytest_ignore_collect(collection_path, config):
-    "Of a file without a slow test nothing is imported where only those are wanted."
-    if config.getoption("markexpr") == "slow" and collection_path.match("test_*.py") and "slow" not in collection_path.read_text(): return True
-
-
 PATIENCE = 900 # seconds: what ends a slow test that hangs is no judge of how quick a busy machine is
 
 @pytest.hookimpl(trylast=True)

@@ -6,7 +6,7 @@
 __all__ = ['HELD_BACK', 'ROWS', 'Additions', 'DatasetVersion', 'versions_folder', 'version_folder', 'versions', 'find_version',
            'new_version', 'additions_of', 'lineage', 'use_path', 'adopted_version', 'version_in_use', 'is_proposed',
            'propose', 'settle', 'inputs_with', 'with_additions', 'version_asked', 'in_version', 'is_left_to_the_loop',
-           'without_additions', 'held_back']
+           'without_additions', 'held_back', 'held_back_ids']
 
 # %% ../../nbs/datasets/versions.ipynb #f874edec
 import shutil
@@ -395,3 +395,12 @@ def held_back(
     found = additions_of(version)
     rows = found.at(found.split == HELD_BACK)
     return replace(rows, labels=_labels_by_name(version, rows.labels, classes))
+
+# %% ../../nbs/datasets/versions.ipynb #85d2d22b
+def held_back_ids(
+    version: DatasetVersion
+) -> list[str]:
+    "Where the rows to compare by come from."
+    folder = version_folder(version.dataset, version.number)
+    ids = read_json(folder/"ids.json")
+    return [ids[row] for row in np.flatnonzero(np.load(folder/"split.npy") == HELD_BACK)] if ids else []

@@ -6,7 +6,7 @@
 __all__ = ['Rows', 'newest_rows', 'rows_of_before', 'Compared', 'differences_of', 'compare', 'Verdict', 'is_shown', 'verdict']
 
 # %% ../../nbs/loop/evidence.ipynb #b5fdc3da
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -32,8 +32,8 @@ class Rows:
 def newest_rows(
     held: Additions # from `held_back`
 ) -> Rows:
-    "The rows that nobody trained on; those of one request belong together."
-    requests = np.array([each.rpartition(" · ")[0] for each in held.ids]) if held.ids else None
+    "The rows that nobody trained on; those of one request belong together, and of one caller where callers are known apart."
+    requests = np.array(held.together or [each.rpartition(" · ")[0] for each in held.ids]) if held.ids else None
     alone = requests is None or len(np.unique(requests)) == len(held)
     return Rows("the newest rows, which nobody trained on", held.inputs, np.asarray(held.labels), None if alone else requests)
 

@@ -47,22 +47,31 @@ def _too_near(loop: Loop) -> str:
     hours = loop.hours_since(max(ended))
     return f"The last turn ended {hours:.1f} hours ago; the policy waits {loop.policy.when.hours:g}."*(hours < loop.policy.when.hours)
 
-def _judged_until(dataset: str) -> str:
-    "The moment of the newest row that a turn has come to an answer with, or that the adopted version was made of; empty where there is none."
-    from fashion_mlops.datasets.versions import adopted_version, versions
+def _judged(dataset: str) -> tuple[set[str], str]: # ids of rows; the moment when labels were read last, empty where they never were
+    "What a turn that has come to an answer had before it, and what the adopted version was made of."
+    import pandas as pd
+    from fashion_mlops.datasets.versions import adopted_version, version_folder, versions
     judged = {turn.steps["data"]["version"] for turn in turns(dataset) if turn.outcome in ("refused", "promoted", "rolled back") and "data" in turn.steps}
-    made = [one for one in versions(dataset) if one.number in judged | {adopted_version(dataset)}]
-    return max((one.facts.get("until", "") for one in made), default="")
+    ids, moments = set(), [""]
+    for one in versions(dataset):
+        if one.number not in judged | {adopted_version(dataset)}: continue
+        folder = version_folder(dataset, one.number)
+        ids.update(read_json(folder/"ids.json"))
+        if (folder/"aside.parquet").is_file(): ids.update(pd.read_parquet(folder/"aside.parquet", columns=["id"]).id)
+        moments.append(one.facts.get("read", one.made))
+    return ids, max(moments)
 
 def _labels_at_hand(dataset: str) -> tuple[int, str]: # how many, and a sentence on files that cannot be read
-    "Labelled rows that are newer than all that was judged: who asks again with the same rows passes some day by chance."
+    "Labelled rows that no turn has judged, however late their label came: who asks again with the same rows passes some day by chance."
+    import pandas as pd
     import pyarrow.compute as pc
     from fashion_mlops.service.log_files import log_folder
     from fashion_mlops.service.log_reading import NEEDED, FileFaults, told_rows
-    until, faults = _judged_until(dataset), FileFaults()
-    told = told_rows(log_folder(dataset), [*NEEDED, "slot"], lambda part: pc.not_equal(part["slot"], "shadow"), until[:10], faults)
-    if until: told = told[told.time > np.datetime64(until).astype(datetime).replace(tzinfo=UTC)]
-    return len(told.drop_duplicates(["id", "row"])), " ".join(faults.sentences) if faults.broken else ""
+    (ids, read), faults = _judged(dataset), FileFaults()
+    told = told_rows(log_folder(dataset), [*NEEDED, "slot"], lambda part: pc.not_equal(part["slot"], "shadow"), faults=faults).drop_duplicates(["id", "row"])
+    if read and len(told): told = told[told.told > pd.Timestamp(read)] # others were left out for a reason
+    count = sum(f"{request} · {row}" not in ids for request, row in zip(told.id, told.row))
+    return count, " ".join(faults.sentences) if faults.broken else ""
 
 def _checked_before(loop: Loop, moment: float | None) -> str: # of the last check, seconds since 1970
     "Why the last check says nothing of who serves; empty where it does."
@@ -152,9 +161,15 @@ def _questions(loop: Loop, turn: Turn, labelled, screened, source, champion) -> 
     return found + questions(screened.judged_labels, answers, decided(answers, champion.threshold), judged.requests, usual, source.classes,
                              answered(loop.dataset, turn.champion, since))
 
+def _judged_by(turn: Turn) -> set[str]:
+    "Ids of rows that challengers of other turns were judged by."
+    from fashion_mlops.datasets.versions import held_back_ids, versions
+    made = {other.steps["data"]["version"] for other in turns(turn.dataset) if other.number != turn.number and {"data", "train"} <= set(other.steps)}
+    return {each for one in versions(turn.dataset) if one.number in made for each in held_back_ids(one)}
+
 def data(loop: Loop, turn: Turn):
     "Labelled rows of production become a version of the dataset."
-    from fashion_mlops.datasets.versions import adopted_version, find_version, new_version, with_additions
+    from fashion_mlops.datasets.versions import HELD_BACK, adopted_version, find_version, new_version, with_additions
     from fashion_mlops.drift.reference import described_of
     from fashion_mlops.loop.labelled import divisible, labelled_rows
     from fashion_mlops.loop.new_rows import new_rows, objection
@@ -164,6 +179,7 @@ def data(loop: Loop, turn: Turn):
     if ended := _moved(loop, turn): return ended
     if not (serving_folder(loop.dataset)/f"v{turn.champion}").is_dir(): fetch_pack(loop.dataset, turn.champion)
     described = described_of(open_version(loop.dataset, turn.champion).about)
+    read = datetime.now(UTC).isoformat()
     labelled, notes = labelled_rows(loop.dataset, described, most=loop.policy.data.rows)
     if labelled is None: return Waiting(" ".join(notes), "labels")
     source, (champion, known) = _source(loop.dataset), load_version(loop.dataset, turn.champion)
@@ -179,9 +195,10 @@ def data(loop: Loop, turn: Turn):
         return Waiting(" ".join([*asked, screened.sentence(), ways]), "approval", {"doubtful": screened.doubtful, "asked": asked})
     some, learnt = screened.judged[screened.compared], np.isin(screened.judged, screened.rows)[screened.compared]
     rows = divisible(labelled.at(some))
-    added = new_rows(rows, screened.judged_labels[screened.compared], source, before, loop.policy.data, turn.number, learnt)
+    added = new_rows(rows, screened.judged_labels[screened.compared], source, before, loop.policy.data, turn.number, learnt, _judged_by(turn))
+    if not (added.split == HELD_BACK).any(): return Waiting(f"No labelled row is left to compare by that no challenger was judged by yet. {screened.sentence()}", "labels")
     screened = replace(screened, aside=screened.aside[~screened.aside.id.isin(added.ids)])
-    facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "champion": turn.champion,
+    facts = {"turn": turn.number, "from": str(rows.moments.min()), "until": str(rows.moments.max()), "read": read, "champion": turn.champion,
              "aside": screened.aside.reason.value_counts().to_dict(), "doubtful": screened.doubtful, "asked": asked, "agreed": by,
              "warm_start": loop.policy.train.warm_start}
     start = _net_in(candidate_folder(loop.dataset, turn.champion)[0]) if loop.policy.train.warm_start else None
@@ -287,16 +304,28 @@ def _facts_of(pairs) -> dict:
     "What a test has seen."
     from fashion_mlops.loop.unpaired import Unpaired
     if isinstance(pairs, Unpaired): return pairs.facts()
-    return {"rows": pairs.rows, "requests": len(pairs.differences), "right": list(pairs.right), "difference": list(pairs.bounds)}
+    return {"rows": pairs.rows, "requests": len(pairs.differences), "callers": len(pairs.means), "right": list(pairs.right), "difference": list(pairs.bounds),
+            "failed": pairs.failed, "dropped": pairs.dropped, "learnt": pairs.learnt}
 
 # %% ../../nbs/loop/steps.ipynb #fc0ec29e
+def _learnt(loop: Loop, turn: Turn) -> frozenset: # `request · row`
+    "Rows of production that champion or challenger have learnt from, or were compared on."
+    from fashion_mlops.datasets.versions import additions_of, find_version
+    try: return frozenset(additions_of(find_version(loop.dataset, turn.steps["data"]["version"])).ids)
+    except WorkflowError: return frozenset() # it is gone, and the watch goes on
+
+def _chosen(loop: Loop, first: int, second: int, since: str) -> str:
+    "Why nothing may be decided by the labels of a test with a shadow; empty where nothing speaks against it."
+    from fashion_mlops.loop.chosen_labels import both_asked, chosen_words
+    return chosen_words(both_asked(loop.dataset, first, second, since))
+
 def _live_seen(loop: Loop, turn: Turn, traffic):
     "What the log says of the challenger by now: `Pairs` with a shadow, `Unpaired` with a canary; and in words."
     from fashion_mlops.loop.pairs import read_pairs
     from fashion_mlops.loop.unpaired import read_unpaired
     model, before, alpha = turn.steps["train"]["model"], f"champion v{turn.champion}", loop.policy.challenger.alpha
     if traffic.mode == "shadow":
-        seen = read_pairs(loop.dataset, turn.champion, model, traffic.since, alpha).after(turn.steps["compare"].get("newest", {}).get("requests", []))
+        seen = read_pairs(loop.dataset, turn.champion, model, traffic.since, alpha, _learnt(loop, turn)).after(turn.steps["compare"].get("newest", {}).get("requests", []))
         return seen, seen.words(before, f"v{model} in the shadow")
     seen = read_unpaired(loop.dataset, traffic, turn.champion, alpha)
     return seen, seen.words(before, f"canary v{model}")
@@ -322,6 +351,7 @@ def live(loop: Loop, turn: Turn):
     words += _nobody_there(loop, pairs.rows)
     facts = _facts_of(pairs) | {"traffic": traffic.number, "mode": traffic.mode}
     found = decision(pairs, policy, turn.steps["compare"].get("newest", {}).get("shown", False))
+    if found and traffic.mode == "shadow" and (chosen := _chosen(loop, turn.champion, model, traffic.since)): found, words = "", f"{words} {chosen}"
     if found in ("better", "not worse"): return Done(f"v{model} is {found} in the live service: {words}", facts)
     if found == "worse": return Ended("refused", [f"v{model} is worse in the live service: {words}"], facts)
     if pairs.rows >= policy.rows or loop.hours_since(traffic.since) >= policy.hours:
@@ -381,15 +411,17 @@ def watch(loop: Loop, turn: Turn):
     traffic = _shadowed(loop, turn, before, "watch")
     if isinstance(traffic, Waiting): return traffic
     if isinstance(traffic, Ended): return Ended("promoted", [*traffic.reasons, f"v{model} stays, and is watched no longer."], {"serves": model})
-    pairs = read_pairs(loop.dataset, model, before, traffic.since, policy.alpha)
+    pairs = read_pairs(loop.dataset, model, before, traffic.since, policy.alpha, _learnt(loop, turn))
     (low, high), words = pairs.bounds, pairs.words(f"champion v{model}", f"v{before} in the shadow") + _nobody_there(loop, pairs.rows)
     facts = _facts_of(pairs) | {"traffic": traffic.number, "serves": model}
-    if low > policy.margin: # the alias first: who is killed in between finds that it has moved, and not that somebody has ended the watch
-        champion.roll_back(loop.dataset, f"turn {turn.number} of the loop: v{before} is better. {words}")
+    decided = not pairs.is_torn and (low > policy.margin or high < 0)
+    if decided and (chosen := _chosen(loop, model, before, traffic.since)): decided, words = False, f"{words} {chosen}"
+    if decided and low > policy.margin: # the alias first: who is killed in between finds that it has moved, and not that somebody has ended the watch
+        champion.promote(loop.dataset, before, model, f"turn {turn.number} of the loop: v{before} is better. {words}"[:1000], "rolled back")
         _champion_alone(loop, turn)
         deployment.deploy(loop.dataset)
         return Ended("rolled back", [f"v{before} serves again, for it is better: {words}"], facts | {"serves": before})
-    if high < 0: return Done(f"v{model} stays, for it is better than v{before}: {words}", facts)
+    if decided: return Done(f"v{model} stays, for it is better than v{before}: {words}", facts)
     if pairs.rows >= policy.rows or loop.hours_since(traffic.since) >= policy.hours: return Done(f"v{model} stays: {words}", facts)
     return Waiting(words, "labels" if pairs.rows else "traffic", facts)
 

@@ -231,9 +231,9 @@ def _newest_labels(folder: Path, first: str, faults: FileFaults):
     def made(path, part): return part.to_pandas()
     parts = [part for day in log_days(folder, first)
              for part in day_parts(day, "feedback", [*NEEDED, "label"], made, faults)]
-    if not parts: return pd.DataFrame(columns=["id", "row", "label"])
+    if not parts: return pd.DataFrame(columns=["id", "row", "label", "told"])
     newest = pd.concat(parts).sort_values("time", kind="stable").drop_duplicates(["id", "row"], keep="last")
-    return newest[["id", "row", "label"]]
+    return newest.rename(columns={"time": "told"})[["id", "row", "label", "told"]]
 
 def told_rows(
     folder: Path, # from `log_folder`
@@ -241,7 +241,7 @@ def told_rows(
     kept: Callable, # of an Arrow table; bool for each of its rows
     first: str = "", # day, such as 2026-11-27; from the beginning when empty
     faults: FileFaults | None = None # where it is noted what is wrong with files
-): # DataFrame of these columns and `label`
+): # DataFrame of these columns, `label`, and `told`: the moment when somebody said so
     "Rows of which somebody has said what was true, each once; raise `WorkflowError` where no file could be read."
     import pyarrow as pa, pyarrow.compute as pc
     if faults is None: faults = FileFaults()
@@ -251,5 +251,5 @@ def told_rows(
     def made(path, part): return part.filter(pc.and_(pc.is_in(part["id"], told), kept(part)))
     parts = [part for day in log_days(folder, first) for part in day_parts(day, "predictions", columns, made, faults)]
     if faults.nothing_read: raise WorkflowError(faults.sentences[0]) # nothing told is something else
-    if not parts: return log_schema("predictions").empty_table().select(columns).to_pandas().assign(label=None)
+    if not parts: return log_schema("predictions").empty_table().select(columns).to_pandas().assign(label=None, told=None)
     return _distinct(pa.concat_tables(parts)).to_pandas().merge(labels, on=["id", "row"])

@@ -1,16 +1,18 @@
 """A turn of the loop that was killed between two writes, or in which somebody else has had a hand: nothing happens twice, nothing is left half done."""
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from fashion_mlops.core import project_root
+from fashion_mlops.core import project_root, write_json
 from fashion_mlops.datasets import versions as dataset_versions
 from fashion_mlops.loop import steps
 from fashion_mlops.loop.steps import Loop
 from fashion_mlops.loop.turn import Done, Ended, Turn
 from fashion_mlops.service import champion, deployment
 from fashion_mlops.service.audit_trail import note_change, read_trail, served_before
+from fashion_mlops.service.log_files import log_folder, new_id, write_rows
 
 LOOP = Loop("orders")
 GONE = Turn("orders", 1, champion=1, steps={"data": {"version": 3, "parent": 0}, "train": {"model": 2}, "compare": {"words": "better"}})
@@ -100,7 +102,8 @@ class TestGround:
         from types import SimpleNamespace
         note_change("orders", "promoted", 2, 1, "turn 1 of the loop")
         registry.serves, met = 2, []
-        pairs = SimpleNamespace(bounds=(0.1, 0.2), rows=100, words=lambda *names: "worse")
+        pairs = SimpleNamespace(bounds=(0.1, 0.2), rows=100, words=lambda *names: "worse", is_torn=False)
+        monkeypatch.setattr(steps, "_chosen", lambda *asked: "")
         monkeypatch.setattr("fashion_mlops.loop.pairs.read_pairs", lambda *asked: pairs)
         monkeypatch.setattr(steps, "_shadowed", lambda *asked: SimpleNamespace(since="", number=1))
         monkeypatch.setattr(steps, "_facts_of", lambda pairs: {})
@@ -126,12 +129,25 @@ class TestGround:
 
 
 class TestJudgedOnce:
-    def test_rows_that_a_turn_has_refused_on_are_not_at_hand_again(self, home, monkeypatch):
-        made = [dataset_versions.DatasetVersion("orders", number, 0, "", "", "", [], {}, {"until": f"2026-11-2{number}"}) for number in (1, 2, 3)]
+    def test_an_abandoned_turn_has_judged_nothing(self, home, monkeypatch):
+        made = [dataset_versions.DatasetVersion("orders", number, 0, "", f"2026-11-2{number}", "", [], {}, {}) for number in (1, 2, 3)]
         played = [Turn("orders", number, steps={"data": {"version": number}}, outcome=outcome) for number, outcome in ((1, "promoted"), (2, "refused"), (3, "abandoned"))]
+        for one in made: write_json(dataset_versions.version_folder("orders", one.number)/"ids.json", [f"r{one.number} · 0"])
         monkeypatch.setattr(dataset_versions, "versions", lambda dataset: made)
         monkeypatch.setattr(steps, "turns", lambda dataset: played)
-        assert steps._judged_until("orders") == "2026-11-22", "an abandoned turn has judged nothing"
+        assert steps._judged("orders") == ({"r1 · 0", "r2 · 0"}, "2026-11-22")
+
+    def test_a_label_counts_once_and_however_late_it_comes(self, home, monkeypatch):
+        asked, ids = datetime.now(UTC) - timedelta(days=30), [new_id() for _ in range(60)]
+        usual = {"row": 0, "dataset": "orders", "version": 1, "slot": "champion", "unit": None, "digest": "", "watched": [], "input": None, "said": "a",
+                 "confidence": 0.5, "probabilities": [], "rejected": False, "seconds": 0.01}
+        def told(some, days): return [("feedback", {"id": one, "row": 0, "time": asked + timedelta(days=days), "label": "a"}) for one in some]
+        write_rows(log_folder("orders"), [("predictions", usual | {"id": one, "time": asked}) for one in ids] + told(ids[:40], 1))
+        assert steps._labels_at_hand("orders")[0] == 40
+        monkeypatch.setattr(steps, "_judged", lambda dataset: ({f"{one} · 0" for one in ids[:30]}, (asked + timedelta(days=2)).isoformat()))
+        assert steps._labels_at_hand("orders")[0] == 0, "ten were left out, and are no news"
+        write_rows(log_folder("orders"), told(ids[25:30], 3) + told(ids[40:], 3)) # five are corrections
+        assert steps._labels_at_hand("orders")[0] == 20
 
 
 class TestBenchmark:

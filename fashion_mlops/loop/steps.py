@@ -191,7 +191,7 @@ def data(loop: Loop, turn: Turn):
     asked, by = _questions(loop, turn, labelled, screened, source, champion), ""
     if asked and not (by := agreed(loop, turn, "data", " ".join(asked))):
         ways = (f"To learn from them all the same: fashion-mlops retrain --approve --dataset {loop.dataset}; "
-                f"to leave them: fashion-mlops retrain give-up --dataset {loop.dataset}")
+                f"to leave them: fashion-mlops retrain give-up --dataset {loop.dataset} --reason TEXT.")
         return Waiting(" ".join([*asked, screened.sentence(), ways]), "approval", {"doubtful": screened.doubtful, "asked": asked})
     some, learnt = screened.judged[screened.compared], np.isin(screened.judged, screened.rows)[screened.compared]
     rows = divisible(labelled.at(some))

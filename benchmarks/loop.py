@@ -397,7 +397,7 @@ SCENARIOS = {"harmless drift": (harmless, ("refused", "promoted")), "sudden drif
 LOOSE = {"worse_on_old": 0.9, "recall_drop": 1} # whoever is promoted by it has forgotten the world of before
 POLICIES = {"promotion gone wrong": {"challenger": SURE | LOOSE | {"live": "none"}, "watch": {"rows": 2000}},
             "a canary": {"challenger": {**SURE, "live": "canary", "share": 0.2, "rows": 2000, "worse_on_old": 0.2}},
-            "a canary that is worse": {"challenger": SURE | LOOSE | {"live": "canary", "share": 0.4, "rows": 4000}}}
+            "a canary that is worse": {"challenger": SURE | LOOSE | {"live": "canary", "share": 0.4, "rows": 4000, "least": 4000}}}
 
 
 # ---- homes and processes

@@ -398,7 +398,7 @@ SCENARIOS = {"harmless drift": (harmless, ("refused", "promoted")), "sudden drif
 LOOSE = {"worse_on_old": 0.9, "recall_drop": 1} # whoever is promoted by it has forgotten the world of before
 POLICIES = {"promotion gone wrong": {"challenger": SURE | LOOSE | {"live": "none"}, "watch": {"rows": 2000}},
             "a canary": {"challenger": {**SURE, "live": "canary", "share": 0.2, "rows": 2000, "worse_on_old": 0.2}},
-            "a canary that is worse": {"challenger": SURE | LOOSE | {"live": "canary", "share": 0.4, "rows": 4000}}}
+            "a canary that is worse": {"challenger": SURE | LOOSE | {"live": "canary", "share": 0.4, "rows": 4000, "least": 4000}}}
 
 
 # ---- homes and processes
@@ -580,7 +580,7 @@ def rings(right: list[float], usual: float, rows: int) -> float:
     return max((one for count, one in lost.items() if one > 3*np.sqrt(usual*(1 - usual)/(rows*count/2))), default=0.0)
 
 
-WEEKLY = {"when": {"labels": 100, "hours": 0}, "data": {"rows": 600}, "challenger": {"rows": 400, **SURE}, "watch": {"rows": 80}}
+WEEKLY = {"when": {"labels": 150, "hours": 0}, "data": {"rows": 600}, "challenger": {"rows": 400, **SURE}, "watch": {"rows": 80}}
 
 
 def weeks_of(bench: Bench, policy: str, strengths: list[float], seed: int, requests: int = 80) -> dict:
@@ -609,10 +609,10 @@ def advanced(loop: Loop):
         if not turn.number or turn.waits: return
 
 
-def policies(bench: Bench, seeds: int, weeks: int = 10) -> list[dict]:
+def policies(bench: Bench, seeds: range, weeks: int = 10) -> list[dict]:
     found = []
     for name, strength in WORLDS.items():
-        for seed in range(seeds):
+        for seed in seeds:
             for policy in ("never", "every week", "the loop"):
                 bench.fresh()
                 said, _ = in_child(lambda: weeks_of(bench, policy, [strength(week, weeks) for week in range(weeks)], seed), bench.home)
@@ -655,7 +655,7 @@ def main():
     parser.add_argument("what", nargs="?", default="all", choices=["scenarios", "kills", "policies", "all"])
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seeds", type=int, default=3, help="of the policies")
+    parser.add_argument("--seeds", type=int, default=6, help="of the policies, from --seed on")
     parser.add_argument("--weeks", type=int, default=10)
     parser.add_argument("--points", type=int, default=10)
     parser.add_argument("--steps", nargs="*", help="to be killed in; all when not said")
@@ -677,7 +677,7 @@ def main():
             found["kills"] = []
             for name in [one for one in asked.only or TURNS if one in TURNS]:
                 found["kills"] += kills(bench, asked.seed, asked.points if name == "sudden drift" else asked.points//2, name, asked.steps)
-        if asked.what in ("policies", "all"): found["policies"] = policies(bench, asked.seeds, asked.weeks)
+        if asked.what in ("policies", "all"): found["policies"] = policies(bench, range(asked.seed, asked.seed + asked.seeds), asked.weeks)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; seed {asked.seed}; {datetime.now(UTC):%Y-%m-%d}\n")
     print(table(found))
     if asked.output: Path(asked.output).write_text(json.dumps(found, indent=1, default=str))

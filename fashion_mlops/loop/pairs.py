@@ -80,7 +80,12 @@ def caller_bounds(
     return max(low for low, _ in found), min(high for _, high in found)
 
 # %% ../../nbs/loop/pairs.ipynb #0a3a3dfa
-MOST_DROPPED = 0.2 # share of rows with a truth that the shadow was never asked about
+MOST_DROPPED = 0.5 # share of rows with a truth that the shadow was never asked about
+
+def _other_kind(some: np.ndarray, others: np.ndarray) -> bool:
+    "Whether requests have another share of right rows than others, beyond four standard errors."
+    if min(len(some), len(others)) < 20: return False
+    return abs(some.mean() - others.mean()) > 4*math.sqrt(some.var()/len(some) + others.var()/len(others))
 
 @dataclass(frozen=True)
 class Pairs:
@@ -94,6 +99,7 @@ class Pairs:
     callers: np.ndarray | None = None # int64 (n,): whose request each is, numbered from 0; None where each is somebody else's
     failed: int = 0 # of these rows, how many the second has failed at
     dropped: int = 0 # rows with a truth that the second was not asked about
+    is_chosen: bool = False # whether these are of another kind, by what the first has right
     learnt: int = 0 # rows that are left out, since one of the two knows them
 
     @cached_property
@@ -115,7 +121,7 @@ class Pairs:
         return self.rows, float(self.means.mean()) if len(self.means) else 0.0, self._bounds(np.zeros(0)) if len(self.known) else self.bounds
 
     @property
-    def is_torn(self) -> bool: return self.dropped > MOST_DROPPED*(self.rows + self.dropped) # whether too much is missing
+    def is_torn(self) -> bool: return self.is_chosen or self.dropped > MOST_DROPPED*(self.rows + self.dropped) # whether too much is missing
 
     def after(self,
         tally: list # [difference, how many requests have it]
@@ -133,7 +139,7 @@ def words(self: Pairs, first: str, second: str) -> str:
                                        (self.dropped, f"{self.dropped:,} more rows it was not asked about"),
                                        (self.learnt, f"{self.learnt:,} rows are left out, which one of the two has learnt from or was compared on")) if count]
     more = f" Of {second}: {'; '.join(left)}."*bool(left)
-    if self.is_torn: more += f" Nothing is decided while more than {MOST_DROPPED:.0%} of rows do not reach it: it needs more of the processor, or fewer copies."
+    if self.is_torn: more += f" Nothing is decided while that is {'of another kind than the rest' if self.is_chosen else f'more than {MOST_DROPPED:.0%}'}: give it more of the processor, or fewer copies."
     if not self.rows: return "No row that both have answered has a known truth yet." + more
     low, high = self.bounds
     shares = [f"{name} right on {count/self.rows:.1%}" for name, count in zip((first, second), self.right)]
@@ -165,11 +171,12 @@ def paired(
     late = both.time >= both.time[asked].min() # from the first request on that reached the shadow
     own = (both.id + " · " + both.row.astype(str)).isin(known[0])
     if "digest" in both: own |= both.digest.isin(known[1])
-    kept, dropped = both[asked & ~own], int((late & ~asked & ~own).sum())
+    kept, dropped = both[asked & ~own], both[late & ~asked & ~own]
+    is_chosen = _other_kind(*((part.said == part.label).groupby(part.id).mean().to_numpy(float) for part in (kept, dropped)))
     hits = (kept.said == kept.label).to_numpy(), (kept.said_shadow == kept.label).to_numpy()
     each = kept.assign(difference=hits[1].astype(float) - hits[0]).groupby("id", sort=False).agg({"difference": "mean"} | {name: "first" for name in ("unit", "digest") if name in kept})
     return Pairs(each.difference.to_numpy(float), len(kept), (int(hits[0].sum()), int(hits[1].sum())), str(kept.time.max())[:19] if len(kept) else "", alpha,
-                 callers=_numbered(each.reset_index()), failed=int((failing & ~own).sum()), dropped=dropped, learnt=int((own & asked).sum()))
+                 callers=_numbered(each.reset_index()), failed=int((failing & ~own).sum()), dropped=len(dropped), is_chosen=is_chosen, learnt=int((own & asked).sum()))
 
 # %% ../../nbs/loop/pairs.ipynb #925c8bd2
 def _failed_requests(folder: Path, version: int, since: str) -> frozenset: # ids

@@ -57,13 +57,13 @@ class Challenger(Part):
     "What a challenger has to show before it serves."
     gain: float = Field(0.0, ge=0, lt=1, description="a number from 0: accuracy that it has to win on rows that nobody trained on, by the best guess",
                         examples=["gain: 0.01"])
-    worse_on_old: float = Field(0.05, ge=0, lt=1, description="a number from 0: accuracy that it may lose on the rows of before, by the lower end of the interval",
+    worse_on_old: float = Field(0.05, ge=0, lt=1, description="a number from 0: accuracy that it may lose on the rows of before; that it does not lose more has to be sure",
                                 examples=["worse_on_old: 0.05"])
     recall_drop: float = Field(0.15, ge=0, le=1, description="a share: recall that one class may lose, beyond chance", examples=["recall_drop: 0.15"])
     live: Literal["shadow", "canary", "none"] = Field("shadow", description="shadow, canary or none: how it is tried in the live service",
                                                       examples=["live: shadow"])
     share: float = Field(0.1, ge=0.01, le=0.5, description="a share from 0.01 to 0.5: callers that a canary answers", examples=["share: 0.1"])
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="a share below 0.5: how often comparison and live test together may pass a challenger that loses more than the margin",
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="a share below 0.5: how sure that has to be; so often comparison and live test together may pass a challenger that loses more than the margin",
                          examples=["alpha: 0.05"])
     margin: float = Field(0.02, ge=0, lt=1, description="a number from 0: accuracy that nobody cares about; that it does not lose more has to be sure", examples=["margin: 0.02"])
     least: int = Field(50, ge=1, description="a whole number from 1: rows with a truth that the challenger has to have answered in the live test in any case",

@@ -207,7 +207,7 @@ def data(loop: Loop, turn: Turn):
     asked, by = _questions(loop, turn, labelled, screened, source, champion), ""
     if asked and not (by := agreed(loop, turn, "data", " ".join(asked))):
         ways = (f"To learn from them all the same: fashion-mlops retrain --approve --dataset {loop.dataset}; "
-                f"to leave them: fashion-mlops retrain give-up --dataset {loop.dataset}")
+                f"to leave them: fashion-mlops retrain give-up --dataset {loop.dataset} --reason TEXT.")
         return Waiting(" ".join([*asked, screened.sentence(), ways]), "approval", {"doubtful": screened.doubtful, "asked": asked})
     some, learnt = screened.judged[screened.compared], np.isin(screened.judged, screened.rows)[screened.compared]
     rows = divisible(labelled.at(some))
@@ -453,8 +453,8 @@ def watch(loop: Loop, turn: Turn):
     if decided and (chosen := _chosen(loop, model, before, traffic.since)): decided, words = False, f"{words} {chosen}"
     if decided and low > policy.margin: # the alias first: who is killed in between finds that it has moved, and not that somebody has ended the watch
         champion.promote(loop.dataset, before, model, f"turn {turn.number} of the loop: v{before} is better. {words}"[:1000], "rolled back")
-        _champion_alone(loop, turn)
         deployment.deploy(loop.dataset)
+        _champion_alone(loop, turn)
         return Ended("rolled back", [f"v{before} serves again, for it is better: {words}"], facts | {"serves": before})
     if decided: return Done(f"v{model} stays, for it is better than v{before}: {words}", facts)
     if pairs.rows >= policy.rows or loop.hours_since(traffic.since) >= policy.hours: return Done(f"v{model} stays: {words}", facts)

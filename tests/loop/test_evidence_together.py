@@ -28,6 +28,10 @@ class TestComparison:
     def test_how_sure_is_what_alpha_says(self):
         assert [is_shown(compared(0.05, -0.04, 0.14), Challenger(alpha=alpha)) for alpha in (0.01, 0.05, 0.2)] == [False, False, True]
 
+    def test_rows_of_before_are_read_as_surely_as_the_newest(self):
+        newest, before = compared(0.2, 0.1, 0.3), compared(-0.01, -0.06, 0.04)
+        assert [verdict(newest, before, Challenger(alpha=alpha)).passed for alpha in (0.05, 0.2)] == [False, True]
+
     def test_differences_are_kept_by_request(self):
         hits = np.array([1, 1, 0, 1, 0, 1], bool), np.array([1, 0, 0, 0, 1, 1], bool)
         assert differences_of(hits, np.array(["a", "a", "b", "b", "c", "c"])) == [[-0.5, 1], [0.5, 2]]

@@ -39,10 +39,15 @@ class TestWhoDoesNotAnswer:
         seen = paired(rows, 1, 2, failed=failed)
         assert decision(seen, Challenger()) == "worse" and seen.failed == hard.sum() and f"{hard.sum():,} of them it failed to answer" in seen.words("v1", "v2")
 
-    def test_what_was_dropped_is_said_and_from_a_fifth_on_nothing_is_decided(self):
-        for share, ends in ((0.1, "better"), (0.3, "")):
-            seen = paired(log(600, lambda n: n % 2, lambda n: True, answers=lambda n: n % 100 >= 100*share), 1, 2)
+    def test_what_was_dropped_is_said_and_where_most_is_nothing_is_decided(self):
+        for share, ends in ((0.1, "better"), (0.3, "better"), (0.6, "")):
+            seen = paired(log(900, lambda n: n % 2, lambda n: True, answers=lambda n: n // 2 % 50 >= 50*share), 1, 2)
             assert decision(seen, Challenger()) == ends and (f"{seen.dropped:,} more rows it was not asked about" in seen.words("v1", "v2")) and seen.failed == 0
+
+    def test_nothing_is_decided_where_what_is_dropped_is_hard(self):
+        hard = np.random.default_rng(0).random(1500) < 0.3
+        seen = paired(log(1500, lambda n: n % 9 if not hard[n] else n % 2, lambda n: True, answers=lambda n: not hard[n]), 1, 2)
+        assert decision(seen, Challenger()) == "" and "of another kind" in seen.words("v1", "v2")
 
     def test_what_came_before_the_shadow_was_up_is_none_of_the_test(self):
         seen = paired(log(600, lambda n: n % 2, lambda n: True, answers=lambda n: n >= 400), 1, 2)

@@ -3,6 +3,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fashion_mlops.core import project_root, write_json
@@ -224,3 +225,14 @@ class TestBenchmark:
     def test_a_play_that_failed_is_no_success(self, bench):
         said = bench.table({"scenarios": [{"scenario": "sudden drift", "fault": "boom", "seconds": 1}]})
         assert "**no**" in said and "boom" in said
+
+    def test_policies_are_compared_by_seeds_not_by_parts_of_a_week(self, bench):
+        said = {"never": [[0.5]*40, [0.6]*40], "every week": [[0.7]*40, [0.7]*40], "the loop": [[0.7]*40, [0.72]*40]}
+        found = [{"world": "gradual", "policy": policy, "right": right, "seconds": 1, "runs": 2} for policy, both in said.items() for right in both]
+        table = bench.table({"policies": found})
+        assert "the loop is +1.0 (-11.7 to +13.7) points better" in table
+        assert bench.paired_words(*np.array([[0.7], [0.6]])) == "+10.0 (one seed)"
+
+    def test_an_alarm_needs_more_than_three_standard_errors(self, bench):
+        assert bench.rings([0.9, 0.85], 0.9, 160) == 0 and round(bench.rings([0.9, 0.5], 0.9, 160), 2) == 0.4
+        assert bench.rings([0.9, 0.84, 0.82, 0.82], 0.9, 160) > 0 == bench.rings([0.9, 0.84, 0.82], 0.9, 160)

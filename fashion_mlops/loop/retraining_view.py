@@ -72,7 +72,9 @@ def worded(
     frame # pandas DataFrame, with sentences in it
 ): # a pandas Styler
     "A table that is read, and not added up: its words begin at the left."
-    return as_table(frame).set_table_styles([{"selector": "th, td", "props": "text-align: left"}])
+    left = "text-align: left !important; vertical-align: top" # the page would have numbers, which stand at the right
+    styles = [{"selector": "th, td", "props": left}, {"selector": "td.col0", "props": "white-space: nowrap"}]
+    return as_table(frame.reset_index()).hide(axis="index").set_table_styles(styles)
 
 def steps_table(
     turn: Turn
@@ -80,7 +82,7 @@ def steps_table(
     "The steps of a turn, with what they found."
     import pandas as pd
     if not turn.number: return None
-    rows = [{"step": name, "what it does": what, "at": turn.steps.get(name, {}).get("at", "")[:16],
+    rows = [{"step": name, "what it does": what, "at": turn.steps.get(name, {}).get("at", "")[:16].replace("T", " "),
              "what it found": turn.steps.get(name, {}).get("words", turn.waits.get("words", "") if turn.waits.get("step") == name else "")}
             for name, what in STEPS.items()]
     return worded(pd.DataFrame(rows).set_index("step"))

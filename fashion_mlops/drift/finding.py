@@ -226,6 +226,7 @@ def _say_what_is_true(finding: Finding) -> str:
     rows = "" if some.startswith("the") else " of these rows"
     return f"Say of {some}{rows} what is true (`POST /feedback`), then ask again"
 
+# %% ../../nbs/drift/finding.ipynb #d8533bdb
 def to_do_words(
     finding: Finding
 ) -> str: # Markdown

@@ -49,6 +49,7 @@ def possible(
                             "Mend when: alerts of the policy, or the alert rules.")
     return policy
 
+# %% ../../nbs/loop/commands.ipynb #17f42a11
 def loop_of(
     dataset: str # its name
 ): # `Loop`
@@ -127,6 +128,7 @@ def trail(args) -> int: # 0
     print_json(lines) if args.json else print("\n".join(map(trail_text, lines)))
     return 0
 
+# %% ../../nbs/loop/commands.ipynb #6abd1e6e
 def give_up(args) -> int: # 0
     "End the open turn; the champion stays, and everything is put back in its place."
     from fashion_mlops.loop.steps import Loop, steps_of

@@ -80,6 +80,7 @@ def differences_of(
         found = np.bincount(codes, found)/np.bincount(codes)
     return [[float(value), int(count)] for value, count in zip(*np.unique(found.round(4), return_counts=True))]
 
+# %% ../../nbs/loop/evidence.ipynb #b0f54d30
 def compare(
     rows: Rows,
     champion, # `Predictor`
@@ -130,6 +131,7 @@ def is_shown(newest: Compared, policy: Challenger) -> bool:
     "Whether the newest rows alone say that a challenger is not worse by more than the margin; the live test spends the other half of alpha."
     return surely(newest, policy.alpha) >= -policy.margin
 
+# %% ../../nbs/loop/evidence.ipynb #47d3cdbc
 def _wanted(newest: Compared, policy: Challenger) -> str:
     "What the newest rows mean."
     if newest.difference[0] <= policy.gain: return f"more than {_points(policy.gain)} wanted"

@@ -87,6 +87,7 @@ def _other_kind(some: np.ndarray, others: np.ndarray) -> bool:
     if min(len(some), len(others)) < 20: return False
     return abs(some.mean() - others.mean()) > 4*math.sqrt(some.var()/len(some) + others.var()/len(others))
 
+# %% ../../nbs/loop/pairs.ipynb #100d6a4a
 @dataclass(frozen=True)
 class Pairs:
     "Requests that two versions have answered, and of which it is known what was true."

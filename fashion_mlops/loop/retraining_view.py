@@ -99,6 +99,7 @@ def decisions_table(
     last["version"] = last.version.map(lambda version: "" if version != version or version is None else f"v{version:.0f}")
     return worded(last.set_index("moment"))
 
+# %% ../../nbs/loop/retraining_view.ipynb #a1306aa0
 def versions_table(
     dataset: str # its name
 ): # a pandas Styler; None where there is no version

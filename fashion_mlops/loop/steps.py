@@ -73,6 +73,7 @@ def _labels_at_hand(dataset: str) -> tuple[int, str]: # how many, and a sentence
     count = sum(f"{request} · {row}" not in ids for request, row in zip(told.id, told.row))
     return count, " ".join(faults.sentences) if faults.broken else ""
 
+# %% ../../nbs/loop/steps.ipynb #ce127ce3
 def _checked_before(loop: Loop, moment: float | None) -> str: # of the last check, seconds since 1970
     "Why the last check says nothing of who serves; empty where it does."
     from fashion_mlops.service.audit_trail import read_trail
@@ -93,6 +94,7 @@ def _as_promoted(turn: Turn, facts: dict) -> tuple[float, float, str] | None: # 
             return before - now, float(error), f"{how}, beside {before:.1%} when turn {made[-1].number} promoted it"
     return None
 
+# %% ../../nbs/loop/steps.ipynb #48481dad
 def alarm(loop: Loop, turn: Turn):
     "Whether a turn begins."
     from fashion_mlops.alerts.book import read_book
@@ -163,6 +165,7 @@ def _net_in(folder):
     there = {read_json(file).get("kind"): file.parent for file in (folder/"model.json", *folder.glob("*/model.json")) if file.is_file()}
     return there.get("net")
 
+# %% ../../nbs/loop/steps.ipynb #5f482455
 def _questions(loop: Loop, turn: Turn, labelled, screened, source, champion) -> list[str]: # sentences
     "What a person is asked before anything is learnt from labels; nothing by a policy that asks nobody."
     from fashion_mlops.loop.questions import answered, questions
@@ -183,6 +186,7 @@ def _judged_by(turn: Turn) -> set[str]:
     made = {other.steps["data"]["version"] for other in turns(turn.dataset) if other.number != turn.number and {"data", "train"} <= set(other.steps)}
     return {each for one in versions(turn.dataset) if one.number in made for each in held_back_ids(one)}
 
+# %% ../../nbs/loop/steps.ipynb #d6720f58
 def data(loop: Loop, turn: Turn):
     "Labelled rows of production become a version of the dataset."
     from fashion_mlops.datasets.versions import HELD_BACK, adopted_version, find_version, new_version, with_additions
@@ -261,6 +265,7 @@ def _broken_promise(loop: Loop, since: str) -> str: # since a moment
     stopped = [one for run in ran for one in run["results"] if one.get("name") == "02_quality" and one.get("state") == "failed"]
     return " ".join(stopped[0].get("error", "").split())[:1500] if stopped else ""
 
+# %% ../../nbs/loop/steps.ipynb #f9e7680a
 def train(loop: Loop, turn: Turn):
     "What is out of date runs, and leaves a challenger; what 02_quality does not let pass is not learnt from."
     from fashion_mlops.datasets.versions import propose
@@ -373,6 +378,7 @@ def _nobody_there(loop: Loop, rows: int) -> str:
     if is_in_service(loop.dataset): return slots_words(loop.dataset).replace("\n", " ")
     return f" No service of {loop.dataset} is seen at work in this home; fashion-mlops serve --dataset {loop.dataset} starts one."
 
+# %% ../../nbs/loop/steps.ipynb #1130b2ac
 def live(loop: Loop, turn: Turn):
     "The challenger answers what the champion answers, and nobody hears it; or it answers a few callers in its place."
     from fashion_mlops.loop.pairs import decision

@@ -234,6 +234,7 @@ def approve(args) -> int: # 0
     else: print(f"Nothing of {dataset} waits for a person.")
     return 0
 
+# %% ../../nbs/operations/registry.ipynb #3a342d03
 def add_parser(
     commands # of the command line
 ):

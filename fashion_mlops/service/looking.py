@@ -84,6 +84,7 @@ async def front(
     facts = model.facts | {"beside": _beside(asked.service)}
     return Answer(front_page(model.served, facts, model.wing.input_words(model.described)))
 
+# %% ../../nbs/service/looking.ipynb #d1d38bf5
 def _try(service: Service) -> str:
     "The page to try it on."
     model = service.champion

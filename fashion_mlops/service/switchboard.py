@@ -63,6 +63,7 @@ class Switchboard:
         key = asked.headers.get(self.header, b"").decode("latin-1") or asked.id
         if is_other(self.traffic, key): self.shadow.feed.put(asked.id, asked.header(b"content-type"), asked.content)
 
+# %% ../../nbs/service/switchboard.ipynb #e5fd9494
 def _pseudonym(traffic: Traffic, key: str) -> str:
     "What the log says in the place of a client's key: the same in one experiment, another in the next."
     return f"{int(lot(key, f'unit {traffic.number}')*2**53):014x}"

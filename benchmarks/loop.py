@@ -40,7 +40,8 @@ from fashion_mlops.datasets.versions import adopted_version, in_version, is_prop
 from fashion_mlops.images.feature_pipeline import feature_pipeline
 from fashion_mlops.images.shift import shift_inputs
 from fashion_mlops.loop.policy import Policy
-from fashion_mlops.loop.steps import Loop, steps_of
+from fashion_mlops.loop.reason import Loop
+from fashion_mlops.loop.steps import steps_of
 from fashion_mlops.loop.turn import advance, turns
 from fashion_mlops.models.model_file import save_model_file
 from fashion_mlops.samples.garments import CLASSES, draw_garments

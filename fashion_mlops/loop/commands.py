@@ -55,7 +55,7 @@ def loop_of(
 ): # `Loop`
     "The loop of a dataset as its policy has it; raise `WorkflowError` for a policy that cannot be meant."
     from fashion_mlops.loop.policy import read_policy
-    from fashion_mlops.loop.steps import Loop
+    from fashion_mlops.loop.reason import Loop
     return Loop(dataset, possible(dataset, read_policy(dataset)), run_stages)
 
 # %% ../../nbs/loop/commands.ipynb #14083dd1
@@ -131,7 +131,8 @@ def trail(args) -> int: # 0
 # %% ../../nbs/loop/commands.ipynb #6abd1e6e
 def give_up(args) -> int: # 0
     "End the open turn; the champion stays, and everything is put back in its place."
-    from fashion_mlops.loop.steps import Loop, steps_of
+    from fashion_mlops.loop.reason import Loop
+    from fashion_mlops.loop.steps import steps_of
     from fashion_mlops.loop.turn import give_up as end_turn
     from fashion_mlops.operations.registry import asked_reason
     dataset = _dataset(args)

@@ -29,7 +29,8 @@ def turn_now(
     act: bool # whether it may begin, or go on
 ) -> Turn: # with number 0 and a reason where none is open
     "The turn as it stands, or as far as it goes."
-    from fashion_mlops.loop.steps import alarm, steps_of
+    from fashion_mlops.loop.reason import alarm
+    from fashion_mlops.loop.steps import steps_of
     from fashion_mlops.loop.turn import advance, open_turn, turns
     from fashion_mlops.service.champion import champion_version
     champion = champion_version(loop.dataset)

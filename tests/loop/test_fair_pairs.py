@@ -11,7 +11,7 @@ from fashion_mlops.loop import steps
 from fashion_mlops.loop.chosen_labels import chosen_words
 from fashion_mlops.loop.pairs import Pairs, by_caller, caller_bounds, decision, paired, paired_bounds
 from fashion_mlops.loop.policy import Challenger
-from fashion_mlops.loop.steps import Loop
+from fashion_mlops.loop.reason import Loop
 from fashion_mlops.loop.turn import Done, Ended, Turn, Waiting
 from fashion_mlops.service import champion, deployment
 from fashion_mlops.service.log_files import log_folder, write_rows

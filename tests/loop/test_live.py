@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from fashion_mlops.loop import steps
-from fashion_mlops.loop.steps import Loop, Policy
+from fashion_mlops.loop.policy import Policy
+from fashion_mlops.loop.reason import Loop
 from fashion_mlops.loop.turn import Done, Ended, Turn, Waiting
 from fashion_mlops.loop.unpaired import Unpaired
 from fashion_mlops.service import champion, deployment, traffic_changes

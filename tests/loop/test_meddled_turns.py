@@ -8,8 +8,9 @@ import pytest
 
 from fashion_mlops.core import project_root, write_json
 from fashion_mlops.datasets import versions as dataset_versions
-from fashion_mlops.loop import steps
-from fashion_mlops.loop.steps import Loop
+from fashion_mlops.loop import reason, steps
+from fashion_mlops.loop.policy import Policy
+from fashion_mlops.loop.reason import Loop
 from fashion_mlops.loop.turn import Done, Ended, Turn
 from fashion_mlops.service import champion, deployment
 from fashion_mlops.service.audit_trail import note_change, read_trail, served_before
@@ -76,7 +77,7 @@ class TestGround:
 
     def test_who_waits_for_a_person_notices_too(self, registry):
         registry.serves = 4
-        found = steps.ask(Loop("orders", steps.Policy(approve=True)), GONE)
+        found = steps.ask(Loop("orders", Policy(approve=True)), GONE)
         assert isinstance(found, Ended) and "v4 has become champion" in found.reasons[0]
 
     def test_what_a_person_took_back_is_not_promoted_again(self, registry, monkeypatch):
@@ -135,8 +136,8 @@ class TestJudgedOnce:
         played = [Turn("orders", number, steps={"data": {"version": number}}, outcome=outcome) for number, outcome in ((1, "promoted"), (2, "refused"), (3, "abandoned"))]
         for one in made: write_json(dataset_versions.version_folder("orders", one.number)/"ids.json", [f"r{one.number} · 0"])
         monkeypatch.setattr(dataset_versions, "versions", lambda dataset: made)
-        monkeypatch.setattr(steps, "turns", lambda dataset: played)
-        assert steps._judged("orders") == ({"r1 · 0", "r2 · 0"}, "2026-11-22")
+        monkeypatch.setattr(reason, "turns", lambda dataset: played)
+        assert reason._judged("orders") == ({"r1 · 0", "r2 · 0"}, "2026-11-22")
 
     def test_a_label_counts_once_and_however_late_it_comes(self, home, monkeypatch):
         asked, ids = datetime.now(UTC) - timedelta(days=30), [new_id() for _ in range(60)]
@@ -144,11 +145,11 @@ class TestJudgedOnce:
                  "confidence": 0.5, "probabilities": [], "rejected": False, "seconds": 0.01}
         def told(some, days): return [("feedback", {"id": one, "row": 0, "time": asked + timedelta(days=days), "label": "a"}) for one in some]
         write_rows(log_folder("orders"), [("predictions", usual | {"id": one, "time": asked}) for one in ids] + told(ids[:40], 1))
-        assert steps._labels_at_hand("orders")[0] == 40
-        monkeypatch.setattr(steps, "_judged", lambda dataset: ({f"{one} · 0" for one in ids[:30]}, (asked + timedelta(days=2)).isoformat()))
-        assert steps._labels_at_hand("orders")[0] == 0, "ten were left out, and are no news"
+        assert reason._labels_at_hand("orders")[0] == 40
+        monkeypatch.setattr(reason, "_judged", lambda dataset: ({f"{one} · 0" for one in ids[:30]}, (asked + timedelta(days=2)).isoformat()))
+        assert reason._labels_at_hand("orders")[0] == 0, "ten were left out, and are no news"
         write_rows(log_folder("orders"), told(ids[25:30], 3) + told(ids[40:], 3)) # five are corrections
-        assert steps._labels_at_hand("orders")[0] == 20
+        assert reason._labels_at_hand("orders")[0] == 20
 
 
 class TestPromotedBefore:
@@ -162,12 +163,12 @@ class TestPromotedBefore:
     @pytest.mark.parametrize("accuracy, begins", [(0.655, False), (0.62, False), (0.4, True)])
     def test_a_champion_that_is_what_it_was_when_it_was_promoted_begins_no_turn(self, home, monkeypatch, accuracy, begins):
         from types import SimpleNamespace
-        monkeypatch.setattr(steps, "turns", lambda dataset: self.TURNS)
+        monkeypatch.setattr(reason, "turns", lambda dataset: self.TURNS)
         facts = {"measured.change": -0.155, "measured.accuracy": accuracy, "measured.rows": 300} # its reference is mostly of the world before
         monkeypatch.setattr("fashion_mlops.alerts.book.read_book", lambda dataset: SimpleNamespace(facts=facts, moment=None))
         monkeypatch.setattr("fashion_mlops.alerts.ringing.firing", lambda dataset: [SimpleNamespace(alert="proven-worse")])
-        monkeypatch.setattr(steps, "_labels_at_hand", lambda dataset: (500, ""))
-        found = steps.alarm(LOOP, Turn("orders", 4, champion=3))
+        monkeypatch.setattr(reason, "_labels_at_hand", lambda dataset: (500, ""))
+        found = reason.alarm(LOOP, Turn("orders", 4, champion=3))
         assert isinstance(found, Done) == begins
         if not begins: assert "chance explains that" in found.reasons[0]
         else: assert abs(found.facts["lost"] - 0.26) < 1e-9 and "66.0% when turn 2 promoted it" in found.words

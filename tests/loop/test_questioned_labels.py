@@ -10,7 +10,7 @@ import pytest
 from fashion_mlops.loop import questions as asking
 from fashion_mlops.loop import steps
 from fashion_mlops.loop.policy import Policy
-from fashion_mlops.loop.steps import Loop
+from fashion_mlops.loop.reason import Loop
 from fashion_mlops.loop.turn import Ended, Turn
 
 CLASSES = ["Coat", "Pullover", "Bag", "Boot"]

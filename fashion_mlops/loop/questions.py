@@ -117,7 +117,7 @@ def answered(
         return pd.concat(parts) if parts else pd.DataFrame(columns=[*NEEDED, *columns])
     rows = read("predictions", ["version", "slot", "confidence"], heard).drop_duplicates(["id", "row"])
     told = read("feedback", [], named).drop_duplicates(["id", "row"])[["id", "row"]].assign(told=True)
-    rows = rows.merge(told, on=["id", "row"], how="left").fillna({"told": False})
+    rows = rows.merge(told, on=["id", "row"], how="left").assign(told=lambda both: both.told.notna())
     return rows[rows.time >= pd.Timestamp(since)][["time", "confidence", "told"]] if len(rows) else rows
 
 # %% ../../nbs/loop/questions.ipynb #fe8cfcdc

@@ -1,10 +1,11 @@
-"""Twenty seeded scenarios of the loop, a kill -9 at ten points of a turn, and three policies over simulated weeks.
+"""Seeded scenarios of the loop, a kill -9 at ten points of a turn, and three policies over simulated weeks.
 
 python benchmarks/loop.py [scenarios|kills|policies|all] [--only NAME ...] [--seed 0] [--seeds 3] [--points 10] [--output FILE]
 
-scenarios  what comes of an alarm in twenty situations; what must hold: nothing is promoted that is worse, on rows of now and
+scenarios  what comes of an alarm in two dozen situations; what must hold: nothing is promoted that is worse, on rows of now and
            of before, beyond the margins of the policy
-kills      the same turn, killed before or after chosen writes and gone on with: the same end, nothing twice
+kills      four turns (promoted after a shadow and after a canary, refused by a canary, rolled back), killed before or after chosen
+           writes and gone on with: the same end, nothing twice
 policies   the loop, training every week, and never training, over weeks with drift: seconds of training, and accuracy
 
 All that is measured here runs on chapters as they are: turn, steps, screening, versions, evidence, pairs, audit trail, an MLflow
@@ -29,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 from fashion_mlops.alerts.book import open_book
 from fashion_mlops.alerts.state import AlertState
@@ -38,7 +40,8 @@ from fashion_mlops.datasets.versions import adopted_version, in_version, is_prop
 from fashion_mlops.images.feature_pipeline import feature_pipeline
 from fashion_mlops.images.shift import shift_inputs
 from fashion_mlops.loop.policy import Policy
-from fashion_mlops.loop.steps import Loop, steps_of
+from fashion_mlops.loop.reason import Loop
+from fashion_mlops.loop.steps import steps_of
 from fashion_mlops.loop.turn import advance, turns
 from fashion_mlops.models.model_file import save_model_file
 from fashion_mlops.samples.garments import CLASSES, draw_garments
@@ -49,13 +52,15 @@ from fashion_mlops.service.deployment import deploy, read_slots
 from fashion_mlops.service.held_out import HeldOut
 from fashion_mlops.service.log_files import log_folder, merge_day, new_id, write_rows
 from fashion_mlops.service.predictor import load_predictor, save_candidate
+from fashion_mlops.service.traffic import slot_of
 from fashion_mlops.service.traffic_changes import read_traffic
 from fashion_mlops.workflow.manifests import artifact_entry
 from fashion_mlops.workflow.tracking import client, experiment_id
 
 DATASET, SEED, WORN = "synthetic", 1, 1.5
+SURE = {"alpha": 0.2, "margin": 0.03} # of those who have few labels, lose much while they wait, and watch what they promote
 QUICK = {"when": {"labels": 200, "hours": 0}, "data": {"rows": 2000}, "train": {"warm_start": False},
-         "challenger": {"rows": 800}, "watch": {"rows": 300}}
+         "challenger": {"rows": 800, **SURE}, "watch": {"rows": 300}}
 
 
 def interval(hits: int, of: int) -> str:
@@ -101,7 +106,7 @@ def registered(samples, fitted=None) -> int:
         valid = samples.rows("valid")[:200]
         held = HeldOut(samples.at(valid), np.asarray(samples.labels)[valid], valid, digest=samples.digest)
         run = client().create_run(experiment_id(DATASET)).info.run_id
-        noted = {"dataset_digest": samples.digest, "synthetic": True}
+        noted = {"dataset_digest": samples.digest, "dataset_version": samples.about.get("version", 0), "synthetic": True}
         return register_candidate(DATASET, folder, run, samples.at(valid[:2]), noted, samples.at(valid[:100]), held)[0]
 
 
@@ -115,6 +120,7 @@ class Stages:
         rows = len(samples.rows("train"))
         labels = np.random.default_rng(0).integers(0, 10, rows) if self.spoiled else None
         decision = {"version": registered(samples, self.fitted(samples, labels)), "dataset_digest": samples.digest}
+        keep_artifact("07_training", "candidates.json", lambda place: write_json(place, {"dataset_digest": samples.digest}))
         keep_artifact("08_registry", "decision.json", lambda place: write_json(place, decision))
         return 0
 
@@ -154,27 +160,30 @@ class World:
         rows = self.rows(count) if images is None else None
         images = self.seen(self.images[rows]) if images is None else images
         truth = np.array(CLASSES, object)[self.labels[rows] if labels is None else labels]
-        slots = {"champion": champion} | ({"shadow": traffic.version} if traffic.mode == "shadow" else {})
+        slots = {"champion": champion} | ({traffic.mode: traffic.version} if traffic.mode in ("shadow", "canary") else {})
         answers = {slot: self.model(version).predict_proba(images) for slot, version in slots.items()}
         logged, ids = [], [new_id() for _ in range(requests)]
         for place in range(count):
             request, row = ids[place//each], place % each
-            for slot, version in slots.items(): logged.append(("predictions", self._row(request, row, images, place, each, slot, version, answers[slot][place])))
-            wrong = CLASSES[int(answers["champion"][place].argmax())] != truth[place]
+            heard = slot_of(traffic, request)
+            unit = f"{traffic.number}.{champion}:{request}" if traffic.mode == "canary" else None
+            for slot in dict.fromkeys([heard, *({"shadow"} & slots.keys())]):
+                logged.append(("predictions", self._row(request, row, images, place, each, slot, slots[slot], answers[slot][place], unit)))
+            wrong = CLASSES[int(answers[heard][place].argmax())] != truth[place]
             if self.draw.random() < self.told and (wrong or not self.complains):
                 said = truth[place] if self.says is None else self.says(truth[place], self.draw)
                 logged.append(("feedback", {"id": request, "row": row, "time": datetime.now(UTC), "label": said}))
         assert write_rows(log_folder(DATASET), logged)[1] == 0
         return float((np.array(CLASSES, object)[answers["champion"].argmax(1)] == truth).mean())
 
-    def _row(self, request, row, images, place, each, slot, version, answer) -> dict:
+    def _row(self, request, row, images, place, each, slot, version, answer, unit) -> dict:
         "A row of predictions."
         body = None
-        if self.keeps and not row and slot == "champion":
+        if self.keeps and not row and slot != "shadow":
             file = BytesIO()
             np.save(file, images[place:place + each])
             body = file.getvalue()
-        return {"id": request, "row": row, "time": datetime.now(UTC), "dataset": DATASET, "version": version, "slot": slot, "unit": None,
+        return {"id": request, "row": row, "time": datetime.now(UTC), "dataset": DATASET, "version": version, "slot": slot, "unit": unit,
                 "digest": "", "watched": {}, "input": body, "said": CLASSES[int(answer.argmax())], "confidence": float(answer.max()),
                 "probabilities": {}, "rejected": False, "seconds": 0.001}
 
@@ -364,6 +373,12 @@ def vanished(play):
     shutil.rmtree(version_folder(DATASET, 1))
     return play.go()
 
+def worse_canary(play):
+    play.drift(2.5)
+    play.go(until="live")
+    play.world.strength = 0.0
+    return play.go()
+
 def gone_wrong(play):
     play.drift(2.5)
     play.go(until="watch")
@@ -379,8 +394,12 @@ SCENARIOS = {"harmless drift": (harmless, ("refused", "promoted")), "sudden drif
              "labels for test rows": (test_rows, ("labels",)), "a class that nobody trained": (new_class, ("promoted", "refused")),
              "worse challenger": (bad_challenger, ("refused",)), "service restarted": (restarted, ("promoted",)),
              "false alarm": (false_alarm, ("refused", "promoted")), "alarm twice": (twice, ("promoted",)), "registry moved": (moved, ("abandoned",)),
-             "dataset version vanished": (vanished, ("abandoned",)), "promotion gone wrong": (gone_wrong, ("rolled back",))}
-POLICIES = {"promotion gone wrong": {"challenger": {"live": "none", "worse_on_old": 0.9, "recall_drop": 1}, "watch": {"rows": 2000}}}
+             "dataset version vanished": (vanished, ("abandoned",)), "promotion gone wrong": (gone_wrong, ("rolled back",)),
+             "a canary": (sudden, ("promoted",)), "a canary that is worse": (worse_canary, ("refused",))}
+LOOSE = {"worse_on_old": 0.9, "recall_drop": 1} # whoever is promoted by it has forgotten the world of before
+POLICIES = {"promotion gone wrong": {"challenger": SURE | LOOSE | {"live": "none"}, "watch": {"rows": 2000}},
+            "a canary": {"challenger": {**SURE, "live": "canary", "share": 0.2, "rows": 2000, "worse_on_old": 0.2}},
+            "a canary that is worse": {"challenger": SURE | LOOSE | {"live": "canary", "share": 0.4, "rows": 4000, "least": 4000}}}
 
 
 # ---- homes and processes
@@ -480,19 +499,26 @@ class Writes:
         return {name: named(name, step) for name, step in steps.items()}
 
 
-def one_turn(bench: Bench, seed: int, kill: int | None, skip: int, wrong: bool, fresh: bool):
+TURNS = {"sudden drift": (WORN, ""), "a canary": (WORN, ""), "a canary that is worse": (2.5, "live"),
+         "promotion gone wrong": (2.5, "watch")} # how far the world has moved, and the step at which it is as it was
+STEADY = {"worse_on_old": 0.2} # so that no turn ends otherwise by the chance of other ids, which say what is held back
+
+
+def one_turn(bench: Bench, seed: int, kill: int | None, skip: int, name: str, fresh: bool):
     "A whole turn, until it is over or killed."
-    name = "promotion gone wrong" if wrong else "sudden drift"
-    play, writes = Play(World(bench.pool, bench.source, seed, skip), POLICIES.get(name)), Writes(kill)
+    strength, until = TURNS[name]
+    policy = {**QUICK, **POLICIES.get(name, {})}
+    policy["challenger"] = STEADY | policy["challenger"]
+    play, writes = Play(World(bench.pool, bench.source, seed, skip), policy), Writes(kill)
     writes.step = "alarm"
-    play.world.strength = 2.5 if wrong else WORN
+    play.world.strength = strength
     if fresh: play.drift(play.world.strength, 150)
     for _ in range(60):
         writes.on = True
         turn = advance(DATASET, champion_version(DATASET), writes.watching(steps_of(play.loop)), begin=not turns(DATASET) or turns(DATASET)[-1].is_open)
         writes.on = False
         if turn is None or not turn.waits: break
-        if wrong and turn.waits["step"] == "watch": play.world.strength = 0.0
+        if turn.waits["step"] == until: play.world.strength = 0.0
         play.world.ask(12)
     return {"writes": writes.seen, "why": turns(DATASET)[-1].reasons if turns(DATASET) else "", **state()}
 
@@ -508,21 +534,21 @@ def spread(writes: list, points: int) -> list[int]:
     return sorted(list(dict.fromkeys([*must, *rest]))[:max(points, 0)])
 
 
-def kills(bench: Bench, seed: int, points: int, wrong: bool = False, steps: list[str] | None = None) -> list[dict]:
+def kills(bench: Bench, seed: int, points: int, name: str = "sudden drift", steps: list[str] | None = None) -> list[dict]:
     "The turn without a kill, and killed at chosen moments."
     bench.fresh()
-    whole, _ = in_child(lambda: one_turn(bench, seed, None, 0, wrong, True), bench.home)
+    whole, _ = in_child(lambda: one_turn(bench, seed, None, 0, name, True), bench.home)
     if "fault" in whole: raise SystemExit(whole["fault"])
     found, alike = [], lambda said: {key: value for key, value in said.items() if key not in ("writes", "why")}
     print(whole["outcome"], whole["why"], len(whole["writes"]), "writes", file=sys.stderr, flush=True)
     for number in spread(whole["writes"], points):
         if steps and whole["writes"][number][0] not in steps: continue
         bench.fresh()
-        _, by = in_child(lambda: one_turn(bench, seed, number, 0, wrong, True), bench.home)
-        said, _ = in_child(lambda: one_turn(bench, seed, None, number + 1, wrong, False), bench.home)
+        _, by = in_child(lambda: one_turn(bench, seed, number, 0, name, True), bench.home)
+        said, _ = in_child(lambda: one_turn(bench, seed, None, number + 1, name, False), bench.home)
         same = alike(said) == alike(whole)
         differs = {key: (said.get(key), value) for key, value in alike(whole).items() if said.get(key) != value}
-        found.append({"step": whole["writes"][number][0], "at": whole["writes"][number][1], "killed": by == signal.SIGKILL, "same": same,
+        found.append({"turn": name, "step": whole["writes"][number][0], "at": whole["writes"][number][1], "killed": by == signal.SIGKILL, "same": same,
                       "outcome": said.get("outcome"), "why": said.get("why"), "differs": differs, "fault": said.get("fault", "")})
         print(found[-1], file=sys.stderr, flush=True)
     return found
@@ -549,29 +575,45 @@ def trained_anew(world: World, play: Play, week: int):
     with tempfile.TemporaryDirectory() as scratch: world.models[1] = load_predictor(saved(Path(scratch), samples, *play.stages.fitted(samples)))
 
 
+def rings(right: list[float], usual: float, rows: int) -> float:
+    "What the last quarter of a week has lost, or the last four, where that is more than three standard errors; half of the rows are told."
+    lost = {count: usual - float(np.mean(right[-count:])) for count in (1, 4) if len(right) >= count}
+    return max((one for count, one in lost.items() if one > 3*np.sqrt(usual*(1 - usual)/(rows*count/2))), default=0.0)
+
+
+WEEKLY = {"when": {"labels": 150, "hours": 0}, "data": {"rows": 600}, "challenger": {"rows": 400, **SURE}, "watch": {"rows": 80}}
+
+
 def weeks_of(bench: Bench, policy: str, strengths: list[float], seed: int, requests: int = 80) -> dict:
     "Weeks of requests under a policy: right answers, rows, and seconds of training."
     world = World(bench.pool, bench.source, seed)
-    play = Play(world, {"when": {"labels": 100, "hours": 0}, "data": {"rows": 600}, "challenger": {"rows": 400}, "watch": {"rows": 100}})
-    world.told, right, usual = 0.5, [], float((world.model(1).predict_proba(world.source.at(rows := world.source.rows("valid"))).argmax(1)
-                                               == np.asarray(world.source.labels)[rows]).mean())
+    play, valid = Play(world, WEEKLY), world.source.rows("valid")
+    usual = float((world.model(1).predict_proba(world.source.at(valid)).argmax(1) == np.asarray(world.source.labels)[valid]).mean())
+    world.told, right = 0.5, []
     for week, strength in enumerate(strengths):
         world.strength = strength
-        for _ in range(4): # what is asked in a week comes in four parts, and the loop is looked after in between
+        for _ in range(4): # what is asked in a week comes in four parts; a check is made and the loop is looked after in between
             right.append(world.ask(requests//4))
-            if policy == "the loop" and week: turned(play.loop, world, 1)
-        seen = np.mean(right[-4:])
-        if usual - seen > 3*np.sqrt(usual*(1 - usual)/(requests*4)): alarmed(lost=usual - seen) # half of the rows are told
-        else: quiet()
+            if policy == "the loop":
+                lost = rings(right, usual, requests//4*8)
+                alarmed(lost=lost) if lost else quiet()
+                advanced(play.loop)
         if policy == "every week": trained_anew(world, play, week)
     return {"right": [float(one) for one in right], "seconds": play.stages.seconds, "runs": play.stages.runs, "champion": champion_version(DATASET),
             "turns": [turn.outcome or f"waits at {turn.next}" for turn in turns(DATASET)]}
 
 
-def policies(bench: Bench, seeds: int, weeks: int = 10) -> list[dict]:
+def advanced(loop: Loop):
+    "As far as the loop goes with what there is; a turn that is over is no reason not to begin the next."
+    for _ in range(3):
+        turn = advance(DATASET, champion_version(DATASET), steps_of(loop))
+        if not turn.number or turn.waits: return
+
+
+def policies(bench: Bench, seeds: range, weeks: int = 10) -> list[dict]:
     found = []
     for name, strength in WORLDS.items():
-        for seed in range(seeds):
+        for seed in seeds:
             for policy in ("never", "every week", "the loop"):
                 bench.fresh()
                 said, _ = in_child(lambda: weeks_of(bench, policy, [strength(week, weeks) for week in range(weeks)], seed), bench.home)
@@ -582,13 +624,12 @@ def policies(bench: Bench, seeds: int, weeks: int = 10) -> list[dict]:
 
 # ---- the table
 
-def paired_words(mine: np.ndarray, other: np.ndarray) -> str:
-    "The mean difference over quarter weeks, in points, with its 95 % interval (bootstrap)."
-    difference = mine - other
-    draw = np.random.default_rng(0)
-    means = draw.choice(difference, (4000, len(difference))).mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{100*difference.mean():+.1f} ({100*low:+.1f} to {100*high:+.1f})"
+def paired_words(mine: np.ndarray, other: np.ndarray) -> str: # (seeds,)
+    "The mean difference in points, with its 95 % interval; weeks of one world depend on each other, so the seeds are what is counted (Student's t)."
+    difference = 100*(mine - other)
+    if len(difference) < 2: return f"{difference.mean():+.1f} (one seed)"
+    half = student.ppf(0.975, len(difference) - 1)*difference.std(ddof=1)/np.sqrt(len(difference))
+    return f"{difference.mean():+.1f} ({difference.mean() - half:+.1f} to {difference.mean() + half:+.1f})"
 
 
 def table(found: dict) -> str:
@@ -597,12 +638,12 @@ def table(found: dict) -> str:
     for one in found.get("scenarios", []):
         if "fault" in one: lines.append(f"| {one['scenario']} | fault: {one['fault'][:100]} | **no** | | {one['seconds']:.0f} |")
         else: lines.append(f"| {one['scenario']} | {one['came']} | {'yes' if one['expected'] and not one['broken'] and not one['twice'] else '**no**'} | {one['worth'] or 'the same'} | {one['seconds']:.0f} |")
-    for kind, group in (("", found.get("kills", [])), (", rolled back", found.get("rolled", []))):
-        for one in group: lines.append(f"| kill -9 at {one['step']}, {one['at']}{kind} | {one['outcome']} | {'yes' if one['same'] and one['killed'] else '**no**'} | | |")
+    for one in found.get("kills", []):
+        lines.append(f"| kill -9 at {one['step']}, {one['at']}: {one['turn']} | {one['outcome']} | {'yes' if one['same'] and one['killed'] else '**no**'} | | |")
     for name in WORLDS:
         mine = {policy: [one for one in found.get("policies", []) if (one["world"], one["policy"]) == (name, policy) and "right" in one] for policy in ("never", "every week", "the loop")}
         if not all(mine.values()): continue
-        right = {policy: np.concatenate([one["right"] for one in group]) for policy, group in mine.items()}
+        right = {policy: np.array([np.mean(one["right"]) for one in group]) for policy, group in mine.items()}
         for policy, group in mine.items():
             seconds, runs = sum(one["seconds"] for one in group), sum(one["runs"] for one in group)
             beside = "" if policy == "the loop" else f"the loop is {paired_words(right['the loop'], right[policy])} points better"
@@ -615,7 +656,7 @@ def main():
     parser.add_argument("what", nargs="?", default="all", choices=["scenarios", "kills", "policies", "all"])
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seeds", type=int, default=3, help="of the policies")
+    parser.add_argument("--seeds", type=int, default=6, help="of the policies, from --seed on")
     parser.add_argument("--weeks", type=int, default=10)
     parser.add_argument("--points", type=int, default=10)
     parser.add_argument("--steps", nargs="*", help="to be killed in; all when not said")
@@ -634,9 +675,10 @@ def main():
                 found["scenarios"].append({"scenario": name, **bench.play(name, asked.seed)})
                 print({key: value for key, value in found["scenarios"][-1].items() if key not in ("steps", "moves")}, file=sys.stderr, flush=True)
         if asked.what in ("kills", "all"):
-            found["kills"] = kills(bench, asked.seed, asked.points, steps=asked.steps)
-            found["rolled"] = kills(bench, asked.seed, asked.points//2, wrong=True, steps=asked.steps)
-        if asked.what in ("policies", "all"): found["policies"] = policies(bench, asked.seeds, asked.weeks)
+            found["kills"] = []
+            for name in [one for one in asked.only or TURNS if one in TURNS]:
+                found["kills"] += kills(bench, asked.seed, asked.points if name == "sudden drift" else asked.points//2, name, asked.steps)
+        if asked.what in ("policies", "all"): found["policies"] = policies(bench, range(asked.seed, asked.seed + asked.seeds), asked.weeks)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; seed {asked.seed}; {datetime.now(UTC):%Y-%m-%d}\n")
     print(table(found))
     if asked.output: Path(asked.output).write_text(json.dumps(found, indent=1, default=str))

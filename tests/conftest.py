@@ -1,7 +1,9 @@
 """A small project of toy stages in a folder of its own, driven through the real command line."""
+import compileall
 import fcntl
 import json
 import os
+import py_compile
 import shutil
 import signal
 import subprocess
@@ -13,9 +15,11 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1") # tests run side by side, one on each core: threads beside them would wait for each other
 
 from fashion_mlops.core import project_root
+from fashion_mlops.workflow.forked_kernels import may_fork
 from fashion_mlops.workflow.pipeline import write_stage_notebook
 
 from toy_stages import ADD, DRAW, PARAMETERS
+from warm import WarmPython
 
 
 def cores() -> int:
@@ -29,15 +33,21 @@ def cores() -> int:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(): return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores()
+def pytest_xdist_auto_num_workers(config):
+    "One for each core; slow tests wait for servers, kernels and deadlines so often that one more has enough to do."
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" not in os.environ: return cores() + (config.getoption("markexpr") == "slow")
 
 
 LONGEST = ("deploy", "code", "service") # folders whose slow tests take longest: images, releases, whole runs, servers
 
 
+PATIENCE = 900 # seconds: what ends a slow test that hangs is no judge of how quick a busy machine is
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     "The longest of the slow tests begin first, so that no core waits at the end for one that began last."
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"): item.add_marker(pytest.mark.timeout(PATIENCE))
     if config.getoption("markexpr") == "slow":
         items.sort(key=lambda item: next((place for place, name in enumerate(LONGEST) if name == item.path.parent.name), len(LONGEST)))
 
@@ -45,9 +55,12 @@ def pytest_collection_modifyitems(config, items):
 BUDGET = {False: 3, True: 25} # seconds of processor that a quick and a slow test may cost before they are named; nothing fails by it
 
 
+_warm: list[WarmPython] = [] # one at most, for all small projects of this process
+
+
 def processor() -> float:
     "Seconds of processor that this process and its ended children have taken: other work on the machine hardly changes them."
-    return sum(os.times()[:4])
+    return sum(os.times()[:4]) + sum(one.spent for one in _warm)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -57,6 +70,10 @@ def pytest_runtest_setup(item): item.began = processor()
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item, call):
     if call.when == "teardown" and hasattr(item, "began"): item.user_properties.append(("processor", processor() - item.began))
+
+
+def pytest_sessionfinish():
+    for one in _warm: one.close()
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -86,7 +103,10 @@ class Project:
     def command(self, *words): return [sys.executable, "-m", "fashion_mlops.cli", *words]
 
     def call(self, *words, **kwargs):
-        return subprocess.run(self.command(*words), cwd=self.root, env=self.env, capture_output=True, text=True, timeout=150, **kwargs)
+        if words[0] == "run" and "--dry-run" not in words and not kwargs and may_fork():
+            if not _warm: _warm.append(WarmPython())
+            return _warm[0].run(["fashion_mlops.cli", *words], self.env, self.root, PATIENCE/2)
+        return subprocess.run(self.command(*words), cwd=self.root, env=self.env, capture_output=True, text=True, timeout=PATIENCE/2, **kwargs)
 
     def run(self, *words): return self.call("run", "--profile", "smoke", "--dataset", "synthetic", *words)
 
@@ -104,16 +124,33 @@ class Project:
         path.write_text(text.replace(old, new))
 
 
+def _fill_clone(root: Path):
+    """What every clone begins with. Its byte code knows its source by the content, and is never that of an edit in the same second;
+    what its code says was read once, and is kept by the content, too."""
+    source = project_root()
+    for name in ("nbs", "fashion_mlops"): shutil.copytree(source/name, root/name, ignore=shutil.ignore_patterns("__pycache__", "_pictures", ".*"))
+    for name in ("settings.ini", "params.yaml"): shutil.copy(source/name, root/name)
+    compileall.compile_dir(root/"fashion_mlops", quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    (root/"data").mkdir()
+    subprocess.run([sys.executable, "-m", "fashion_mlops.cli", "status"], cwd=root, env=_clone_env(root), check=True, capture_output=True)
+    assert (root/"data"/".code").is_file()
+
+
+def _clone_env(root: Path) -> dict:
+    return {k: v for k, v in os.environ.items() if not k.startswith(("FASHION_MLOPS_", "MLFLOW"))} | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _copied(source: str, place: str): (os.link if source.endswith(".pyc") else shutil.copy2)(source, place) # byte code is replaced, never written to
+
+
 class Clone:
     "A copy of notebooks and library, and its command line."
-    def __init__(self, root):
-        self.root, source = root, project_root()
-        root.mkdir()
-        for name in ("nbs", "fashion_mlops"): shutil.copytree(source/name, root/name, ignore=shutil.ignore_patterns("__pycache__", "_pictures", ".*"))
-        for name in ("settings.ini", "params.yaml"): shutil.copy(source/name, root/name)
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("FASHION_MLOPS_", "MLFLOW"))} | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    def __init__(self, root: Path, source: Path):
+        self.root = root
+        shutil.copytree(source, root, copy_function=_copied)
+        self.env = _clone_env(root)
 
-    def call(self, *words, module="cli", **env): return subprocess.run([sys.executable, "-m", f"fashion_mlops.{module}", *words], cwd=self.root, env=self.env | env, capture_output=True, text=True, timeout=200)
+    def call(self, *words, module="cli", **env): return subprocess.run([sys.executable, "-m", f"fashion_mlops.{module}", *words], cwd=self.root, env=self.env | env, capture_output=True, text=True, timeout=PATIENCE/2)
     def dry(self): return self.call("run", "--profile", "smoke", "--dry-run")
     def module(self, name): return (self.root/"fashion_mlops"/f"{name}.py").read_text()
     def state(self): return {p.relative_to(self.root/"fashion_mlops").as_posix(): p.read_bytes() for p in (self.root/"fashion_mlops").rglob("*.py")}
@@ -125,7 +162,7 @@ class Clone:
 
 
 @pytest.fixture
-def clone(tmp_path): return Clone(tmp_path/"clone")
+def clone(tmp_path, tmp_path_factory): return Clone(tmp_path/"clone", made_once(tmp_path_factory, "new clone", _fill_clone))
 
 
 @pytest.fixture(autouse=True)

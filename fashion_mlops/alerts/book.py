@@ -79,6 +79,7 @@ def give_up(
     book.waiting.remove(one)
     book.gone.append({"moment": clock(), "sink": one["sink"], "title": one["event"].title, "fault": fault})
 
+# %% ../../nbs/alerts/book.ipynb #bda3bb1d
 def _write_book(dataset: str, book: Book):
     "Replace the book; what happened to it a week ago is over."
     for one in book.waiting[:-WAITING]: give_up(book, one, f"More than {WAITING:,} messages waited.")
@@ -160,6 +161,7 @@ def _new_series(book: Book, series: str):
         book.rows = ""
     book.series = series
 
+# %% ../../nbs/alerts/book.ipynb #acccec60
 def is_known(
     book: Book,
     check # with rows
@@ -197,6 +199,7 @@ def count_check(
         book.waiting += [{"sink": sink, "event": event, "tries": 0, "fault": "", "to": []} for sink in sinks]
     return [event for event, _ in found]
 
+# %% ../../nbs/alerts/book.ipynb #f1bf8a47
 @dataclass(frozen=True)
 class SimpleCheck:
     "What alerts know of a check."

@@ -79,9 +79,10 @@ def promote_here(
 ) -> str: # what became of it
     "Make a version the champion."
     from fashion_mlops.operations.registry import known_version, promote_by_hand
+    from fashion_mlops.service.champion import champion_version
     said = _reason(reason, admin_of(key))
     if known_version(dataset, version)["champion"]: raise WorkflowError(f"v{version} is the champion already.")
-    return promote_by_hand(dataset, version, said)
+    return promote_by_hand(dataset, version, champion_version(dataset), said)
 
 def roll_back_here(
     dataset: str, # registered model

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['HELD_BACK', 'ROWS', 'Additions', 'DatasetVersion', 'versions_folder', 'version_folder', 'versions', 'find_version',
            'new_version', 'additions_of', 'lineage', 'use_path', 'adopted_version', 'version_in_use', 'is_proposed',
-           'propose', 'settle', 'inputs_with', 'with_additions', 'version_asked', 'in_version', 'without_additions',
-           'held_back']
+           'propose', 'settle', 'inputs_with', 'with_additions', 'version_asked', 'in_version', 'is_left_to_the_loop',
+           'without_additions', 'held_back', 'held_back_ids']
 
 # %% ../../nbs/datasets/versions.ipynb #f874edec
 import shutil
@@ -34,6 +34,7 @@ class Additions:
     split: np.ndarray # uint8 (n,): 0 train, 1 valid, 3 held back
     weights: np.ndarray # float32 (n,): how much each counts in training, where a row of the source counts 1
     ids: list[str] = field(default_factory=list) # (n,) where they come from, such as ids of the prediction log
+    together: list[str] = field(default_factory=list) # (n,) which rows belong together, such as those of one caller; digests, no names
 
     def __len__(self): return len(self.labels)
 
@@ -44,13 +45,15 @@ class Additions:
         rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, int)
         inputs = self.inputs.iloc[rows].reset_index(drop=True) if framed(self.inputs) else self.inputs[rows]
         arrays = {name: np.asarray(getattr(self, name))[rows] for name in ("labels", "split", "weights")}
-        return Additions(inputs, **arrays, ids=[self.ids[row] for row in rows] if self.ids else [])
+        texts = {name: [getattr(self, name)[row] for row in rows] if getattr(self, name) else [] for name in ("ids", "together")}
+        return Additions(inputs, **arrays, **texts)
 
 # %% ../../nbs/datasets/versions.ipynb #55f104c9
 def _check(additions: Additions, classes: int):
     "Raise `WorkflowError` for rows that could not be used."
     count, said = len(additions), {field.name: len(getattr(additions, field.name)) for field in fields(Additions)}
-    if not additions.ids: del said["ids"]
+    for name in ("ids", "together"):
+        if not getattr(additions, name): del said[name]
     if set(said.values()) != {count}: raise WorkflowError(f"Rows to add have {said}; expected as many of each.")
     if not count: raise WorkflowError("There are no rows to add; expected at least one.")
     labels, weights = np.asarray(additions.labels), np.asarray(additions.weights)
@@ -77,6 +80,7 @@ class DatasetVersion:
     source_weights: list[float] # by class: how much a training row of the source counts
     counts: dict # rows by what became of them
     facts: dict # what else is to be remembered
+    classes: list[str] = field(default_factory=list) # that the labels are positions in
 
 def versions_folder(
     dataset: str # its name
@@ -99,7 +103,7 @@ def _save(additions: Additions, folder: Path):
     else: np.save(folder/"images.npy", additions.inputs)
     for name, kind in (("labels", np.int64), ("split", np.uint8), ("weights", np.float32)):
         np.save(folder/f"{name}.npy", np.asarray(getattr(additions, name)).astype(kind))
-    write_json(folder/"ids.json", list(additions.ids))
+    for name in ("ids", "together"): write_json(folder/f"{name}.json", list(getattr(additions, name)))
 
 def _load(folder: Path) -> Additions:
     "Rows back from files."
@@ -107,7 +111,7 @@ def _load(folder: Path) -> Additions:
     table = folder/"table.parquet"
     inputs = pd.read_parquet(table) if table.is_file() else np.load(folder/"images.npy")
     arrays = {name: np.load(folder/f"{name}.npy") for name in ("labels", "split", "weights")}
-    return Additions(inputs, **arrays, ids=read_json(folder/"ids.json"))
+    return Additions(inputs, **arrays, **{name: read_json(folder/f"{name}.json") for name in ("ids", "together")})
 
 # %% ../../nbs/datasets/versions.ipynb #3a458f5f
 def versions(
@@ -141,12 +145,12 @@ def _alone(dataset: str) -> Iterator[None]:
 
 # %% ../../nbs/datasets/versions.ipynb #e4d96a78
 # files of a version that models learn from
-ROWS = ("images.npy", "table.parquet", "labels.npy", "split.npy", "weights.npy", "ids.json",
+ROWS = ("images.npy", "table.parquet", "labels.npy", "split.npy", "weights.npy", "ids.json", "together.json",
         "start_from/model.json", "start_from/weights.safetensors")
 
-def _digest(folder: Path, parent: int, before: str, source_weights: list[float]) -> str:
+def _digest(folder: Path, parent: int, before: str, source_weights: list[float], classes: list[str]) -> str:
     "Digest of what a version is made of."
-    return digest_bytes(f"{digest_files(folder, ROWS)}|{parent}|{before}|{source_weights}")
+    return digest_bytes(f"{digest_files(folder, ROWS)}|{parent}|{before}|{source_weights}|{classes}")
 
 def _copy(path: Path, to: Path):
     "A file in its place."
@@ -182,12 +186,12 @@ def new_version(
         folder, there = Path(scratch)/"rows", versions(dataset)
         _save(additions, folder)
         for name in ("model.json", "weights.safetensors") if start_from else (): _copy(start_from/name, folder/"start_from"/name)
-        digest = _digest(folder, parent, _parent_digest(dataset, parent), own)
+        digest = _digest(folder, parent, _parent_digest(dataset, parent), own, list(samples.classes))
         if known := next((each for each in there if each.digest == digest), None): return known
         number = max((each.number for each in there), default=0) + 1
         if aside is not None: aside.to_parquet(folder/"aside.parquet", index=False)
         said = {"number": number, "parent": parent, "digest": digest, "made": now(), "why": why}
-        said |= {"source_weights": own, "counts": _counts(additions, aside), "facts": facts or {}}
+        said |= {"source_weights": own, "counts": _counts(additions, aside), "facts": facts or {}, "classes": list(samples.classes)}
         write_json(folder/"version.json", said)
         folder.rename(version_folder(dataset, number)) # there whole, or not at all
     return find_version(dataset, number)
@@ -203,7 +207,7 @@ def additions_of(
         said = f"Version {version.number} of {version.dataset} cannot be read: {error}"
         raise WorkflowError(f"{said}. Bring {folder} back from a backup.") from None
     before = _parent_digest(version.dataset, version.parent)
-    if _digest(folder, version.parent, before, version.source_weights) == version.digest: return found
+    if _digest(folder, version.parent, before, version.source_weights, version.classes) == version.digest: return found
     raise WorkflowError(f"Version {version.number} of {version.dataset} is not what was written: somebody has changed "
                         f"{folder}. Bring it back from a backup.")
 
@@ -290,25 +294,60 @@ def inputs_with(
     types = {name: kind for name, kind in samples.inputs.dtypes.items() if str(kind) != "category"}
     return whole[list(samples.inputs.columns)].astype(types)
 
+# %% ../../nbs/datasets/versions.ipynb #10cf428d
+def _labels_by_name(version: DatasetVersion, labels: np.ndarray, classes: list[str]) -> np.ndarray: # int64 (n,) positions in `classes`
+    "Labels as a dataset numbers them today; raise `WorkflowError` for a class that it has no longer."
+    places = {name: place for place, name in enumerate(classes)}
+    gone = sorted({version.classes[label] for label in np.unique(labels)} - set(places))
+    if gone:
+        raise WorkflowError(f"Version {version.number} of {version.dataset} has rows of {gone[0]!r:.80}, which is no class of it any more "
+                            f"(there are {', '.join(map(repr, classes[:8]))}). Name it as before, or train on the source alone: -p data.dataset_version=0")
+    return np.array([places.get(name, -1) for name in version.classes], np.int64)[labels]
+
+def _refuse_other_inputs(version: DatasetVersion, inputs, samples: Samples):
+    "Raise `WorkflowError` for rows that are made otherwise than those of the source."
+    if framed(inputs): wanted, found = sorted(map(str, samples.inputs.columns)), sorted(map(str, inputs.columns))
+    else: wanted, found = list(samples.inputs.shape[1:]), list(inputs.shape[1:])
+    if wanted == found: return
+    odd = ", ".join(sorted(set(wanted) ^ set(found))[:5]) if framed(inputs) else f"{found}; expected {wanted}"
+    raise WorkflowError(f"Version {version.number} of {version.dataset} has other {'columns' if framed(inputs) else 'shapes'} than its source by now ({odd}). "
+                        "Bring back the source as it was, or train on it alone: -p data.dataset_version=0")
+
+def _fresh(samples: Samples, inputs) -> np.ndarray: # bool (n,)
+    "Which rows are none that validates or tests already."
+    numbers, training = kind_of(samples).identical(inputs_with(samples, inputs)), np.asarray(samples.split) == SPLITS.index("train")
+    return ~np.isin(numbers[len(samples):], numbers[:len(samples)][~training])
+
 # %% ../../nbs/datasets/versions.ipynb #2f041e83
+def _source_weights(version: DatasetVersion, samples: Samples) -> np.ndarray: # float32 (n,)
+    "How much each row of the source counts: those that train by their class, others 1."
+    counts = dict(zip(version.classes, version.source_weights))
+    by_class = np.array([counts.get(name, 1.0) for name in samples.classes])
+    return np.where(np.asarray(samples.split) == SPLITS.index("train"), by_class[np.asarray(samples.labels)], 1).astype(np.float32)
+
+def _about_with(samples: Samples, version: DatasetVersion, count: int, left: int) -> dict:
+    "What the samples say of themselves with rows of a version."
+    said = f"Version {version.number}: {numbered(count, 'row')} of production behind those of the source. {version.why}"
+    if left: said += f" {numbered(left, 'row')} gave way, since the source validates or tests with the same."
+    about = samples.about | {"version": version.number, "added": count, "notes": [*samples.about.get("notes", []), said]}
+    start = version_folder(samples.dataset, version.number)/"start_from"
+    if version.facts.get("warm_start"): about["warm_start"] = True # of the study
+    return about | ({"start_from": start.relative_to(home()).as_posix()} if start.is_dir() else {})
+
 def with_additions(
     samples: Samples, # the dataset as its source has it
     version: DatasetVersion # of it
 ) -> Samples: # with the rows that train and validate, and weights
-    "A dataset as a version has it."
+    "A dataset as a version has it; raise `WorkflowError` where it does not fit the source any more."
     found = additions_of(version)
-    found = found.at(found.split != HELD_BACK)
-    training = np.asarray(samples.split) == SPLITS.index("train")
-    own = np.where(training, np.asarray(version.source_weights)[np.asarray(samples.labels)], 1)
-    labels = np.concatenate([np.asarray(samples.labels), found.labels.astype(samples.labels.dtype)])
-    split = np.concatenate([samples.split, found.split]).astype(np.uint8)
-    weights = np.concatenate([own, found.weights]).astype(np.float32)
-    said = f"Version {version.number}: {numbered(len(found), 'row')} of production behind those of the source. {version.why}"
-    about = samples.about | {"version": version.number, "notes": [*samples.about.get("notes", []), said]}
-    start = version_folder(samples.dataset, version.number)/"start_from"
-    if start.is_dir(): about["start_from"] = start.relative_to(home()).as_posix()
-    whole = replace(samples, inputs=inputs_with(samples, found.inputs), labels=labels, split=split, about=about,
-                    key=_key_with(samples.key, len(found)), weights=weights)
+    _refuse_other_inputs(version, found.inputs, samples)
+    learnt = found.at(found.split != HELD_BACK)
+    rows = learnt.at(_fresh(samples, learnt.inputs))
+    labels = np.concatenate([np.asarray(samples.labels), _labels_by_name(version, rows.labels, samples.classes).astype(samples.labels.dtype)])
+    whole = replace(samples, inputs=inputs_with(samples, rows.inputs), labels=labels,
+                    split=np.concatenate([samples.split, rows.split]).astype(np.uint8), key=_key_with(samples.key, len(rows)),
+                    weights=np.concatenate([_source_weights(version, samples), rows.weights]).astype(np.float32),
+                    about=_about_with(samples, version, len(rows), len(learnt) - len(rows)))
     return replace(whole, digest=content_digest(whole))
 
 # %% ../../nbs/datasets/versions.ipynb #4830ab23
@@ -329,6 +368,13 @@ def in_version(
     number = version_asked(samples.dataset, word)
     return with_additions(samples, find_version(samples.dataset, number)) if number else samples
 
+# %% ../../nbs/datasets/versions.ipynb #84021785
+def is_left_to_the_loop(
+    samples: Samples # that a model was trained on
+) -> bool:
+    "Whether the samples are in a version that the champion does not stand on; the source itself is no version."
+    return samples.about.get("version", 0) not in (0, adopted_version(samples.dataset))
+
 # %% ../../nbs/datasets/versions.ipynb #4af6ed06
 def without_additions(
     samples: Samples # in any version
@@ -336,15 +382,25 @@ def without_additions(
     "A dataset as its source has it."
     number = samples.about.get("version")
     if not number: return samples
-    counts = find_version(samples.dataset, number).counts
-    rows = np.arange(len(samples) - counts["train"] - counts["valid"])
+    rows = np.arange(len(samples) - samples.about["added"])
     return replace(samples, inputs=samples.at(rows), labels=np.asarray(samples.labels)[rows], split=np.asarray(samples.split)[rows], weights=None,
-                   key=samples.key.at(rows), digest="", about={name: said for name, said in samples.about.items() if name not in ("version", "start_from")})
+                   key=samples.key.at(rows), digest="", about={name: said for name, said in samples.about.items() if name not in ("version", "added", "start_from", "warm_start")})
 
 # %% ../../nbs/datasets/versions.ipynb #c9936bc7
 def held_back(
-    version: DatasetVersion
+    version: DatasetVersion,
+    classes: list[str] # of the dataset today
 ) -> Additions: # rows that no stage has seen
-    "The rows to compare by."
+    "The rows to compare by, with labels as the dataset numbers them today."
     found = additions_of(version)
-    return found.at(found.split == HELD_BACK)
+    rows = found.at(found.split == HELD_BACK)
+    return replace(rows, labels=_labels_by_name(version, rows.labels, classes))
+
+# %% ../../nbs/datasets/versions.ipynb #85d2d22b
+def held_back_ids(
+    version: DatasetVersion
+) -> list[str]:
+    "Where the rows to compare by come from."
+    folder = version_folder(version.dataset, version.number)
+    ids = read_json(folder/"ids.json")
+    return [ids[row] for row in np.flatnonzero(np.load(folder/"split.npy") == HELD_BACK)] if ids else []

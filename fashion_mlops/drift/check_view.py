@@ -415,6 +415,7 @@ def is_ours(
 
 MOST_BYTES = 200 # of a page's name; file systems take 255, and while it is written the name is longer
 
+# %% ../../nbs/drift/check_view.ipynb #6ff6edee
 def _objection(path: Path) -> str: # a sentence or two; empty where nothing speaks against it
     "Why a page cannot lie there."
     shown = f"{str(path)[:80]!r}"

@@ -85,11 +85,14 @@ def answers_snapshot(
         told = each.told
         words = [names[name] for name in each.classes]
         return pd.DataFrame({"true": [words[place] for place in each.labels[told]], "answered": [words[place] for place in each.said[told]]})
-    known = {"target": "true", "prediction_labels": "answered"}
-    two = len(names) == 2 and BinaryClassification(**known, pos_label=names[check.current.classes[1]])
+    current, reference = rows(check.current), rows(check.reference)
+    there, before = ([names[name] for name in check.current.classes if (each == names[name]).any(axis=None)] for each in (current, reference))
+    if len(there) < 2: return None
+    known, alike = {"target": "true", "prediction_labels": "answered"}, there == before # it cannot compare windows of which one knows more classes
+    two = len(there) == 2 and BinaryClassification(**known, pos_label=there[1])
     shape = DataDefinition(classification=[two or MulticlassClassification(**known)],
                            categorical_columns=["true", "answered"])
-    return Report([ClassificationPreset()], **about).run(*(Dataset.from_pandas(rows(each), shape) for each in (check.current, check.reference)))
+    return Report([ClassificationPreset()], **about).run(*(Dataset.from_pandas(each, shape) for each in (current, reference)[:1 + alike]))
 
 # %% ../../nbs/drift/evidently_workspace.ipynb #eac4b667
 KEPT = 50 # snapshots of a dataset, unless somebody says otherwise

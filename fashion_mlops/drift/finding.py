@@ -209,12 +209,12 @@ def hurt_words(
 def _when_it_hurts(finding: Finding) -> str:
     "What to do about answers that have become worse."
     back = f"take it back (`fashion-mlops traffic champion --dataset {finding.dataset}`)"
-    anew = f"train anew on rows like these (`fashion-mlops run --dataset {finding.dataset}`)"
+    anew = f"train anew on rows like these (`fashion-mlops retrain --dataset {finding.dataset}`)"
     return back if finding.slot not in ("", "champion") else anew
 
 def _when_refused(name: str) -> str:
     "What to do where much is refused."
-    return f"Mend what callers send; where they are right and the world is new, train anew on rows like theirs (`fashion-mlops run --dataset {name}`)."
+    return f"Mend what callers send; where they are right and the world is new, train anew on rows like theirs (`fashion-mlops retrain --dataset {name}`)."
 
 def _say_what_is_true(finding: Finding) -> str:
     "Of how many rows somebody is asked what is true; copies are one, and of those that are told nobody asks again."
@@ -226,6 +226,7 @@ def _say_what_is_true(finding: Finding) -> str:
     rows = "" if some.startswith("the") else " of these rows"
     return f"Say of {some}{rows} what is true (`POST /feedback`), then ask again"
 
+# %% ../../nbs/drift/finding.ipynb #d8533bdb
 def to_do_words(
     finding: Finding
 ) -> str: # Markdown

@@ -60,12 +60,14 @@ class Worth:
 
 def burst(
     callers: Callers,
-    sent: Iterable[Sent] # requests
+    sent: Iterable[Sent], # requests
+    pause: float = 0.0 # seconds after each; a shadow that is behind gets no copy
 ) -> Worth:
     "Ask, then say what is said to be true."
     rows, right, later = 0, 0, []
     for one in sent:
         request, said = callers.ask(one.images)
+        time.sleep(pause)
         rows += len(said)
         right += sum(a == b for a, b in zip(said, one.truth))
         later += [(request, row, label) for row, label in enumerate(one.says) if request and label]

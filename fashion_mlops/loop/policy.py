@@ -36,7 +36,7 @@ class Data(Part):
     valid: float = Field(0.15, ge=0.05, le=0.5, description="a share from 0.05 to 0.5: rows that validate", examples=["valid: 0.15"])
     weight: float = Field(0.5, ge=0, lt=1, description="a share from 0 to 1: how much of training the added rows make up; 0: each counts like any other",
                           examples=["weight: 0.5"])
-    suspicious: float = Field(0.2, ge=0, le=1, description="a share from 0 to 1: where more labels than that are doubtful, a person is asked",
+    suspicious: float = Field(0.2, ge=0, le=1, description="a share from 0 to 1: where more labels than that are doubtful, a person is asked, and where labels are odd together; 1: nobody is",
                               examples=["suspicious: 0.2"])
 
     @model_validator(mode="after")
@@ -55,19 +55,31 @@ class Train(Part):
 # %% ../../nbs/loop/policy.ipynb #79f80303
 class Challenger(Part):
     "What a challenger has to show before it serves."
-    gain: float = Field(0.0, ge=0, lt=1, description="a number from 0: accuracy that it has to win on the newest rows, by the lower end of the interval",
+    gain: float = Field(0.0, ge=0, lt=1, description="a number from 0: accuracy that it has to win on rows that nobody trained on, by the best guess",
                         examples=["gain: 0.01"])
-    worse_on_old: float = Field(0.05, ge=0, lt=1, description="a number from 0: accuracy that it may lose on the rows of before, by the lower end of the interval",
+    worse_on_old: float = Field(0.05, ge=0, lt=1, description="a number from 0: accuracy that it may lose on the rows of before; that it does not lose more has to be sure",
                                 examples=["worse_on_old: 0.05"])
     recall_drop: float = Field(0.15, ge=0, le=1, description="a share: recall that one class may lose, beyond chance", examples=["recall_drop: 0.15"])
-    live: Literal["shadow", "none"] = Field("shadow", description="shadow or none: how it is tried in the live service",
+    live: Literal["shadow", "canary", "none"] = Field("shadow", description="shadow, canary or none: how it is tried in the live service",
                                                       examples=["live: shadow"])
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="a share below 0.5: how often the live test may be wrong, however often one looks",
+    share: float = Field(0.1, ge=0.01, le=0.5, description="a share from 0.01 to 0.5: callers that a canary answers", examples=["share: 0.1"])
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="a share below 0.5: how sure that has to be; so often comparison and live test together may pass a challenger that loses more than the margin",
                          examples=["alpha: 0.05"])
-    margin: float = Field(0.02, ge=0, lt=1, description="a number from 0: a difference in accuracy that nobody cares about", examples=["margin: 0.02"])
+    margin: float = Field(0.02, ge=0, lt=1, description="a number from 0: accuracy that nobody cares about; that it does not lose more has to be sure", examples=["margin: 0.02"])
+    least: int = Field(50, ge=1, description="a whole number from 1: rows with a truth that the challenger has to have answered in the live test in any case",
+                       examples=["least: 50"])
     rows: int = Field(2000, ge=50, description="a whole number from 50: rows with a truth after which the live test ends undecided, and the champion stays",
                       examples=["rows: 2000"])
     hours: float = Field(72.0, gt=0, description="a number: hours after which it ends undecided, too", examples=["hours: 72"])
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.least > self.rows:
+            raise ValueError(f"least {self.least:,} can never be reached, since the live test ends after {self.rows:,} rows; make one of them fit")
+        few = self.share*self.rows
+        if self.live == "canary" and few < 20:
+            raise ValueError(f"a canary with a share of {self.share:g} answers about {few:.0f} of {self.rows:,} rows, which decide nothing; make share or rows larger")
+        return self
 
 class Watch(Part):
     "How a promotion is watched."
@@ -100,7 +112,7 @@ def policy_of(
 ) -> Policy:
     "The policy that a text says; raise `WorkflowError` with a sentence for each mistake."
     is_empty = all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines())
-    said = {} if is_empty else read_words(text, where)
+    said = {} if is_empty else read_words(text, where, "approve: true")
     return sound(said, Policy, where)
 
 # %% ../../nbs/loop/policy.ipynb #6063a23a

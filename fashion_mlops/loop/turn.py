@@ -21,7 +21,7 @@ STEPS = {"alarm": "is there a reason to begin?",
          "data": "labelled rows of production become a new dataset version",
          "train": "the stages that are out of date run, and leave a challenger",
          "compare": "champion and challenger answer for the same rows",
-         "live": "the challenger answers beside the champion, unheard",
+         "live": "the challenger is tried in the live service",
          "approve": "a person agrees, where the policy wants one",
          "promote": "the challenger becomes champion",
          "watch": "the old champion answers beside the new one, unheard"}
@@ -96,10 +96,17 @@ def turns(
     "All turns that there were."
     return [_read(path) for path in sorted((loop_folder(dataset)/"turns").glob("[0-9]*.json"))]
 
+def _is_sound(turn: Turn) -> bool:
+    "Whether everything is of the kind that it should be."
+    usual = {name: type(value) for name, value in vars(Turn("")).items() if name != "champion"}
+    return all(type(getattr(turn, name)) is kind for name, kind in usual.items()) and type(turn.champion) in (int, type(None))
+
 def _read(path: Path) -> Turn:
     "A turn from its file; raise `WorkflowError` for a file that holds none."
-    try: return Turn(**read_json(path))
-    except TypeError: raise WorkflowError(f"{path} holds no turn of the loop. Bring it back from a backup, or move it away.") from None
+    try: turn = Turn(**read_json(path))
+    except (TypeError, WorkflowError): turn = None
+    if turn and _is_sound(turn) and path.name == f"{turn.number:04d}.json": return turn
+    raise WorkflowError(f"{path} holds no turn of the loop. Bring it back from a backup, or move it away.")
 
 def _write(turn: Turn) -> Turn:
     "Keep a turn."
@@ -154,7 +161,8 @@ def _noted(turn: Turn, name: str, answer) -> Turn:
 
 def _begun(dataset: str, champion: int | None, alarm: Callable) -> Turn:
     "A new turn, where there is a reason; one that is over at once, where there is none."
-    number = max((turn.number for turn in turns(dataset)), default=0) + 1
+    beyond = [line["turn"] for line in read_trail(dataset) if line.get("turn") and line.get("step") != "alarm"] # whose file may have been moved away
+    number = max([0, *beyond, *(turn.number for turn in turns(dataset))]) + 1
     turn = Turn(dataset, number, now(), champion)
     answer = alarm(turn)
     if isinstance(answer, Ended): return replace(turn, number=0, outcome=answer.outcome, reasons=list(answer.reasons), ended=now())

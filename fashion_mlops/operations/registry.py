@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['version_facts', 'known_versions', 'version_line', 'compared_versions', 'comparison_lines', 'known_version', 'models',
-           'asked_reason', 'promote_by_hand', 'promote', 'follow', 'roll_back_by_hand', 'rollback', 'deploy', 'approve',
-           'add_parser']
+           'asked_reason', 'slots_words', 'promote_by_hand', 'promote', 'follow', 'roll_back_by_hand', 'rollback',
+           'deploy', 'approval_of', 'approve', 'add_parser']
 
 # %% ../../nbs/operations/registry.ipynb #024e06d8
-import sys, time
+import argparse, sys, time
 
 from ..core import WorkflowError, listed
 from .slots import add_verbs
@@ -51,6 +51,7 @@ def version_line(
             if f"test_{name}" in facts["metrics"]]
     said = ", ".join(told).replace("_", " ") or "test not read"
     origin = "synthetic data, "*facts["synthetic"]
+    if facts["champion"] and "left to the loop" in facts["outcome"]: facts = facts | {"outcome": "promoted later"} # the outcome is that of 08_registry
     return f"v{facts['version']:<4} {mark:<9} {facts['candidate']:<20} {facts['registered'][:16]:<17} {origin}{said}; {facts['outcome']}"
 
 # %% ../../nbs/operations/registry.ipynb #7b320dba
@@ -104,7 +105,11 @@ def known_version(
 def models(args) -> int: # 0
     "List the versions of a model, show one with its card, or compare two."
     from fashion_mlops.workflow.tracking import client
-    dataset, asked = _asked_dataset(args), args.version
+    asked = args.version
+    if asked[:1] == ["approve"]: return approve(approval_of(args))
+    if other := next((word for word in asked if not isinstance(word, int)), ""):
+        raise WorkflowError(f"{other!r:.60} is no version; expected a number such as 3, or approve, and what waits for a person.")
+    dataset = _asked_dataset(args)
     if len(asked) > 2: raise WorkflowError(f"{len(asked)} versions: expected none (all are listed), one (it is shown), or two (they are compared).")
     shown = [known_version(dataset, number) for number in asked] if asked else known_versions(dataset)
     if args.json: print_json({"dataset": dataset, "versions": shown})
@@ -125,7 +130,9 @@ def asked_reason(
     raise WorkflowError('A change of what serves wants a reason, for those who ask later: --reason "…"')
 
 # %% ../../nbs/operations/registry.ipynb #6fdc411c
-def _slots_words(dataset: str) -> str:
+def slots_words(
+    dataset: str # registered model
+) -> str: # on a line of its own; empty where everybody follows the champion
     "What a promotion does not change: who answers where releases have slots."
     from fashion_mlops.operations.place import read_record
     try: where = read_record(dataset)["address"]
@@ -139,23 +146,28 @@ def _slots_words(dataset: str) -> str:
 def promote_by_hand(
     dataset: str, # registered model
     version: int, # that is to serve
+    before: int | None, # champion that the person saw; refused where another one serves by now
     reason: str # in somebody's words, for the audit trail
 ) -> str: # what became of it
     "Make a version the champion, after its files were checked and its pack was tried."
     from fashion_mlops.service import champion, deployment
-    before = champion.champion_version(dataset)
     champion.load_version(dataset, version)
     deployment.tried_pack(dataset, version)
     champion.promote(dataset, version, before, reason)
     deployment.deploy(dataset)
-    return f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: fashion-mlops rollback --dataset {dataset}{_slots_words(dataset)}"
+    return (f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: "
+            f"fashion-mlops rollback --dataset {dataset}{champion.stand_on(dataset, version)}{slots_words(dataset)}")
 
 def promote(args) -> int: # 0
     "Make a version the champion, by hand. Its files are checked and its pack is tried first; the reason goes into the audit trail."
+    from fashion_mlops.service.champion import champion_version
     dataset, version = _asked_dataset(args), args.version
-    facts = known_version(dataset, version)
-    if facts["champion"]: print(f"{dataset} v{version} is the champion already.")
-    else: print(promote_by_hand(dataset, version, asked_reason(args.reason, f"Why is {dataset} v{version} ({facts['outcome']}) to serve? ")))
+    facts, before = known_version(dataset, version), champion_version(dataset)
+    if facts["champion"]:
+        print(f"{dataset} v{version} is the champion already.")
+        return 0
+    reason = asked_reason(args.reason, f"Why is {dataset} v{version} ({facts['outcome']}) to serve? ")
+    print(promote_by_hand(dataset, version, before, reason))
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #f01107e1
@@ -188,14 +200,14 @@ def roll_back_by_hand(
 ) -> str: # what became of it
     "Let the version serve again that the champion replaced, after its files were checked and its pack was tried."
     from fashion_mlops.service import deployment
-    from fashion_mlops.service.champion import load_version, roll_back, rollback_target
+    from fashion_mlops.service.champion import load_version, roll_back, rollback_target, stand_on
     before = rollback_target(dataset)
     load_version(dataset, before)
     deployment.tried_pack(dataset, before)
     again, taken = roll_back(dataset, reason)
     deployment.deploy(dataset)
     return (f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "
-            f"fashion-mlops promote {taken} --dataset {dataset}{_slots_words(dataset)}")
+            f"fashion-mlops promote {taken} --dataset {dataset}{stand_on(dataset, again)}{slots_words(dataset)}")
 
 def rollback(args) -> int: # 0
     "Let the version serve again that the champion replaced. The gate will not promote again what was taken back."
@@ -221,6 +233,14 @@ def deploy(args) -> int: # 0
     return 0
 
 # %% ../../nbs/operations/registry.ipynb #83986cec
+def approval_of(
+    args # of `models approve [WHAT]`
+): # those of `approve`
+    "The same question in other words; raise `WorkflowError` for more than one name."
+    what = [str(word) for word in args.version[1:]]
+    if len(what) > 1: raise WorkflowError(f"{len(what)} names of what waits: {', '.join(what)[:200]}; expected one at most.")
+    return argparse.Namespace(dataset=args.dataset, what="".join(what))
+
 def approve(args) -> int: # 0
     "Say what waits for a person, or agree to it; the name of who runs this goes into the audit trail."
     from fashion_mlops.service import approvals
@@ -232,6 +252,7 @@ def approve(args) -> int: # 0
     else: print(f"Nothing of {dataset} waits for a person.")
     return 0
 
+# %% ../../nbs/operations/registry.ipynb #3a342d03
 def add_parser(
     commands # of the command line
 ):
@@ -242,7 +263,8 @@ def add_parser(
         p.set_defaults(command=function)
         return p
     p = command(models, "versions of a model: list, show, compare")
-    p.add_argument("version", nargs="*", type=int, metavar="VERSION", help="none lists all, one is shown, two are compared")
+    p.add_argument("version", nargs="*", type=lambda word: int(word) if word.isdecimal() else word, metavar="VERSION",
+                   help="none lists all, one is shown, two are compared; approve [WHAT]: the same as the command approve")
     p.add_argument("--json", action="store_true", help="for programs")
     p = command(promote, "make a version the champion, by hand")
     p.add_argument("version", type=int, metavar="VERSION", help="such as 3")

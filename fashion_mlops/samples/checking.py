@@ -17,7 +17,8 @@ from .columns import Column
 # %% ../../nbs/samples/checking.ipynb #0ebf89ce
 def read_words(
     text: str, # YAML
-    where: str # name of the file, for the message
+    where: str, # name of the file, for the message
+    such: str = "kind: table" # a line as it could stand there
 ) -> dict: # every scalar as the text that stands there
     "Read a mapping whose scalars all stay text."
     import yaml
@@ -35,7 +36,7 @@ def read_words(
     except (yaml.YAMLError, RecursionError) as error:
         raise WorkflowError(f"{where} cannot be read as YAML: {' '.join(str(error).split())[:300]}.") from None
     if isinstance(said, dict): return {key: value for key, value in said.items() if value != ""}
-    raise WorkflowError(f"{where} is not a mapping; expected lines such as `kind: table`.")
+    raise WorkflowError(f"{where} is not a mapping; expected lines such as `{such}`.")
 
 # %% ../../nbs/samples/checking.ipynb #21199cdf
 def _part_in(annotation) -> type | None:

@@ -38,12 +38,13 @@ def remember(
 # %% ../../nbs/search/memory.ipynb #e663b1d3
 def recalled(
     path: Path, # what `remember` wrote
-    but: str # digest of the features at hand
+    but: str, # digest of the features at hand
+    of: str = "" # dataset; all of them when empty
 ) -> list[dict]: # newest first, one for each dataset, three at most
     "What earlier studies found on other data."
     newest = {}
     for entry in reversed(_entries(path)):
-        if entry["digest"] != but: newest.setdefault(entry["dataset"], entry)
+        if entry["digest"] != but and of in ("", entry["dataset"]): newest.setdefault(entry["dataset"], entry)
     return list(newest.values())[:3]
 
 # %% ../../nbs/search/memory.ipynb #d5fab17e

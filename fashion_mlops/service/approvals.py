@@ -46,11 +46,12 @@ def ask_approval(
     what: str, # name of the question, such as `turn-7-approve`
     words: str # the question, for people
 ) -> str: # who has agreed; empty as long as nobody has
-    "Ask, once; and look whether somebody has agreed."
+    "Ask, once; and look whether somebody has agreed to these words."
     with _alone(dataset):
         found = _read(dataset)
-        if what not in found: write_json(approvals_path(dataset), found | {what: {"words": words, "asked": now()}})
-    return found.get(what, {}).get("by", "")
+        if found.get(what, {}).get("words") == words: return found[what].get("by", "")
+        write_json(approvals_path(dataset), found | {what: {"words": words, "asked": now()}})
+    return ""
 
 def open_approvals(
     dataset: str # registered model
@@ -102,13 +103,14 @@ async def agreed(
 ) -> dict: # approved, id
     "Agree."
     dataset, said = _dataset(asked), await asked.json()
-    if not isinstance(said, dict) or set(said) - {"what"} or not isinstance(said.get("what", ""), str): raise Refused('Expected {"what": "…"}, the name of what waits.')
+    if not isinstance(said, dict) or set(said) != {"what"} or not isinstance(said["what"], str) or not said["what"]:
+        raise Refused('Expected {"what": "…"}, the name of what waits: GET /admin/approvals lists it.')
     by = f"key {asked.key}" if asked.key else "the admin route"
-    return {"approved": await asked.service.read_aside(approve, dataset, said.get("what", ""), by), "id": asked.id}
+    return {"approved": await asked.service.read_aside(approve, dataset, said["what"], by), "id": asked.id}
 
 def _body(service) -> dict:
     "What an approval takes, for OpenAPI."
-    schema = {"type": "object", "properties": {"what": {"type": "string"}}}
+    schema = {"type": "object", "properties": {"what": {"type": "string"}}, "required": ["what"]}
     return {"required": True, "content": {"application/json": {"schema": schema, "example": {"what": "turn-7-approve"}}}}
 
 _TEXT = {"type": "string"}

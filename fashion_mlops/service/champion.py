@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['registry_lock', 'find_version', 'register_candidate', 'version_words', 'verified_candidate', 'champion_version',
-           'candidate_folder', 'load_version', 'load_champion', 'promote', 'rollback_target', 'roll_back',
-           'outcome_words']
+           'candidate_folder', 'load_version', 'load_champion', 'promote', 'rollback_target', 'roll_back', 'trained_on',
+           'stand_on', 'outcome_words']
 
 # %% ../../nbs/service/champion.ipynb #cfdece08
 import fcntl, os
@@ -190,6 +190,27 @@ def roll_back(
     current, before = champion_version(dataset), rollback_target(dataset)
     promote(dataset, before, current, reason, "rolled back")
     return before, current
+
+# %% ../../nbs/service/champion.ipynb #ac376d20
+def trained_on(
+    tags: dict # of a registered version
+) -> int | None: # None where nobody has noted it
+    "The version of the dataset that a model was trained on; 0 for the source."
+    noted = str(tags.get("dataset_version", ""))
+    return int(noted) if noted.isdecimal() else None
+
+def stand_on(
+    dataset: str, # registered model
+    version: int # that serves
+) -> str: # a line for people; empty where nothing changes
+    "Have stages get the version of the dataset that a model was trained on."
+    from fashion_mlops.datasets.versions import settle, version_in_use, versions
+    from fashion_mlops.workflow.tracking import client
+    number, now = trained_on(client().get_model_version(dataset, str(version)).tags), version_in_use(dataset)
+    if number in (None, now): return ""
+    if number not in {0, *(one.number for one in versions(dataset))}: return f"\nIt was trained on version {number} of the dataset, which is gone; stages get version {now}."
+    settle(dataset, number)
+    return f"\nStages get {f'version {number} of the dataset' if number else 'the dataset as its source has it'} from now on, as v{version} did."
 
 # %% ../../nbs/service/champion.ipynb #e65ee74a
 def outcome_words(

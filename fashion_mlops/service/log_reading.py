@@ -231,23 +231,25 @@ def _newest_labels(folder: Path, first: str, faults: FileFaults):
     def made(path, part): return part.to_pandas()
     parts = [part for day in log_days(folder, first)
              for part in day_parts(day, "feedback", [*NEEDED, "label"], made, faults)]
-    if not parts: return pd.DataFrame(columns=["id", "row", "label"])
+    if not parts: return pd.DataFrame(columns=["id", "row", "label", "told"])
     newest = pd.concat(parts).sort_values("time", kind="stable").drop_duplicates(["id", "row"], keep="last")
-    return newest[["id", "row", "label"]]
+    return newest.rename(columns={"time": "told"})[["id", "row", "label", "told"]]
 
 def told_rows(
     folder: Path, # from `log_folder`
     columns: list[str], # of predictions, with id, row and time
     kept: Callable, # of an Arrow table; bool for each of its rows
-    first: str = "" # day, such as 2026-11-27; from the beginning when empty
-): # DataFrame of these columns and `label`
+    first: str = "", # day, such as 2026-11-27; from the beginning when empty
+    faults: FileFaults | None = None # where it is noted what is wrong with files
+): # DataFrame of these columns, `label`, and `told`: the moment when somebody said so
     "Rows of which somebody has said what was true, each once; raise `WorkflowError` where no file could be read."
     import pyarrow as pa, pyarrow.compute as pc
-    faults = FileFaults()
+    if faults is None: faults = FileFaults()
+    note_folders(folder, faults)
     labels = _newest_labels(folder, first, faults)
     told = pa.array(labels.id.unique(), pa.string())
     def made(path, part): return part.filter(pc.and_(pc.is_in(part["id"], told), kept(part)))
     parts = [part for day in log_days(folder, first) for part in day_parts(day, "predictions", columns, made, faults)]
     if faults.nothing_read: raise WorkflowError(faults.sentences[0]) # nothing told is something else
-    if not parts: return log_schema("predictions").empty_table().select(columns).to_pandas().assign(label=None)
+    if not parts: return log_schema("predictions").empty_table().select(columns).to_pandas().assign(label=None, told=None)
     return _distinct(pa.concat_tables(parts)).to_pandas().merge(labels, on=["id", "row"])

@@ -6,10 +6,13 @@
 __all__ = ['ROUTES', 'live', 'ready', 'version', 'metrics', 'openapi', 'commands', 'example', 'front', 'docs']
 
 # %% ../../nbs/service/looking.ipynb #c462a21f
+from dataclasses import replace
+
 from .answering import Service
 from .last_check import last_check_text
 from .routes import Answer, Asked, Route, described_api
 from .service_pages import front_page, try_page
+from .traffic import traffic_words
 
 # %% ../../nbs/service/looking.ipynb #372c9bc3
 async def live(
@@ -68,13 +71,20 @@ async def example(
     name, content = model.wing.example_file(model.described, model.facts.get("inputs"))
     return Answer(content, headers=((b"content-disposition", f'attachment; filename="{name}"'.encode()),))
 
+def _beside(service: Service) -> str:
+    "Who else answers; empty where nobody does. Who decided so is not for everybody."
+    traffic = service.switchboard.traffic if service.switchboard else None
+    return traffic_words(replace(traffic, number=0)) if traffic and traffic.mode != "champion" else ""
+
 async def front(
     asked: Asked # of who may look
 ) -> Answer: # HTML
     "Which model answers and how good it was."
     model = asked.service.champion
-    return Answer(front_page(model.served, model.facts, model.wing.input_words(model.described)))
+    facts = model.facts | {"beside": _beside(asked.service)}
+    return Answer(front_page(model.served, facts, model.wing.input_words(model.described)))
 
+# %% ../../nbs/service/looking.ipynb #d1d38bf5
 def _try(service: Service) -> str:
     "The page to try it on."
     model = service.champion

@@ -77,6 +77,7 @@ def _of_day(day: Path, faults: FileFaults, since: datetime | None, until: dateti
     parts = day_parts(day, "refusals", columns, lambda _, part: part, faults, since, until)
     return pa.concat_tables(parts).to_pandas().drop_duplicates("id") if parts else None
 
+# %% ../../nbs/service/refusals.ipynb #8167f0ba
 def read_refusals(
     folder: Path, # from `log_folder`
     since: datetime | None = None, # UTC; from the beginning when None

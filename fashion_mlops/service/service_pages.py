@@ -46,6 +46,7 @@ def page(
 ) -> str: # the whole page
     "A page in our frame."
     return ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            '<link rel="icon" href="data:,">'
             f"<title>{as_html(title)}</title><style>{STYLE}</style><main>{body}</main></html>")
 
 # %% ../../nbs/service/service_pages.ipynb #ab46802d
@@ -56,11 +57,11 @@ def _measured(name: str, value, interval) -> str:
 
 def facts_of(
     served, # the open model
-    facts: dict # registered, metrics, intervals, as they are known
+    facts: dict # since, beside, registered, metrics, intervals, as they are known
 ) -> dict[str, str]: # words by name
     "What a person wants to know of the model that answers."
     known = {"Model": served.name, "Version": "not registered" if served.version is None else f"v{served.version}",
-             "Answers since": facts.get("since", ""), "Registered": facts.get("registered", "")}
+             "Answers since": facts.get("since", ""), "Beside it": facts.get("beside", ""), "Registered": facts.get("registered", "")}
     for name, value in facts.get("metrics", {}).items():
         known[name.replace("_", " ").capitalize()] = _measured(name, value, facts.get("intervals", {}).get(name))
     more = len(served.classes) - 20

@@ -40,13 +40,18 @@ class Switchboard:
     def chosen(self, asked: Asked) -> Answering:
         "Which model answers a request."
         service, traffic = self.service, self.traffic
+        key = asked.headers.get(self.header, b"").decode("latin-1") if self.header else ""
+        if traffic.mode == "shadow" and key: asked.unit = self.unit_of(key)
         if traffic.mode not in ("canary", "ab") or traffic.number == self.broken: return service.champion
-        key = asked.headers.get(self.header, b"").decode("latin-1") or asked.id
+        key = key or asked.id
         model = service.models.get(slot := slot_of(traffic, key)) or service.champion
-        if traffic.mode == "ab":
-            asked.unit = f"{traffic.number}.{service.champion.served.version}:{_pseudonym(traffic, key)}"
-        elif asked.method == "POST": self.watched.begin(id(asked), slot, time.monotonic())
+        asked.unit = self.unit_of(key)
+        if traffic.mode == "canary" and asked.method == "POST": self.watched.begin(id(asked), slot, time.monotonic())
         return model
+
+    def unit_of(self, key: str) -> str:
+        "What the log knows a client by, as long as traffic stays as it is."
+        return f"{self.traffic.number}.{self.service.champion.served.version}:{_pseudonym(self.traffic, key)}"
 
     def ended(self, asked: Asked, status: int):
         "A request is over; what is the client's own fault is none of the version's."
@@ -58,6 +63,7 @@ class Switchboard:
         key = asked.headers.get(self.header, b"").decode("latin-1") or asked.id
         if is_other(self.traffic, key): self.shadow.feed.put(asked.id, asked.header(b"content-type"), asked.content)
 
+# %% ../../nbs/service/switchboard.ipynb #e5fd9494
 def _pseudonym(traffic: Traffic, key: str) -> str:
     "What the log says in the place of a client's key: the same in one experiment, another in the next."
     return f"{int(lot(key, f'unit {traffic.number}')*2**53):014x}"
@@ -103,11 +109,20 @@ def prepared(self: Switchboard) -> tuple | None: # traffic, what was opened by s
     if content == self.seen or content == self.tried and time.monotonic() < self.again: return None
     self.put_off(content)
     traffic = settled_traffic(self.dataset)
+    if self.is_about_to_lead(traffic): return None
     if traffic == self.traffic:
         self.seen, self.refused = content, ""
         return None
     wanted = versions_wanted(traffic, None)
     return traffic, {slot: self.opened(version) for slot, version in wanted.items() if version is not None}, content
+
+@patch
+def is_about_to_lead(self: Switchboard, traffic: Traffic) -> bool: # False, too, once that has taken too long
+    "Whether the version that answers some is to answer all, and this worker is just opening it as champion."
+    other, champion = self.traffic.version, self.service.models.get("champion")
+    if traffic.mode not in ("champion", "shadow") or self.traffic.mode not in ("canary", "ab"): return False
+    if self.pause > 4 or not champion: return False
+    return read_slots(self.dataset)["champion"] == other != champion.served.version
 
 @patch
 def put_off(self: Switchboard, content: bytes):

@@ -15,7 +15,7 @@ from ..core import WorkflowError, home, human_bytes
 MAKE_SPACE = ("Make room there (`fashion-mlops clean` removes results), or have FASHION_MLOPS_HOME name a folder "
               "on another disk. Then run it again.")
 _FULL = "No space left", "disk is full"
-_UNSURE = "disk I/O error", "file write failed", "File too large", "Disk quota exceeded"
+_UNSURE = "disk I/O error", "file write failed", "File too large", "Disk quota exceeded", " requested and " # the last one is numpy's
 _ENOUGH = 100e6 # bytes: with as much free it was a limit, and not the disk
 
 def _nearest_folder(place: Path | None) -> Path:

@@ -219,7 +219,7 @@ def _client(uri: str):
     # what it logs with a traceback it raises, too, and we say it
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(uri)
-    with _first_contact(database := database_file()), translated():
+    with translated(), _first_contact(database := database_file()):
         if database: _make_tables(database)
         client = mlflow.MlflowClient(uri)
         client.search_experiments(max_results=1)

@@ -282,7 +282,7 @@ def test_a_clone_with_rooms_runs_sees_edits_and_obeys_papermill(clone, empty_sto
     assert "exported attic/wood/twigs/bud.py" in answer.stdout and "99_near         up to date" in answer.stdout, answer.stdout + answer.stderr
     assert json.loads(max((clone.root/"data"/"artifacts"/"synthetic"/"98_far").glob("[0-9]*/98_far.json"), key=os.path.getmtime).read_text()) == 42
     words = [sys.executable, "-m", "papermill", "nbs/98_far.ipynb", "out.ipynb", "-p", "seed", "7"]
-    plain = subprocess.run(words, cwd=clone.root, env=clone.env, capture_output=True, text=True, timeout=200)
+    plain = subprocess.run(words, cwd=clone.root, env=clone.env, capture_output=True, text=True, timeout=450)
     assert plain.returncode == 0, plain.stderr[-2000:]
     assert told()["98_far"][0] == "stale"
 

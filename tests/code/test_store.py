@@ -107,7 +107,7 @@ def test_a_sqlite_address_with_a_query_is_one_file(home, empty_store, monkeypatc
     hold.execute("BEGIN EXCLUSIVE")
     began = time.monotonic()
     with pytest.raises(tracking.TrackingError, match="did not answer"): tracking.wait_for_store(0.1)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30 # half of the minute that the address asks for
     hold.close()
 
 

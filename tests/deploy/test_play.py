@@ -10,6 +10,7 @@ from fashion_mlops.loop.callers import Callers, never_silent, seen_of
 from fashion_mlops.loop.labelled import labelled_rows
 from fashion_mlops.loop.pairs import read_pairs
 from fashion_mlops.loop.production import STREAMS, Half, Production
+from fashion_mlops.loop.telling import Teller
 from fashion_mlops.samples.garments import draw_garments
 from fashion_mlops.service import champion, deployment
 from fashion_mlops.service.traffic_changes import change_traffic
@@ -26,8 +27,8 @@ def test_versions_change_under_traffic_and_no_request_fails(tmp_path, monkeypatc
         sent = Production("synthetic", each=4)
         with play.service("synthetic") as address:
             assert read_json(tmp_path/play.MARK)["service"]["number"]
-            callers = Callers(address)
-            first = play.play_half(Half(1, 0, told=1.0), sent, callers, "synthetic", 160, 0)
+            callers, teller = Callers(address), Teller("synthetic")
+            first = play.play_half(Half(1, 0, told=1.0), sent, callers, 160, 0, teller)
             assert (first.version, first.rows, callers.failed, callers.told) == (2, 80, [], 80)
             with never_silent(callers, sent.images, every=0.05):
                 champion.roll_back("synthetic", "a test") # v1 serves again
@@ -35,7 +36,7 @@ def test_versions_change_under_traffic_and_no_request_fails(tmp_path, monkeypatc
                 change_traffic("synthetic", {"mode": "shadow", "version": 2, "share": 1.0}, "a test")
                 play._settled("synthetic", address)
             since = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-            second = play.play_half(Half(1, 0, told=1.0), sent, callers, "synthetic", 160, 0)
+            second = play.play_half(Half(1, 0, told=1.0), sent, callers, 160, 0, teller)
             pairs = read_pairs("synthetic", 1, 2, since)
             assert (second.version, callers.failed, pairs.rows > 0) == (1, [], True)
             rows, notes = labelled_rows("synthetic", {"kind": "image", "shape": [28, 28]})

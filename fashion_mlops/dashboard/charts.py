@@ -287,7 +287,7 @@ def columns_chart(
     words = f"{numbered(len(columns), 'column')} beyond their line, the farthest first: {first.column} lies {first.score:.1f} times as far from the reference as its line, which is dashed."
     return Drawn(alt.layer(chart, line).properties(height=_high(len(drawn))), words, columns, "columns")
 
-# %% ../../nbs/dashboard/charts.ipynb #9767bde3
+# %% ../../nbs/dashboard/charts.ipynb #acc6001f
 def detectors_chart(
     table # DataFrame from `detectors_table`
 ) -> Drawn:
@@ -302,7 +302,7 @@ def detectors_chart(
     last = table[table.moment == table.moment.max()]
     loud = last[last.state == "beyond its line"].detector.tolist()
     words = f"What each detector said in {numbered(table.moment.nunique(), 'check')}; in the last one {'beyond its line: ' + ', '.join(loud) if loud else 'none was beyond its line'}."
-    return Drawn(chart.properties(height=_high(table.detector.nunique())), words, table, "detectors")
+    return Drawn(chart.properties(height=60 + _high(table.detector.nunique())), words, table, "detectors")
 
 # %% ../../nbs/dashboard/charts.ipynb #f09d938f
 def stages_chart(

@@ -49,15 +49,17 @@ def _show_alarms(alarms: dict):
     past = [f"- {plain(event.moment[:16].replace('T', ' '))} {plain(event.alert)} {plain(event.what)}" for event in alarms["events"][-5:][::-1]]
     if past: st.markdown("What was said last:\n" + "\n".join(past))
 
-def _show_checks(checks):
+def _show_checks(checks, address: Address):
     import streamlit as st
-    lines = [f"- {line.moment:%Y-%m-%d %H:%M}, {plain(line.window)}: {line.found}" for line in checks_table(checks[::-1]).itertuples()]
-    st.markdown("\n".join(lines))
+    def link(line): return address.link(page="drift", check=line.run)
+    st.markdown("\n".join(f"- [{line.moment:%Y-%m-%d %H:%M}]({link(line)}), v{plain(line.version)}, {plain(line.window)}: {line.found}" for line in checks_table(checks[::-1]).itertuples()))
 
-def _show_runs(runs: list[dict]):
+def _show_runs(runs: list[dict], address: Address):
     import streamlit as st
-    def ended(run): return "done" if run.get("succeeded") else "did not get through"
-    st.markdown("\n".join(f"- {plain(run['began'][:16].replace('T', ' '))}, {plain(run['profile'])}: {ended(run)} ({plain(run['token'])})" for run in runs))
+    def line(run):
+        ended = "done" if run.get("succeeded") else "did not get through"
+        return f"- [{plain(moment_words(run['began']))}]({address.link(page='runs', run=run['token'])}), {plain(run['profile'])}: {ended}"
+    st.markdown("\n".join(map(line, runs)))
 
 def _show_trail(trail: list[dict]):
     import streamlit as st
@@ -97,7 +99,7 @@ def show_overview(
     show_faults(page.faults)
     beside = [words for one in page.answers for words in one.beside]
     _boxes([("Who answers", page.champion, lambda champion: _show_champion(champion, beside)), ("What rings", page.alarms, _show_alarms)])
-    _boxes([("Last checks", page.checks, _show_checks), ("Last runs", page.runs, _show_runs), ("Last changes", page.trail, _show_trail)])
+    _boxes([("Last checks", page.checks, lambda checks: _show_checks(checks, address)), ("Last runs", page.runs, lambda runs: _show_runs(runs, address)), ("Last changes", page.trail, _show_trail)])
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #4c81cb1b
 def ask_whose(
@@ -241,7 +243,8 @@ def _show_times(page: Traffic):
     def show(slots):
         times = {name: 1000*slots[name] for name in ("p50", "p95", "p99")}
         words = "Slots and versions that have answered; what the shadow says reaches nobody."
-        show_table(slots.assign(**times), words, "slots", p50=within("50 %"), p95=within("95 %"), p99=within("99 %"), share=share("of the requests"), rejected=share("no class fits"))
+        whole = ["–" if one != one else f"{one:.1%}" for one in slots.share] # the shadow is no part of it
+        show_table(slots.assign(share=whole, **times), words, "slots", p50=within("50 %"), p95=within("95 %"), p99=within("99 %"), share="of the requests", rejected=share("no class fits"))
     show_part(page.slots, show)
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #da636266

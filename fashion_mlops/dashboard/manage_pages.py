@@ -66,7 +66,8 @@ def _show_use(use: Use, peak: float):
     for hint in limit_hints(use, peak): st.warning(plain(hint), icon=":material/warning:")
     for column, (name, free, whole) in zip(st.columns(2), [("Memory free", use.free_memory, use.memory), ("Disk free", use.free_disk, use.disk)]):
         column.metric(name, human_bytes(free), help=f"of {human_bytes(whole)}", border=True)
-    st.markdown("\n".join(f"- {plain(name)}: {human_bytes(size)}" for name, size in use.places.items()))
+    st.markdown("\n".join(f"- {plain(name)}: {'is being counted' if size is None else human_bytes(size)}" for name, size in use.places.items()))
+    st.caption("Sizes on the disk are counted at most every five minutes. What the service takes that answers now stands under Traffic.")
 
 # %% ../../nbs/dashboard/manage_pages.ipynb #d6a06248
 def show_registry(

@@ -117,25 +117,28 @@ def _show_done(form: str, about: str):
     known, good, words = st.session_state.get(f"{form} said", ("", True, ""))
     if known == about: (st.success if good else st.error)(plain(words), icon=":material/check_circle:" if good else ":material/error:")
 
-def _asked_form(form: str, about: str, words: str, button: str, act: Callable, ready: bool = True):
+def _asked_form(form: str, about: str, words: str, button: str, act: Callable):
     "A form that asks for a reason and a key."
     import streamlit as st
     with st.form(form):
         st.markdown(words)
         st.text_input("Reason", key=f"{form} reason", max_chars=300)
         st.text_input("Key of an admin", type="password", key=f"{form} key", max_chars=300, autocomplete="off")
-        st.form_submit_button(button, disabled=not ready, on_click=_act, args=(form, about, act))
+        st.form_submit_button(button, on_click=_act, args=(form, about, act))
     _show_done(form, about)
 
-# %% ../../nbs/dashboard/manage_pages.ipynb #40a9df24
+# %% ../../nbs/dashboard/manage_pages.ipynb #1352b867
 def _ask_change(stores: Stores, version: int, champion: int | None):
     "Forms to promote and to roll back."
     import streamlit as st
     left, right = st.columns(2)
     with left:
-        instead = f"in the place of v{champion}" if champion else "and is the first"
-        words = f"**v{version} serves.**" if version == champion else f"**Promote v{version}** {instead}: its files are checked and its pack is tried first."
-        _asked_form("promote", f"{stores.dataset} v{version}", words, f"Promote v{version}", partial(promote_here, stores.dataset, version, champion), version != champion)
+        about = f"{stores.dataset} v{version}"
+        words = f"**Promote v{version}**{f' in the place of v{champion}' if champion else ''}: its files are checked and its pack is tried first."
+        if version != champion: _asked_form("promote", about, words, f"Promote v{version}", partial(promote_here, stores.dataset, version, champion))
+        else:
+            st.markdown(f"**v{version} serves.**")
+            _show_done("promote", about)
     with right: _ask_rollback(stores)
 
 def _ask_rollback(stores: Stores):

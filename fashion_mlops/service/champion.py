@@ -187,11 +187,13 @@ def rollback_pair(
     seen: tuple[int, int] | None = None # both as somebody saw them
 ) -> tuple[int, int]: # the champion, and the version that would serve again
     "What a rollback would do; raise `WorkflowError` where it is something else by now than somebody saw."
+    current = champion_version(dataset)
+    if seen and current != seen[0]:
+        raise WorkflowError(f"Meanwhile {f'v{current}' if current else 'none'} became the champion of {dataset!r}; v{seen[0]} was to be taken back for "
+                            f"v{seen[1]}. Nothing was changed; look at it again.")
     before = rollback_target(dataset)
-    pair = champion_version(dataset), before
-    if seen in (None, pair): return pair
-    raise WorkflowError(f"Meanwhile the champion of {dataset!r} is v{pair[0]}, which a rollback takes back for v{before}; v{seen[0]} was to be taken "
-                        f"back for v{seen[1]}. Nothing was changed; look at it again.")
+    if seen in (None, (current, before)): return current, before
+    raise WorkflowError(f"Before v{current} of {dataset!r} it was v{before} that served, and not v{seen[1]}. Nothing was changed; look at it again.")
 
 def roll_back(
     dataset: str, # registered model

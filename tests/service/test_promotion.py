@@ -68,7 +68,9 @@ def test_what_somebody_saw_is_what_is_changed(versions, monkeypatch):
     with pytest.raises(WorkflowError, match="Meanwhile v3 became the champion, and not v2"): versions_view.promote_here("toy", 4, 2, "because", admin)
     with pytest.raises(WorkflowError, match="v2 was to be taken back for v1"): versions_view.roll_back_here("toy", pair, "because", admin)
     with pytest.raises(WorkflowError, match="has no version 99"): versions_view.promote_here("toy", 99, 3, "because", admin)
-    assert champion_version("toy") == 3
+    promote("toy", 1, 3, "the first again, before which nothing served")
+    with pytest.raises(WorkflowError, match="v2 was to be taken back for v1"): versions_view.roll_back_here("toy", pair, "because", admin)
+    promote("toy", 3, 1, "third")
     monkeypatch.setattr(deployment, "deploy", full)
     with pytest.raises(WorkflowError, match="v4 is the champion now, and services do not find it yet: .*No space left.*fashion-mlops deploy"): registry.promote_by_hand("toy", 4, 3, "because")
     assert champion_version("toy") == 4 and read_trail("toy")[-1]["version"] == 4

@@ -20,12 +20,11 @@ from .stores import Stores
 # %% ../../nbs/dashboard/versions_view.ipynb #ca4601bd
 def versions_table(
     versions: list[dict] # from `Stores.versions`
-): # DataFrame, the newest first: version, role, candidate, registered, outcome, and the metrics on test rows
+): # DataFrame, the newest first: version, role, model, registered, the metrics on test rows, outcome
     "The versions for a table."
     import pandas as pd
-    lines = [{"version": one["version"], "role": "champion" if one["champion"] else "", "model": one["candidate"], "registered": one["registered"][:16].replace("T", " "),
-              "outcome": one["outcome"]} | {name.removeprefix("test_").replace("_", " "): value for name, value in one["metrics"].items() if name.startswith("test_")}
-             for one in reversed(versions)]
+    lines = [{"version": one["version"], "role": "champion" if one["champion"] else "", "model": one["candidate"], "registered": one["registered"][:16].replace("T", " ")} | {name.removeprefix("test_").replace("_", " "): value for name, value in one["metrics"].items() if name.startswith("test_")}
+             | {"outcome": one["outcome"]} for one in reversed(versions)]
     return pd.DataFrame(lines)
 
 def trail_table(
@@ -56,7 +55,7 @@ def about_version(
     def read():
         entry = client().get_model_version(stores.dataset, str(version))
         known = {"run_id": entry.run_id} | dict(entry.tags)
-        return About(entry.description or "", {words: str(known[name]) for name, words in LINEAGE.items() if known.get(name)})
+        return About(entry.description or "", {words: str(known[name])[:12 if "digest" in name else None] for name, words in LINEAGE.items() if known.get(name) not in (None, "", "False")})
     return part_of(read)
 
 # %% ../../nbs/dashboard/versions_view.ipynb #04c4cb6a

@@ -185,6 +185,23 @@ def test_what_the_side_says_comes_into_the_address_and_odd_addresses_are_said(fu
 
 
 @pytest.mark.slow
+def test_a_link_leads_to_one_check_and_one_run(full, strict):
+    "What is chosen stands in the address, and an address chooses; one that leads nowhere is said."
+    from fashion_mlops.dashboard.stores import Stores
+    strict.setenv("FASHION_MLOPS_HOME", str(full))
+    [first, second] = Stores("shades").checks().value.run
+    assert opened("drift", "shades", check=first).selectbox(key="check").value == first
+    assert opened("drift", "shades", check="7d").selectbox(key="check").value == second, "the newest check of a window"
+    older, newer = "20261127T100000-aaaa", "20261128T100000-bbbb"
+    app = opened("runs", "shades", run="20200101T000000-cccc")
+    assert any("is not among those that are shown here" in one.value for one in app.warning) and app.selectbox(key="run").value == newer
+    app.selectbox(key="run").set_value(older).run()
+    assert app.query_params["run"] in (older, [older]) and not app.warning
+    app.sidebar.radio(key="page").set_value("overview").run()
+    assert "run" not in app.query_params and not app.exception
+
+
+@pytest.mark.slow
 def test_only_an_admin_changes_what_serves(full, strict):
     strict.setenv("FASHION_MLOPS_HOME", str(full))
     reader = make_key("rob", "read")

@@ -177,7 +177,7 @@ def _show_said(said: Said):
         if len(said.columns): show_chart(columns_chart(said.columns))
         else: st.markdown("No column lies beyond its line.")
     with right:
-        if len(said.classes): show_table(said.classes, "Classes whose share has moved.", "moved_classes")
+        if len(said.classes): show_table(said.classes, "Classes whose share has moved.", "moved_classes", **{name: st.column_config.NumberColumn(name, format="percent") for name in ("before", "after")})
         for line in said.quality: st.markdown(f"- {plain(line)}")
     if said.odd:
         with st.expander("Which rows, and what is odd about them"): st.markdown("\n".join(f"- {plain(line)}" for line in said.odd))

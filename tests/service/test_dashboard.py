@@ -6,13 +6,14 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from fashion_mlops.core import artifacts_folder, home as home_folder, package_folder, runs_folder, write_json
+from fashion_mlops.core import WorkflowError, artifacts_folder, home as home_folder, package_folder, runs_folder, write_json
 from fashion_mlops.dashboard.address import PAGES
 from fashion_mlops.service.deployment import serving_folder, set_champion
 from fashion_mlops.service.keys import make_key
@@ -157,13 +158,41 @@ def test_a_row_is_tried(full, strict):
     from fashion_mlops.dashboard import try_page
     from fashion_mlops.dashboard.trying import Model
     from fashion_mlops.datasets.kinds import kind_of
-    columns = [{"name": "depth", "type": "numeric", "share_missing": 0.0, "low": 0.0, "high": 700.0, "median": 20.0, "example": 20.0}]
-    served = SimpleNamespace(about={"input": {"shape": [], "columns": columns}}, kind="table", wing=kind_of("table"), classes=["weaker", "strong"], threshold=None, conformal={"threshold": 0.3}, version=3,
-                             answered=lambda ready: np.array([[0.2, 0.8]]*len(ready), np.float32))
+    columns = [{"name": "depth", "type": "numeric", "share_missing": 0.0, "low": 0.0, "high": 700.0, "median": 20.0, "example": 20.0},
+               {"name": "net", "type": "category", "share_missing": 0.0, "levels": ["us", "007"], "example": "us"}]
+    asked = []
+    served = SimpleNamespace(about={"input": {"shape": [], "columns": columns}}, kind="table", dataset="quakes", wing=kind_of("table"), classes=["weaker", "strong"], threshold=None, conformal={"threshold": 0.3}, version=3,
+                             answered=lambda ready: asked.append(ready) or np.array([[0.2, 0.8]]*len(ready), np.float32))
     strict.setenv("FASHION_MLOPS_HOME", str(full))
     strict.setattr(try_page, "_opened_once", lambda stores: Model(served, []))
     app = opened("try", "quakes")
     assert not app.exception and "strong, with a probability of 80.0%" in said(app)
+    def ask(): next(one for one in app.button if one.label == "Ask the model").click().run()
+    app.text_input(key="row quakes depth").set_value("deep")
+    ask()
+    assert "something is wrong with depth" in said(app) and "'deep'" in said(app) and "with a probability" not in said(app)
+    app.text_input(key="row quakes depth").set_value("900")
+    app.selectbox(key="row quakes net").set_value("007")
+    ask()
+    assert asked[-1].net.tolist() == ["007"] and "900 lies outside" in said(app)
+
+
+@pytest.mark.slow
+def test_what_is_no_picture_is_one_sentence(tmp_path, monkeypatch):
+    "Whatever somebody uploads: the page shows the sentence of the door, and the model's own pictures pass."
+    import io
+    from PIL import Image
+    from fashion_mlops.dashboard.trying import Model, answered
+    from fashion_mlops.service.session import open_pack
+    monkeypatch.setenv("FASHION_MLOPS_HOME", str(tmp_path))
+    served = open_pack(place_version("shades", 3), version=3)
+    model, moving = Model(served, served.expected["inputs"]), io.BytesIO()
+    Image.new("L", (4, 4)).save(moving, "GIF", save_all=True, append_images=[Image.new("L", (4, 4), 255)])
+    assert answered(model, model.example(1)).said["class"] in DATASETS["shades"]
+    svg, heic = b'<svg xmlns="http://www.w3.org/2000/svg"/>', b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    for body, words in {b"": "0 bytes", svg: "no picture", heic: "no picture", moving.getvalue(): "2 frames", bytes(60_000_000): "larger than 16"}.items():
+        with pytest.raises(WorkflowError) as found: answered(model, body)
+        assert words in str(found.value) and "\n" not in str(found.value)
 
 
 @pytest.mark.slow
@@ -251,6 +280,45 @@ def address(full):
         process.wait(20)
 
 
+@contextmanager
+def browsed(width: int, scheme: str):
+    "A page in a browser, and what its console says of errors."
+    from playwright.sync_api import sync_playwright
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        page, found = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page(), []
+        page.on("console", lambda said: found.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: found.append(str(error)))
+        yield page, found
+        browser.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_a_drawing_is_asked_of_the_model(address):
+    "A stroke on a telephone in the dark: an answer comes when the pen is let go, and goes when the sheet is cleared."
+    with browsed(390, "dark") as (page, found):
+        page.goto(f"{address}?page=try&dataset=shades")
+        page.get_by_text("Draw it", exact=True).click(timeout=60_000)
+        sheet = page.locator("canvas[role=img]")
+        sheet.scroll_into_view_if_needed(timeout=60_000)
+        page.wait_for_timeout(500)
+        page.get_by_text("Give it a picture").wait_for()
+        box = sheet.bounding_box()
+        page.mouse.move(box["x"] + box["width"]/2, box["y"] + 9)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"]/2, box["y"] + box["height"] - 9, steps=5)
+        assert not page.get_by_text("with a probability of").count(), "nothing is asked before the pen is let go"
+        page.mouse.up()
+        page.get_by_text("with a probability of").first.wait_for()
+        assert sheet.get_attribute("aria-label") and sheet.evaluate("one => getComputedStyle(one).touchAction") == "none"
+        seen = page.evaluate(SEEN)
+        assert seen["wide"] <= seen["width"] and not seen["mute"] and not found, (seen, found)
+        page.get_by_role("button", name="Clear").click()
+        page.get_by_text("Give it a picture").wait_for()
+
+
 CHARTS = {"performance": 5, "drift": 2, "traffic": 2, "runs": 1} # of `shades`; a page that is looked at too early has none yet
 DRAWN = """([title, charts]) => {
     const there = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')]
@@ -263,13 +331,8 @@ DRAWN = """([title, charts]) => {
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
 def test_every_page_in_a_browser(address):
     "Nothing in the console, nothing wider than the window, and words for each picture and chart; on a desk and a phone, in the light and in the dark."
-    from playwright.sync_api import sync_playwright
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        page, found, looked = browser.new_context().new_page(), [], 0
-        page.on("console", lambda said: found.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: found.append(str(error)))
+    with browsed(1280, "light") as (page, found):
+        looked = 0
         for name, title in PAGES.items():
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": 900})
@@ -284,4 +347,3 @@ def test_every_page_in_a_browser(address):
                 seen, looked = page.evaluate(SEEN), looked + 1
                 assert seen["scheme"] == "dark" and seen["wide"] <= seen["width"] and not found, (name, width, seen, found)
         assert looked == len(PAGES)*len(WIDTHS)
-        browser.close()

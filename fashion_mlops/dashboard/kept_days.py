@@ -18,7 +18,8 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core import atomic_path, digest_bytes, home, path_part, read_memory, write_json
-from .day_counts import TABLES, DayCounts, count_day
+from .day_counts import TABLES, DayCounts
+from .growing_day import GrowingDay
 from ..drift.slice_rows import Codes, day_labels, newest_labels
 from ..service.log_files import log_folder
 from ..service.log_reading import FileFaults, log_days, mixed, note_folders, request_keys
@@ -145,6 +146,7 @@ class KeptDays:
         self.faults: list[str] = [] # of the folders, and of keeping
         self.left, self.number = 0, 0 # days that are still to be counted, and how often something has changed
         self.turn, self.begin, self.thread = threading.Lock(), threading.Lock(), None
+        self.open: GrowingDay | None = None # the newest day that was counted
         self.added: dict[tuple, dict] = {} # tables of the last windows that somebody asked for
 
 # %% ../../nbs/dashboard/kept_days.ipynb #129abe1b
@@ -202,11 +204,17 @@ def _is_fresh(self: KeptDays, day: Path) -> bool:
     return kept.told == about_days(self.told, kept.asked)
 
 @patch
+def _growing(self: KeptDays, day: Path) -> GrowingDay:
+    "A day, to be counted; of the newest one, what was counted of it stays in memory."
+    if self.open is None or self.open.day < day: self.open = GrowingDay(day)
+    return self.open if self.open.day == day else GrowingDay(day)
+
+@patch
 def _count(self: KeptDays, day: Path, read: dict):
     "Count a day, and keep it."
     stamp, asked, classes = files_stamp(day, ("predictions", "refusals")), asked_span(day), Codes()
     about = about_days(self.told, asked)
-    counts = count_day(day, self._labels(about, read, classes), classes)
+    counts = self._growing(day).count(self._labels(about, read, classes), classes)
     kept = self.kept[day.name] = Kept(columns_of(counts), counts.faults, stamp, asked, about)
     self._write(lambda: write_kept(self.folder/f"{day.name}.json", kept))
 

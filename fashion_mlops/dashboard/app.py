@@ -28,13 +28,15 @@ def _settled(datasets: list[str]):
         address = address_of(given, datasets)
         st.session_state.said = address.said
         for name in given: st.session_state[name] = getattr(address, name)
-        _write_address({name: getattr(address, name) for name in given})
+        _write_address({name: getattr(address, name) for name in given}, True)
 
-def _write_address(words: dict[str, str]):
-    "Have the address say what is shown."
+def _write_address(words: dict[str, str], same: bool):
+    "Have the address say what is shown; what was chosen on a page stays in it as long as it is the same page of the same dataset."
     import streamlit as st
+    from fashion_mlops.dashboard.address import CHOICES
+    chosen = {name: st.query_params[name] for name in CHOICES if name in st.query_params} if same else {}
     st.session_state.given = words
-    st.query_params.from_dict({name: value for name, value in words.items() if value})
+    st.query_params.from_dict({name: value for name, value in (words | chosen).items() if value})
 
 # %% ../../nbs/dashboard/app.ipynb #3a60fda2
 def _side(datasets: list[str], pages: dict):
@@ -52,7 +54,8 @@ def _side(datasets: list[str], pages: dict):
     chosen = {"page": page, "dataset": dataset or "", "window": window}
     if st.session_state.given != chosen:
         st.session_state.said = [] # that was about the address that somebody came with
-        _write_address(chosen)
+        given = st.session_state.given
+        _write_address(chosen, (page, chosen["dataset"]) == (given["page"], given["dataset"]))
     return Address(page, dataset or "", window, st.session_state.said), again
 
 # %% ../../nbs/dashboard/app.ipynb #d32c7cb7
@@ -90,7 +93,7 @@ def run_app():
     except (WorkflowError, OSError) as error: return st.error(plain(error), icon=":material/error:")
     pages, said = pages_by_name(), _settled(datasets)
     address, again = _side(datasets, pages)
-    st.title(f"{PAGES[address.page]}{f' · {plain(address.dataset)}' if address.dataset else ''}")
+    st.title(f"{PAGES[address.page]} · {plain(address.dataset)}".removesuffix(" · ").replace("_", "_\u200b")) # a phone breaks it there
     for sentence in address.said: st.warning(plain(sentence), icon=":material/link_off:")
     if not datasets: return _nothing_yet()
     st.fragment(_shown, run_every=EVERY if again else None)(pages[address.page], address)

@@ -13,8 +13,9 @@ from ..core import WorkflowError, human_bytes
 from .address import PAGES, Address
 from .charts import stages_chart
 from .data_view import data
-from .runs_view import Use, both_metrics, differing_parameters, limit_hints, runs, runs_table, stages_table
-from .showing import plain, show_chart, show_part, show_pictures, show_table
+from .parts import part_of
+from .runs_view import Use, both_metrics, differing_parameters, limit_hints, run_words, runs, runs_table, stages_table
+from .showing import choose, plain, show_chart, show_part, show_pictures, show_report, show_table
 from .stores import Stores
 from .versions_view import About, about_version, approve_here, promote_here, roll_back_here, trail_table, versions, versions_table
 
@@ -30,27 +31,30 @@ def show_runs(
     st.markdown("#### What it takes")
     peak = max((one.get("peak") or 0 for run in page.records.value or [] for one in run["results"]), default=0)
     show_part(page.use, lambda use: _show_use(use, peak))
-    if page.pages: st.markdown("#### Reports")
-    for path in page.pages: _offer(path)
+    if page.pages: _show_reports(page.pages)
 
-def _offer(path: Path):
-    "A page of a stage, to be opened elsewhere; it is read when somebody asks for it."
+def _show_reports(pages: list[Path]):
+    "The page of a stage, in a frame."
     import streamlit as st
-    st.download_button(path.stem, path.read_bytes, path.name, "text/html", key=f"page {path.name}", icon=":material/description:", type="tertiary", help=str(path))
+    st.markdown("#### Reports of the last run")
+    by_name = {path.stem: path for path in pages}
+    name = choose("Stage", ["", *by_name], "report", lambda one: one or "choose one to read it here")
+    if name: show_part(part_of(lambda: by_name[name].read_text()), lambda html: show_report(html, f"The report of stage {name}.", name))
 
 def _show_records(records: list[dict]):
     import streamlit as st
     table = runs_table(records)
-    show_table(table.assign(memory=[human_bytes(one) if one else "" for one in table.memory]), "The runs of the pipeline, the newest first.", "runs",
+    show_table(table.drop(columns="token").assign(memory=[human_bytes(one) if one else "" for one in table.memory]), "The runs of the pipeline, the newest first.", "runs",
                minutes=st.column_config.NumberColumn("minutes", format="%.1f"), memory="memory at its peak")
     tokens = [run["token"] for run in reversed(records)]
     by_token = {run["token"]: run for run in records}
-    chosen = by_token[st.selectbox("What a run cost", tokens, key="run")]
+    def words(token): return run_words(by_token[token])
+    chosen = by_token[choose("What a run cost", tokens, "run", words)]
     show_chart(stages_chart(stages_table(chosen)))
     if len(tokens) < 2: return
     st.markdown("#### Two runs compared")
     left, right = st.columns(2)
-    pair = by_token[left.selectbox("First", tokens, index=1, key="first")], by_token[right.selectbox("Second", tokens, key="second")]
+    pair = by_token[choose("First", [*tokens[1:], tokens[0]], "first", words, left)], by_token[choose("Second", tokens, "second", words, right)]
     differing = differing_parameters(*pair)
     if len(differing): show_table(differing, "Parameters that differ.", "parameters")
     else: st.markdown("No parameter differs.")
@@ -81,7 +85,7 @@ def show_registry(
 def _show_versions(stores: Stores, known: list[dict]):
     import streamlit as st
     show_table(versions_table(known), "Registered versions, the newest first.", "versions")
-    version = st.selectbox("Version", [one["version"] for one in reversed(known)], format_func=lambda one: f"v{one}", key="shown_version")
+    version = choose("Version", [one["version"] for one in reversed(known)], "version", lambda one: f"v{one}")
     show_part(about_version(stores, version), _show_about)
     st.markdown("#### Change what serves")
     _ask_change(stores, version)
@@ -132,10 +136,13 @@ def show_data(
     import streamlit as st
     page = data(stores)
     def listed(facts): st.markdown("\n".join(f"- {plain(name)}: {_breakable(value)}" for name, value in facts.items() if value))
+    show_part(page.datasets, lambda table: show_table(table, "The datasets that something is known of.", "datasets"))
+    st.markdown(f"#### {plain(stores.dataset)}")
     show_part(page.facts, listed)
     show_part(page.entry, listed)
     st.markdown("#### What was expected of it")
     show_part(page.quality, _show_quality)
+    show_part(page.over, lambda over: show_table(over, "What each run found of the data, the newest first.", "quality_by_run"))
     st.markdown("#### What was added since")
     show_part(page.added, lambda added: show_table(added, "Versions of the dataset, the newest first.", "dataset_versions"))
     st.markdown("#### How it looks")

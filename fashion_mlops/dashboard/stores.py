@@ -140,6 +140,18 @@ def _told_by(store: str, run: str) -> dict:
     with TemporaryDirectory() as folder: return read_json(Path(client().download_artifacts(run, "check.json", folder)))
 
 @patch
+def check_page(self: Stores,
+    run: str # id of a check's run
+) -> Part: # HTML
+    "The page that a check has left."
+    from pathlib import Path
+    from fashion_mlops.workflow.tracking import client
+    def read():
+        left = [one.path for one in client().list_artifacts(run) if one.path.endswith(".html")]
+        return Path(client().download_artifacts(run, left[0])).read_text() if left else None
+    return part_of(read, "This check has left no page of its own.", self.command("monitor"))
+
+@patch
 def versions(self: Stores) -> Part: # of a list, from `known_versions`
     "The registered versions, the first one first."
     from fashion_mlops.operations.registry import known_versions

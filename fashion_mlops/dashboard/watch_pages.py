@@ -8,37 +8,35 @@ __all__ = ['WATCHING', 'number_lines', 'show_overview', 'ask_whose', 'show_perfo
 # %% ../../nbs/dashboard/watch_pages.ipynb #fe4debdf
 from ..core import numbered
 from .address import PAGES, Address
-from .charts import (accuracy_chart, class_chart, columns_chart, confidence_chart, rarity_chart, reliability_chart,
-    requests_chart, seconds_chart, seconds_words, worth_chart)
-from .drifting import Said, checks_table, drift
-from .figures import Whose
+from .charts import (accuracy_chart, class_chart, columns_chart, confidence_chart, detectors_chart, rarity_chart, reliability_chart,
+    requests_chart, seconds_chart, seconds_words, versions_chart, worth_chart)
+from .drifting import Said, checks_table, detectors_table, drift
+from .figures import MEASURES, Whose
 from .overview import Numbers, overview
-from .showing import plain, show_chart, show_faults, show_missing, show_part, show_pictures, show_table, show_verdict
+from .showing import begun, choose, moment_words, plain, show_chart, show_faults, show_missing, show_part, show_pictures, show_report, show_table, show_verdict, type_in
 from .stores import Champion, Stores
-from .traffic_view import mistakes_of, traffic
-from .worth import performance
+from .traffic_view import Traffic, failures_of, mistakes_of, traffic
+from .worth import Performance, performance
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #dfa07fa0
 def number_lines(
     numbers: Numbers
 ) -> list[tuple[str, str, str]]: # title, value, what it means
     "The figures of a window for a row of tiles."
-    accuracy = "not known" if numbers.accuracy is None else f"{numbers.accuracy[0]:.1%}"
-    ends = "Nobody has said yet what was true." if numbers.accuracy is None else \
-        f"95 % interval {numbers.accuracy[1]:.1%} to {numbers.accuracy[2]:.1%}, of {numbered(numbers.told, 'row')} that somebody has told about."
     whole = numbers.rows + numbers.refused
-    return [("Requests", f"{numbers.requests:,}", f"With {numbered(numbers.rows, 'row')}, answered by the version that serves, in the time that is chosen."),
-            ("Right answers", accuracy, ends),
-            ("95 % within", "–" if numbers.slow is None else seconds_words(numbers.slow), "Of the requests, by the service's own histogram: rather too long."),
-            ("Refused rows", f"{numbers.refused/whole:.1%}" if whole else "–", f"{numbers.refused:,} rows of requests that could not be answered.")]
+    slow = "–" if numbers.slow is None else seconds_words(numbers.slow)
+    return [("Requests", f"{numbers.requests:,}", f"With {numbered(numbers.rows, 'row')}, answered by the version that serves, in the chosen time."),
+            ("95 % answered within", slow, "By the service's own histogram: rather too long."),
+            ("Refused rows", f"{numbers.refused/whole:.1%}" if whole else "–", f"{numbered(numbers.refused, 'row')} of requests that could not be answered.")]
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #fab54862
-def _show_champion(champion: Champion):
+def _show_champion(champion: Champion, beside: list[str]):
     import streamlit as st
     st.markdown(f"**v{champion.version}** serves since {plain(champion.since[:16].replace('T', ' '))} UTC" + (f", before it v{champion.before}" if champion.before else "") + ".")
     def shown(name):
         ends = champion.intervals.get(name)
         return f"{champion.metrics[name]:.4f}" + (f" ({ends[0]:.4f} to {ends[1]:.4f})" if ends else "")
+    if beside: st.markdown("Beside how good it is today:\n" + "\n".join(f"- {plain(one)}" for one in beside))
     lines = [f"| {plain(name.removeprefix('test_').replace('_', ' '))} | {shown(name)} |" for name in champion.metrics]
     if lines: st.markdown("\n".join(["| on test rows | |", "|---|---|", *lines]))
 
@@ -51,19 +49,23 @@ def _show_alarms(alarms: dict):
     past = [f"- {plain(event.moment[:16].replace('T', ' '))} {plain(event.alert)} {plain(event.what)}" for event in alarms["events"][-5:][::-1]]
     if past: st.markdown("What was said last:\n" + "\n".join(past))
 
-def _show_checks(checks):
+def _show_checks(checks, address: Address):
     import streamlit as st
-    lines = [f"- {line.moment:%Y-%m-%d %H:%M}, {plain(line.window)}: {line.found}" for line in checks_table(checks[::-1]).itertuples()]
-    st.markdown("\n".join(lines))
+    def link(line): return address.link(page="drift", check=line.run)
+    st.markdown("\n".join(f"- [{line.moment:%Y-%m-%d %H:%M}]({link(line)}), v{plain(line.version)}, {plain(line.window)}: {line.found}" for line in checks_table(checks[::-1]).itertuples()))
 
-def _show_runs(runs: list[dict]):
+def _show_runs(runs: list[dict], address: Address):
     import streamlit as st
-    def ended(run): return "done" if run.get("succeeded") else "did not get through"
-    st.markdown("\n".join(f"- {plain(run['began'][:16].replace('T', ' '))}, {plain(run['profile'])}: {ended(run)} ({plain(run['token'])})" for run in runs))
+    def line(run):
+        ended = "done" if run.get("succeeded") else "did not get through"
+        return f"- [{plain(moment_words(run['began']))}]({address.link(page='runs', run=run['token'])}), {plain(run['profile'])}: {ended}"
+    st.markdown("\n".join(map(line, runs)))
 
 def _show_trail(trail: list[dict]):
     import streamlit as st
-    def line(one): return f"- {plain(one['time'][:16].replace('T', ' '))} {plain(one['what'])}{' v' + str(one['version']) if one['version'] else ''} by {plain(one['by'])}: {plain(one['reason'], 110)}"
+    def line(one):
+        version = f" v{one['version']}" if one["version"] else ""
+        return f"- {moment_words(one['time'])} **{plain(one['what'])}{version}** by {plain(one['by'])}: {begun(one['reason'])}"
     st.markdown("\n".join(map(line, trail)))
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #eeec53d0
@@ -75,6 +77,14 @@ def _boxes(boxes: list[tuple]):
             st.markdown(f"##### {title}")
             show_part(part, show)
 
+def _tiles(tiles: list[tuple[str, str, str]]):
+    "Titles with a word or a number each, and what it stands on, side by side."
+    import streamlit as st
+    for column, (title, value, words) in zip(st.columns(len(tiles)), tiles):
+        with column.container(border=True, height="stretch"):
+            st.metric(title, value)
+            st.caption(plain(words))
+
 def show_overview(
     stores: Stores,
     address: Address
@@ -83,10 +93,13 @@ def show_overview(
     import streamlit as st
     page = overview(stores, address.window)
     show_verdict(page.verdict, page.todo, address)
-    for column, (title, value, meant) in zip(st.columns(4), number_lines(page.numbers)): column.metric(title, value, help=meant, border=True)
+    _tiles([(one.question, one.answer, one.words) for one in page.answers])
+    st.markdown("#### In the chosen time")
+    _tiles(number_lines(page.numbers))
     show_faults(page.faults)
-    _boxes([("Who answers", page.champion, _show_champion), ("What rings", page.alarms, _show_alarms)])
-    _boxes([("Last checks", page.checks, _show_checks), ("Last runs", page.runs, _show_runs), ("Last changes", page.trail, _show_trail)])
+    beside = [words for one in page.answers for words in one.beside]
+    _boxes([("Who answers", page.champion, lambda champion: _show_champion(champion, beside)), ("What rings", page.alarms, _show_alarms)])
+    _boxes([("Last checks", page.checks, lambda checks: _show_checks(checks, address)), ("Last runs", page.runs, lambda runs: _show_runs(runs, address)), ("Last changes", page.trail, _show_trail)])
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #4c81cb1b
 def ask_whose(
@@ -98,8 +111,8 @@ def ask_whose(
     versions, slots = sorted({*map(int, hours.version)} - {-1}), sorted({*hours.slot})
     if len(versions) < 2 and len(slots) < 2: return Whose()
     left, right = st.columns(2)
-    version = left.selectbox("Version", [None, *versions], format_func=lambda one: "all" if one is None else f"v{one}", key="version")
-    slot = right.selectbox("Slot", ["", *slots], format_func=lambda one: one or "all but the shadow", key="slot")
+    version = choose("Version", [None, *versions], "version", lambda one: "all" if one is None else f"v{one}", left)
+    slot = choose("Slot", ["", *slots], "slot", lambda one: one or "all but the shadow", right)
     return Whose(version, slot)
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #9f13e0a1
@@ -109,19 +122,36 @@ def show_performance(
 ):
     "What the answers are worth."
     import streamlit as st
-    page = performance(stores, address.window, ask_whose(stores.counts(address.window)))
-    share = f" ({page.told/page.rows:.1%})" if page.rows else ""
-    st.markdown(f"Of {numbered(page.rows, 'answered row')}, somebody has said of **{page.told:,}**{share} what was true. Who tells is not drawn by lot: often it is whoever was answered wrongly.")
-    st.markdown("#### Over time")
-    show_part(page.over, lambda over: show_chart(accuracy_chart(over, page.reference)))
+    counts = stores.counts(address.window)
+    whose = ask_whose(counts)
+    measure = choose("Measure, over time and by class", [*MEASURES], "measure", MEASURES.get) if counts.rows else "accuracy"
+    page = performance(stores, address.window, whose, measure)
+    if page.rows: st.markdown(_told_words(page.rows, page.told))
+    if page.told: _show_worth(page, measure)
+    else: show_missing(page.over)
     st.markdown("#### Estimated beside measured")
     show_part(page.checks, lambda checks: show_chart(worth_chart(checks, page.reference)))
-    st.markdown("#### By class")
-    show_part(page.classes, lambda classes: show_chart(class_chart(classes)))
-    show_part(page.mistakes, lambda wrong: show_table(wrong, "What was said, what was true, and how often, the commonest first.", "mistakes"))
+    if not page.rows: return
     st.markdown("#### How sure, and whether rightly")
     show_part(page.reliability, lambda sure: _show_sure(sure, page.gap))
 
+def _told_words(rows: int, told: int) -> str: # Markdown
+    "Of how many rows the truth is known."
+    return (f"Of {numbered(rows, 'answered row')}, somebody has said of **{told:,}** ({told/rows:.1%}) what was true. Who tells is not drawn by lot: often it is whoever was answered wrongly.")
+
+def _show_worth(page: Performance, measure: str):
+    "What feedback says, by version, over time and by class."
+    import streamlit as st
+    st.markdown("#### By version")
+    show_part(page.by_version, lambda table: show_chart(versions_chart(table)))
+    st.markdown(f"#### Over time: {MEASURES[measure]}")
+    show_part(page.over, lambda over: show_chart(accuracy_chart(over, page.reference if measure == "accuracy" else None, measure)))
+    st.markdown("#### By class")
+    show_part(page.classes, lambda classes: show_chart(class_chart(classes, "precision" if measure == "precision" else "recall")))
+    st.markdown("#### What was taken for what")
+    show_part(page.mistakes, lambda wrong: show_table(wrong, "What was said, what was true, and how often, the commonest first.", "mistakes", label="was true"))
+
+# %% ../../nbs/dashboard/watch_pages.ipynb #7c9cf59b
 def _show_sure(sure, gap: float | None):
     import streamlit as st
     left, right = st.columns(2)
@@ -133,9 +163,9 @@ def _show_sure(sure, gap: float | None):
 # %% ../../nbs/dashboard/watch_pages.ipynb #6f3f8338
 def _pick_check(table) -> str: # id of its run
     "Which check somebody wants to see."
-    import streamlit as st
     words = {line.run: f"{line.moment:%Y-%m-%d %H:%M}, {line.window}, v{line.version}: {line.found}" for line in table.itertuples()}
-    return st.selectbox("What one check said", [*words], format_func=words.get, key="check")
+    by_window = {line.window: line.run for line in table[::-1].itertuples()} # the newest of each
+    return choose("What one check said", [*words], "check", words.get, also=by_window)
 
 def _show_said(said: Said):
     import streamlit as st
@@ -164,9 +194,14 @@ def show_drift(
     if page.checks:
         st.markdown("#### All checks")
         show_chart(rarity_chart(checks_table(page.checks.value), page.said.value.rate if page.said else 0.01))
-    st.markdown("#### What it looks like")
+        found = detectors_table(page.checks.value)
+        if len(found): show_chart(detectors_chart(found))
+    if page.run:
+        st.markdown("#### Distributions, classes, and the rows that are unlike")
+        show_part(page.page, lambda html: show_report(html, "The page of the chosen check: columns before and after, classes, since when, and the rows that are most unlike the reference.", f"check_{page.run[:8]}"))
+    st.markdown("#### How the detectors were tried")
+    st.caption("By the last run of the pipeline, on a window like the reference and on one that was shifted on purpose: none of it is about what is asked today.")
     show_part(page.gallery, show_pictures)
-    for path in page.pages[:5]: st.download_button(f"Report {path.stem}", path.read_bytes(), path.name, "text/html", key=f"report {path.name}", icon=":material/description:", type="tertiary")
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #c972b0dc
 def show_traffic(
@@ -180,27 +215,37 @@ def show_traffic(
     show_faults(page.faults)
     if page.gone: st.caption(f"{numbered(len(page.gone), 'day')} up to {page.gone[-1]} are known by their counts alone: the log has let go of their rows.")
     show_part(page.over, lambda over: show_chart(requests_chart(over)))
-    st.markdown("#### How long answers take")
-    show_part(page.seconds, lambda over: show_chart(seconds_chart(over)))
-    show_part(page.slots, _show_slots)
+    if page.over: _show_times(page)
     st.markdown("#### What was refused")
     show_part(page.refused, lambda refused: show_table(refused, "Requests that could not be answered, by reason.", "refused"))
-    st.markdown("#### Rows that were answered wrongly")
-    if page.days: _search_mistakes(stores, page.days)
-    else: show_missing(page.over)
-
-def _show_slots(slots):
-    import streamlit as st
-    def milliseconds(name): return st.column_config.NumberColumn(f"{name} within (s)", format="%.4g", help="At most so many seconds, by the boxes of the histogram.")
-    show_table(slots, "Slots and versions that have answered.", "slots", p50=milliseconds("50 %"), p95=milliseconds("95 %"), p99=milliseconds("99 %"),
-               share=st.column_config.NumberColumn("of the requests", format="percent"), rejected=st.column_config.NumberColumn("no class fits", format="percent"))
-
-def _search_mistakes(stores: Stores, days: list[str]):
-    import streamlit as st
+    if not page.days: return
+    st.markdown("#### The log, searched")
     left, right = st.columns([1, 2])
-    day = left.selectbox("Day", days, key="day")
-    text = right.text_input("Search in classes and ids", key="text", max_chars=80)
-    show_part(mistakes_of(stores, day, text), lambda wrong: show_table(wrong, f"Rows of {day} that were answered wrongly, the surest first.", f"mistakes_{day}"))
+    day = choose("Day", page.days, "day", place=left)
+    text = type_in("Search in classes, reasons, columns, routes and ids", "text", right)
+    _show_log(stores, day, text)
+
+def _show_log(stores: Stores, day: str, text: str):
+    "Mistakes and failures of a day."
+    import streamlit as st
+    when, sure = st.column_config.DatetimeColumn("time (UTC)", format="YYYY-MM-DD HH:mm:ss"), st.column_config.NumberColumn("confidence", format="percent")
+    st.markdown("##### Answered wrongly")
+    show_part(mistakes_of(stores, day, text), lambda wrong: show_table(wrong, f"Rows of {day} that were answered wrongly, the surest first.", f"mistakes_{day}", time=when, confidence=sure, true="was true"))
+    st.markdown("##### Not answered")
+    show_part(failures_of(stores, day, text), lambda failed: show_table(failed, f"Requests of {day} that were refused or failed, the newest first.", f"failures_{day}", time=when))
+
+def _show_times(page: Traffic):
+    import streamlit as st
+    st.markdown("#### How long answers take")
+    show_part(page.seconds, lambda over: show_chart(seconds_chart(over)))
+    def within(name): return st.column_config.NumberColumn(f"{name} within (ms)", format="%.4g", help="At most so many milliseconds, by the boxes of the histogram.")
+    def share(name): return st.column_config.NumberColumn(name, format="percent")
+    def show(slots):
+        times = {name: 1000*slots[name] for name in ("p50", "p95", "p99")}
+        words = "Slots and versions that have answered; what the shadow says reaches nobody."
+        whole = ["–" if one != one else f"{one:.1%}" for one in slots.share] # the shadow is no part of it
+        show_table(slots.assign(share=whole, **times), words, "slots", p50=within("50 %"), p95=within("95 %"), p99=within("99 %"), share="of the requests", rejected=share("no class fits"))
+    show_part(page.slots, show)
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #da636266
 WATCHING = {"overview": show_overview, "performance": show_performance, "drift": show_drift, "traffic": show_traffic}

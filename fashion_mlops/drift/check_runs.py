@@ -49,7 +49,7 @@ def _fill(send, run: str, check: Check, page: Path | None):
 # %% ../../nbs/drift/check_runs.ipynb #9b2ffb1b
 WITH_ENDS = ("estimated.accuracy", "measured.accuracy", "measured.f1", "measured.calibration_error")
 FACTS = ["drift.p", "drift.changed", *(f"{name}{end}" for name in WITH_ENDS for end in ("", ".low", ".high")),
-         "measured.rows", "reference.accuracy", "rows"]
+         "measured.rows", "reference.accuracy", "rows", "drift.columns", "labels.changed", "sequential.alarm", "quality.alarming"]
 
 TAGS = ("window", "version", "slot", "stand_in", "headline")
 

@@ -33,7 +33,13 @@ FACTS = {
     "estimated.change": "estimated accuracy, now less before",
     "measured.rows": "rows of which somebody has said what was true",
     "measured.accuracy": "accuracy on these rows",
-    "measured.change": "measured accuracy, now less before"}
+    "measured.change": "measured accuracy, now less before",
+    "measured.weighed_accuracy": "accuracy of all rows, if who tells depends only on what was answered",
+    "measured.precision": "mean over the classes: of the rows that were said to be of it, those that are",
+    "measured.recall": "mean over the classes: of the rows that are of it, those that were said to be",
+    "measured.f1": "mean of the classes' F1 on these rows",
+    "measured.log_loss": "nats by which the probabilities miss what was true",
+    "measured.calibration_error": "how far confidence and truth lie apart on these rows, 0 to 1"}
 
 SEVERITIES = ("info", "warning", "critical") # the mildest first
 

@@ -97,6 +97,8 @@ def _found(root: Path, *patterns: str) -> list[str]:
 def _monitoring(root: Path) -> Iterable[Check]:
     "Prometheus, its alerts, and who hears of them."
     reads = [("prometheus.yml", ("promtool", "check", "config", "--syntax-only"), "prometheus"),
+             ("recording.yaml", ("promtool", "check", "rules"), "prometheus"),
+             ("recording_test.yaml", ("promtool", "test", "rules"), "prometheus"),
              ("alerts.yaml", ("promtool", "check", "rules"), "prometheus"),
              ("alerts_test.yaml", ("promtool", "test", "rules"), "prometheus"),
              ("alertmanager.yaml", ("amtool", "check-config"), "prometheus-alertmanager")]

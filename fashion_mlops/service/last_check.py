@@ -40,7 +40,7 @@ def note_no_rules(
     if said.get("rules"): write_json(last_check_path(dataset), said | {"rules": 0})
 
 # %% ../../nbs/service/last_check.ipynb #7c9b83cb
-_FACT = re.compile(r"[a-z_]{1,40}(?:\.[a-z_]{1,40}){0,3}")
+_FACT = re.compile(r"[a-z_][a-z0-9_]{0,39}(?:\.[a-z_][a-z0-9_]{0,39}){0,3}")
 _WORD = re.compile(r"[a-z0-9-]{1,80}")
 
 def _number(value) -> float | None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from .answering import Service
 from .last_check import last_check_text
+from .resources import resource_text
 from .routes import Answer, Asked, Route, described_api
 from .service_pages import front_page, try_page
 from .traffic import traffic_words
@@ -38,10 +39,11 @@ async def version(
 async def metrics(
     asked: Asked # of who may look
 ) -> Answer: # text
-    "Everything that was counted, and what monitoring found last, as Prometheus reads it."
+    "Everything that was counted, what may be taken, and what monitoring found last, as Prometheus reads it."
     service = asked.service
     service.measure()
-    found = "".join(map(last_check_text, sorted({model.served.dataset for model in service.models.values()})))
+    datasets = sorted({model.served.dataset for model in service.models.values()})
+    found = resource_text(datasets) + "".join(map(last_check_text, datasets))
     return Answer(service.metrics.text() + found.encode(), kind="text/plain; version=0.0.4; charset=utf-8")
 
 async def openapi(

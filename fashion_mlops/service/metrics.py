@@ -6,7 +6,7 @@
 __all__ = ['PREFIX', 'SECONDS', 'SHARES', 'ROWS', 'Metrics', 'log_line']
 
 # %% ../../nbs/service/metrics.ipynb #c213bca3
-import os, resource, select, sys
+import os, resource, select, sys, threading
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -44,6 +44,8 @@ class Metrics:
         self.swaps = made(Counter, "swaps", "Versions that were to take over, by what came of it", ("slot", "outcome"))
         self.cpu = made(Gauge, "processor_seconds", "Processor time of the workers", multiprocess_mode="livesum")
         self.memory = made(Gauge, "memory_bytes", "Memory of the workers now", multiprocess_mode="livesum")
+        self.threads = made(Gauge, "threads", "Threads of the workers", multiprocess_mode="livesum")
+        self.files = made(Gauge, "open_files", "Files that the worker with the most has open", multiprocess_mode="livemax")
         self.logged = made(Counter, "log_rows", "Rows of the prediction log, by their fate", ("outcome",))
         self.slots = made(Counter, "slot_requests", "Requests that a model was chosen for",
                           ("slot", "version", "status"))
@@ -97,12 +99,19 @@ def _memory(most: int) -> int: # bytes
     except (OSError, StopIteration): return most*(1 if sys.platform == "darwin" else 1024)
 
 # %% ../../nbs/service/metrics.ipynb #28537614
+def _counted(place: str, otherwise: int) -> int:
+    "How many entries a folder of the kernel has; something else where there is none."
+    try: return len(os.listdir(place))
+    except OSError: return otherwise
+
 @patch
 def measure_process(self: Metrics):
     "What this process has taken so far."
     used = resource.getrusage(resource.RUSAGE_SELF)
     self.cpu.set(used.ru_utime + used.ru_stime)
     self.memory.set(_memory(used.ru_maxrss))
+    self.threads.set(_counted("/proc/self/task", threading.active_count())) # also those that Python does not know
+    self.files.set(_counted("/dev/fd", 0))
 
 # %% ../../nbs/service/metrics.ipynb #93a404ee
 @patch

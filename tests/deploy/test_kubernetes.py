@@ -280,12 +280,11 @@ def test_what_wants_more_than_kubernetes_itself_stands_apart():
 
 
 def test_the_operator_has_the_one_list_of_alerts():
-    "What it reads is written from the file that Prometheus reads."
-    alerts = yaml.safe_load(cluster_alerts.alerts_file().read_text())
-    assert cluster_alerts.rule_file().read_text() == cluster_alerts.rule_text(alerts), "python -m fashion_mlops.operations.cluster_alerts"
+    "What it reads is written from the files that Prometheus reads."
+    assert cluster_alerts.rule_file().read_text() == cluster_alerts.rule_text(cluster_alerts.known_rules()), "python -m fashion_mlops.operations.cluster_alerts"
     rule = yaml.safe_load(cluster_alerts.rule_file().read_text())
     assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
-    assert all(one["alert"] and one["expr"] for group in rule["spec"]["groups"] for one in group["rules"])
+    assert all((one.get("alert") or one["record"]) and one["expr"] for group in rule["spec"]["groups"] for one in group["rules"])
 
 
 def checking_python() -> Path | None:

@@ -21,15 +21,23 @@ from ports import free_ports, until
 from running import Running
 
 DEPLOY = project_root()/"deploy"
-RULES = [rule for group in yaml.safe_load((DEPLOY/"prometheus"/"alerts.yaml").read_text())["groups"] for rule in group["rules"]]
+READ = yaml.safe_load((DEPLOY/"prometheus"/"prometheus.yml").read_text())["rule_files"]
+ALL = [rule for name in READ for group in yaml.safe_load((DEPLOY/"prometheus"/name).read_text())["groups"] for rule in group["rules"]]
+RULES, RECORDED = [rule for rule in ALL if "alert" in rule], {rule["record"]: rule["expr"] for rule in ALL if "record" in rule}
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((DEPLOY/"grafana"/"dashboards").glob("*.json"))}
-WITH_ENDS = ("measured.accuracy", "estimated.accuracy", "measured.change", "estimated.change")
-FACTS = {f"{name}{end}": 0.9 for name in WITH_ENDS for end in ("", ".low", ".high")} | {"reference.accuracy": 0.9, "refused.share": 0.1, "drift.p": 0.4, "rows": 500.0, "measured.rows": 100.0} | dict.fromkeys(
+WITH_ENDS = ("measured.accuracy", "estimated.accuracy", "measured.change", "estimated.change", "measured.calibration_error")
+FACTS = {f"{name}{end}": 0.9 for name in WITH_ENDS for end in ("", ".low", ".high")} | {"reference.accuracy": 0.9, "refused.share": 0.1, "refused.rows": 7.0, "hurts": 0.0, "measured.precision": 0.9, "measured.recall": 0.9, "measured.f1": 0.9, "measured.weighed_accuracy": 0.9, "drift.p": 0.4, "rows": 500.0, "measured.rows": 100.0} | dict.fromkeys(
     ("drift.changed", "labels.changed", "sequential.alarm", "drift.columns", "quality.alarming", "log.faults", "parts.failed"), 0.0) # as a check that could say everything leaves them
 RUNBOOK = project_root()/"nbs"/"operations"/"runbook.ipynb"
 
 
-def named(expression: str) -> set[str]: return set(re.findall(r"\bfashion_mlops_\w+", expression))
+def recorded(expression: str) -> set[str]: return set(re.findall(r"\b\w+:fashion_mlops_\w+:\w+", expression))
+
+
+def named(expression: str) -> set[str]: return recorded(expression) | set(re.findall(r"(?<![:\w])fashion_mlops_\w+", expression))
+
+
+def panels_of(board: dict) -> list[dict]: return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
 def as_asked(expression: str) -> str:
@@ -54,17 +62,56 @@ def test_each_alert_is_tried_on_series_that_fire_and_on_some_that_do_not():
     assert tried == {rule["alert"]: {True, False} for rule in RULES}
 
 
-@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
-def test_panels_name_the_data_source_that_is_provisioned_and_nothing_overlaps(board):
+def test_each_recorded_series_is_tried_by_hand_and_asked_by_somebody():
+    tried = {name for one in yaml.safe_load((DEPLOY/"prometheus"/"recording_test.yaml").read_text())["tests"] for sample in one["promql_expr_test"] for name in recorded(sample["expr"])}
+    assert tried == RECORDED.keys()
+    asked = [rule["expr"] for rule in ALL] + [target["expr"] for board in BOARDS.values() for panel in panels_of(board) for target in panel["targets"]]
+    assert {name for expression in asked for name in recorded(expression)} == RECORDED.keys()
+
+
+def test_what_is_worked_out_once_is_not_worked_out_again():
+    "A panel or an alert that has the very words of a recording rule in it asks for its name."
+    def bare(expression): return re.sub(r"\s+", "", expression)
+    asked = {rule["alert"]: rule["expr"] for rule in RULES} | {f"{name}: {panel['title']}": target["expr"] for name, board in BOARDS.items() for panel in panels_of(board) for target in panel["targets"]}
+    again = {(title, name) for title, expression in asked.items() for name, known in RECORDED.items() if bare(known) in bare(expression.replace(', color=~"$color"', ""))}
+    assert not again
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_board_has_what_grafana_wants(name):
+    board = BOARDS[name]
     [source] = yaml.safe_load((DEPLOY/"grafana"/"provisioning"/"datasources"/"prometheus.yaml").read_text())["datasources"]
+    assert board["uid"] == f"fashion-mlops-{name}" and board["title"] and board["description"] and board["schemaVersion"] == 39 and board["refresh"] and board["tags"] == ["fashion_mlops"]
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
     taken = set()
     for panel in board["panels"]:
-        assert panel["description"] and panel["datasource"]["uid"] == source["uid"] and all(target["datasource"]["uid"] == source["uid"] for target in panel["targets"])
         place = panel["gridPos"]
         cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
-        assert not cells & taken and place["x"] + place["w"] <= 24, panel["title"]
+        assert cells and not cells & taken and place["x"] >= 0 and place["x"] + place["w"] <= 24, panel["title"]
         taken |= cells
-    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+    for panel in panels_of(board):
+        shown, targets = panel["fieldConfig"]["defaults"], panel["targets"]
+        assert panel["title"] and panel["description"].endswith(".") and panel["type"] in ("stat", "timeseries")
+        assert panel["datasource"]["uid"] == source["uid"] and all(target["datasource"]["uid"] == source["uid"] for target in targets)
+        assert shown["unit"] in ("short", "s", "percentunit", "reqps", "bytes", "decbytes"), panel["title"]
+        assert len({target["refId"] for target in targets}) == len(targets)
+        assert panel["type"] == "stat" or all("{{" in target["legendFormat"] for target in targets), f"{panel['title']} has a line without a name"
+        if panel["type"] == "stat": assert shown["thresholds"]["steps"][0]["value"] is None and panel["options"]["reduceOptions"]["calcs"], panel["title"]
+        values = [step["value"] for step in shown.get("thresholds", {"steps": [{"value": None}]})["steps"][1:]]
+        assert values == sorted(values), panel["title"]
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_board_leads_to_the_others_and_to_its_page(name):
+    "By the tag that all have, and by an address that whoever looks may change."
+    from fashion_mlops.dashboard.address import PAGES
+    beside, page = BOARDS[name]["links"]
+    assert beside["type"] == "dashboards" and all(set(beside["tags"]) <= set(board["tags"]) for board in BOARDS.values())
+    assert page["type"] == "link" and re.fullmatch(r"\$\{pages\}/\?page=(\w+)", page["url"])[1] in PAGES
+    [address] = [one for one in BOARDS[name]["templating"]["list"] if one["name"] == "pages"]
+    assert address["type"] == "textbox" and address["query"] == address["current"]["value"] == "http://127.0.0.1:8501"
+    asked = json.dumps(BOARDS[name])
+    for choice in BOARDS[name]["templating"]["list"]: assert f"${choice['name']}" in asked or f"${{{choice['name']}}}" in asked
 
 
 def test_the_check_of_these_tests_has_no_number_that_no_check_leaves():
@@ -73,7 +120,8 @@ def test_the_check_of_these_tests_has_no_number_that_no_check_leaves():
 
 
 def test_each_dashboard_is_one_of_its_own():
-    assert len({board["uid"] for board in BOARDS.values()}) == len({board["title"] for board in BOARDS.values()}) == len(BOARDS) == 2
+    assert len({board["uid"] for board in BOARDS.values()}) == len({board["title"] for board in BOARDS.values()}) == len(BOARDS)
+    assert BOARDS.keys() == {"service", "model", "drift", "quality"}
 
 
 class Asked:
@@ -122,7 +170,7 @@ def test_prometheus_asks_a_service_and_every_rule_and_panel_finds_its_metrics(se
     assert config["scrape_configs"][0]["job_name"] == "serve"
     config["scrape_configs"] = [{"job_name": "serve", "authorization": {"credentials_file": str(tmp_path/"metrics_key")},
                                  "static_configs": [{"targets": [f"127.0.0.1:{running.port}"], "labels": {"color": "blue"}}]}]
-    config |= {"global": {"scrape_interval": "500ms", "evaluation_interval": "500ms"}, "rule_files": [str(DEPLOY/"prometheus"/"alerts.yaml")], "alerting": {}}
+    config |= {"global": {"scrape_interval": "500ms", "evaluation_interval": "500ms"}, "rule_files": [str(DEPLOY/"prometheus"/name) for name in READ], "alerting": {}}
     (tmp_path/"prometheus.yml").write_text(yaml.safe_dump(config))
     with (tmp_path/"prometheus.log").open("ab") as log:
         prometheus = Asked(["prometheus", f"--config.file={tmp_path/'prometheus.yml'}", f"--storage.tsdb.path={tmp_path/'series'}",
@@ -140,23 +188,25 @@ def check_rules_and_panels(prometheus, ask):
         time.sleep(0.6)
     time.sleep(0.6)
     known = set(prometheus.get("label/__name__/values"))
+    for name in RECORDED: assert prometheus.get("query", query=name)["result"], f"{name} records nothing"
     for rule in RULES:
         prometheus.get("query", query=rule["expr"]) # an expression that cannot be evaluated is an error of the server
         assert named(rule["expr"]) <= known, (rule["alert"], named(rule["expr"]) - known)
     states = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
-    assert {rule["name"]: rule["health"] for rule in states} == {rule["alert"]: "ok" for rule in RULES}
-    assert not [rule["name"] for rule in states if rule["state"] == "firing"]
+    assert {rule["name"]: rule["health"] for rule in states} == {rule.get("alert") or rule["record"]: "ok" for rule in ALL}
+    assert not [rule["name"] for rule in states if rule.get("state") == "firing"]
     for board in BOARDS.values(): check_panels(prometheus, board, known)
 
 
 def check_panels(prometheus, board: dict, known: set[str]):
     "Every query of a dashboard, and what its lists are filled from."
-    for panel in board["panels"]:
+    for panel in panels_of(board):
         for target in panel["targets"]:
             assert named(target["expr"]) <= known, (panel["title"], named(target["expr"]) - known)
             assert prometheus.get("query", query=as_asked(target["expr"]))["result"], f"{panel['title']} shows nothing: {target['expr']}"
     for note in board["annotations"]["list"]: prometheus.get("query", query=note["expr"])
     for choice in board["templating"]["list"]:
+        if choice["type"] == "textbox": continue
         series, label = re.fullmatch(r"label_values\((.*), (\w+)\)", choice["definition"]).groups()
         assert prometheus.get(f"label/{label}/values", **{"match[]": series}), f"${choice['name']} has nothing to choose from"
 

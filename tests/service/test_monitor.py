@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fashion_mlops.alerts.rules import FACTS
 from fashion_mlops.cli import main
 from fashion_mlops.core import project_root
 from fashion_mlops.drift import watching
@@ -71,6 +72,7 @@ def test_quiet_and_changed_weeks_end_otherwise(shades):
     assert code == 3 and text.startswith("Something changed (p ") and "brightness" in text
     code, text = say("--json")
     told = json.loads(text)
+    assert {name.removesuffix(".low").removesuffix(".high") for name in told["facts"]} <= FACTS.keys() # else no rule and no dashboard can have it
     assert code == 3 and told["facts"]["drift.changed"] == 1 and told["since"][0].startswith("2026-11-04")
     assert told["command"] == "fashion-mlops monitor --dataset shades --version 3"
 

@@ -319,11 +319,11 @@ def test_a_drawing_is_asked_of_the_model(address):
         page.get_by_text("Give it a picture").wait_for()
 
 
-CHARTS = {"performance": 5, "drift": 2, "traffic": 2, "runs": 1} # of `shades`; a page that is looked at too early has none yet
+CHARTS = {"performance": 4, "drift": 1, "traffic": 2, "runs": 1} # of `shades`, at least; a page that is looked at too early has none yet
 DRAWN = """([title, charts]) => {
     const there = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')]
     return document.querySelector('h1')?.innerText.startsWith(title) && document.querySelectorAll('[data-testid=stMarkdown], [data-testid=stAlert]').length > 2
-        && there.length === charts && there.every(one => one.ariaLabel && one.querySelector('svg, canvas'))
+        && there.length >= charts && there.every(one => one.ariaLabel && one.querySelector('svg, canvas'))
 }"""
 
 

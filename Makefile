@@ -98,8 +98,9 @@ optuna: setup ## Optuna's dashboard on the last tuning, at http://127.0.0.1:8080
 docs: setup ## the documentation pages, into _docs/
 	@$(PYTHON) -m fashion_mlops.workflow.documentation
 
-screenshots: setup ## pictures of the reports and the MLflow UI (needs Chromium)
+screenshots: setup ## pictures of the reports, the MLflow UI and the dashboard (needs Chromium)
 	@$(PYTHON) -m fashion_mlops.workflow.screenshots
+	@$(PYTHON) -m fashion_mlops.dashboard.pictures
 
 bench: setup ## what the runner costs beside plain papermill, and what large data of one's own cost
 	@$(PYTHON) benchmarks/runner.py

@@ -283,7 +283,7 @@ def columns_chart(
     chart = alt.Chart(drawn).mark_bar(color=ORANGE).encode(
         alt.X("score:Q", title="distance, in times of its line", axis=alt.Axis(tickCount=5)), _row("column"),
         tooltip=["column:N", alt.Tooltip("score:Q", format=".2f")])
-    line, first = _rule(1.0, alt.X("value:Q")), drawn.iloc[0]
+    line, first = _rule(1.0, alt.X("value:Q")).mark_rule(strokeDash=[6, 4], color=BLUE, strokeWidth=3), drawn.iloc[0]
     words = f"{numbered(len(columns), 'column')} beyond their line, the farthest first: {first.column} lies {first.score:.1f} times as far from the reference as its line, which is dashed."
     return Drawn(alt.layer(chart, line).properties(height=_high(len(drawn))), words, columns, "columns")
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..core import WorkflowError, home
+from .service_use import ADDRESS, KEY_FILE
 from ..workflow.command_words import within
 
 # %% ../../nbs/dashboard/commands.ipynb #6c8205fa
@@ -48,6 +49,10 @@ def dashboard(args) -> int: # 0
         if not asked.connect_ex(("127.0.0.1", args.port)):
             raise WorkflowError(f"Port {args.port} is taken by another program. Name another one: --port {args.port + 1}")
     home() # a restore that is half done is said here
+    if args.key_file and not Path(args.key_file).is_file():
+        raise WorkflowError(f"{args.key_file} is not there. Name a file that holds a key: fashion-mlops keys add dashboard --role read")
+    if args.service: os.environ[ADDRESS] = args.service
+    if args.key_file: os.environ[KEY_FILE] = str(Path(args.key_file).resolve())
     for name, word in PATIENCE.items(): os.environ.setdefault(name, word)
     from streamlit.web import bootstrap
     bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options_of(args.port).items()})
@@ -65,4 +70,6 @@ def add_parser(
     p = commands.add_parser("dashboard", help="pages on everything: is the model well, and what to do", description=dashboard.__doc__)
     p.add_argument("--port", type=within(1024, 65535, "a port", int), default=8501, metavar="N", help="on 127.0.0.1 (default: 8501)")
     p.add_argument("--dataset", metavar="NAME", help="that the first page shows (default: the one that serves)")
+    p.add_argument("--service", metavar="URL", help="whose memory, processors and disk the page Traffic shows (default: http://127.0.0.1:8000)")
+    p.add_argument("--key-file", metavar="FILE", default="", help="that holds a key of the role read, for a service that asks for one")
     p.set_defaults(command=dashboard)

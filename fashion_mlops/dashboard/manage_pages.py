@@ -7,9 +7,10 @@ __all__ = ['MANAGING', 'show_runs', 'show_registry', 'show_data']
 
 # %% ../../nbs/dashboard/manage_pages.ipynb #d8c96c5d
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from ..core import WorkflowError, human_bytes
+from ..core import human_bytes
 from .address import PAGES, Address
 from .charts import stages_chart
 from .data_view import data
@@ -17,7 +18,9 @@ from .parts import part_of
 from .runs_view import Use, both_metrics, differing_parameters, limit_hints, run_words, runs, runs_table, stages_table
 from .showing import choose, plain, show_chart, show_part, show_pictures, show_report, show_table
 from .stores import Stores
-from .versions_view import About, about_version, approve_here, promote_here, roll_back_here, trail_table, versions, versions_table
+from ..drift.check import reason_of
+from ..workflow.full_disk import full_disk
+from .versions_view import About, about_version, approve_here, promote_here, roll_back_here, rollback_seen, trail_table, versions, versions_table
 
 # %% ../../nbs/dashboard/manage_pages.ipynb #198e7e8d
 def show_runs(
@@ -66,7 +69,8 @@ def _show_use(use: Use, peak: float):
     for hint in limit_hints(use, peak): st.warning(plain(hint), icon=":material/warning:")
     for column, (name, free, whole) in zip(st.columns(2), [("Memory free", use.free_memory, use.memory), ("Disk free", use.free_disk, use.disk)]):
         column.metric(name, human_bytes(free), help=f"of {human_bytes(whole)}", border=True)
-    st.markdown("\n".join(f"- {plain(name)}: {human_bytes(size)}" for name, size in use.places.items()))
+    st.markdown("\n".join(f"- {plain(name)}: {'is being counted' if size is None else human_bytes(size)}" for name, size in use.places.items()))
+    st.caption("Sizes on the disk are counted at most every five minutes. What the service takes that answers now stands under Traffic.")
 
 # %% ../../nbs/dashboard/manage_pages.ipynb #d6a06248
 def show_registry(
@@ -78,6 +82,7 @@ def show_registry(
     page = versions(stores)
     show_part(page.versions, lambda known: _show_versions(stores, known))
     st.markdown("#### What waits for a person")
+    _show_done("approve", stores.dataset)
     show_part(page.waiting, lambda waiting: _ask_approval(stores, waiting))
     st.markdown("#### What was changed")
     show_part(page.trail, lambda trail: show_table(trail_table(trail), "What was changed, by whom and why, the newest first.", "audit_trail"))
@@ -88,7 +93,7 @@ def _show_versions(stores: Stores, known: list[dict]):
     version = choose("Version", [one["version"] for one in reversed(known)], "version", lambda one: f"v{one}")
     show_part(about_version(stores, version), _show_about)
     st.markdown("#### Change what serves")
-    _ask_change(stores, version)
+    _ask_change(stores, version, _champion(known))
 
 def _show_about(about: About):
     import streamlit as st
@@ -96,36 +101,71 @@ def _show_about(about: About):
     if lines: st.markdown("It comes from:\n" + "\n".join(lines))
     with st.expander("Model card"): st.markdown(about.card or "It has no card yet.")
 
-def _done(act: Callable):
-    "Do what was asked for, and say what became of it."
-    import streamlit as st
-    try: words = act()
-    except WorkflowError as error: st.error(plain(error), icon=":material/error:")
-    else: st.success(plain(words), icon=":material/check_circle:")
+def _champion(known: list[dict]) -> int | None: return next((one["version"] for one in known if one["champion"]), None)
 
 # %% ../../nbs/dashboard/manage_pages.ipynb #b78b8c7e
-def _ask_change(stores: Stores, version: int):
+def _act(form: str, about: str, act: Callable):
+    "Do what was asked for in a form, and keep what became of it; `act` takes a reason and a key."
+    import streamlit as st
+    state = st.session_state
+    key, state[f"{form} key"] = state.get(f"{form} key") or "", ""
+    try: words, good = act(state.get(f"{form} reason") or "", key), True
+    except Exception as error:
+        why = reason_of(error)
+        words, good = f"{why} ({full})" if (full := full_disk(why)) and full not in why else why, False
+    if good and f"{form} reason" in state: state[f"{form} reason"] = ""
+    state[f"{form} said"] = about, good, words
+
+def _show_done(form: str, about: str):
+    "What became of what was asked for in a form."
+    import streamlit as st
+    known, good, words = st.session_state.get(f"{form} said", ("", True, ""))
+    if known == about: (st.success if good else st.error)(plain(words), icon=":material/check_circle:" if good else ":material/error:")
+
+def _asked_form(form: str, about: str, words: str, button: str, act: Callable):
+    "A form that asks for a reason and a key."
+    import streamlit as st
+    with st.form(form):
+        st.markdown(words)
+        st.text_input("Reason", key=f"{form} reason", max_chars=300)
+        st.text_input("Key of an admin", type="password", key=f"{form} key", max_chars=300, autocomplete="off")
+        st.form_submit_button(button, on_click=_act, args=(form, about, act))
+    _show_done(form, about)
+
+# %% ../../nbs/dashboard/manage_pages.ipynb #1352b867
+def _ask_change(stores: Stores, version: int, champion: int | None):
     "Forms to promote and to roll back."
     import streamlit as st
     left, right = st.columns(2)
-    with left.form("promote", clear_on_submit=False):
-        st.markdown(f"**Promote v{version}**: its files are checked and its pack is tried first.")
-        reason = st.text_input("Reason", key="promote reason", max_chars=300)
-        key = st.text_input("Key of an admin", type="password", key="promote key", max_chars=300)
-        if st.form_submit_button(f"Promote v{version}"): _done(lambda: promote_here(stores.dataset, version, reason, key))
-    with right.form("rollback", clear_on_submit=False):
-        st.markdown("**Roll back**: the version serves again that the champion replaced.")
-        reason = st.text_input("Reason", key="rollback reason", max_chars=300)
-        key = st.text_input("Key of an admin", type="password", key="rollback key", max_chars=300)
-        if st.form_submit_button("Roll back"): _done(lambda: roll_back_here(stores.dataset, reason, key))
+    with left:
+        about = f"{stores.dataset} v{version}"
+        words = f"**Promote v{version}**{f' in the place of v{champion}' if champion else ''}: its files are checked and its pack is tried first."
+        if version != champion: _asked_form("promote", about, words, f"Promote v{version}", partial(promote_here, stores.dataset, version, champion))
+        else:
+            st.markdown(f"**v{version} serves.**")
+            _show_done("promote", about)
+    with right: _ask_rollback(stores)
+
+def _ask_rollback(stores: Stores):
+    import streamlit as st
+    part = rollback_seen(stores)
+    if not part:
+        _show_done("rollback", stores.dataset)
+        return st.caption(plain(part.why))
+    taken, again = part.value
+    words = f"**Roll back**: v{taken} is taken back, and v{again}, which it replaced, serves again."
+    _asked_form("rollback", stores.dataset, words, f"Roll back to v{again}", partial(roll_back_here, stores.dataset, (taken, again)))
 
 def _ask_approval(stores: Stores, waiting: dict[str, str]):
     "A form to agree."
     import streamlit as st
+    def agree(reason: str, key: str):
+        what = st.session_state.waiting
+        return approve_here(stores.dataset, what, waiting.get(what, "nothing"), key)
     with st.form("approve"):
-        what = st.radio("What waits", [*waiting], format_func=lambda one: f"{one}: {waiting[one]}", key="waiting")
-        key = st.text_input("Key of an admin", type="password", key="approve key", max_chars=300)
-        if st.form_submit_button("Agree"): _done(lambda: approve_here(stores.dataset, what, key))
+        st.radio("What waits", [*waiting], format_func=lambda one: f"{plain(one)}: {plain(waiting[one])}", key="waiting")
+        st.text_input("Key of an admin", type="password", key="approve key", max_chars=300, autocomplete="off")
+        st.form_submit_button("Agree", on_click=_act, args=("approve", stores.dataset, agree))
 
 # %% ../../nbs/dashboard/manage_pages.ipynb #98e3dd9f
 def show_data(

@@ -43,7 +43,7 @@ def moment_words(
     "A moment for people, in UTC."
     return str(moment)[:16].replace("T", " ")
 
-# %% ../../nbs/dashboard/showing.ipynb #589e437a
+# %% ../../nbs/dashboard/showing.ipynb #e5f23a83
 def _asked(name: str, known: dict, also: dict) -> str:
     "What the address asks for; a new wish goes into the widget of that name, and one that cannot be met is kept as a sentence."
     import streamlit as st
@@ -77,9 +77,9 @@ def choose(
     known, also = {str(one): one for one in options}, also or {}
     given = _asked(name, known, also)
     if st.session_state.get(name) not in options: st.session_state.pop(name, None)
-    if told := st.session_state.get(f"said {name}"): st.warning(plain(told), icon=":material/link_off:")
     chosen = (place or st).selectbox(label, options, format_func=words, key=name)
     _tell(name, given if also.get(given, given) == str(chosen) else "" if chosen == options[0] else str(chosen), given)
+    if told := st.session_state.get(f"said {name}"): st.warning(plain(told), icon=":material/link_off:")
     return chosen
 
 def type_in(

@@ -13,6 +13,7 @@ from .charts import (accuracy_chart, class_chart, columns_chart, confidence_char
 from .drifting import Said, checks_table, detectors_table, drift
 from .figures import MEASURES, Whose
 from .overview import Numbers, overview
+from .service_use import ServiceUse, use_hints, use_lines, use_now
 from .showing import begun, choose, moment_words, plain, show_chart, show_faults, show_missing, show_part, show_pictures, show_report, show_table, show_verdict, type_in
 from .stores import Champion, Stores
 from .traffic_view import Traffic, failures_of, mistakes_of, traffic
@@ -176,7 +177,7 @@ def _show_said(said: Said):
         if len(said.columns): show_chart(columns_chart(said.columns))
         else: st.markdown("No column lies beyond its line.")
     with right:
-        if len(said.classes): show_table(said.classes, "Classes whose share has moved.", "moved_classes")
+        if len(said.classes): show_table(said.classes, "Classes whose share has moved.", "moved_classes", **{name: st.column_config.NumberColumn(name, format="percent") for name in ("before", "after")})
         for line in said.quality: st.markdown(f"- {plain(line)}")
     if said.odd:
         with st.expander("Which rows, and what is odd about them"): st.markdown("\n".join(f"- {plain(line)}" for line in said.odd))
@@ -218,12 +219,21 @@ def show_traffic(
     if page.over: _show_times(page)
     st.markdown("#### What was refused")
     show_part(page.refused, lambda refused: show_table(refused, "Requests that could not be answered, by reason.", "refused"))
+    st.markdown("#### What the service takes now")
+    show_part(use_now(stores), _show_use)
     if not page.days: return
     st.markdown("#### The log, searched")
     left, right = st.columns([1, 2])
     day = choose("Day", page.days, "day", place=left)
     text = type_in("Search in classes, reasons, columns, routes and ids", "text", right)
     _show_log(stores, day, text)
+
+def _show_use(use: ServiceUse):
+    "What it takes, and where a limit is near."
+    import streamlit as st
+    for hint in use_hints(use): st.warning(plain(hint), icon=":material/warning:")
+    for column, (title, value, meant) in zip(st.columns(4), use_lines(use)): column.metric(title, value, help=meant, border=True)
+    st.caption("Over time, and beside alarms: `fashion-mlops observe`.")
 
 def _show_log(stores: Stores, day: str, text: str):
     "Mistakes and failures of a day."

@@ -143,6 +143,15 @@ def slots_words(
     return (f"\nClients still get {traffic.active}, since blue-green is on; the champion answers after: "
             f"fashion-mlops traffic champion --dataset {dataset} --reason TEXT")
 
+def _brought(dataset: str, version: int):
+    "Bring a new champion to where services look; raise `WorkflowError` that says how far it came."
+    from fashion_mlops.drift.check import reason_of
+    from fashion_mlops.service.deployment import deploy
+    try: deploy(dataset)
+    except Exception as error:
+        raise WorkflowError(f"{dataset} v{version} is the champion now, and services do not find it yet: {reason_of(error)} "
+                            f"When that is mended: fashion-mlops deploy --dataset {dataset}") from error
+
 def promote_by_hand(
     dataset: str, # registered model
     version: int, # that is to serve
@@ -154,7 +163,7 @@ def promote_by_hand(
     champion.load_version(dataset, version)
     deployment.tried_pack(dataset, version)
     champion.promote(dataset, version, before, reason)
-    deployment.deploy(dataset)
+    _brought(dataset, version)
     return (f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: "
             f"fashion-mlops rollback --dataset {dataset}{champion.stand_on(dataset, version)}{slots_words(dataset)}")
 
@@ -196,25 +205,27 @@ def follow(
 # %% ../../nbs/operations/registry.ipynb #2cc7db76
 def roll_back_by_hand(
     dataset: str, # registered model
-    reason: str # in somebody's words, for the audit trail
+    reason: str, # in somebody's words, for the audit trail
+    seen: tuple[int, int] | None = None # what is taken back, and for what, as the person saw it; refused where it is another by now
 ) -> str: # what became of it
     "Let the version serve again that the champion replaced, after its files were checked and its pack was tried."
     from fashion_mlops.service import deployment
-    from fashion_mlops.service.champion import load_version, roll_back, rollback_target, stand_on
-    before = rollback_target(dataset)
+    from fashion_mlops.service.champion import load_version, roll_back, rollback_pair, stand_on
+    taken, before = rollback_pair(dataset, seen)
     load_version(dataset, before)
     deployment.tried_pack(dataset, before)
-    again, taken = roll_back(dataset, reason)
-    deployment.deploy(dataset)
+    again, taken = roll_back(dataset, reason, (taken, before))
+    _brought(dataset, again)
     return (f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "
             f"fashion-mlops promote {taken} --dataset {dataset}{stand_on(dataset, again)}{slots_words(dataset)}")
 
 def rollback(args) -> int: # 0
     "Let the version serve again that the champion replaced. The gate will not promote again what was taken back."
-    from fashion_mlops.service.champion import champion_version, rollback_target
+    from fashion_mlops.service.champion import rollback_pair
     dataset = _asked_dataset(args)
-    before = rollback_target(dataset)
-    print(roll_back_by_hand(dataset, asked_reason(args.reason, f"Why is {dataset} v{champion_version(dataset)} to be taken back for v{before}? ")))
+    taken, before = rollback_pair(dataset)
+    reason = asked_reason(args.reason, f"Why is {dataset} v{taken} to be taken back for v{before}? ")
+    print(roll_back_by_hand(dataset, reason, (taken, before)))
     return 0
 
 def deploy(args) -> int: # 0

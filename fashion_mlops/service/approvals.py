@@ -72,15 +72,17 @@ def withdraw_approval(
 def approve(
     dataset: str, # registered model
     what: str = "", # name of the question; the only one that waits when empty
-    by: str = "" # who agrees; who runs this when empty
+    by: str = "", # who agrees; who runs this when empty
+    words: str = "" # the question that the person read; whatever waits when empty
 ) -> str: # the question
-    "Agree; raise `WorkflowError` where nothing of that name waits."
+    "Agree; raise `WorkflowError` where nothing of that name waits, or other words do."
     with _alone(dataset):
         found, waiting = _read(dataset), open_approvals(dataset)
         if not waiting: raise WorkflowError(f"Nothing of {dataset} waits for a person.")
         if not what and len(waiting) > 1: raise WorkflowError(f"{len(waiting)} things of {dataset} wait for a person; say which: {', '.join(waiting)}.")
         what = what or next(iter(waiting))
         if what not in waiting: raise WorkflowError(f"{what!r:.80} does not wait for a person.{nearest(what, waiting)}")
+        if words and words != waiting[what]: raise WorkflowError(f"{what!r:.80} asks something else by now. Read it again: {waiting[what]}")
         by = by or changed_by()
         note_change(dataset, "approved", None, None, waiting[what], approved=what, who=by)
         write_json(approvals_path(dataset), found | {what: found[what] | {"by": by, "at": now()}})

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['registry_lock', 'find_version', 'register_candidate', 'version_words', 'verified_candidate', 'champion_version',
-           'candidate_folder', 'load_version', 'load_champion', 'promote', 'rollback_target', 'roll_back', 'trained_on',
-           'stand_on', 'outcome_words']
+           'candidate_folder', 'load_version', 'load_champion', 'promote', 'rollback_target', 'rollback_pair',
+           'roll_back', 'trained_on', 'stand_on', 'outcome_words']
 
 # %% ../../nbs/service/champion.ipynb #cfdece08
 import fcntl, os
@@ -182,12 +182,26 @@ def rollback_target(
     raise WorkflowError(f"The audit trail of {dataset!r} knows no champion before v{current}. Say which version is "
                         f"to serve: fashion-mlops promote VERSION --dataset {dataset} --reason TEXT")
 
+def rollback_pair(
+    dataset: str, # registered model
+    seen: tuple[int, int] | None = None # both as somebody saw them
+) -> tuple[int, int]: # the champion, and the version that would serve again
+    "What a rollback would do; raise `WorkflowError` where it is something else by now than somebody saw."
+    current = champion_version(dataset)
+    if seen and current != seen[0]:
+        raise WorkflowError(f"Meanwhile {f'v{current}' if current else 'none'} became the champion of {dataset!r}; v{seen[0]} was to be taken back for "
+                            f"v{seen[1]}. Nothing was changed; look at it again.")
+    before = rollback_target(dataset)
+    if seen in (None, (current, before)): return current, before
+    raise WorkflowError(f"Before v{current} of {dataset!r} it was v{before} that served, and not v{seen[1]}. Nothing was changed; look at it again.")
+
 def roll_back(
     dataset: str, # registered model
-    reason: str # for the audit trail
+    reason: str, # for the audit trail
+    seen: tuple[int, int] | None = None # from `rollback_pair`, as somebody saw it; that of now when None
 ) -> tuple[int, int]: # the version that serves again, and the one that did
     "Let the version serve again that the champion replaced; the gate will not promote what was taken back."
-    current, before = champion_version(dataset), rollback_target(dataset)
+    current, before = rollback_pair(dataset, seen)
     promote(dataset, before, current, reason, "rolled back")
     return before, current
 

@@ -115,7 +115,7 @@ def _complaints(page, view: View) -> list[str]:
         [f"{width} pixels wide in a window of {view.width}"] if width > view.width + 1 else [])
 
 # %% ../../nbs/workflow/screenshots.ipynb #8c4b4fba
-def _take(pages: dict, folder: Path | None, views: dict[str, View], strict: bool) -> tuple[list[Path], list[str]]:
+def _take(pages: dict, folder: Path | None, views: dict[str, View], strict: bool, until: str) -> tuple[list[Path], list[str]]:
     "Look at each page in each view; return the pictures and what is wrong."
     pictures, wrong = [], []
     with _browser() as browser:
@@ -124,7 +124,8 @@ def _take(pages: dict, folder: Path | None, views: dict[str, View], strict: bool
             for word, view in views.items():
                 asked = []
                 with _opened(browser, address, view, asked) as page:
-                    page.wait_for_timeout(200) # late scripts ask for things after the page has loaded
+                    if until: page.wait_for_function(until, timeout=60_000)
+                    page.wait_for_timeout(1000 if until else 200) # late scripts ask for things after the page has loaded
                     found = _complaints(page, view) if strict else []
                     if folder: pictures.append(_photograph(page, view, folder/f"{name}_{word}.png"))
                 wrong += [f"{name} ({word}): {text}"
@@ -136,13 +137,14 @@ def take(
     pages: dict[str, Path | str], # file or address by name
     folder: Path | str | None, # where the pictures go, as `<name>_<view>.png`; None to only look
     views: dict[str, View] = VIEWS, # light, dark and phone
-    strict: bool = True # whether images need words and pages have to fit, as our own do
+    strict: bool = True, # whether images need words and pages have to fit, as our own do
+    until: str = "" # what JavaScript says once a page is complete that fetches what it shows
 ) -> list[Path]: # the pictures
     "Photograph pages in every view; raise `WorkflowError` with the list of what is wrong with them."
     if folder: Path(folder).mkdir(parents=True, exist_ok=True)
     # a notebook has an event loop, in which Playwright's plain interface refuses to work
     with ThreadPoolExecutor(1) as thread:
-        pictures, wrong = thread.submit(_take, pages, Path(folder) if folder else None, views, strict).result()
+        pictures, wrong = thread.submit(_take, pages, Path(folder) if folder else None, views, strict, until).result()
     if wrong:
         raise WorkflowError(f"{len(wrong)} things are wrong with the pages:\n" + "\n".join(f"- {line}" for line in wrong))
     return pictures

@@ -15,6 +15,7 @@ import pytest
 
 from fashion_mlops.core import WorkflowError, artifacts_folder, home as home_folder, package_folder, runs_folder, write_json
 from fashion_mlops.dashboard.address import PAGES
+from fashion_mlops.dashboard.parts import Part
 from fashion_mlops.service.deployment import serving_folder, set_champion
 from fashion_mlops.service.keys import make_key
 from fashion_mlops.service.log_files import log_folder, new_id, write_rows
@@ -207,19 +208,45 @@ def test_what_the_side_says_comes_into_the_address_and_odd_addresses_are_said(fu
 
 
 @pytest.mark.slow
+def test_a_link_leads_to_one_check_and_one_run(full, strict):
+    "What is chosen stands in the address, and an address chooses; one that leads nowhere is said."
+    from fashion_mlops.dashboard.stores import Stores
+    strict.setenv("FASHION_MLOPS_HOME", str(full))
+    [first, second] = Stores("shades").checks().value.run
+    assert opened("drift", "shades", check=first).selectbox(key="check").value == first
+    assert opened("drift", "shades", check="7d").selectbox(key="check").value == second, "the newest check of a window"
+    older, newer = "20261127T100000-aaaa", "20261128T100000-bbbb"
+    app = opened("runs", "shades", run="20200101T000000-cccc")
+    assert any("is not among those that are shown here" in one.value for one in app.warning) and app.selectbox(key="run").value == newer
+    app.selectbox(key="run").set_value(older).run()
+    assert app.query_params["run"] in (older, [older]) and not app.warning
+    app.sidebar.radio(key="page").set_value("overview").run()
+    assert "run" not in app.query_params and not app.exception
+
+
+@pytest.mark.slow
 def test_only_an_admin_changes_what_serves(full, strict):
     strict.setenv("FASHION_MLOPS_HOME", str(full))
     reader = make_key("rob", "read")
     from fashion_mlops.dashboard import manage_pages
     strict.setattr(manage_pages, "about_version", lambda stores, version: manage_pages.versions(stores).waiting)
-    strict.setattr("fashion_mlops.dashboard.stores.Stores.versions", lambda self: __import__("fashion_mlops.dashboard.parts", fromlist=["Part"]).Part(
-        [{"version": 3, "champion": False, "candidate": "net", "registered": "2026-11-28T00:00:00", "synthetic": False, "outcome": "refused", "metrics": {}}]))
+    known = [{"version": version, "champion": version == 2, "candidate": "net", "registered": "2026-11-28T00:00:00", "synthetic": False, "outcome": "refused", "metrics": {}} for version in (2, 3)]
+    strict.setattr("fashion_mlops.dashboard.stores.Stores.versions", lambda self: Part(known))
+    done, promoted = [], manage_pages.promote_here
+    def promote_here(*words):
+        done.append(words)
+        return promoted(*words)
+    strict.setattr(manage_pages, "promote_here", promote_here)
     app = opened("registry", "shades")
     app.text_input(key="promote reason").set_value("because")
     app.text_input(key="promote key").set_value(reader)
     [button] = [one for one in app.button if one.label == "Promote v3"]
+    for one in known: one["champion"] = False # somebody else changed it; the page has not looked again
     button.click().run()
     assert any("wants admin" in one.value for one in app.error) and not app.exception
+    assert done == [("shades", 3, 2, "because", reader)], "the champion is the one that was seen"
+    assert app.text_input(key="promote key").value == "" and app.text_input(key="promote reason").value == "because"
+    assert "promote said" in repr(app.session_state) and reader not in repr(app.session_state)
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,32 @@ def test_what_another_program_moved_is_noted_and_a_rollback_stays(versions):
     assert taken_back(read_trail("toy"), 5) is None
 
 
+@pytest.mark.slow
+def test_what_somebody_saw_is_what_is_changed(versions, monkeypatch):
+    "Between a look at the page and a click somebody else promotes; and a disk that is full after the alias has moved is no riddle."
+    from fashion_mlops.dashboard import versions_view
+    from fashion_mlops.operations import registry
+    from fashion_mlops.service import champion, deployment
+    from fashion_mlops.service.keys import make_key
+    admin = make_key("ada", "admin")
+    monkeypatch.setattr(champion, "load_version", lambda dataset, version: None)
+    monkeypatch.setattr(deployment, "tried_pack", lambda dataset, version: None)
+    def full(dataset): raise OSError(28, "No space left on device")
+    promote("toy", 1, None, "first")
+    promote("toy", 2, 1, "second")
+    pair = champion.rollback_pair("toy")
+    promote("toy", 3, 2, "somebody else")
+    with pytest.raises(WorkflowError, match="Meanwhile v3 became the champion, and not v2"): versions_view.promote_here("toy", 4, 2, "because", admin)
+    with pytest.raises(WorkflowError, match="v2 was to be taken back for v1"): versions_view.roll_back_here("toy", pair, "because", admin)
+    with pytest.raises(WorkflowError, match="has no version 99"): versions_view.promote_here("toy", 99, 3, "because", admin)
+    promote("toy", 1, 3, "the first again, before which nothing served")
+    with pytest.raises(WorkflowError, match="v2 was to be taken back for v1"): versions_view.roll_back_here("toy", pair, "because", admin)
+    promote("toy", 3, 1, "third")
+    monkeypatch.setattr(deployment, "deploy", full)
+    with pytest.raises(WorkflowError, match="v4 is the champion now, and services do not find it yet: .*No space left.*fashion-mlops deploy"): registry.promote_by_hand("toy", 4, 3, "because")
+    assert champion_version("toy") == 4 and read_trail("toy")[-1]["version"] == 4
+
+
 def test_a_line_taken_out_is_seen_and_nothing_is_changed_over_it(monkeypatch, tmp_path):
     "Two lines, the first taken out."
     monkeypatch.setenv("FASHION_MLOPS_HOME", str(tmp_path))

@@ -346,7 +346,7 @@ def test_a_drawing_is_asked_of_the_model(address):
         page.get_by_text("Give it a picture").wait_for()
 
 
-CHARTS = {"performance": 4, "drift": 1, "traffic": 2, "runs": 1} # of `shades`, at least; a page that is looked at too early has none yet
+CHARTS = {"performance": 4, "drift": 1, "traffic": 2, "runs": 1, "try": 1} # of `shades`, at least; a page that is looked at too early has none yet
 DRAWN = """([title, charts]) => {
     const there = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')]
     return document.querySelector('h1')?.innerText.startsWith(title) && document.querySelectorAll('[data-testid=stMarkdown], [data-testid=stAlert]').length > 2
@@ -367,6 +367,7 @@ def test_every_page_in_a_browser(address):
                 page.goto(f"{address}?page={name}&dataset=shades&window=7d")
                 page.wait_for_function(DRAWN, arg=[title, CHARTS.get(name, 0)], timeout=60_000)
                 page.wait_for_timeout(300)
+                page.wait_for_function(f"() => !({SEEN})().mute", timeout=10_000) # a chart gets its words a moment after it is drawn
                 seen = page.evaluate(SEEN)
                 assert seen["scheme"] == "light" and not seen["mute"] and seen["wide"] <= seen["width"] <= width and not found, (name, width, seen, found)
                 page.emulate_media(color_scheme="dark")

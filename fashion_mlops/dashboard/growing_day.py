@@ -143,7 +143,7 @@ def added(
     if len(tables) == 1: return tables[0]
     if not tables: return pd.DataFrame(columns=[*TABLES[name]])
     whole = pd.concat(tables, ignore_index=True)
-    by = [column for column in TABLES[name] if column in ("hour", "version", "slot", "said", "bucket", "label", "bin")]
+    by = [column for column in TABLES[name] if column in ("hour", "version", "slot", "said", "bucket", "label", "class", "bin")]
     if name != "hours": return whole.groupby(by).sum().reset_index()[[*TABLES[name]]]
     means = {}
     for column in ("confidence", "seconds"): # means, which weigh as many rows as they are of

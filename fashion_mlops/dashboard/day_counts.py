@@ -22,6 +22,7 @@ TABLES = {
     "said": ("hour", "version", "slot", "said", "rows"),
     "times": ("hour", "version", "slot", "bucket", "requests"),
     "truth": ("version", "slot", "said", "label", "rows"),
+    "told": ("version", "slot", "told", "right", "told2", "right_told", "right2"),
     "classes": ("version", "slot", "class", "hits2", "hits_said", "hits_true", "said2", "true2", "said_true"),
     "surety": ("version", "slot", "bin", "rows", "sure", "told", "told_sure", "right", "told2", "gap_told", "gap2"),
     "refused": ("hour", "version", "slot", "kind", "column", "requests", "rows")}
@@ -76,7 +77,7 @@ def _hours_and_said(rows, slots: Codes, classes: Codes) -> tuple:
     long = long[long.rows > 0]
     return wide[[*COUNTED]], long.assign(said=_class_names(classes, long.said.astype(int)))
 
-# %% ../../nbs/dashboard/day_counts.ipynb #76b318bd
+# %% ../../nbs/dashboard/day_counts.ipynb #c2e0070e
 def _squares(
     rows, # DataFrame, a line for each told row
     by: list[str], # columns that cells are of
@@ -95,6 +96,11 @@ def _alike_hours(hours, told):
     "Rows by hour, with how alike those of a request were."
     by, sums = ["hour", "version", "slot"], {"told2": ("told", "told"), "right_told": ("right", "told"), "right2": ("right", "right")}
     return hours.join(_squares(told, by, sums), on=by).fillna(dict.fromkeys(sums, 0)).astype(dict.fromkeys(sums, np.int64))
+
+def _told_sums(told):
+    "The told rows of a day, and how alike those of a request were."
+    by, sums = ["version", "slot"], {"told2": ("told", "told"), "right_told": ("right", "told"), "right2": ("right", "right")}
+    return told.groupby(by)[["told", "right"]].sum().join(_squares(told, by, sums)).reset_index()
 
 def _alike_classes(told, classes: Codes):
     "How alike the rows of a request were in what was said and true, by class."
@@ -167,7 +173,7 @@ def count_rows(
         hours = hours.assign(requests=requests.reindex(hours.set_index(by).index, fill_value=0).to_numpy())
     told = _told_rows(rows, slots)
     tables = {"hours": _alike_hours(hours, told), "said": said, "times": _times(first, slots), "truth": _truth(rows, slots, classes),
-              "classes": _alike_classes(told, classes), "surety": _surety(rows, slots)}
+              "told": _told_sums(told), "classes": _alike_classes(told, classes), "surety": _surety(rows, slots)}
     return {name: table[[*TABLES[name]]] for name, table in tables.items()}
 
 # %% ../../nbs/dashboard/day_counts.ipynb #4fd24e38

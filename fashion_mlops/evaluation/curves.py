@@ -186,7 +186,7 @@ def share_interval(
     middle, half = share + spread/2, z*np.sqrt(share*(1 - share)/total + spread/(4*total))
     return float(max(0, (middle - half)/(1 + spread))), float(min(1, (middle + half)/(1 + spread)))
 
-# %% ../../nbs/evaluation/curves.ipynb #5a107ecb
+# %% ../../nbs/evaluation/curves.ipynb #8bc9e2a6
 def sums_worth(
     rows: float, # how many
     alone: float, # sum over the rows of the squared distance from the share
@@ -194,11 +194,11 @@ def sums_worth(
     count: float # clusters
 ) -> float: # independent rows; at most as many as there are, 0 below two clusters
     "How many independent rows would say as much about a share as rows of which some belong together."
-    from scipy.stats import t
+    from scipy.special import stdtrit
     if count < 2: return 0.0
     worth = count # without a miss a cluster counts as a row
     if together and alone: worth = min(rows*alone*(count - 1)/(together*count), rows)
-    return float(worth*(1.96/t.ppf(0.975, count - 1))**2)
+    return float(worth*(1.96/stdtrit(count - 1, 0.975))**2)
 
 # %% ../../nbs/evaluation/curves.ipynb #3ebc5adb
 def rows_worth(

@@ -63,7 +63,8 @@ def both_metrics(
     "The metrics of both; those that have an interval first."
     import pandas as pd
     from fashion_mlops.workflow.comparison import compare_runs
-    def ends(pair): return "" if not pair or None in pair else f"{pair[0]:.4g} to {pair[1]:.4g}"
+    def number(value): return f"{value:.4f}" if abs(value) < 10 else f"{value:,.4g}"
+    def ends(pair): return "" if not pair or None in pair else f"{number(pair[0])} to {number(pair[1])}"
     lines = [(name.replace(".", ": ", 1).replace("_", " "), *row["values"], *map(ends, row["intervals"])) for name, row in compare_runs(one, two)["metrics"].items()]
     table = pd.DataFrame(lines, columns=["metric", "first", "second", "interval of the first", "interval of the second"]).astype({"first": float, "second": float})
     table = table[table["first"] != table["second"]]

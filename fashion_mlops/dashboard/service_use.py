@@ -21,16 +21,21 @@ from ..service.resources import days_left, log_days
 # %% ../../nbs/dashboard/service_use.ipynb #b06a3bc4
 ADDRESS, KEY_FILE = "FASHION_MLOPS_SERVICE", "FASHION_MLOPS_SERVICE_KEY_FILE"
 
-def service_counts() -> str | None: # as Prometheus reads it; None where nobody answers
-    "What the service that the dashboard knows has counted."
-    address, file = os.environ.get(ADDRESS) or "http://127.0.0.1:8000", os.environ.get(KEY_FILE)
+def service_counts(
+    address: str = "", # of the service; the one that the dashboard knows when empty
+    key_file: str = "" # that holds a key of the role `read`; the one that the dashboard knows when empty
+) -> str | None: # as Prometheus reads it; None where nobody answers
+    "What a service has counted; raise `WorkflowError` where it wants a key, or does not say."
+    address = address or os.environ.get(ADDRESS) or "http://127.0.0.1:8000"
+    if "//" not in address: address = f"http://{address}"
+    file = key_file or os.environ.get(KEY_FILE)
     key = Path(file).read_text(encoding="utf-8").strip() if file else ""
     asked = Request(address.rstrip("/") + "/metrics", headers={"authorization": f"Bearer {key}"} if key else {})
     try:
         with urlopen(asked, timeout=0.7) as answer: return answer.read(10**7).decode(errors="replace")
     except HTTPError as error:
         if error.code not in (401, 403): raise WorkflowError(f"{address}/metrics answers {error.code}.") from None
-        raise WorkflowError(f"The service at {address} wants a key of the role read: fashion-mlops dashboard --key-file FILE") from None
+        raise WorkflowError(f"The service at {address} wants a key of the role read: --key-file FILE") from None
     except (OSError, ValueError): return None
 
 # %% ../../nbs/dashboard/service_use.ipynb #67f9be91

@@ -27,7 +27,7 @@ def number_lines(
     whole = numbers.rows + numbers.refused
     slow = "–" if numbers.slow is None else seconds_words(numbers.slow)
     return [("Requests", f"{numbers.requests:,}", f"With {numbered(numbers.rows, 'row')}, answered by the version that serves, in the chosen time."),
-            ("95 % answered within", slow, "By the service's own histogram: rather too long."),
+            ("95 % answered within", slow, "At most: the next line of the service's histogram."),
             ("Refused rows", f"{numbers.refused/whole:.1%}" if whole else "–", f"{numbered(numbers.refused, 'row')} of requests that could not be answered.")]
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #fab54862

@@ -24,7 +24,8 @@ def _settled(datasets: list[str]):
     import streamlit as st
     from fashion_mlops.dashboard.address import address_of
     given = {name: st.query_params.get(name, "") for name in ("page", "dataset", "window")}
-    if st.session_state.get("given") != given:
+    gone = bool(given["dataset"]) and given["dataset"] not in datasets # removed while somebody looks
+    if gone or st.session_state.get("given") != given:
         address = address_of(given, datasets)
         st.session_state.said = address.said
         for name in given: st.session_state[name] = getattr(address, name)

@@ -171,7 +171,8 @@ class KeptDays:
         self.log, self.folder = log_folder(dataset), counts_folder(dataset)
         self.kept = {path.stem: kept for path in sorted(self.folder.glob("????-??-??.json")) if (kept := read_kept(path))}
         self.told, self.stamps, self.unread = _feedback_kept(self.folder) # of each feedback day: what it is about, its files, and what is wrong with them
-        self.faults: list[str] = [] # of the folders, and of keeping
+        self.faults: list[str] = [] # of the folders
+        self.unkept: list[str] = [] # why the last counts could not be kept
         self.left, self.number = 0, 0 # days that are still to be counted, and how often something has changed
         self.turn, self.begin, self.thread = threading.Lock(), threading.Lock(), None
         self.open: GrowingDay | None = None # the newest day that was counted
@@ -216,7 +217,8 @@ def _write(self: KeptDays, write: Callable):
     "Keep something; where that cannot be, it is said."
     try: write()
     except OSError as error:
-        self.faults.append(f"The counts of the log cannot be kept in {self.folder} ({error.strerror}), so each start of the dashboard counts anew.")
+        self.unkept = [f"The counts of the log cannot be kept in {self.folder} ({error.strerror}), so each start of the dashboard counts anew."]
+    else: self.unkept = []
 
 # %% ../../nbs/dashboard/kept_days.ipynb #c528ba7a
 @patch
@@ -278,13 +280,13 @@ def refresh(self: KeptDays,
         note_folders(self.log, broken)
         days, self.faults = log_days(self.log), broken.sentences
         read = self._note_told(days)
-        stale = [day for day in reversed(days) if not self._is_fresh(day)]
+        stale = [day for day in reversed(days[-LONGEST:]) if not self._is_fresh(day)]
         for done, day in enumerate(stale, 1):
             self.left = len(stale) - done + 1
             self._count(day, read)
             self.number += 1
             told(day.name, len(stale) - done)
-        self.left, self.faults = 0, [*dict.fromkeys(self.faults)]
+        self.left = 0
         for old in sorted(self.kept)[:-LONGEST]:
             del self.kept[old]
             self.number += 1
@@ -343,7 +345,7 @@ def read(self: KeptDays,
     "The counts of some days below each other."
     number, kept = self.number, {day: one for day, one in sorted(dict(self.kept).items()) if first <= day <= last}
     there = {day.name for day in log_days(self.log)}
-    faults = [*self.faults, *(fault for one in kept.values() for fault in one.faults), *(one.lost for day, one in kept.items() if one.lost and day in there)]
+    faults = [*self.faults, *self.unkept, *(fault for one in kept.values() for fault in one.faults), *(one.lost for day, one in kept.items() if one.lost and day in there)]
     faults += [fault for day, one in sorted(dict(self.unread).items()) if first <= day for fault in one] # what is told comes later
     asked = (number, first, last, since, until)
     if (tables := self.added.get(asked)) is None:

@@ -15,6 +15,7 @@ import pytest
 
 from fashion_mlops.core import WorkflowError, artifacts_folder, home as home_folder, package_folder, runs_folder, write_json
 from fashion_mlops.dashboard.address import PAGES
+from fashion_mlops.dashboard.kept_days import shared_days
 from fashion_mlops.dashboard.parts import Part
 from fashion_mlops.service.deployment import serving_folder, set_champion
 from fashion_mlops.service.keys import make_key
@@ -67,11 +68,11 @@ def said(app) -> str:
     return "\n".join(str(one.value) for kind in kinds for one in getattr(app, kind))
 
 
-def log_of(dataset: str, classes: list[str], rows: int = 300, version: int = 3):
+def log_of(dataset: str, classes: list[str], rows: int = 300, version: int = 3, last: datetime = NOW):
     "A log of three days, a third of it told of, with a few mistakes and refusals."
     random, lines = np.random.default_rng(0), []
     for number in range(rows):
-        name, moment = str(random.choice(classes)), NOW - timedelta(days=number % 3)
+        name, moment = str(random.choice(classes)), last - timedelta(days=number % 3)
         row = {"id": new_id(), "row": 0, "time": moment, "dataset": dataset, "version": version, "slot": "champion", "unit": None, "digest": "", "watched": [], "input": None,
                "said": name, "confidence": float(random.uniform(0.5, 1)), "probabilities": [], "rejected": False, "seconds": 0.004}
         lines.append(("predictions", row))
@@ -274,6 +275,104 @@ def broken(tmp_path_factory):
 def test_what_is_broken_is_a_sentence_where_it_matters(broken, strict):
     strict.setenv("FASHION_MLOPS_HOME", str(broken))
     for page, app in walked("shades"): assert page == "runs" or app.error or app.warning, (page, said(app))
+
+
+def old_layout(home):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    folder = log_folder("shades")/f"{NOW:%Y-%m-%d}"
+    pq.write_table(pa.table({"id": [new_id()], "row": pa.array([0], pa.int32()), "time": pa.array([NOW], pa.timestamp("us", "UTC")), "said": ["dark"], "mood": ["fine"]}), folder/"predictions-1.parquet")
+    return "traffic", ["came without", "mood"]
+
+
+def counts_have_no_place(home):
+    (home/"data"/"dashboard").write_text("a file where a folder should be")
+    return "traffic", ["cannot be kept", "answers everybody"]
+
+
+def odd_days(home):
+    (log_folder("shades")/"2026-13-45").mkdir()
+    (log_folder("shades")/"<b>x-aa-bb").mkdir()
+    (log_folder("shades")/"2026-11-01").symlink_to(home/"nowhere")
+    log_of("shades", ["dark"], 3, last=NOW + timedelta(days=1, hours=2)) # by a clock that jumped
+    return "traffic", ["a link to a folder that is not there", "33 requests"]
+
+
+def traffic_half_written(home):
+    (serving_folder("shades")/"traffic.json").write_text('{"mode": "shad')
+    return "traffic", ["traffic.json"]
+
+
+def five_hundred_classes(home):
+    log_of("shades", [f"<b>[{number}](x) $\\alpha$ | `:red[x]" for number in range(500)], 900)
+    return "performance", ["Drawn are 30 of"]
+
+
+def no_server(home):
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        os.environ["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{asked.getsockname()[1]}"
+    return "drift", ["did not answer within"]
+
+
+def mute_server(home):
+    mute = socket.create_server(("127.0.0.1", 0)) # takes a connection and says nothing
+    HELD.append(mute)
+    os.environ["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{mute.getsockname()[1]}"
+    return "drift", ["did not answer within"]
+
+
+def locked_store(home):
+    code = "import sqlite3, sys, time; store = sqlite3.connect(sys.argv[1]); store.execute('BEGIN EXCLUSIVE'); print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(home/"mlflow.db")], stdout=subprocess.PIPE)
+    HELD.append(holder)
+    assert holder.stdout.readline() == b"held\n"
+    return "drift", ["did not answer within", "locked"]
+
+
+def alts(app) -> str:
+    "The sentences below the charts."
+    return "\n".join(one.value for one in app.caption)
+
+
+HELD = [] # what holds or says nothing until a test is over
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spoil", [old_layout, counts_have_no_place, odd_days, traffic_half_written, five_hundred_classes, no_server, mute_server, locked_store], ids=lambda one: one.__name__)
+def test_what_is_odd_is_said_and_the_rest_works(spoil, strict, tmp_path):
+    "Really done to a home with a log of 30 rows; the page says so soon, and the others show what they have."
+    strict.setenv("FASHION_MLOPS_HOME", str(tmp_path))
+    strict.setenv("MLFLOW_TRACKING_URI", "")
+    log_of("shades", DATASETS["shades"], 30)
+    try:
+        page, words = spoil(tmp_path)
+        shared_days("shades").refresh() # a page does not wait for it
+        began = time.monotonic()
+        app = opened(page, "shades", window="all")
+        assert not app.exception and time.monotonic() - began < 15
+        for word in words: assert word in said(app) + alts(app), (word, said(app), alts(app))
+        app.sidebar.radio(key="page").set_value("performance" if page == "traffic" else "traffic").run()
+        assert not app.exception and app.main.get("vega_lite_chart") and "Traceback" not in said(app)
+    finally:
+        while HELD:
+            held = HELD.pop()
+            if isinstance(held, subprocess.Popen): held.kill(), held.wait(), held.stdout.close()
+            else: held.close()
+
+
+@pytest.mark.slow
+def test_a_dataset_that_vanishes_while_somebody_looks(strict, tmp_path):
+    strict.setenv("FASHION_MLOPS_HOME", str(tmp_path))
+    for dataset in ("quakes", "shades"):
+        log_of(dataset, DATASETS[dataset], 30)
+        shared_days(dataset).refresh()
+    app = opened("traffic", "shades")
+    assert "shades" in app.title[0].value
+    shutil.rmtree(serving_folder("shades"))
+    shutil.rmtree(tmp_path/"data"/"dashboard"/"shades", ignore_errors=True)
+    app.run()
+    assert not app.exception and "quakes" in app.title[0].value and any("There is no dataset 'shades'" in one.value for one in app.warning)
 
 
 WIDTHS = (1280, 390) # a desk and a phone

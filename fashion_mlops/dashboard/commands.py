@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..core import WorkflowError, home
-from .service_use import ADDRESS, KEY_FILE
 from ..workflow.command_words import within
 
 # %% ../../nbs/dashboard/commands.ipynb #6c8205fa
@@ -51,6 +50,7 @@ def dashboard(args) -> int: # 0
     home() # a restore that is half done is said here
     if args.key_file and not Path(args.key_file).is_file():
         raise WorkflowError(f"{args.key_file} is not there. Name a file that holds a key: fashion-mlops keys add dashboard --role read")
+    from fashion_mlops.dashboard.service_use import ADDRESS, KEY_FILE
     if args.service: os.environ[ADDRESS] = args.service
     if args.key_file: os.environ[KEY_FILE] = str(Path(args.key_file).resolve())
     for name, word in PATIENCE.items(): os.environ.setdefault(name, word)

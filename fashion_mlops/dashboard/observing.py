@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from ..core import WorkflowError, home, project_root
-from .service_use import service_counts
 from ..workflow.command_words import within
 
 # %% ../../nbs/dashboard/observing.ipynb #5a6b918e
@@ -61,6 +60,7 @@ def service_words(
     key_file: str = "" # that holds a key of the role `read`
 ) -> str: # empty when it answers
     "What keeps Prometheus from a service's figures."
+    from fashion_mlops.dashboard.service_use import service_counts # it loads numpy, which the command line is to do without
     try: counts = service_counts(service, key_file)
     except WorkflowError as error: return str(error)
     if counts is None: return f"Nobody answers at {service} yet. Start the service: fashion-mlops serve"

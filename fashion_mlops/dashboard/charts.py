@@ -130,14 +130,14 @@ WORDS = {"accuracy": "share of right answers", "precision": "precision, in the m
 
 def accuracy_chart(
     over, # DataFrame: moment, version, told, the measure and its ends
-    reference: float | None = None, # on held-out rows; None where it is not known
+    reference: tuple[float, str] | None = None, # on held-out rows, and whose; None where it is not known
     measure: str = "accuracy" # of `MEASURES`
 ) -> Drawn:
     "What the answers were worth over time, of the told rows."
     import altair as alt
     low, high, title = f"{measure}_low", f"{measure}_high", MEASURES[measure]
     table = over[over[measure].notna()].assign(who=[f"v{version}" for version in over.version[over[measure].notna()]])
-    once, ends = _once(table.moment), (table[low], table[high], [] if reference is None else [reference])
+    once, ends = _once(table.moment), (table[low], table[high], [] if reference is None else reference[:1])
     colour, shape = _by("who", "version"), alt.Shape("who:N", title="version", legend=alt.Legend(orient="top", columns=3, titleOrient="left"))
     tooltip = [alt.Tooltip("moment:T", title="from (UTC)"), "who:N", alt.Tooltip(f"{measure}:Q", format=".1%"), alt.Tooltip("told:Q", title="rows told of", format=",")]
     if once: layers = [*_with_bars(table, _row("who"), _shares(title, measure, *ends, side=alt.X), low, high, alt.ColorValue(BLUE), tooltip=tooltip)]
@@ -145,9 +145,9 @@ def accuracy_chart(
         axis, value = _time_axis(table.moment), _shares(title, measure, *ends)
         line = alt.Chart(table).mark_line().encode(axis, value, colour)
         layers = [line, *_with_bars(table, axis, value, low, high, colour, shape, tooltip)]
-    if reference is not None: layers.append(_rule(reference, _shares(title, "value", *ends, side=alt.X if once else alt.Y)))
+    if reference is not None: layers.append(_rule(reference[0], _shares(title, "value", *ends, side=alt.X if once else alt.Y)))
     last = table[table.moment == table.moment.max()].iloc[-1]
-    known = "" if reference is None else f" The dashed line is the {reference:.1%} on held-out rows."
+    known = "" if reference is None else f" The dashed line is the {reference[0]:.1%} of {reference[1]} on held-out rows."
     words = (f"The {WORDS[measure]}, of the rows that somebody has told about, {_span(table.moment)}, with 95 % intervals; at the end {last.who} "
              f"{last[measure]:.1%} ({last[low]:.1%} to {last[high]:.1%}) of {numbered(int(last.told), 'row')}.{known}{once}")
     chart = alt.layer(*layers)
@@ -180,20 +180,20 @@ def versions_chart(
 # %% ../../nbs/dashboard/charts.ipynb #c31aa50e
 def worth_chart(
     checks, # DataFrame from `worth_of_checks`
-    reference: float | None = None # on held-out rows
+    reference: tuple[float, str] | None = None # on held-out rows, and whose
 ) -> Drawn:
     "What each check says of the accuracy: estimated, and measured where somebody has told."
     import altair as alt
-    ends = checks.low, checks.high, [] if reference is None else [reference]
+    ends = checks.low, checks.high, [] if reference is None else reference[:1]
     legend = alt.Legend(orient="top", columns=2, titleOrient="left", labelLimit=240)
     tooltip = [alt.Tooltip("moment:T", title="made (UTC)"), "window:N", "version:N", "kind:N", alt.Tooltip("value:Q", format=".1%"), alt.Tooltip("low:Q", format=".1%"), alt.Tooltip("high:Q", format=".1%")]
     value = _shares("accuracy", "value", *ends)
     layers = [*_with_bars(checks, _time_axis(checks.moment, "moment of the check (UTC)"), value, "low", "high", _by("kind", "accuracy", [BLUE, ORANGE], 2),
                           alt.Shape("kind:N", title="accuracy", legend=legend), tooltip)]
-    if reference is not None: layers.append(_rule(reference, _shares("accuracy", "value", *ends)))
+    if reference is not None: layers.append(_rule(reference[0], _shares("accuracy", "value", *ends)))
     last = checks[checks.moment == checks.moment.max()]
     told = "; ".join(f"{line.kind} {line.value:.1%} ({line.low:.1%} to {line.high:.1%})" for line in last.itertuples())
-    known = "" if reference is None else f" The dashed line is the {reference:.1%} on held-out rows."
+    known = "" if reference is None else f" The dashed line is the {reference[0]:.1%} of {reference[1]} on held-out rows."
     return Drawn(alt.layer(*layers), f"The accuracy by each of {numbered(checks.moment.nunique(), 'check')}, with 95 % intervals; the last one: {told}.{known}", checks, "checks_accuracy")
 
 # %% ../../nbs/dashboard/charts.ipynb #cef326ed

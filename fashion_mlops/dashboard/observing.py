@@ -60,7 +60,7 @@ def service_words(
     key_file: str = "" # that holds a key of the role `read`
 ) -> str: # empty when it answers
     "What keeps Prometheus from a service's figures."
-    from fashion_mlops.dashboard.service_use import service_counts # it loads numpy, which the command line is to do without
+    from fashion_mlops.dashboard.service_use import service_counts
     try: counts = service_counts(service, key_file)
     except WorkflowError as error: return str(error)
     if counts is None: return f"Nobody answers at {service} yet. Start the service: fashion-mlops serve"

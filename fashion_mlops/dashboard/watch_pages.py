@@ -12,10 +12,11 @@ from .charts import (accuracy_chart, class_chart, columns_chart, confidence_char
     requests_chart, seconds_chart, seconds_words, versions_chart, worth_chart)
 from .drifting import Said, checks_table, detectors_table, drift
 from .figures import MEASURES, Whose
-from .overview import Numbers, overview
+from .overview import overview
 from .service_use import ServiceUse, use_hints, use_lines, use_now
 from .showing import begun, choose, moment_words, plain, show_chart, show_faults, show_missing, show_part, show_pictures, show_report, show_table, show_verdict, type_in
 from .stores import Champion, Stores
+from .today import Numbers
 from .traffic_view import Traffic, failures_of, mistakes_of, traffic
 from .worth import Performance, performance
 
@@ -24,11 +25,10 @@ def number_lines(
     numbers: Numbers
 ) -> list[tuple[str, str, str]]: # title, value, what it means
     "The figures of a window for a row of tiles."
-    whole = numbers.rows + numbers.refused
     slow = "–" if numbers.slow is None else seconds_words(numbers.slow)
     return [("Requests", f"{numbers.requests:,}", f"With {numbered(numbers.rows, 'row')}, answered by the version that serves, in the chosen time."),
             ("95 % answered within", slow, "At most: the next line of the service's histogram."),
-            ("Refused rows", f"{numbers.refused/whole:.1%}" if whole else "–", f"{numbered(numbers.refused, 'row')} of requests that could not be answered.")]
+            ("Refused rows", f"{numbers.refused/numbers.asked:.1%}" if numbers.asked else "–", f"{numbered(numbers.refused, 'row')} of requests that could not be answered, whichever version served.")]
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #fab54862
 def _show_champion(champion: Champion, beside: list[str]):

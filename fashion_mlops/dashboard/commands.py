@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..core import WorkflowError, home
+from .door import put_door
 from ..workflow.command_words import within
 
 # %% ../../nbs/dashboard/commands.ipynb #6c8205fa
@@ -51,6 +52,7 @@ def dashboard(args) -> int: # 0
     from streamlit.web import bootstrap
     try: load_ahead()
     except Exception as error: print(f"Not everything could be loaded ahead ({type(error).__name__}); the pages say what is the matter.", file=sys.stderr)
+    put_door(args.port)
     options = options_of(args.port)
     bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options.items()})
     link = f"?dataset={args.dataset}" if args.dataset else ""

@@ -10,21 +10,21 @@ from ..core import WorkflowError
 
 # %% ../../nbs/dashboard/door.ipynb #3ad3e42c
 def own_hosts(
-    port: int # that the dashboard listens on
+    port: int, # that the dashboard listens on
+    before: str = "" # each
 ) -> list[str]: # as a browser says them
     "The names of this machine that stay on it."
-    return [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    return [f"{before}{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
 
 def refused_words(
     headers: list[tuple[bytes, bytes]], # of a request
     port: int # that the dashboard listens on
 ) -> str: # empty for who is answered
     "Why a request is not answered."
-    def said(name): return [value.decode("latin-1").strip().lower() for key, value in headers if key.lower() == name]
-    own, hosts = own_hosts(port), said(b"host")
-    if len(hosts) != 1 or hosts[0] not in own: return f"The dashboard is asked by this machine's own name only: http://{own[0]}/"
-    if [one for one in said(b"origin") if one not in {f"http://{host}" for host in own}]: return "A page of another address may not ask the dashboard."
-    return ""
+    own, pages = own_hosts(port), own_hosts(port, "http://")
+    hosts, origins = ([value.decode("latin-1").strip().lower() for key, value in headers if key.lower() == name] for name in (b"host", b"origin"))
+    if len(hosts) != 1 or hosts[0] not in own: return "The dashboard answers to this machine's own names only: " + " or ".join(pages)
+    return "A page of another address may not ask the dashboard."*any(one not in pages for one in origins)
 
 # %% ../../nbs/dashboard/door.ipynb #438bc88f
 FRAMES = [(b"content-security-policy", b"frame-ancestors 'self'"), (b"x-frame-options", b"SAMEORIGIN")]

@@ -18,21 +18,14 @@ def pages_by_name() -> dict: # function by name, in the order of the side
     from fashion_mlops.dashboard.watch_pages import WATCHING
     return {**WATCHING, **MANAGING, **TRYING}
 
-def _kept_days():
-    "The counts of a log, opened once for all who look."
-    import streamlit as st
-    from fashion_mlops.dashboard.kept_days import KeptDays
-    @st.cache_resource(max_entries=20, show_spinner=False)
-    def opened(home: str, dataset: str): return KeptDays(dataset)
-    return opened
-
 # %% ../../nbs/dashboard/app.ipynb #926c98c9
 def _settled(datasets: list[str]):
     "What the address means, with the side brought in line with it."
     import streamlit as st
     from fashion_mlops.dashboard.address import address_of
     given = {name: st.query_params.get(name, "") for name in ("page", "dataset", "window")}
-    if st.session_state.get("given") != given:
+    gone = bool(given["dataset"]) and given["dataset"] not in datasets # removed while somebody looks
+    if gone or st.session_state.get("given") != given:
         address = address_of(given, datasets)
         st.session_state.said = address.said
         for name in given: st.session_state[name] = getattr(address, name)
@@ -67,15 +60,14 @@ def _side(datasets: list[str], pages: dict):
     return Address(page, dataset or "", window, st.session_state.said), again
 
 # %% ../../nbs/dashboard/app.ipynb #d32c7cb7
-def _shown(show, address, opened):
+def _shown(show, address):
     "A page, or what kept it from being shown."
     import streamlit as st
-    from fashion_mlops.core import home
     from fashion_mlops.dashboard.showing import plain
     from fashion_mlops.dashboard.stores import Stores
     from fashion_mlops.drift.check import reason_of
     try:
-        stores = Stores(address.dataset, opened(str(home()), address.dataset))
+        stores = Stores(address.dataset)
         stores.days.look()
         if stores.days.left: st.info(f"The log is being counted: {stores.days.left} days are left, the newest come first.", icon=":material/hourglass_top:")
         show(stores, address)
@@ -105,7 +97,7 @@ def run_app():
     st.title(f"{PAGES[address.page]} · {plain(address.dataset)}".removesuffix(" · ").replace("_", "_\u200b")) # a phone breaks it there
     for sentence in address.said: st.warning(plain(sentence), icon=":material/link_off:")
     if not datasets: return _nothing_yet()
-    st.fragment(_shown, run_every=EVERY if again else None)(pages[address.page], address, _kept_days())
+    st.fragment(_shown, run_every=EVERY if again else None)(pages[address.page], address)
 
 def _nothing_yet():
     "What somebody sees who has run nothing yet."

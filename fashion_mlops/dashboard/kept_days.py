@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'LONGEST', 'files_stamp', 'labels_by_day', 'about_days', 'asked_span', 'Kept', 'columns_of', 'counts_folder',
-           'write_kept', 'read_kept', 'KeptDays', 'Counts']
+           'write_kept', 'read_kept', 'KeptDays', 'shared_days', 'Counts']
 
 # %% ../../nbs/dashboard/kept_days.ipynb #a3c82e45
 import threading
@@ -18,7 +18,8 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core import atomic_path, digest_bytes, home, path_part, read_memory, write_json
-from .day_counts import TABLES, DayCounts, count_day
+from .day_counts import TABLES, DayCounts
+from .growing_day import GrowingDay
 from ..drift.slice_rows import Codes, day_labels, newest_labels
 from ..service.log_files import log_folder
 from ..service.log_reading import FileFaults, log_days, mixed, note_folders, request_keys
@@ -142,9 +143,12 @@ class KeptDays:
         self.log, self.folder = log_folder(dataset), counts_folder(dataset)
         self.kept = {path.stem: kept for path in sorted(self.folder.glob("????-??-??.json")) if (kept := read_kept(path))}
         self.told, self.stamps = _feedback_kept(self.folder) # of each feedback day: what it is about, and its files
-        self.faults: list[str] = [] # of the folders, and of keeping
+        self.faults: list[str] = [] # of the folders
+        self.unkept: list[str] = [] # why the last counts could not be kept
         self.left, self.number = 0, 0 # days that are still to be counted, and how often something has changed
-        self.turn, self.thread = threading.Lock(), None
+        self.turn, self.begin, self.thread = threading.Lock(), threading.Lock(), None
+        self.open: GrowingDay | None = None # the newest day that was counted
+        self.added: dict[tuple, dict] = {} # tables of the last windows that somebody asked for
 
 # %% ../../nbs/dashboard/kept_days.ipynb #129abe1b
 @patch
@@ -166,7 +170,8 @@ def _write(self: KeptDays, write: Callable):
     "Keep something; where that cannot be, it is said."
     try: write()
     except OSError as error:
-        self.faults.append(f"The counts of the log cannot be kept in {self.folder} ({error.strerror}), so each start of the dashboard counts anew.")
+        self.unkept = [f"The counts of the log cannot be kept in {self.folder} ({error.strerror}), so each start of the dashboard counts anew."]
+    else: self.unkept = []
 
 # %% ../../nbs/dashboard/kept_days.ipynb #c528ba7a
 @patch
@@ -201,11 +206,17 @@ def _is_fresh(self: KeptDays, day: Path) -> bool:
     return kept.told == about_days(self.told, kept.asked)
 
 @patch
+def _growing(self: KeptDays, day: Path) -> GrowingDay:
+    "A day, to be counted; of the newest one, what was counted of it stays in memory."
+    if self.open is None or self.open.day < day: self.open = GrowingDay(day)
+    return self.open if self.open.day == day else GrowingDay(day)
+
+@patch
 def _count(self: KeptDays, day: Path, read: dict):
     "Count a day, and keep it."
     stamp, asked, classes = files_stamp(day, ("predictions", "refusals")), asked_span(day), Codes()
     about = about_days(self.told, asked)
-    counts = count_day(day, self._labels(about, read, classes), classes)
+    counts = self._growing(day).count(self._labels(about, read, classes), classes)
     kept = self.kept[day.name] = Kept(columns_of(counts), counts.faults, stamp, asked, about)
     self._write(lambda: write_kept(self.folder/f"{day.name}.json", kept))
 
@@ -222,15 +233,16 @@ def refresh(self: KeptDays,
         note_folders(self.log, broken)
         days, self.faults = log_days(self.log), broken.sentences
         read = self._note_told(days)
-        stale = [day for day in reversed(days) if not self._is_fresh(day)]
+        stale = [day for day in reversed(days[-LONGEST:]) if not self._is_fresh(day)]
         for done, day in enumerate(stale, 1):
             self.left = len(stale) - done + 1
             self._count(day, read)
             self.number += 1
             told(day.name, len(stale) - done)
-        self.left, self.faults = 0, [*dict.fromkeys(self.faults)]
+        self.left = 0
         for old in sorted(self.kept)[:-LONGEST]:
             del self.kept[old]
+            self.number += 1
             (self.folder/f"{old}.json").unlink(missing_ok=True)
         return len(stale)
 
@@ -240,10 +252,27 @@ def look(self: KeptDays,
     patience: float = 0.4 # seconds that somebody waits at most
 ):
     "Have what has changed counted beside, and wait a moment for it."
-    if self.thread is None or not self.thread.is_alive():
-        self.thread = threading.Thread(target=self.refresh, name="counts of the log", daemon=True)
-        self.thread.start()
-    self.thread.join(patience)
+    with self.begin: # of many who look at once, one has it counted
+        if self.thread is None or not self.thread.is_alive():
+            self.thread = threading.Thread(target=self.refresh, name="counts of the log", daemon=True)
+            self.thread.start()
+        thread = self.thread
+    thread.join(patience)
+
+# %% ../../nbs/dashboard/kept_days.ipynb #6d160979
+_opened: dict[tuple, KeptDays] = {} # by home and dataset
+_opening = threading.Lock()
+
+def shared_days(
+    dataset: str # whose log
+) -> KeptDays:
+    "The counts of a dataset's log that all share who look."
+    with _opening:
+        where = (str(home()), dataset)
+        found = _opened.pop(where, None) or KeptDays(dataset)
+        _opened[where] = found # the last one that somebody wanted
+        for old in [*_opened][:-20]: del _opened[old]
+        return found
 
 # %% ../../nbs/dashboard/kept_days.ipynb #f6aef4fa
 @dataclass
@@ -265,13 +294,20 @@ def read(self: KeptDays,
     last: str = "9999" # day
 ) -> Counts:
     "The counts of some days below each other."
-    import pandas as pd
-    kept = {day: one for day, one in sorted(self.kept.items()) if first <= day <= last}
+    number, kept = self.number, {day: one for day, one in sorted(dict(self.kept).items()) if first <= day <= last}
     there = {day.name for day in log_days(self.log)}
+    faults = [*self.faults, *self.unkept, *(fault for one in kept.values() for fault in one.faults)]
+    asked = (number, first, last)
+    if (tables := self.added.get(asked)) is None:
+        tables = _below(kept)
+        self.added = dict([*self.added.items(), (asked, tables)][-4:])
+    return Counts(list(kept), tables, [*dict.fromkeys(faults)], [day for day in kept if day not in there], self.left)
+
+def _below(kept: dict[str, Kept]) -> dict: # DataFrames by name
+    "The tables of several days below each other."
+    import pandas as pd
     def below(name):
         columns = {column: [*chain.from_iterable(one.tables[name][column] for one in kept.values())] for column in TABLES[name]}
         lengths = [len(one.tables[name][TABLES[name][0]]) for one in kept.values()]
         return pd.DataFrame(columns | {"day": np.repeat(np.array(list(kept), object), lengths)})
-    faults = [*self.faults, *(fault for one in kept.values() for fault in one.faults)]
-    return Counts(list(kept), {name: below(name) for name in TABLES}, [*dict.fromkeys(faults)],
-                  [day for day in kept if day not in there], self.left)
+    return {name: below(name) for name in TABLES}

@@ -136,7 +136,7 @@ def _with_bars(table, place, value, low: str, high: str, colour, shape=None, too
 
 # %% ../../nbs/dashboard/charts.ipynb #82c88e09
 WORDS = {"accuracy": "share of right answers", "precision": "precision, in the mean over the classes", "recall": "recall, in the mean over the classes",
-         "f1": "F1, in the mean over the classes", "calibration": "calibration error, 0 where confidence can be taken at its word"}
+         "f1": "F1, in the mean over the classes", "calibration": "mean distance between how sure answers were and how often they were right (calibration error), 0 where confidence can be taken at its word"}
 
 def accuracy_chart(
     over, # DataFrame: moment, version, told, the measure and its ends
@@ -287,31 +287,31 @@ def columns_chart(
     columns, # DataFrame: column, score
     most: int = 15 # that are drawn
 ) -> Drawn:
-    "Which columns lie beyond their line."
+    "Which columns lie over their limit."
     import altair as alt
     drawn = columns.head(most)
     chart = _zoned(drawn).mark_bar(color=ORANGE).encode(
-        alt.X("score:Q", title="distance, in times of its line", axis=alt.Axis(tickCount=5)), _row("column"),
+        alt.X("score:Q", title="distance, in times of its limit", axis=alt.Axis(tickCount=5)), _row("column"),
         tooltip=["column:N", alt.Tooltip("score:Q", format=".2f")])
     line, first = _rule(1.0, alt.X("value:Q")).mark_rule(strokeDash=[6, 4], color=BLUE, strokeWidth=3), drawn.iloc[0]
-    words = f"{numbered(len(columns), 'column')} beyond their line, the farthest first: {first.column} lies {first.score:.1f} times as far from the reference as its line, which is dashed."
+    words = f"{numbered(len(columns), 'column')} over their limit, the farthest first: {first.column} lies {first.score:.1f} times as far from the reference as its limit, which is dashed."
     return Drawn(alt.layer(chart, line).properties(height=_high(len(drawn))), words, columns, "columns")
 
 # %% ../../nbs/dashboard/charts.ipynb #acc6001f
 def detectors_chart(
     table # DataFrame from `detectors_table`
 ) -> Drawn:
-    "Which detector was beyond its line, check by check."
+    "Which detector was over its limit, check by check."
     import altair as alt
-    names, legend = ["quiet", "beyond its line", "cannot be said"], alt.Legend(orient="top", columns=2, labelLimit=240)
+    names, legend = ["quiet", "over its limit", "cannot be said"], alt.Legend(orient="top", columns=2, labelLimit=240)
     tooltip = [_when("made"), "detector:N", "state:N", "value:N", "window:N", "version:N"]
     chart = _zoned(table).mark_point(filled=True, size=110, opacity=1).encode(
         _time_axis(table.moment, "moment of the check (UTC)"), _row("detector"),
         alt.Color("state:N", title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREY]), legend=legend),
         alt.Shape("state:N", title=None, scale=alt.Scale(domain=names, range=["circle", "square", "cross"]), legend=legend), tooltip=tooltip)
     last = table[table.moment == table.moment.max()]
-    loud = last[last.state == "beyond its line"].detector.tolist()
-    words = f"What each detector said in {numbered(table.moment.nunique(), 'check')}; in the last one {'beyond its line: ' + ', '.join(loud) if loud else 'none was beyond its line'}."
+    loud = last[last.state == "over its limit"].detector.tolist()
+    words = f"What each detector said in {numbered(table.moment.nunique(), 'check')}; in the last one {'over its limit: ' + ', '.join(loud) if loud else 'none was over its limit'}."
     return Drawn(chart.properties(height=60 + _high(table.detector.nunique())), words, table, "detectors")
 
 # %% ../../nbs/dashboard/charts.ipynb #f09d938f

@@ -33,7 +33,7 @@ def checks_table(
     return table[["moment", "window", "version", "slot", "rows", "found", "p", "run"]][::-1].reset_index(drop=True)
 
 # %% ../../nbs/dashboard/drifting.ipynb #5178bf06
-STATES = ["quiet", "beyond its line", "cannot be said"]
+STATES = ["quiet", "over its limit", "cannot be said"]
 
 def _below(checks, name: str): # 1 where the whole interval lies below the reference
     return (checks[f"{name}.high"] < checks["reference.accuracy"]).where(checks[f"{name}.high"].notna() & checks["reference.accuracy"].notna())
@@ -43,8 +43,8 @@ def detectors_table(
 ): # DataFrame: moment, window, version, detector, state, value
     "What each detector of each check said; detectors of which no check says anything are left out."
     import pandas as pd
-    kinds = {"all columns together": (checks["drift.changed"], "p {:.2g}", checks["drift.p"]), "single columns": (checks["drift.columns"], "{:.0f} beyond their line", checks["drift.columns"]),
-             "classes answered": (checks["labels.changed"], "", None), "bets, row by row": (checks["sequential.alarm"], "", None),
+    kinds = {"all columns together": (checks["drift.changed"], "p {:.2g}", checks["drift.p"]), "single columns": (checks["drift.columns"], "{:.0f} over their limit", checks["drift.columns"]),
+             "classes answered": (checks["labels.changed"], "", None), "right and wrong, row by row": (checks["sequential.alarm"], "", None),
              "data quality": (checks["quality.alarming"], "{:.0f} rules broken", checks["quality.alarming"]),
              "accuracy, estimated": (_below(checks, "estimated.accuracy"), "up to {:.1%}", checks["estimated.accuracy.high"]),
              "accuracy, measured": (_below(checks, "measured.accuracy"), "up to {:.1%}", checks["measured.accuracy.high"])}
@@ -63,7 +63,7 @@ class Said:
     lines: list[str] # its first lines, plain
     command: str # that asks the same again
     rate: float # of false alarms, as asked
-    columns: object # DataFrame: column, score; those beyond their line, the farthest first
+    columns: object # DataFrame: column, score; those over their limit, the farthest first
     classes: object # DataFrame: class, before, after
     quality: list[str] # lines of data quality that are crossed
     odd: list[str] # what is odd about the rows, and what could not be said

@@ -97,7 +97,7 @@ def _show_versions(stores: Stores, known: list[dict]):
 
 def _show_about(about: About):
     import streamlit as st
-    lines = [f"- {words}: {_breakable(value)}" for words, value in about.lineage.items()]
+    lines = [f"- {words}: {plain(value)}" for words, value in about.lineage.items()]
     if lines: st.markdown("It comes from:\n" + "\n".join(lines))
     with st.expander("Model card"): st.markdown(about.card or "It has no card yet.")
 
@@ -175,7 +175,7 @@ def show_data(
     "What the model learned from."
     import streamlit as st
     page = data(stores)
-    def listed(facts): st.markdown("\n".join(f"- {plain(name)}: {_breakable(value)}" for name, value in facts.items() if value))
+    def listed(facts): st.markdown("\n".join(f"- {plain(name)}: {plain(value)}" for name, value in facts.items() if value))
     show_part(page.datasets, lambda table: show_table(table, "The datasets that something is known of.", "datasets"))
     st.markdown(f"#### {plain(stores.dataset)}")
     show_part(page.facts, listed)
@@ -187,10 +187,6 @@ def show_data(
     show_part(page.added, lambda added: show_table(added, "Versions of the dataset, the newest first.", "dataset_versions"))
     st.markdown("#### How it looks")
     show_part(page.gallery, show_pictures)
-
-def _breakable(text: str) -> str: # Markdown
-    "A text whose long words, such as addresses, may break: on a phone they would be wider than the page."
-    return " ".join("\u200b".join(plain(word[place:place + 30]) for place in range(0, len(word), 30)) for word in str(text).split())
 
 def _show_quality(quality):
     import streamlit as st

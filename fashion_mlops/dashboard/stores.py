@@ -95,7 +95,7 @@ def champion(self: Stores) -> Part: # of `Champion`
         return Champion(version, slots.get("since", ""), facts.get("metrics", {}), facts.get("intervals", {}), facts.get("card", ""), slots.get("before"))
     part = part_of(read, f"No model of {self.dataset} answers yet.", self.command("run"))
     if part or not (path.exists() or (found := self.traces())): return part
-    lost = f"{path}, which says which version serves, {'is damaged' if path.exists() else f'is missing, though there are {found}'}"
+    lost = f"{path}, which says which version serves, {'is damaged' if path.exists() else f'is missing, though traces of it are here ({found})'}"
     return Part(None, f"Which version of {self.dataset} answers is not known: {lost}. {_ways_back(self)}", self.command("deploy"), broken=True)
 
 @patch
@@ -129,7 +129,7 @@ def of_mlflow(self: Stores,
     def asked():
         if self.silent: raise TrackingError(self.silent)
         if not _has_store() and (found := self.traces()):
-            raise WorkflowError(f"{home()/'mlflow.db'}, in which versions and checks are kept, is missing, though there are {found}. A backup brings it back: {RESTORE}.")
+            raise WorkflowError(f"{home()/'mlflow.db'}, in which versions and checks are kept, is missing, though traces of a model are here ({found}). A backup brings it back ({RESTORE}); where MLflow keeps it elsewhere, start the dashboard with its MLFLOW_TRACKING_URI.")
         began = time.monotonic()
         try: return read()
         except TrackingError as error:
@@ -184,7 +184,7 @@ def versions(self: Stores) -> Part: # of a list, from `known_versions`
         if not _has_store() or not client().search_registered_models(f"name = '{self.dataset}'"): return None
         return known_versions(self.dataset)
     found = self.traces()
-    empty = f"No version of {self.dataset} is registered {f'where MLflow looks, though there are {found}: another store than theirs, or an emptied one' if found else 'yet'}."
+    empty = f"No version of {self.dataset} is registered {f'where MLflow looks, though others of its traces are here ({found}): another store than theirs, or an emptied one' if found else 'yet'}."
     return self.of_mlflow("versions", read, empty, "" if found else self.command("run"))
 
 # %% ../../nbs/dashboard/stores.ipynb #51d02ffe

@@ -41,13 +41,15 @@ def _show_champion(champion: Champion, beside: list[str]):
     lines = [f"| {plain(name.removeprefix('test_').replace('_', ' '))} | {shown(name)} |" for name in champion.metrics]
     if lines: st.markdown("\n".join(["| on test rows | |", "|---|---|", *lines]))
 
+_EVENTS = {"rang": "began to ring", "resolved": "stopped ringing"}
+
 def _show_alarms(alarms: dict):
     import streamlit as st
     if not alarms["ringing"]: st.markdown("No alarm rings.")
     for one in alarms["ringing"]:
         by = f", acknowledged by {plain(one.acknowledged['by'])}" if one.acknowledged else ""
         st.markdown(f"- **{one.severity}: {plain(one.alert)}** since {plain(one.since[:16].replace('T', ' '))} UTC ({plain(one.state)}{by})")
-    past = [f"- {plain(event.moment[:16].replace('T', ' '))} {plain(event.alert)} {plain(event.what)}" for event in alarms["events"][-5:][::-1]]
+    past = [f"- {plain(event.moment[:16].replace('T', ' '))} {plain(event.alert)} {_EVENTS.get(event.what, plain(event.what))}" for event in alarms["events"][-5:][::-1]]
     if past: st.markdown("What was said last:\n" + "\n".join(past))
 
 def _show_checks(checks, address: Address):
@@ -59,7 +61,7 @@ def _show_runs(runs: list[dict], address: Address):
     import streamlit as st
     def line(run):
         ended = "done" if run.get("succeeded") else "did not get through"
-        return f"- [{plain(moment_words(run['began']))}]({address.link(page='runs', run=run['token'])}), {plain(run['profile'])}: {ended}"
+        return f"- [{plain(moment_words(run['began']))}]({address.link(page='runs', run=run['token'])}), profile {plain(run['profile'])}: {ended}"
     st.markdown("\n".join(map(line, runs)))
 
 def _show_trail(trail: list[dict]):
@@ -177,7 +179,7 @@ def _show_said(said: Said):
     left, right = st.columns(2)
     with left:
         if len(said.columns): show_chart(columns_chart(said.columns))
-        else: st.markdown("No column lies beyond its line.")
+        else: st.markdown("No column lies over its limit.")
     with right:
         if len(said.classes): show_table(said.classes, "Classes whose share has moved.", "moved_classes", **{name: st.column_config.NumberColumn(name, format="percent") for name in ("before", "after")})
         for line in said.quality: st.markdown(f"- {plain(line)}")

@@ -147,6 +147,18 @@ def test_an_empty_home_says_which_command_fills_it(strict, tmp_path):
     assert os.listdir(tmp_path) == [], "looking makes nothing"
 
 
+def by_the_log(dataset: str) -> dict[str, list[str]]:
+    "What pages must say in numbers, by the log itself, read row by row."
+    from fashion_mlops.service.log_files import read_log
+    rows = read_log(log_folder(dataset))
+    told = rows[rows.label.notna()]
+    right = (told.said == told.label).mean()
+    assert len(rows) == 300 and len(told) == 100 and 0 < right < 1
+    return {"overview": [f"With {len(rows)} rows", f"right, of the {len(told)} rows of the chosen time", f"{right:.1%} (95 % interval"],
+            "performance": [f"Of {len(rows)} answered rows, somebody has said of **{len(told)}**", f"v3 right in {right:.1%} (", f"of {len(told)} rows"],
+            "traffic": [f"{rows.id.nunique()} requests with {len(rows)} rows"]}
+
+
 EXPECTED = {"overview": "v3", "performance": "somebody has said of", "drift": "Something &#42;changed&#42;", "traffic": "answers everybody", "runs": "20261128T100000-bbbb", "registry": "No version of",
             "try": "v3", "data": "1 are broken"}
 
@@ -155,8 +167,11 @@ EXPECTED = {"overview": "v3", "performance": "somebody has said of", "drift": "S
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_every_page_shows_every_dataset(dataset, full, strict):
     strict.setenv("FASHION_MLOPS_HOME", str(full))
+    shared_days(dataset).refresh() # a page does not wait for it
+    numbers = by_the_log(dataset)
     for page, app in walked(dataset, window="7d"):
         assert dataset in app.title[0].value
+        for words in numbers.get(page, []): assert words in said(app) + alts(app), (page, words, said(app))
         if (page, dataset) != ("try", "quakes") and page != "runs": assert EXPECTED[page] in said(app), page
         if page == "runs": assert app.selectbox(key="run").value == "20261128T100000-bbbb"
 

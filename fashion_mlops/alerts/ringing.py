@@ -224,7 +224,7 @@ def acknowledge(
         if name not in active:
             raise WorkflowError(f"{name!r:.70} does not ring, so there is nothing to acknowledge." + (nearest(name, active) if active else " No alert rings."))
         before = book.alerts[name].acknowledged
-        note_change(dataset, "alert acknowledged", None, None, reason, alert=name, severity=book.alerts[name].severity)
+        note_change(dataset, "alert acknowledged", None, None, reason, by=by, alert=name, severity=book.alerts[name].severity)
         moment = max(seconds_at(now()), book.alerts[name].since)
         book.alerts[name] = acknowledged(book.alerts[name], moment, by, reason)
         last = next((one for one in reversed(book.said) if one.alert == name), None)

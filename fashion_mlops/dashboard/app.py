@@ -43,7 +43,7 @@ def _write_address(words: dict[str, str], same: bool):
 def _side(datasets: list[str], pages: dict):
     "What else there is; returns the address that was chosen."
     import streamlit as st
-    from fashion_mlops.dashboard.address import PAGES, WINDOWS, Address
+    from fashion_mlops.dashboard.address import PAGES, WINDOWS, Address, span_of
     windows = [*WINDOWS] if st.session_state.window in WINDOWS else [st.session_state.window, *WINDOWS]
     if st.session_state.page not in pages: st.session_state.page = next(iter(pages))
     with st.sidebar:
@@ -51,6 +51,7 @@ def _side(datasets: list[str], pages: dict):
         page = st.radio("Page", [*pages], format_func=PAGES.get, key="page")
         dataset = st.selectbox("Dataset", datasets, key="dataset") if datasets else ""
         window = st.selectbox("Time", windows, format_func=lambda one: WINDOWS.get(one, one), key="window")
+        if words := span_of(window).words: st.caption(words)
         again = st.toggle(f"Look again every {EVERY} s", True, key="again")
     chosen = {"page": page, "dataset": dataset or "", "window": window}
     if st.session_state.given != chosen:

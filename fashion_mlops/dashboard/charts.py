@@ -212,7 +212,7 @@ def reliability_chart(
         tooltip=[alt.Tooltip("told:Q", title="rows told of", format=","), alt.Tooltip("told_sure:Q", title="sure", format=".1%"), alt.Tooltip("right:Q", format=".1%")])
     bars = base.mark_rule(color=BLUE, opacity=0.6).encode(alt.Y("right_low:Q"), alt.Y2("right_high:Q"))
     exact = alt.Chart(pd.DataFrame({"told_sure": [0, 1], "value": [0, 1]})).mark_line(strokeDash=[6, 4], color=GREY).encode(alt.X("told_sure:Q"), alt.Y("value:Q"))
-    words = f"How far confidence can be taken at its word: on the dashed line it can. The mean distance is {100*(gap or 0):.1f} points over {numbered(int(known.told.sum()), 'row')} that somebody has told about."
+    words = f"How far confidence can be taken at its word: on the dashed line it can. The mean distance is {100*(gap or 0):.1f} points, without what chance adds to it, over {numbered(int(known.told.sum()), 'row')} that somebody has told about."
     return Drawn(alt.layer(exact, bars, points), words, known.drop(columns="value"), "reliability")
 
 def confidence_chart(

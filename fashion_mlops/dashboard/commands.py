@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..core import WorkflowError, home
+from .door import put_door
 from ..workflow.command_words import within
 
 # %% ../../nbs/dashboard/commands.ipynb #6c8205fa
@@ -58,6 +59,7 @@ def dashboard(args) -> int: # 0
     bootstrap.load_config_options({name.replace(".", "_"): value for name, value in options_of(args.port).items()})
     try: load_ahead()
     except Exception as error: print(f"Not everything could be loaded ahead ({type(error).__name__}); the pages say what is the matter.", file=sys.stderr)
+    put_door(args.port)
     link = f"?dataset={args.dataset}" if args.dataset else ""
     print(f"The dashboard: http://127.0.0.1:{args.port}/{link} (Ctrl-C ends it)", flush=True)
     bootstrap.run(str(Path(__file__).with_name("app.py")), False, [], {})

@@ -18,11 +18,13 @@ from ..service.metrics import SECONDS
 
 # %% ../../nbs/dashboard/day_counts.ipynb #461b2723
 TABLES = {
-    "hours": tuple(COUNTED),
+    "hours": (*COUNTED, "told2", "right_told", "right2"),
     "said": ("hour", "version", "slot", "said", "rows"),
     "times": ("hour", "version", "slot", "bucket", "requests"),
     "truth": ("version", "slot", "said", "label", "rows"),
-    "surety": ("version", "slot", "bin", "rows", "sure", "told", "told_sure", "right"),
+    "told": ("version", "slot", "told", "right", "told2", "right_told", "right2"),
+    "classes": ("version", "slot", "class", "hits2", "hits_said", "hits_true", "said2", "true2", "said_true"),
+    "surety": ("version", "slot", "bin", "rows", "sure", "told", "told_sure", "right", "told2", "gap_told", "gap2"),
     "refused": ("hour", "version", "slot", "kind", "column", "requests", "rows")}
 
 BINS = 20 # of confidence, of one width
@@ -75,10 +77,45 @@ def _hours_and_said(rows, slots: Codes, classes: Codes) -> tuple:
     long = long[long.rows > 0]
     return wide[[*COUNTED]], long.assign(said=_class_names(classes, long.said.astype(int)))
 
+# %% ../../nbs/dashboard/day_counts.ipynb #c2e0070e
+def _squares(
+    rows, # DataFrame, a line for each told row
+    by: list[str], # columns that cells are of
+    pairs: dict[str, tuple[str, str]] # two columns by the name of the sum of their product
+): # DataFrame by cell
+    "Sums over requests of the products of what the rows of a request add up to."
+    each = rows.groupby([*by, "request"], sort=False)[[*dict.fromkeys(name for pair in pairs.values() for name in pair)]].sum()
+    return each.assign(**{name: each[one]*each[other] for name, (one, other) in pairs.items()}).groupby(by)[[*pairs]].sum()
+
+def _told_rows(rows, slots: Codes):
+    "The rows that somebody has told about, as numbers to add up."
+    told = rows[rows.label >= 0]
+    return told.assign(hour=_hour_numbers(told.moment), slot=_slot_names(slots, told.slot), told=1, right=(told.label == told.said).astype(np.int64))
+
+def _alike_hours(hours, told):
+    "Rows by hour, with how alike those of a request were."
+    by, sums = ["hour", "version", "slot"], {"told2": ("told", "told"), "right_told": ("right", "told"), "right2": ("right", "right")}
+    return hours.join(_squares(told, by, sums), on=by).fillna(dict.fromkeys(sums, 0)).astype(dict.fromkeys(sums, np.int64))
+
+def _told_sums(told):
+    "The told rows of a day, and how alike those of a request were."
+    by, sums = ["version", "slot"], {"told2": ("told", "told"), "right_told": ("right", "told"), "right2": ("right", "right")}
+    return told.groupby(by)[["told", "right"]].sum().join(_squares(told, by, sums)).reset_index()
+
+def _alike_classes(told, classes: Codes):
+    "How alike the rows of a request were in what was said and true, by class."
+    import pandas as pd
+    one = pd.concat([told.assign(**{"class": told.said, "said_of": 1, "true_of": told.right, "hits": told.right}),
+                     told[told.right == 0].assign(**{"class": told.label, "said_of": 0, "true_of": 1, "hits": 0})])
+    one["class"] = _class_names(classes, one["class"])
+    sums = {"hits2": ("hits", "hits"), "hits_said": ("hits", "said_of"), "hits_true": ("hits", "true_of"),
+            "said2": ("said_of", "said_of"), "true2": ("true_of", "true_of"), "said_true": ("said_of", "true_of")}
+    return _squares(one, ["version", "slot", "class"], sums).reset_index()
+
 # %% ../../nbs/dashboard/day_counts.ipynb #c281b143
 def _times(rows, slots: Codes):
     "Requests by hour and by how long they took."
-    first = rows.drop_duplicates(["request", "version", "slot"])
+    first = rows[rows.seconds >= 0].drop_duplicates(["request", "version", "slot"])
     table = first.assign(hour=_hour_numbers(first.moment), slot=_slot_names(slots, first.slot),
                          bucket=np.searchsorted(SECONDS, first.seconds.to_numpy()))
     return table.groupby(["hour", "version", "slot", "bucket"]).size().rename("requests").reset_index()
@@ -92,13 +129,15 @@ def _truth(rows, slots: Codes, classes: Codes):
 
 def _surety(rows, slots: Codes):
     "Rows by how sure the answer was."
-    sure = rows.confidence.to_numpy().astype(np.float64)
-    told = (rows.label >= 0).to_numpy()
-    table = rows.assign(slot=_slot_names(slots, rows.slot), bin=np.clip((np.nan_to_num(sure)*BINS).astype(int), 0, BINS - 1),
-                        sure=np.nan_to_num(sure), told=told, told_sure=np.where(told, np.nan_to_num(sure), 0.0),
-                        right=told & (rows.label == rows.said).to_numpy())
-    sums = table.groupby(["version", "slot", "bin"]).agg(
+    rows = rows[rows.confidence.between(0, 1 + 1e-6)]
+    sure, told = rows.confidence.to_numpy().astype(np.float64), (rows.label >= 0).to_numpy()
+    right = told & (rows.label == rows.said).to_numpy()
+    table = rows.assign(slot=_slot_names(slots, rows.slot), bin=np.clip((sure*BINS).astype(int), 0, BINS - 1), sure=sure,
+                        told=told.astype(np.int64), told_sure=np.where(told, sure, 0.0), right=right, gap=np.where(told, sure - right, 0.0))
+    by, squares = ["version", "slot", "bin"], {"told2": ("told", "told"), "gap_told": ("gap", "told"), "gap2": ("gap", "gap")}
+    sums = table.groupby(by).agg(
         rows=("key", "size"), sure=("sure", "sum"), told=("told", "sum"), told_sure=("told_sure", "sum"), right=("right", "sum"))
+    sums = sums.join(_squares(table[told], by, squares)).fillna(dict.fromkeys(squares, 0)).astype({"told2": np.int64})
     return sums.reset_index()
 
 # %% ../../nbs/dashboard/day_counts.ipynb #67b48674
@@ -132,7 +171,9 @@ def count_rows(
         first, by = rows[~met], ["hour", "version", "slot"]
         requests = first.assign(hour=_hour_numbers(first.moment), slot=_slot_names(slots, first.slot)).groupby(by).request.nunique()
         hours = hours.assign(requests=requests.reindex(hours.set_index(by).index, fill_value=0).to_numpy())
-    tables = {"hours": hours, "said": said, "times": _times(first, slots), "truth": _truth(rows, slots, classes), "surety": _surety(rows, slots)}
+    told = _told_rows(rows, slots)
+    tables = {"hours": _alike_hours(hours, told), "said": said, "times": _times(first, slots), "truth": _truth(rows, slots, classes),
+              "told": _told_sums(told), "classes": _alike_classes(told, classes), "surety": _surety(rows, slots)}
     return {name: table[[*TABLES[name]]] for name, table in tables.items()}
 
 # %% ../../nbs/dashboard/day_counts.ipynb #4fd24e38

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from fastcore.basics import patch
 
 from ..core import WorkflowError, home, read_json
-from .address import days_of
+from .address import span_of
 from .kept_days import Counts, KeptDays, counts_folder, shared_days
 from .parts import Part, part_of
 from ..workflow.store import TrackingError
@@ -51,7 +51,8 @@ class Stores:
         window: str # of an `Address`
     ) -> Counts:
         "The counts of a window; days that are not counted yet are named by how many they are."
-        return self.days.read(*days_of(window))
+        span = span_of(window)
+        return self.days.read(*span.days, *span.hours)
 
 # %% ../../nbs/dashboard/stores.ipynb #95cd26cf
 @dataclass(frozen=True)

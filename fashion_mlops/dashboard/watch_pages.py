@@ -7,7 +7,7 @@ __all__ = ['WATCHING', 'number_lines', 'show_overview', 'ask_whose', 'show_perfo
 
 # %% ../../nbs/dashboard/watch_pages.ipynb #fe4debdf
 from ..core import numbered
-from .address import PAGES, Address
+from .address import PAGES, Address, span_of
 from .charts import (accuracy_chart, class_chart, columns_chart, confidence_chart, detectors_chart, rarity_chart, reliability_chart,
     requests_chart, seconds_chart, seconds_words, versions_chart, worth_chart)
 from .drifting import Said, checks_table, detectors_table, drift
@@ -124,6 +124,8 @@ def show_performance(
     "What the answers are worth."
     import streamlit as st
     counts = stores.counts(address.window)
+    show_faults(counts.faults)
+    if counts.rows and (words := span_of(address.window).day_words): st.caption(words)
     whose = ask_whose(counts)
     measure = choose("Measure, over time and by class", [*MEASURES], "measure", MEASURES.get) if counts.rows else "accuracy"
     page = performance(stores, address.window, whose, measure)

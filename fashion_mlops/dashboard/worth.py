@@ -64,7 +64,7 @@ def measure_over(
 ): # DataFrame: moment, version, told, the measure and its ends
     "A measure over time; what counts keep by day only is by day."
     if measure == "accuracy": return accuracy_over(counts, whose)
-    found = measures_by(counts, ["day", "version"], whose)
+    found = measures_by(counts, ["day", "version"], whose, measure == "calibration")
     return found.assign(moment=found.day.to_numpy().astype("datetime64[D]").astype("datetime64[us]"))[["moment", "version", "told", measure, f"{measure}_low", f"{measure}_high"]]
 
 def performance(

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['cost_curve', 'threshold_table', 'choose_threshold', 'draw_roc', 'draw_precision_recall', 'draw_lift', 'draw_costs',
-           'top_accuracy', 'draw_recall', 'share_interval', 'rows_worth', 'hits_interval', 'by_class', 'most_confused']
+           'top_accuracy', 'draw_recall', 'share_interval', 'sums_worth', 'rows_worth', 'hits_interval', 'by_class',
+           'most_confused']
 
 # %% ../../nbs/evaluation/curves.ipynb #218f881a
 import numpy as np
@@ -185,20 +186,29 @@ def share_interval(
     middle, half = share + spread/2, z*np.sqrt(share*(1 - share)/total + spread/(4*total))
     return float(max(0, (middle - half)/(1 + spread))), float(min(1, (middle + half)/(1 + spread)))
 
+# %% ../../nbs/evaluation/curves.ipynb #8bc9e2a6
+def sums_worth(
+    rows: float, # how many
+    alone: float, # sum over the rows of the squared distance from the share
+    together: float, # sum over clusters of the square of what their rows' distances add up to
+    count: float # clusters
+) -> float: # independent rows; at most as many as there are, 0 below two clusters
+    "How many independent rows would say as much about a share as rows of which some belong together."
+    from scipy.special import stdtrit
+    if count < 2: return 0.0
+    worth = count # without a miss a cluster counts as a row
+    if together and alone: worth = min(rows*alone*(count - 1)/(together*count), rows)
+    return float(worth*(1.96/stdtrit(count - 1, 0.975))**2)
+
 # %% ../../nbs/evaluation/curves.ipynb #3ebc5adb
 def rows_worth(
     hits: np.ndarray, # bool (n,)
     clusters: np.ndarray # (n,) which rows belong together
 ) -> float: # at most n; 0 for a single cluster
     "How many independent rows would say as much about the share of hits."
-    from scipy.stats import t
     which, count = np.unique(clusters, return_inverse=True)[1], len(np.unique(clusters))
-    if count < 2: return 0.0
     left = hits - np.mean(hits)
-    alone, together = (left**2).sum(), (np.bincount(which, left)**2).sum()*count/(count - 1)
-    if together and alone: worth = min(len(left)*alone/together, len(left))
-    else: worth = count # without a miss a cluster counts as a row
-    return float(worth*(1.96/t.ppf(0.975, count - 1))**2)
+    return sums_worth(len(left), (left**2).sum(), (np.bincount(which, left)**2).sum(), count)
 
 # %% ../../nbs/evaluation/curves.ipynb #4c8652b5
 def hits_interval(

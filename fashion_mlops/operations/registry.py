@@ -156,13 +156,14 @@ def promote_by_hand(
     dataset: str, # registered model
     version: int, # that is to serve
     before: int | None, # champion that the person saw; refused where another one serves by now
-    reason: str # in somebody's words, for the audit trail
+    reason: str, # in somebody's words, for the audit trail
+    by: str = "" # whose; who runs this when empty
 ) -> str: # what became of it
     "Make a version the champion, after its files were checked and its pack was tried."
     from fashion_mlops.service import champion, deployment
     champion.load_version(dataset, version)
     deployment.tried_pack(dataset, version)
-    champion.promote(dataset, version, before, reason)
+    champion.promote(dataset, version, before, reason, by=by)
     _brought(dataset, version)
     return (f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: "
             f"fashion-mlops rollback --dataset {dataset}{champion.stand_on(dataset, version)}{slots_words(dataset)}")
@@ -206,7 +207,8 @@ def follow(
 def roll_back_by_hand(
     dataset: str, # registered model
     reason: str, # in somebody's words, for the audit trail
-    seen: tuple[int, int] | None = None # what is taken back, and for what, as the person saw it; refused where it is another by now
+    seen: tuple[int, int] | None = None, # what is taken back, and for what, as the person saw it; refused where it is another by now
+    by: str = "" # whose reason it is; who runs this when empty
 ) -> str: # what became of it
     "Let the version serve again that the champion replaced, after its files were checked and its pack was tried."
     from fashion_mlops.service import deployment
@@ -214,7 +216,7 @@ def roll_back_by_hand(
     taken, before = rollback_pair(dataset, seen)
     load_version(dataset, before)
     deployment.tried_pack(dataset, before)
-    again, taken = roll_back(dataset, reason, (taken, before))
+    again, taken = roll_back(dataset, reason, (taken, before), by)
     _brought(dataset, again)
     return (f"{dataset} v{again} serves again; v{taken} stays out of service until somebody promotes it: "
             f"fashion-mlops promote {taken} --dataset {dataset}{stand_on(dataset, again)}{slots_words(dataset)}")

@@ -84,7 +84,7 @@ def approve(
         if what not in waiting: raise WorkflowError(f"{what!r:.80} does not wait for a person.{nearest(what, waiting)}")
         if words and words != waiting[what]: raise WorkflowError(f"{what!r:.80} asks something else by now. Read it again: {waiting[what]}")
         by = by or changed_by()
-        note_change(dataset, "approved", None, None, waiting[what], approved=what, who=by)
+        note_change(dataset, "approved", None, None, waiting[what], by=by, approved=what, who=by)
         write_json(approvals_path(dataset), found | {what: found[what] | {"by": by, "at": now()}})
     return waiting[what]
 

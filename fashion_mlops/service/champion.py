@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..core import WorkflowError, digest_path, home
-from .audit_trail import note_change, read_trail, served_before
+from .audit_trail import changed_by, note_change, read_trail, served_before
 from .predictor import Predictor, load_predictor
 from .registered_model import log_model
 
@@ -156,7 +156,8 @@ def promote(
     version: int, # to make champion
     expected: int | None, # the champion that the decision was made against
     reason: str = "the gate let it pass", # for the audit trail
-    what: str = "promoted" # or `rolled back`
+    what: str = "promoted", # or `rolled back`
+    by: str = "" # whose word it is; who runs this when empty
 ):
     "Move the alias, unless somebody else has moved it since the comparison."
     from fashion_mlops.workflow.tracking import client
@@ -165,11 +166,11 @@ def promote(
             raise WorkflowError(f"The champion of {dataset!r} became v{current} while v{version} was compared with "
                                 f"v{expected}. Run 08_registry again.")
         if current == version: # perhaps by somebody who was killed before the line was written
-            if (last := _last_noted(dataset)) != version: note_change(dataset, what, version, last, reason)
+            if (last := _last_noted(dataset)) != version: note_change(dataset, what, version, last, reason, by=by or changed_by())
             return
         _note_found(dataset, current)
         client().set_registered_model_alias(dataset, "champion", str(version))
-        note_change(dataset, what, version, current, reason)
+        note_change(dataset, what, version, current, reason, by=by or changed_by())
 
 # %% ../../nbs/service/champion.ipynb #7be1c0a2
 def rollback_target(
@@ -198,11 +199,12 @@ def rollback_pair(
 def roll_back(
     dataset: str, # registered model
     reason: str, # for the audit trail
-    seen: tuple[int, int] | None = None # from `rollback_pair`, as somebody saw it; that of now when None
+    seen: tuple[int, int] | None = None, # from `rollback_pair`, as somebody saw it; that of now when None
+    by: str = "" # whose word it is; who runs this when empty
 ) -> tuple[int, int]: # the version that serves again, and the one that did
     "Let the version serve again that the champion replaced; the gate will not promote what was taken back."
     current, before = rollback_pair(dataset, seen)
-    promote(dataset, before, current, reason, "rolled back")
+    promote(dataset, before, current, reason, "rolled back", by)
     return before, current
 
 # %% ../../nbs/service/champion.ipynb #ac376d20

@@ -94,10 +94,16 @@ def left_by_a_run(dataset: str, classes: list[str]):
     write_json(artifacts_folder(dataset)/"02_quality.json", manifest | {"stage": "02_quality", "writes": {"quality.json": {"path": "quality.json"}}})
 
 
+HOSTILE = """<h1>What the check found</h1><img src="x" alt="x" onerror="top.document.body.dataset.owned = 'by an image'">
+<script>(parent.parent === parent ? parent : parent.parent).document.body.dataset.owned = "by a script"</script>
+<form action="http://127.0.0.1:9/" target="_top"><button>Go on</button></form>"""
+
+
 def checked(dataset: str):
     "Two checks in MLflow."
     from mlflow.entities import Metric
     from fashion_mlops.workflow import tracking
+    from fashion_mlops.workflow.page import html_page
     facts = {"drift.p": 0.001, "drift.changed": 1.0, "measured.accuracy": 0.9, "measured.accuracy.low": 0.85, "measured.accuracy.high": 0.93, "estimated.accuracy": 0.88, "estimated.accuracy.low": 0.8,
              "estimated.accuracy.high": 0.95, "reference.accuracy": 0.92, "rows": 300.0}
     for number, known in enumerate((facts, {"rows": 5.0})):
@@ -105,6 +111,7 @@ def checked(dataset: str):
         run = tracking.start_run(dataset, "check", tags)
         tracking.client().log_batch(run, [Metric(name, value, 0, 0) for name, value in known.items()])
         tracking.client().log_dict(run, {"first_lines": ["Something *changed*."], "columns": [["brightest", 7.9]], "classes": [["dark", 0.1, 0.2]], "asked": {"rate": 0.01}, "command": "fashion-mlops monitor"}, "check.json")
+        tracking.client().log_text(run, HOSTILE if dataset == "quakes" else html_page("A check", "<h1>What the check found</h1>"), "check.html")
         tracking.end_run(run)
 
 
@@ -451,6 +458,42 @@ DRAWN = """([title, charts]) => {
     return document.querySelector('h1')?.innerText.startsWith(title) && document.querySelectorAll('[data-testid=stMarkdown], [data-testid=stAlert]').length > 2
         && there.length >= charts && there.every(one => one.ariaLabel && one.querySelector('svg, canvas'))
 }"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+def test_a_page_from_a_store_reaches_nothing_around_it(address):
+    "An .html of a check's run that somebody else wrote is read, and none of its scripts run: the key of an admin is typed in the page around it."
+    with browsed(1280, "light") as (page, found):
+        page.goto(f"{address}?page=drift&dataset=quakes&window=7d")
+        page.wait_for_function("() => document.querySelector('iframe[srcdoc]')", timeout=60_000)
+        page.locator("iframe[srcdoc]").scroll_into_view_if_needed()
+        inner = next((one for _ in range(40) for one in page.frames if not page.wait_for_timeout(100) and one.query_selector("h1") and one != page.main_frame), None)
+        assert inner and inner.inner_text("h1") == "What the check found"
+        inner.click("button") # goes nowhere
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.body.dataset.owned || ''") == "" and page.url.startswith(address)
+        assert any("sandboxed" in one for one in found), "the browser says what it did not run"
+
+
+@pytest.mark.slow
+def test_only_this_machines_own_names_are_answered(address):
+    "A name of somebody else that means 127.0.0.1, and pages of other ports, get neither a page nor a connection."
+    port = int(address.rsplit(":", 1)[1].strip("/"))
+    def asked(host: str, origin: str = "", path: str = "/", more: str = "") -> str:
+        with socket.create_connection(("127.0.0.1", port), 10) as line:
+            said = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n" + (f"Origin: {origin}\r\n" if origin else "") + (more or "Connection: close\r\n") + "\r\n"
+            line.sendall(said.encode())
+            return line.recv(200).split(b"\r\n")[0].split(b" ")[1].decode()
+    def connected(host: str, origin: str) -> str:
+        more = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: streamlit\r\n"
+        return asked(host, origin, "/_stcore/stream", more)
+    for name in ("127.0.0.1", "localhost", "[::1]"):
+        assert (asked(f"{name}:{port}"), connected(f"{name}:{port}", f"http://{name}:{port}")) == ("200", "101"), name
+    for host in (f"evil.example:{port}", "localhost", f"localhost.evil.example:{port}"):
+        assert {asked(host), asked(host, path="/_stcore/health"), asked(host, path="/_stcore/host-config")} == {"403"}, host
+        assert connected(host, f"http://{host}") == "403", host
+    for origin in ("http://localhost:9999", "http://127.0.0.1:9999", "http://evil.example", "null"): assert connected(f"localhost:{port}", origin) == "403", origin
 
 
 @pytest.mark.slow

@@ -97,7 +97,7 @@ def observe(args) -> int: # exit code of Prometheus
     print(f"Prometheus: {address} (Ctrl-C ends it); it asks {args.service}", grafana_words(deploy, folder/"grafana"), sep="\n", flush=True)
     if words := service_words(args.service, args.key_file): print(words, file=sys.stderr, flush=True)
     return run_until_told([tool, f"--config.file={folder/'prometheus.yml'}", f"--storage.tsdb.path={folder/'series'}",
-                           "--storage.tsdb.retention.time=7d", f"--web.listen-address=127.0.0.1:{args.port}", "--log.level=warn"])
+                           "--storage.tsdb.retention.time=15d", f"--web.listen-address=127.0.0.1:{args.port}", "--log.level=warn"])
 
 def add_parser(
     commands # of the command line

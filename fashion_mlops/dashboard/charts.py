@@ -28,6 +28,16 @@ class Drawn:
     table: object # DataFrame that it is drawn from
     name: str # of a file to download
 
+def _zoned(table):
+    "A chart of a table whose moments carry their zone: a moment without one is taken by the browser for a moment of its own zone."
+    import altair as alt
+    return alt.Chart(table.assign(**{name: table[name].dt.tz_localize("UTC") for name in table.select_dtypes("datetime")}))
+
+def _when(title: str):
+    "A moment for a tooltip, in UTC wherever the browser is."
+    import altair as alt
+    return alt.Tooltip("utcyearmonthdatehoursminutes(moment):T", title=f"{title} (UTC)", format="%Y-%m-%d %H:%M")
+
 def _span(moments) -> str:
     "From when to when, in words."
     first, last = moments.min(), moments.max()
@@ -70,12 +80,12 @@ def requests_chart(
     import altair as alt
     table = over.assign(who=[f"{slot} v{version}" for slot, version in zip(over.slot, over.version)])
     many = alt.Axis(format="~s", tickCount=5, tickMinStep=1)
-    tooltip = [alt.Tooltip("utcyearmonthdatehours(moment):T", title="from (UTC)"), "who:N", alt.Tooltip("requests:Q", format=",")]
+    tooltip = [_when("from"), "who:N", alt.Tooltip("requests:Q", format=",")]
     if once := _once(over.moment):
-        bars = alt.Chart(table).mark_bar(color=BLUE).encode(alt.X("requests:Q", title="requests", axis=many), _row("who"), tooltip=tooltip)
+        bars = _zoned(table).mark_bar(color=BLUE).encode(alt.X("requests:Q", title="requests", axis=many), _row("who"), tooltip=tooltip)
         chart = bars.properties(height=_high(len(table)))
     else:
-        bars = alt.Chart(table).mark_bar()
+        bars = _zoned(table).mark_bar()
         chart = bars.encode(_time_axis(over.moment), alt.Y("requests:Q", title="requests", axis=many), _by("who", "answered by"), tooltip=tooltip)
     rows = numbered(int(over.rows.sum()), "row")
     return Drawn(chart, f"{int(over.requests.sum()):,} requests with {rows} {_span(over.moment)}, answered by {', '.join(sorted(set(table.who)))}.{once}", over, "requests")
@@ -87,13 +97,13 @@ def seconds_chart(
     "How long answers took."
     import altair as alt
     table = over.assign(milliseconds=np.minimum(over.seconds.astype(float), 10.0)*1000)
-    tooltip = [alt.Tooltip("moment:T", title="from (UTC)"), "share:N", alt.Tooltip("milliseconds:Q", format=".3~g")]
+    tooltip = [_when("from"), "share:N", alt.Tooltip("milliseconds:Q", format=".3~g")]
     scale, axis = alt.Scale(type="log"), alt.Axis(format="~g", values=[10.0**power*times for power in range(-1, 5) for times in (1, 2, 5)])
     if once := _once(over.moment):
-        points = alt.Chart(table).mark_point(filled=True, size=80, color=BLUE, opacity=1)
+        points = _zoned(table).mark_point(filled=True, size=80, color=BLUE, opacity=1)
         chart = points.encode(alt.X("milliseconds:Q", title="milliseconds, at most", scale=scale, axis=axis), _row("share"), tooltip=tooltip).properties(height=_high(3))
     else:
-        lines = alt.Chart(table).mark_line(point=True)
+        lines = _zoned(table).mark_line(point=True)
         chart = lines.encode(_time_axis(over.moment), alt.Y("milliseconds:Q", title="milliseconds, at most", scale=scale, axis=axis), _by("share", "of the requests"), tooltip=tooltip)
     last = over[over.moment == over.moment.max()]
     told = ", ".join(f"{line.share} within {seconds_words(line.seconds)}" for line in last.itertuples())
@@ -120,8 +130,8 @@ def _with_bars(table, place, value, low: str, high: str, colour, shape=None, too
     import altair as alt
     across = type(value) is alt.X
     first, second = (alt.X, alt.X2) if across else (alt.Y, alt.Y2)
-    bars = alt.Chart(table).mark_rule(strokeWidth=2, opacity=0.6).encode(place, first(f"{low}:Q", scale=value["scale"], axis=value["axis"], title=value["title"]), second(f"{high}:Q"), colour)
-    points = alt.Chart(table).mark_point(filled=True, size=70, opacity=1).encode(place, value, colour, tooltip=[*tooltip])
+    bars = _zoned(table).mark_rule(strokeWidth=2, opacity=0.6).encode(place, first(f"{low}:Q", scale=value["scale"], axis=value["axis"], title=value["title"]), second(f"{high}:Q"), colour)
+    points = _zoned(table).mark_point(filled=True, size=70, opacity=1).encode(place, value, colour, tooltip=[*tooltip])
     return bars, points if shape is None else points.encode(shape)
 
 # %% ../../nbs/dashboard/charts.ipynb #82c88e09
@@ -139,11 +149,11 @@ def accuracy_chart(
     table = over[over[measure].notna()].assign(who=[f"v{version}" for version in over.version[over[measure].notna()]])
     once, ends = _once(table.moment), (table[low], table[high], [] if reference is None else reference[:1])
     colour, shape = _by("who", "version"), alt.Shape("who:N", title="version", legend=alt.Legend(orient="top", columns=3, titleOrient="left"))
-    tooltip = [alt.Tooltip("moment:T", title="from (UTC)"), "who:N", alt.Tooltip(f"{measure}:Q", format=".1%"), alt.Tooltip("told:Q", title="rows told of", format=",")]
+    tooltip = [_when("from"), "who:N", alt.Tooltip(f"{measure}:Q", format=".1%"), alt.Tooltip("told:Q", title="rows told of", format=",")]
     if once: layers = [*_with_bars(table, _row("who"), _shares(title, measure, *ends, side=alt.X), low, high, alt.ColorValue(BLUE), tooltip=tooltip)]
     else:
         axis, value = _time_axis(table.moment), _shares(title, measure, *ends)
-        line = alt.Chart(table).mark_line().encode(axis, value, colour)
+        line = _zoned(table).mark_line().encode(axis, value, colour)
         layers = [line, *_with_bars(table, axis, value, low, high, colour, shape, tooltip)]
     if reference is not None: layers.append(_rule(reference[0], _shares(title, "value", *ends, side=alt.X if once else alt.Y)))
     last = table[table.moment == table.moment.max()].iloc[-1]
@@ -186,7 +196,7 @@ def worth_chart(
     import altair as alt
     ends = checks.low, checks.high, [] if reference is None else reference[:1]
     legend = alt.Legend(orient="top", columns=2, titleOrient="left", labelLimit=240)
-    tooltip = [alt.Tooltip("moment:T", title="made (UTC)"), "window:N", "version:N", "kind:N", alt.Tooltip("value:Q", format=".1%"), alt.Tooltip("low:Q", format=".1%"), alt.Tooltip("high:Q", format=".1%")]
+    tooltip = [_when("made"), "window:N", "version:N", "kind:N", alt.Tooltip("value:Q", format=".1%"), alt.Tooltip("low:Q", format=".1%"), alt.Tooltip("high:Q", format=".1%")]
     value = _shares("accuracy", "value", *ends)
     layers = [*_with_bars(checks, _time_axis(checks.moment, "moment of the check (UTC)"), value, "low", "high", _by("kind", "accuracy", [BLUE, ORANGE], 2),
                           alt.Shape("kind:N", title="accuracy", legend=legend), tooltip)]
@@ -206,7 +216,7 @@ def reliability_chart(
     import pandas as pd
     known = table[table.told > 0].assign(value=lambda one: one.right)
     ends = alt.Scale(domain=[0, 1])
-    base = alt.Chart(known).encode(alt.X("told_sure:Q", title="how sure the answer was", scale=ends, axis=alt.Axis(format="%", tickCount=5)))
+    base = _zoned(known).encode(alt.X("told_sure:Q", title="how sure the answer was", scale=ends, axis=alt.Axis(format="%", tickCount=5)))
     points = base.mark_point(filled=True, color=BLUE, opacity=1).encode(
         alt.Y("value:Q", title="how often rightly", scale=ends, axis=alt.Axis(format="%", tickCount=5)), alt.Size("told:Q", title="rows told of", legend=None),
         tooltip=[alt.Tooltip("told:Q", title="rows told of", format=","), alt.Tooltip("told_sure:Q", title="sure", format=".1%"), alt.Tooltip("right:Q", format=".1%")])
@@ -221,7 +231,7 @@ def confidence_chart(
     "How sure the answers were."
     import altair as alt
     axis = alt.Axis(format="%", tickCount=5)
-    chart = alt.Chart(table).mark_bar(color=BLUE).encode(
+    chart = _zoned(table).mark_bar(color=BLUE).encode(
         alt.X("low:Q", bin="binned", title="how sure the answer was", axis=axis, scale=alt.Scale(domain=[0, 1])), alt.X2("high:Q"),
         alt.Y("rows:Q", axis=alt.Axis(format="~s", tickCount=5)), tooltip=[alt.Tooltip("low:Q", format=".0%"), alt.Tooltip("high:Q", format=".0%"), alt.Tooltip("rows:Q", format=",")])
     rows, sure = table.rows.sum(), table[table.bin >= 0.9*BINS].rows.sum()
@@ -262,11 +272,11 @@ def rarity_chart(
     legend = alt.Legend(orient="top", columns=2, labelLimit=240)
     tens = alt.Axis(format="~g", values=[10.0**-power for power in range(7)])
     place = alt.Y("p:Q", title="p: how rare, had nothing changed", scale=alt.Scale(type="log", domain=[min(1e-3, float(table.p.min())/2), 1.0]), axis=tens)
-    points = alt.Chart(table).mark_point(filled=True, size=80, opacity=1).encode(
+    points = _zoned(table).mark_point(filled=True, size=80, opacity=1).encode(
         _time_axis(checks.moment, "moment of the check (UTC)"), place,
         alt.Color("found:N", title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREY]), legend=legend),
         alt.Shape("found:N", title=None, scale=alt.Scale(domain=names, range=["circle", "square", "cross"]), legend=legend),
-        tooltip=[alt.Tooltip("moment:T", title="made (UTC)"), "window:N", "version:N", "found:N", alt.Tooltip("p:Q", format=".2~g"), alt.Tooltip("rows:Q", format=",")])
+        tooltip=[_when("made"), "window:N", "version:N", "found:N", alt.Tooltip("p:Q", format=".2~g"), alt.Tooltip("rows:Q", format=",")])
     line = alt.Chart(pd.DataFrame({"p": [rate]})).mark_rule(strokeDash=[6, 4], color=GREY).encode(place)
     changed = int((checks.found == "something changed").sum())
     words = (f"How rare the rows of each of {numbered(len(checks), 'check')} would be, had nothing changed; {changed} found a change. The dashed line is the stated rate of "
@@ -280,7 +290,7 @@ def columns_chart(
     "Which columns lie beyond their line."
     import altair as alt
     drawn = columns.head(most)
-    chart = alt.Chart(drawn).mark_bar(color=ORANGE).encode(
+    chart = _zoned(drawn).mark_bar(color=ORANGE).encode(
         alt.X("score:Q", title="distance, in times of its line", axis=alt.Axis(tickCount=5)), _row("column"),
         tooltip=["column:N", alt.Tooltip("score:Q", format=".2f")])
     line, first = _rule(1.0, alt.X("value:Q")).mark_rule(strokeDash=[6, 4], color=BLUE, strokeWidth=3), drawn.iloc[0]
@@ -294,8 +304,8 @@ def detectors_chart(
     "Which detector was beyond its line, check by check."
     import altair as alt
     names, legend = ["quiet", "beyond its line", "cannot be said"], alt.Legend(orient="top", columns=2, labelLimit=240)
-    tooltip = [alt.Tooltip("moment:T", title="made (UTC)"), "detector:N", "state:N", "value:N", "window:N", "version:N"]
-    chart = alt.Chart(table).mark_point(filled=True, size=110, opacity=1).encode(
+    tooltip = [_when("made"), "detector:N", "state:N", "value:N", "window:N", "version:N"]
+    chart = _zoned(table).mark_point(filled=True, size=110, opacity=1).encode(
         _time_axis(table.moment, "moment of the check (UTC)"), _row("detector"),
         alt.Color("state:N", title=None, scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREY]), legend=legend),
         alt.Shape("state:N", title=None, scale=alt.Scale(domain=names, range=["circle", "square", "cross"]), legend=legend), tooltip=tooltip)
@@ -311,7 +321,7 @@ def stages_chart(
     "What each stage of a run took."
     import altair as alt
     table = stages.assign(gigabytes=stages.memory/1e9)
-    chart = alt.Chart(table).mark_bar(color=BLUE).encode(alt.X("seconds:Q", axis=alt.Axis(tickCount=5)), _row("stage"), tooltip=[
+    chart = _zoned(table).mark_bar(color=BLUE).encode(alt.X("seconds:Q", axis=alt.Axis(tickCount=5)), _row("stage"), tooltip=[
         "stage:N", "state:N", alt.Tooltip("seconds:Q", format=".1f"), alt.Tooltip("gigabytes:Q", title="memory at its peak (GB)", format=".2f")])
     most, wide = stages.loc[stages.seconds.idxmax()], stages.loc[stages.memory.idxmax()]
     words = (f"What each of {numbered(len(stages), 'stage')} took, {stages.seconds.sum():,.0f} s in all, most of it {most.stage} with {most.seconds:,.0f} s; the most memory took "

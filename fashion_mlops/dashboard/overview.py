@@ -39,7 +39,7 @@ def advice(
     return headline.rpartition(" Do: ")[2].partition(" Look: ")[0].strip() if " Do: " in headline else ""
 
 # %% ../../nbs/dashboard/overview.ipynb #9ac58b65
-def _ringing(stores: Stores, alarms: Part, trail: Part, version: int, last) -> tuple[Verdict, list[Todo]] | None:
+def _ringing(stores: Stores, alarms: Part, trail: Part, version: int | None, last) -> tuple[Verdict, list[Todo]] | None:
     "What rings and nobody works on."
     loud = [one for one in (alarms.value or {}).get("ringing", []) if not one.acknowledged]
     if not loud: return None
@@ -47,7 +47,7 @@ def _ringing(stores: Stores, alarms: Part, trail: Part, version: int, last) -> t
     event = next((one for one in reversed(events) if one.alert == first.alert), None)
     more = f" {numbered(len(loud) - 1, 'other alarm')} ring, too."*(len(loud) > 1)
     says = (event.says or event.evidence()) if event else ""
-    if served_at(trail, first.since) not in (None, version): says += " It began before this version served; the next check says whether it is over."
+    if version and served_at(trail, first.since) not in (None, version): says += " It began before this version served; the next check says whether it is over."
     said = "" if last is None else advice(str(last.get("headline", "")))
     todo = [Todo(said.rstrip(".") or "Look at it anew", event.command, "drift")] if event and event.command else []
     todo.append(Todo("Say that you work on it", stores.command(f'alerts ack {first.alert} --reason "…"')))
@@ -76,6 +76,14 @@ def _window_words(window: str) -> str: return window if window not in ("", "newe
 
 def _moment(moment) -> str: return f"{str(moment)[:16].replace('T', ' ')} UTC"
 
+# %% ../../nbs/dashboard/overview.ipynb #c1c7750d
+def _none_known(stores: Stores, champion: Part, alarms: Part, trail: Part) -> tuple[Verdict, list[Todo]]:
+    "That no model is known to answer; what rings goes on ringing."
+    todo = [Todo("Write down anew which version serves" if champion.broken else "Train and register one", champion.command)]*bool(champion.command)
+    rings, more = _ringing(stores, alarms, trail, None, None) or (None, [])
+    words = f"{champion.why} {rings.words}" if rings else champion.why
+    return Verdict("bad" if champion.broken or (rings and rings.state == "bad") else "open", words), todo + more
+
 # %% ../../nbs/dashboard/overview.ipynb #1e7e87a1
 def judged(
     stores: Stores,
@@ -87,7 +95,7 @@ def judged(
     now: datetime | None = None # UTC; the present when None
 ) -> tuple[Verdict, list[Todo]]:
     "Whether a dataset's model is well, in a sentence, and what to do."
-    if not champion: return Verdict("bad" if champion.broken else "open", champion.why), [Todo("Train and register one", champion.command)]*bool(champion.command)
+    if not champion: return _none_known(stores, champion, alarms, trail)
     now, version = now or datetime.now(UTC), champion.value.version
     serves = f"v{version} answers"
     if alarms.broken: return Verdict("bad", f"{serves}. What rings is not known: {alarms.why}"), [Todo("Check anew", stores.command("monitor"))]

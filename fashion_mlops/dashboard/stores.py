@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from ..core import WorkflowError, home, read_json
 from .address import span_of
 from .kept_days import Counts, KeptDays, counts_folder, shared_days
-from .parts import Part, part_of
+from .parts import RESTORE, Part, part_of
 from ..workflow.store import TrackingError
 
 # %% ../../nbs/dashboard/stores.ipynb #038f273f
@@ -54,6 +54,23 @@ class Stores:
         span = span_of(window)
         return self.days.read(*span.days, *span.hours)
 
+# %% ../../nbs/dashboard/stores.ipynb #a2184183
+@patch
+def traces(self: Stores) -> str: # empty where there are none
+    "What shows that a model of this dataset has served, in words."
+    from fashion_mlops.alerts.book import book_folder
+    from fashion_mlops.service.audit_trail import trail_path
+    from fashion_mlops.service.deployment import serving_folder
+    folder = serving_folder(self.dataset)
+    found = {"packs": any(folder.glob("v[0-9]*")), "a log of answers": (folder/"log").is_dir(), "an audit trail": trail_path(self.dataset).is_file(),
+             "alarms": (book_folder(self.dataset)/"book.json").is_file()}
+    return ", ".join(name for name, there in found.items() if there)
+
+def _ways_back(stores: Stores) -> str:
+    "How somebody gets back which version serves."
+    return (f"The registry knows the champion, and the command below writes the file anew. To have another version serve: {stores.command('promote VERSION')}. "
+            f"Where the registry is gone, too, a backup brings both: {RESTORE}.")
+
 # %% ../../nbs/dashboard/stores.ipynb #95cd26cf
 @dataclass(frozen=True)
 class Champion:
@@ -69,13 +86,17 @@ class Champion:
 def champion(self: Stores) -> Part: # of `Champion`
     "Which version answers."
     from fashion_mlops.service.deployment import read_slots, serving_folder
+    path = serving_folder(self.dataset)/"slots.json"
     def read():
-        if not (serving_folder(self.dataset)/"slots.json").exists(): return None
+        if not path.exists(): return None
         slots = read_slots(self.dataset)
         version = slots["champion"]
         facts = slots.get("facts", {}).get(str(version), {})
         return Champion(version, slots.get("since", ""), facts.get("metrics", {}), facts.get("intervals", {}), facts.get("card", ""), slots.get("before"))
-    return part_of(read, f"No model of {self.dataset} answers yet.", self.command("run"))
+    part = part_of(read, f"No model of {self.dataset} answers yet.", self.command("run"))
+    if part or not (path.exists() or (found := self.traces())): return part
+    lost = f"{path}, which says which version serves, {'is damaged' if path.exists() else f'is missing, though there are {found}'}"
+    return Part(None, f"Which version of {self.dataset} answers is not known: {lost}. {_ways_back(self)}", self.command("deploy"), broken=True)
 
 @patch
 def trail(self: Stores) -> Part: # of lines, the newest last
@@ -107,6 +128,8 @@ def of_mlflow(self: Stores,
     "Ask MLflow's store for something, once a look."
     def asked():
         if self.silent: raise TrackingError(self.silent)
+        if not _has_store() and (found := self.traces()):
+            raise WorkflowError(f"{home()/'mlflow.db'}, in which versions and checks are kept, is missing, though there are {found}. A backup brings it back: {RESTORE}.")
         began = time.monotonic()
         try: return read()
         except TrackingError as error:
@@ -160,7 +183,9 @@ def versions(self: Stores) -> Part: # of a list, from `known_versions`
     def read():
         if not _has_store() or not client().search_registered_models(f"name = '{self.dataset}'"): return None
         return known_versions(self.dataset)
-    return self.of_mlflow("versions", read, f"No version of {self.dataset} is registered yet.", self.command("run"))
+    found = self.traces()
+    empty = f"No version of {self.dataset} is registered {f'where MLflow looks, though there are {found}: another store than theirs, or an emptied one' if found else 'yet'}."
+    return self.of_mlflow("versions", read, empty, "" if found else self.command("run"))
 
 # %% ../../nbs/dashboard/stores.ipynb #51d02ffe
 @patch

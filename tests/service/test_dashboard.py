@@ -444,12 +444,12 @@ def address(full):
 
 @contextmanager
 def browsed(width: int, scheme: str):
-    "A page in a browser, and what its console says of errors."
+    "A page in a browser that is not in UTC, and what its console says of errors."
     from playwright.sync_api import sync_playwright
     flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        page, found = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page(), []
+        page, found = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, timezone_id="America/Los_Angeles").new_page(), []
         page.on("console", lambda said: found.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: found.append(str(error)))
         yield page, found
@@ -546,3 +546,8 @@ def test_every_page_in_a_browser(address):
                 seen, looked = page.evaluate(SEEN), looked + 1
                 assert seen["scheme"] == "dark" and seen["wide"] <= seen["width"] and not found, (name, width, seen, found)
         assert looked == len(PAGES)*len(WIDTHS)
+        page.goto(f"{address}?page=traffic&dataset=shades&window=7d")
+        page.wait_for_function(DRAWN, arg=[PAGES["traffic"], 2], timeout=60_000)
+        told = page.evaluate("() => [...document.querySelectorAll('[aria-label*=\"from (UTC)\"]')].map(one => one.ariaLabel)")
+        days = {f"{NOW - timedelta(days=ago):%Y-%m-%d} 00:00" for ago in range(3)}
+        assert {words.partition("from (UTC): ")[2][:16] for words in told} == days, "a day begins in UTC, not where the browser is"

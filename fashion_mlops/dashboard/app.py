@@ -107,8 +107,9 @@ def run_app():
 def _nothing_yet():
     "What somebody sees who has run nothing yet."
     import streamlit as st
+    from fashion_mlops.dashboard.showing import show_command
     st.info("No dataset has left anything here yet. This trains a model, registers it and tries it, in minutes:", icon=":material/info:")
-    st.code("fashion-mlops run", language="bash")
+    show_command("fashion-mlops run")
 
 # %% ../../nbs/dashboard/app.ipynb #4ec77102
 if __name__ == "__main__" and "__file__" in globals(): run_app() # a notebook has no __file__

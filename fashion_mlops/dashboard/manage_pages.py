@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ..core import human_bytes
+from ..core import human_bytes, now
 from .address import PAGES, Address
 from .charts import stages_chart
 from .data_view import data
@@ -82,7 +82,7 @@ def show_registry(
     page = versions(stores)
     show_part(page.versions, lambda known: _show_versions(stores, known))
     st.markdown("#### What waits for a person")
-    _show_done("approve", stores.dataset)
+    _show_done("approve", stores.dataset, stores)
     show_part(page.waiting, lambda waiting: _ask_approval(stores, waiting))
     st.markdown("#### What was changed")
     show_part(page.trail, lambda trail: show_table(trail_table(trail), "What was changed, by whom and why, the newest first.", "audit_trail"))
@@ -104,7 +104,7 @@ def _show_about(about: About):
 def _champion(known: list[dict]) -> int | None: return next((one["version"] for one in known if one["champion"]), None)
 
 # %% ../../nbs/dashboard/manage_pages.ipynb #b78b8c7e
-def _act(form: str, about: str, act: Callable):
+def _act(form: str, about: str, act: Callable, dataset: str):
     "Do what was asked for in a form, and keep what became of it; `act` takes a reason and a key."
     import streamlit as st
     state = st.session_state
@@ -114,23 +114,30 @@ def _act(form: str, about: str, act: Callable):
         why = reason_of(error)
         words, good = f"{why} ({full})" if (full := full_disk(why)) and full not in why else why, False
     if good and f"{form} reason" in state: state[f"{form} reason"] = ""
-    state[f"{form} said"] = about, good, words
+    state[f"{form} said"] = about, good, f"{now()[11:19]} UTC: {words}", _state_of(Stores(dataset))
 
-def _show_done(form: str, about: str):
-    "What became of what was asked for in a form."
+def _state_of(stores: Stores) -> tuple:
+    "What serves, how often that was changed, and what waits: whatever was said of it is old news once one of these is another."
+    page = versions(stores)
+    return _champion(page.versions.value or []), len(page.trail.value or []), [*(page.waiting.value or {})]
+
+def _show_done(form: str, about: str, stores: Stores):
+    "What became of what was asked for in a form, and when; until something has changed since."
     import streamlit as st
-    known, good, words = st.session_state.get(f"{form} said", ("", True, ""))
-    if known == about: (st.success if good else st.error)(plain(words), icon=":material/check_circle:" if good else ":material/error:")
+    known, good, words, then = st.session_state.get(f"{form} said", ("", True, "", None))
+    if known != about: return
+    if then != _state_of(stores): st.session_state.pop(f"{form} said")
+    else: (st.success if good else st.error)(plain(words), icon=":material/check_circle:" if good else ":material/error:")
 
-def _asked_form(form: str, about: str, words: str, button: str, act: Callable):
+def _asked_form(form: str, about: str, words: str, button: str, act: Callable, stores: Stores):
     "A form that asks for a reason and a key."
     import streamlit as st
     with st.form(form):
         st.markdown(words)
         st.text_input("Reason", key=f"{form} reason", max_chars=300)
         st.text_input("Key of an admin", type="password", key=f"{form} key", max_chars=300, autocomplete="off")
-        st.form_submit_button(button, on_click=_act, args=(form, about, act))
-    _show_done(form, about)
+        st.form_submit_button(button, on_click=_act, args=(form, about, act, stores.dataset))
+    _show_done(form, about, stores)
 
 # %% ../../nbs/dashboard/manage_pages.ipynb #1352b867
 def _ask_change(stores: Stores, version: int, champion: int | None):
@@ -140,21 +147,21 @@ def _ask_change(stores: Stores, version: int, champion: int | None):
     with left:
         about = f"{stores.dataset} v{version}"
         words = f"**Promote v{version}**{f' in the place of v{champion}' if champion else ''}: its files are checked and its pack is tried first."
-        if version != champion: _asked_form("promote", about, words, f"Promote v{version}", partial(promote_here, stores.dataset, version, champion))
+        if version != champion: _asked_form("promote", about, words, f"Promote v{version}", partial(promote_here, stores.dataset, version, champion), stores)
         else:
             st.markdown(f"**v{version} serves.**")
-            _show_done("promote", about)
+            _show_done("promote", about, stores)
     with right: _ask_rollback(stores)
 
 def _ask_rollback(stores: Stores):
     import streamlit as st
     part = rollback_seen(stores)
     if not part:
-        _show_done("rollback", stores.dataset)
+        _show_done("rollback", stores.dataset, stores)
         return st.caption(plain(part.why))
     taken, again = part.value
     words = f"**Roll back**: v{taken} is taken back, and v{again}, which it replaced, serves again."
-    _asked_form("rollback", stores.dataset, words, f"Roll back to v{again}", partial(roll_back_here, stores.dataset, (taken, again)))
+    _asked_form("rollback", stores.dataset, words, f"Roll back to v{again}", partial(roll_back_here, stores.dataset, (taken, again)), stores)
 
 def _ask_approval(stores: Stores, waiting: dict[str, str]):
     "A form to agree."
@@ -165,7 +172,7 @@ def _ask_approval(stores: Stores, waiting: dict[str, str]):
     with st.form("approve"):
         st.radio("What waits", [*waiting], format_func=lambda one: f"{plain(one)}: {plain(waiting[one])}", key="waiting")
         st.text_input("Key of an admin", type="password", key="approve key", max_chars=300, autocomplete="off")
-        st.form_submit_button("Agree", on_click=_act, args=("approve", stores.dataset, agree))
+        st.form_submit_button("Agree", on_click=_act, args=("approve", stores.dataset, agree, stores.dataset))
 
 # %% ../../nbs/dashboard/manage_pages.ipynb #98e3dd9f
 def show_data(

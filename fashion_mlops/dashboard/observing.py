@@ -22,9 +22,12 @@ def local_configuration(
     "The configuration of compose, for a service at an address."
     import yaml
     known = yaml.safe_load((deploy/"prometheus"/"prometheus.yml").read_text(encoding="utf-8"))
-    where = urlparse(service if "//" in service else f"//{service}")
-    if not where.hostname or where.scheme not in ("http", "https", ""): raise WorkflowError(f"{service[:80]!r} is no address of a service. Expected one such as http://127.0.0.1:8000.")
-    job = {"job_name": "serve", "scheme": where.scheme or "http", "static_configs": [{"targets": [f"{where.hostname}:{where.port or 8000}"], "labels": {"color": "here"}}]}
+    try: port = (where := urlparse(service if "//" in service else f"//{service}")).port
+    except ValueError: port, where = 0, urlparse("") # 99999, a word, or a bracket that nothing closes
+    name = f"[{where.hostname}]" if ":" in (where.hostname or "") else where.hostname
+    if not name or port == 0 or where.scheme not in ("http", "https", ""): raise WorkflowError(f"{service[:80]!r} is no address of a service. Expected one such as http://127.0.0.1:8000.")
+    job = {"job_name": "serve", "scheme": where.scheme or "http", "metrics_path": f"{where.path.rstrip('/')}/metrics",
+           "static_configs": [{"targets": [f"{name}:{port or (443 if where.scheme == 'https' else 8000)}"], "labels": {"color": "here"}}]}
     if key_file: job["authorization"] = {"credentials_file": str(Path(key_file).resolve())}
     return {"global": known["global"], "rule_files": [str(deploy/"prometheus"/name) for name in known["rule_files"]], "scrape_configs": [job]}
 
@@ -94,7 +97,7 @@ def observe(args) -> int: # exit code of Prometheus
     print(f"Prometheus: {address} (Ctrl-C ends it); it asks {args.service}", grafana_words(deploy, folder/"grafana"), sep="\n", flush=True)
     if words := service_words(args.service, args.key_file): print(words, file=sys.stderr, flush=True)
     return run_until_told([tool, f"--config.file={folder/'prometheus.yml'}", f"--storage.tsdb.path={folder/'series'}",
-                           "--storage.tsdb.retention.time=7d", f"--web.listen-address=127.0.0.1:{args.port}", "--log.level=warn"])
+                           "--storage.tsdb.retention.time=15d", f"--web.listen-address=127.0.0.1:{args.port}", "--log.level=warn"])
 
 def add_parser(
     commands # of the command line

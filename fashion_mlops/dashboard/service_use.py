@@ -71,7 +71,7 @@ def service_use(
         if name == "requests_total" and re.search(r'route="/(?:health/[^"]*|metrics)"', labels): continue
         found[name] = found.get(name, 0.0) + float(value)
     if "memory_bytes" not in found: raise WorkflowError("What answers at that address is no service of fashion_mlops.")
-    return ServiceUse(found["memory_bytes"], found.get("memory_limit_bytes"), found.get("processor_seconds", 0.0), found.get("processor_limit_cores"),
+    return ServiceUse(found["memory_bytes"], found.get("memory_limit_bytes"), found.get("processor_seconds_total", 0.0), found.get("processor_limit_cores"),
                       found.get("requests_total", 0.0), found.get("threads"), found.get("open_files"), found.get("open_files_limit"),
                       found.get("disk_bytes"), found.get("disk_free_bytes"), days or {})
 

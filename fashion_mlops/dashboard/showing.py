@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOOKS', 'FENCE', 'plain', 'why_words', 'begun', 'moment_words', 'choose', 'type_in', 'show_missing', 'show_part',
-           'show_table', 'show_chart', 'show_pictures', 'show_verdict', 'show_faults', 'fenced', 'show_report']
+           'show_table', 'show_chart', 'show_pictures', 'show_command', 'show_verdict', 'show_faults', 'fenced',
+           'show_report']
 
 # %% ../../nbs/dashboard/showing.ipynb #55050127
 import html
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from .address import PAGES
 from .charts import Drawn
 from .parts import Part
+from ..workflow.command_words import in_a_terminal
 from ..workflow.markup import as_markdown
 
 # %% ../../nbs/dashboard/showing.ipynb #19046b49
@@ -27,7 +29,7 @@ def why_words(
     part: Part # with nothing in it
 ) -> str: # Markdown
     "Why there is nothing, and what fills it."
-    return plain(part.why) + (f"  \n`{part.command}`" if part.command else "")
+    return plain(part.why) + (f"  \n`{in_a_terminal(part.command)}`" if part.command else "")
 
 # %% ../../nbs/dashboard/showing.ipynb #4b43e3ba
 def begun(
@@ -149,6 +151,13 @@ def show_pictures(
         st.caption(plain(picture.caption, 2000))
 
 # %% ../../nbs/dashboard/showing.ipynb #c8fa350c
+def show_command(
+    command: str # such as `fashion-mlops run`
+):
+    "A command to copy."
+    import streamlit as st
+    st.code(in_a_terminal(command), language="bash", wrap_lines=True)
+
 LOOKS = {"good": ("success", ":material/check_circle:"), "bad": ("error", ":material/error:"), "open": ("warning", ":material/help:")}
 
 def show_verdict(
@@ -163,7 +172,7 @@ def show_verdict(
     def show(one, before=""):
         there = f" What was found is on the page [{PAGES[one.page]}]({address.link(page=one.page)})." if one.page else ""
         st.markdown(f"{before}{plain(one.words)}.{there}")
-        st.code(one.command, language="bash", wrap_lines=True)
+        show_command(one.command)
     if todo: show(todo[0], "**What to do:** ")
     if len(todo) > 1:
         with st.expander("What else may be done"): [show(one) for one in todo[1:]]

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from ..core import WorkflowError
+from .aside import change_aside
 from .parts import Part, part_of
 from .stores import Stores
 
@@ -82,11 +83,11 @@ def admin_of(
         with _TURN: time.sleep(WAIT)
         raise
 
-def _reason(said: str, name: str) -> str:
-    "A reason with whose it is."
+def _reason(said: str) -> str:
+    "A reason of one line."
     words = " ".join(said.split())
     if not words or not words.isprintable() or len(words) > 300: raise WorkflowError("A change of what serves wants a reason of one line, for those who ask later.")
-    return f"{words} (with the key {name!r}, in the dashboard)"
+    return words
 
 def promote_here(
     dataset: str, # registered model
@@ -96,13 +97,13 @@ def promote_here(
     key: str # of an admin
 ) -> str: # what became of it
     "Make a version the champion."
-    from fashion_mlops.operations.registry import known_version, promote_by_hand
+    from fashion_mlops.operations.registry import known_version
     from fashion_mlops.service.champion import champion_version
-    said = _reason(reason, admin_of(key))
+    by, said = f"key {admin_of(key)}", _reason(reason)
     if known_version(dataset, version)["champion"]: raise WorkflowError(f"v{version} is the champion already.")
     if (current := champion_version(dataset)) != before:
         raise WorkflowError(f"Meanwhile v{current} became the champion, and not {f'v{before}' if before else 'none'} as you saw. Nothing was changed; look at it again.")
-    return promote_by_hand(dataset, version, before, said)
+    return change_aside("promote", dataset=dataset, version=version, before=before, reason=said, by=by)
 
 def rollback_seen(
     stores: Stores
@@ -118,8 +119,8 @@ def roll_back_here(
     key: str # of an admin
 ) -> str: # what became of it
     "Let the version before serve again."
-    from fashion_mlops.operations.registry import roll_back_by_hand
-    return roll_back_by_hand(dataset, _reason(reason, admin_of(key)), seen)
+    by, said = f"key {admin_of(key)}", _reason(reason)
+    return change_aside("roll back", dataset=dataset, reason=said, seen=seen, by=by)
 
 def approve_here(
     dataset: str, # registered model
@@ -129,7 +130,8 @@ def approve_here(
 ) -> str: # what became of it
     "Agree to what waits for a person."
     from fashion_mlops.service.approvals import approve
-    return f"Approved: {approve(dataset, what, admin_of(key), words)}"
+    by = f"key {admin_of(key)}"
+    return f"Approved: {approve(dataset, what, by, words)}"
 
 # %% ../../nbs/dashboard/versions_view.ipynb #12911afa
 @dataclass(frozen=True)

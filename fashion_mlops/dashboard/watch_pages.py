@@ -14,7 +14,7 @@ from .drifting import Said, checks_table, detectors_table, drift
 from .figures import MEASURES, Whose
 from .overview import overview
 from .service_use import ServiceUse, use_hints, use_lines, use_now
-from .showing import begun, choose, moment_words, plain, show_chart, show_faults, show_missing, show_part, show_pictures, show_report, show_table, show_verdict, type_in
+from .showing import begun, choose, moment_words, plain, show_chart, show_command, show_faults, show_missing, show_part, show_pictures, show_report, show_table, show_verdict, type_in
 from .stores import Champion, Stores
 from .today import Numbers
 from .traffic_view import Traffic, failures_of, mistakes_of, traffic
@@ -175,7 +175,7 @@ def _pick_check(table) -> str: # id of its run
 def _show_said(said: Said):
     import streamlit as st
     for line in said.lines: st.markdown(f"> {plain(line, 2000)}")
-    st.code(said.command, language="bash", wrap_lines=True)
+    show_command(said.command)
     left, right = st.columns(2)
     with left:
         if len(said.columns): show_chart(columns_chart(said.columns))

@@ -101,6 +101,7 @@ def _monitoring(root: Path) -> Iterable[Check]:
              ("recording_test.yaml", ("promtool", "test", "rules"), "prometheus"),
              ("alerts.yaml", ("promtool", "check", "rules"), "prometheus"),
              ("alerts_test.yaml", ("promtool", "test", "rules"), "prometheus"),
+             ("alerts_days_test.yaml", ("promtool", "test", "rules"), "prometheus"),
              ("alertmanager.yaml", ("amtool", "check-config"), "prometheus-alertmanager")]
     for name, words, package in reads:
         for path in _found(root, name):

@@ -134,7 +134,7 @@ def _told(target: Target): # (processor seconds, bytes)
     try: text = asked(target.address, "/metrics", target.key).decode()
     except WorkflowError: return float("nan"), float("nan")
     found = [re.search(rf"^fashion_mlops_{name}(?:\{{[^}}]*\}})? (\S+)$", text, re.MULTILINE)
-             for name in ("processor_seconds", "memory_bytes")]
+             for name in ("processor_seconds_total", "memory_bytes")]
     return tuple(float(one[1]) if one else float("nan") for one in found)
 
 def sampled(

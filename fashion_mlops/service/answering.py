@@ -228,11 +228,12 @@ def note_refused(self: Service,
 
 # %% ../../nbs/service/answering.ipynb #5b6ca4bd
 async def _known(service: Service, request_id: str, row: int) -> bool:
-    "Whether there was such a row; what another worker answered just now is in a file within a second or two."
+    "Whether there was such a row; what another worker answered just now is in a file soon, on a busy machine later."
     if (moment := moment_of(request_id)) is None: return False
     while not await service.read_aside(service.log.knows, request_id, row):
         age = (datetime.now(timezone.utc) - moment).total_seconds()
-        if not service.log.shared or not -1 < age < 3: return False
+        if not service.log.shared or not -1 < age < 60: return False # by then it is written, or was lost
+        if age > 8: raise Refused("This prediction is not in the log yet. Tell its label again in 2 s.", 503, "not_yet", 2)
         await asyncio.sleep(0.3)
     return True
 

@@ -42,7 +42,8 @@ class Metrics:
         self.rejected = made(Counter, "rejected", "Rows that no class fits")
         self.version = made(Gauge, "model_version", "Version that answers", ("dataset", "slot"), multiprocess_mode="livemax")
         self.swaps = made(Counter, "swaps", "Versions that were to take over, by what came of it", ("slot", "outcome"))
-        self.cpu = made(Gauge, "processor_seconds", "Processor time of the workers", multiprocess_mode="livesum")
+        self.cpu = made(Counter, "processor_seconds", "Processor time of the workers, also of those that have ended")
+        self.taken, self.taking = 0.0, threading.Lock() # seconds that are counted already
         self.memory = made(Gauge, "memory_bytes", "Memory of the workers now", multiprocess_mode="livesum")
         self.threads = made(Gauge, "threads", "Threads of the workers", multiprocess_mode="livesum")
         self.files = made(Gauge, "open_files", "Files that the worker with the most has open", multiprocess_mode="livemax")
@@ -54,6 +55,9 @@ class Metrics:
         # what rings an alarm is there from the beginning: a counter that appears with its first event has not grown
         self.swaps.labels("champion", "refused")
         for outcome in ("dropped", "failed"): self.logged.labels(outcome)
+        for kind in ("overload", "busy", "key", "keys", "role"): self.errors.labels(kind)
+        for status in ("200", "500", "503"): self.requests.labels("/predict", "POST", status)
+        self.latency.labels("/predict")
         # finding a child by its labels costs more than counting
         self.request = lru_cache(500)(lambda *labels: self.requests.labels(*labels))
         self.seconds = lru_cache(500)(lambda route: self.latency.labels(route))
@@ -108,7 +112,10 @@ def _counted(place: str, otherwise: int) -> int:
 def measure_process(self: Metrics):
     "What this process has taken so far."
     used = resource.getrusage(resource.RUSAGE_SELF)
-    self.cpu.set(used.ru_utime + used.ru_stime)
+    with self.taking:
+        so_far = used.ru_utime + used.ru_stime
+        self.cpu.inc(max(0.0, so_far - self.taken))
+        self.taken = so_far
     self.memory.set(_memory(used.ru_maxrss))
     self.threads.set(_counted("/proc/self/task", threading.active_count())) # also those that Python does not know
     self.files.set(_counted("/dev/fd", 0))

@@ -60,7 +60,7 @@ def processor_seconds(
 ) -> float: # not-a-number where it does not tell
     "The processor time that a service has taken so far, by its own count."
     with urlopen(f"{address}/metrics", timeout=30) as answer: told = answer.read().decode()
-    found = re.search(r"^fashion_mlops_processor_seconds(?:\{[^}]*\})? (\S+)$", told, re.MULTILINE)
+    found = re.search(r"^fashion_mlops_processor_seconds_total(?:\{[^}]*\})? (\S+)$", told, re.MULTILINE)
     return float(found[1]) if found else float("nan")
 
 # %% ../../nbs/service/short_load.ipynb #aff8b30b

@@ -57,9 +57,22 @@ def test_each_alert_says_what_it_means_and_where_help_is(rule):
 
 def test_each_alert_is_tried_on_series_that_fire_and_on_some_that_do_not():
     tried = {}
-    for one in yaml.safe_load((DEPLOY/"prometheus"/"alerts_test.yaml").read_text())["tests"]:
+    files = [DEPLOY/"prometheus"/name for name in ("alerts_test.yaml", "alerts_days_test.yaml")]
+    for one in [one for file in files for one in yaml.safe_load(file.read_text())["tests"]]:
         for alert in one["alert_rule_test"]: tried.setdefault(alert["alertname"], set()).add(bool(alert["exp_alerts"]))
     assert tried == {rule["alert"]: {True, False} for rule in RULES}
+
+
+def test_a_share_or_a_quantile_rings_only_where_enough_made_it():
+    "One failure of two requests is no alarm; what a part of the resources is has no such number."
+    by_chance = [rule for rule in RULES if re.search(r":share\d+m|:burn|:p\d\d_|rate\([^/]*/ sum\(rate", rule["expr"]) and "processor" not in rule["expr"]]
+    assert {rule["alert"] for rule in by_chance} == {"AnswersFail", "AnswersAreSlow", "BudgetBurnsFast", "BudgetBurnsSlowly", "NoClassFits"}
+    for rule in by_chance: assert ">= 5" in rule["expr"], rule["alert"]
+
+
+def test_each_panel_of_the_drift_board_goes_by_the_dataset_that_is_chosen():
+    for panel in panels_of(BOARDS["drift"]):
+        assert all("$dataset" in target["expr"] for target in panel["targets"]), panel["title"]
 
 
 def test_each_recorded_series_is_tried_by_hand_and_asked_by_somebody():

@@ -272,6 +272,35 @@ def test_only_an_admin_changes_what_serves(full, strict):
     assert "promote said" in repr(app.session_state) and reader not in repr(app.session_state)
 
 
+@pytest.mark.slow
+def test_what_was_done_is_said_until_something_has_changed(full, strict):
+    "With its moment, and no longer than it holds: a line that v3 serves is gone when somebody else has changed that."
+    strict.setenv("FASHION_MLOPS_HOME", str(full))
+    from fashion_mlops.dashboard import manage_pages
+    from fashion_mlops.service.audit_trail import note_change
+    strict.setattr(manage_pages, "about_version", lambda stores, version: manage_pages.versions(stores).waiting)
+    known = [{"version": version, "champion": version == 2, "candidate": "net", "registered": "2026-11-28T00:00:00", "synthetic": False, "outcome": "refused", "metrics": {}} for version in (2, 3)]
+    strict.setattr("fashion_mlops.dashboard.stores.Stores.versions", lambda self: Part(known))
+    def promote_here(*words):
+        for one in known: one["champion"] = not one["champion"]
+        return "shades v3 serves now."
+    strict.setattr(manage_pages, "promote_here", promote_here)
+    app = opened("registry", "shades")
+    next(one for one in app.button if one.label == "Promote v3").click().run()
+    assert len(app.success) == 1 and " UTC" in app.success[0].value and "shades v3 serves now" in app.success[0].value
+    assert len(app.run().success) == 1
+    for one in known: one["champion"] = not one["champion"] # somebody else, in MLflow itself
+    assert not app.run().success and not app.exception
+
+
+@pytest.mark.slow
+def test_a_command_works_where_it_is_pasted(strict, tmp_path):
+    "It names the home that the page was made for."
+    strict.setenv("FASHION_MLOPS_HOME", str(tmp_path))
+    [command] = [one.value for one in opened("overview").code]
+    assert command.startswith(f"FASHION_MLOPS_HOME={tmp_path} ") and command.endswith("fashion-mlops run")
+
+
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
     "A home in which everything is damaged."

@@ -281,6 +281,20 @@ def test_feedback_to_another_worker_is_kept_at_once(server):
     assert set(read_log(running.home/"data"/"serving"/"shades"/"log").label) == {"dark"}
 
 
+@pytest.mark.parametrize("age, shared, status", [(20, True, 503), (100, True, None), (20, False, None)])
+def test_a_prediction_that_may_still_be_written_is_not_called_unknown(age, shared, status):
+    "Whoever is told 404 throws the label away; on a busy machine what another worker answered is written late."
+    import asyncio
+    from types import SimpleNamespace
+    from fashion_mlops.samples.asked import Refused
+    from fashion_mlops.service.answering import _known
+    async def nothing(*told): return False
+    service = SimpleNamespace(log=SimpleNamespace(knows=None, shared=shared), read_aside=nothing)
+    asked = f"{int((time.time() - age)*1000):012x}{'0'*20}"
+    try: assert asyncio.run(_known(service, asked, 0)) is False and status is None
+    except Refused as error: assert error.status == status
+
+
 def test_a_killed_writer_loses_nothing_and_a_dead_service_leaves_none(server):
     from fashion_mlops.service.log_files import read_log
     running = server(model="pictures", log={})

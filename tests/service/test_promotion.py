@@ -48,6 +48,8 @@ def test_what_another_program_moved_is_noted_and_a_rollback_stays(versions):
     assert roll_back("toy", "boots for bags") == (5, 2)
     assert taken_back(read_trail("toy"), 2)["reason"] == "boots for bags"
     assert taken_back(read_trail("toy"), 5) is None
+    promote("toy", 7, 5, "said by 'bob'", by="key ada")
+    assert roll_back("toy", "no", by="key ada") == (5, 7) and [change["by"] for change in read_trail("toy")[-2:]] == ["key ada"]*2
 
 
 @pytest.mark.slow

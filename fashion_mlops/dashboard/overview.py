@@ -36,7 +36,7 @@ def advice(
     headline: str # of a check
 ) -> str: # empty for none
     "What a check told somebody to do."
-    return headline.rpartition(" Do: ")[2].partition(" Look: ")[0].strip() if " Do: " in headline else ""
+    return headline.rpartition(" Do: ")[2].partition(" Look: ")[0].replace("`", "").strip() if " Do: " in headline else ""
 
 # %% ../../nbs/dashboard/overview.ipynb #9ac58b65
 def _ringing(stores: Stores, alarms: Part, trail: Part, version: int | None, last) -> tuple[Verdict, list[Todo]] | None:

@@ -42,7 +42,9 @@ def in_a_terminal(
     if not command.startswith("fashion-mlops "): return command
     root = find_root(os.environ.get("FASHION_MLOPS_ROOT") or ".")
     script, place = Path(sys.executable).parent/"fashion-mlops", home_place()
-    if root and script.parent == root/".venv"/"bin": script = script.relative_to(root)
     named = "" if place == root else f"FASHION_MLOPS_HOME={shlex.quote(str(place))} "
+    if root and script.parent == root/".venv"/"bin": # both are found from the clone
+        script = script.relative_to(root)
+        if named and place.is_relative_to(root): named = f"FASHION_MLOPS_HOME={shlex.quote(str(place.relative_to(root)))} "
     if sys.prefix == sys.base_prefix: return named + command # on everybody's path
     return f"{named}{shlex.quote(str(script))}{command.removeprefix('fashion-mlops')}"

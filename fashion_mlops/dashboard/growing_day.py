@@ -76,7 +76,8 @@ class GrowingDay:
 
     def _renew(self, labels, classes: Codes, patient: bool):
         there = _files_of(self.day)
-        kept = [part for part in self.parts if part.files.items() <= there.items() and part.told == told_mark(part.keys, labels, classes)]
+        gone = next((place for place, part in enumerate(self.parts) if not part.files.items() <= there.items()), len(self.parts))
+        kept = [part for part in self.parts[:gone] if part.told == told_mark(part.keys, labels, classes)] # those after it left out what it had
         new = there.keys() - {name for part in kept for name in part.files}
         if new and kept and len(kept[-1].keys) < MOST: new |= kept.pop().files.keys() # small ones come together
         self.parts, waiting = kept, sorted(new)
@@ -122,7 +123,8 @@ def _count_part(part: DayPart, whole: GrowingDay, table, labels, classes: Codes)
         met |= is_among(who, other.requests)
     rows, marks, who, met, moments = rows[~known], marks[~known], who[~known], met[~known], moments[~known]
     if not len(rows): return
-    part.span, part.keys, part.rows, part.requests = (moments.min(), moments.max()), rows.key.to_numpy(), np.sort(marks), np.unique(who)
+    part.span, part.keys, part.rows = (moments.min(), moments.max()), rows.key.to_numpy(), np.sort(marks)
+    part.requests = np.unique(who[~met]) # that it counts
     part.told = told_mark(part.keys, labels, classes)
     part.tables = count_rows(rows, met, labels, slots, classes)
 

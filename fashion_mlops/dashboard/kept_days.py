@@ -191,6 +191,9 @@ def no_less(
     "The counts of a day, of which a part may be gone."
     if before is None or all(new >= old for new, old in zip(_totals(now), _totals(before))): return now
     (rows, told, refused), (some, known, others) = _totals(before), _totals(now)
+    if some > rows and others >= refused: # the day goes on, though feedback is lost
+        lost = f"Of {day}, {numbered(told, 'row')} were told of, and {known:,} can still be read: what callers told about the others is lost."
+        return Kept(now.tables, now.faults, now.made_of, now.asked, now.told, lost)
     lost = (f"Of {day}, {numbered(rows, 'answered row')}, {told:,} told of, and {numbered(refused, 'refused row')} were counted, and {some:,}, {known:,} and {others:,} can still be read: "
             f"the counts stay. Where they should not, remove {day}.json from the folder of the counts and start the dashboard anew.")
     return Kept(before.tables, now.faults, now.made_of, now.asked, now.told, lost)

@@ -108,6 +108,8 @@ def judged(
     measured = [one for one in known if one.kind == "measured"]
     fine = f"{serves}: {measured[0].sentence()}." if measured else f"{serves}."
     if found := _worked_on(stores, alarms) or _last_check(stores, checks, version, now): return Verdict(found[0].state, f"{fine} {found[0].words}"), found[1]
+    if measured and not any(one.kind == "tested" for one in known):
+        return Verdict("open", f"{fine} How good it was before it served is not known, so nothing says whether that is worse."), [Todo("Look whether anything has changed", stores.command("monitor"))]
     todo = [] if measured else [Todo("Nobody tells whether it is right; how to, the last check says", stores.command("monitor"))]
     return Verdict("good", f"{fine} The last check found no change, and nothing rings."), todo
 

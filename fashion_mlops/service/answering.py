@@ -233,7 +233,8 @@ async def _known(service: Service, request_id: str, row: int) -> bool:
     while not await service.read_aside(service.log.knows, request_id, row):
         age = (datetime.now(timezone.utc) - moment).total_seconds()
         if not service.log.shared or not -1 < age < 60: return False # by then it is written, or was lost
-        if age > 8: raise Refused("This prediction is not in the log yet. Tell its label again in 2 s.", 503, "not_yet", 2)
+        if row and await service.read_aside(service.log.knows, request_id, 0): return False # of a request's rows all come at once
+        if age > 8: raise Refused("This prediction is not in the log yet. Tell its label again in 2 s.", 409, "not_yet", 2)
         await asyncio.sleep(0.3)
     return True
 
@@ -296,5 +297,5 @@ def _feedback_asked(service: Service) -> dict:
     return {"required": True, "content": {"application/json": {"schema": said}}}
 
 ROUTES = [Route("POST", "/predict", predict, "Ask the model", "predict", (*BODY, 503), inputs_asked, answer_schema()),
-          Route("POST", "/feedback", feedback, "Say what turned out to be true, by id", "predict", (*BODY, 404, 503),
+          Route("POST", "/feedback", feedback, "Say what turned out to be true, by id", "predict", (*BODY, 404, 409, 503),
                 _feedback_asked)]

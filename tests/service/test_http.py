@@ -281,7 +281,7 @@ def test_feedback_to_another_worker_is_kept_at_once(server):
     assert set(read_log(running.home/"data"/"serving"/"shades"/"log").label) == {"dark"}
 
 
-@pytest.mark.parametrize("age, shared, status", [(20, True, 503), (100, True, None), (20, False, None)])
+@pytest.mark.parametrize("age, shared, status", [(20, True, 409), (100, True, None), (20, False, None)])
 def test_a_prediction_that_may_still_be_written_is_not_called_unknown(age, shared, status):
     "Whoever is told 404 throws the label away; on a busy machine what another worker answered is written late."
     import asyncio

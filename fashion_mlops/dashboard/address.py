@@ -89,6 +89,7 @@ class Span:
         when = " ".join([f"from {first}"]*bool(first) + ([f"to {last}"] if self.until else []))
         return f"By version, by class and by confidence, what was told is kept by the day: those figures are of whole days, {when}."
 
+# %% ../../nbs/dashboard/address.ipynb #6de59539
 def span_of(
     window: str, # of an `Address`
     now: datetime | None = None # UTC; the present when None

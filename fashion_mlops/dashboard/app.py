@@ -87,6 +87,7 @@ def _icon():
     for place, height in enumerate((12, 20, 28)): ImageDraw.Draw(image).rectangle([2 + 10*place, 31 - height, 9 + 10*place, 31], fill="#3a86b7")
     return image
 
+# %% ../../nbs/dashboard/app.ipynb #b31f57d8
 def run_app():
     "Everything that somebody sees."
     import streamlit as st

@@ -53,6 +53,7 @@ def _time_axis(moments, title: str = "UTC"):
     axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=12, grid=False, format=form, tickCount=6)
     return alt.X("moment:T", title=title, scale=alt.Scale(type="utc"), axis=axis)
 
+# %% ../../nbs/dashboard/charts.ipynb #9fa01153
 def _by(name: str, title: str, colours: list[str] = COLOURS, columns: int = 3):
     import altair as alt
     legend = alt.Legend(orient="top", columns=columns, titleOrient="left", labelLimit=240)

@@ -105,6 +105,7 @@ def weights_words(
     names = classes if len(classes) == len(weights) else [*map(str, range(len(weights)))]
     return f"{weights[low]:.3g} ({names[low]}) to {weights[high]:.3g} ({names[high]})"
 
+# %% ../../nbs/dashboard/data_view.ipynb #9c903d3c
 def data(
     stores: Stores
 ) -> Data:

@@ -140,6 +140,7 @@ def _class_shares(one: ClassSums) -> dict[str, tuple]: # hits, total, and the su
             "recall": (one.hits, one.true, one.true2, one.hits_true, one.hits2),
             "f1": (one.hits, one.said + one.true - one.hits, either2, one.hits_said + one.hits_true - one.hits2, one.hits2)}
 
+# %% ../../nbs/dashboard/figures.ipynb #6677e820
 def _of_class(one: ClassSums, most: dict | None = None) -> dict[str, tuple]: # value, low, high by measure
     "Precision, recall and F1 of a class with their intervals; its rows are worth at most the parts of them that `most` says."
     found = {}
@@ -212,6 +213,7 @@ def gap_with_ends(
     def spread(gaps): return np.maximum(gap2 - 2*gaps*gap_told + gaps**2*told2, 0)/rows**2*requests/max(requests - 1, 1)
     return bins_estimate(rows, said, happened, spread, bool(requests >= 2), BINS, draws)
 
+# %% ../../nbs/dashboard/figures.ipynb #c9bbff97
 def calibration_gap(
     table # DataFrame from `reliability`
 ) -> float | None: # 0 (perfect) to 1; None where nobody has told anything

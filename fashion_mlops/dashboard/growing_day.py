@@ -109,6 +109,7 @@ def _read_part(whole: GrowingDay, waiting: list[str], there: dict, labels, class
     if tables: _count_part(part, whole, pa.concat_tables(tables).combine_chunks(), labels, classes)
     return part
 
+# %% ../../nbs/dashboard/growing_day.ipynb #c4fb10d3
 def _count_part(part: DayPart, whole: GrowingDay, table, labels, classes: Codes):
     "Count the rows of a part that no other part has counted."
     slots = Codes()

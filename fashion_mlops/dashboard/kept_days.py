@@ -111,6 +111,7 @@ def _of_alike(tables: dict, name: str, kept: tuple[str, ...]) -> list[tuple]: # 
     table = tables[name]
     return [(sums[who][0]/max(1, sums[who][1]), *line) for who, *line in zip(zip(table["version"], table["slot"]), *(table[column] for column in kept))]
 
+# %% ../../nbs/dashboard/kept_days.ipynb #1255c180
 def from_first(
     tables: dict[str, dict[str, list]] # of the first layout, which did not say how alike the rows of a request were
 ) -> dict[str, dict[str, list]]: # of the present one
@@ -142,6 +143,7 @@ def write_kept(
     "Keep the counts of a day, whole or not at all."
     with atomic_path(path) as new: new.write_bytes(msgspec.json.encode({"format": FORMAT, **vars(kept)}))
 
+# %% ../../nbs/dashboard/kept_days.ipynb #0c7a1001
 def read_kept(
     path: Path # of the day's file
 ) -> Kept | None: # None where it is not there, damaged, or of another format
@@ -364,6 +366,7 @@ def _within(table, since: int | None, until: int | None):
     if until is not None: inside &= (table.hour < until).to_numpy()
     return table if inside.all() else table[inside].reset_index(drop=True)
 
+# %% ../../nbs/dashboard/kept_days.ipynb #2e7db50d
 def _below(kept: dict[str, Kept]) -> dict: # DataFrames by name
     "The tables of several days below each other."
     import pandas as pd

@@ -44,6 +44,7 @@ def _show_reports(pages: list[Path]):
     name = choose("Stage", ["", *by_name], "report", lambda one: one or "choose one to read it here")
     if name: show_part(part_of(lambda: by_name[name].read_text()), lambda html: show_report(html, f"The report of stage {name}.", name))
 
+# %% ../../nbs/dashboard/manage_pages.ipynb #732cea0e
 def _show_records(records: list[dict]):
     import streamlit as st
     table = runs_table(records)

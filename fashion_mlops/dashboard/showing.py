@@ -85,6 +85,7 @@ def choose(
     if told := st.session_state.get(f"said {name}"): st.warning(plain(told), icon=":material/link_off:")
     return chosen
 
+# %% ../../nbs/dashboard/showing.ipynb #669181b5
 def type_in(
     label: str, # above it
     name: str, # in the address

@@ -175,6 +175,7 @@ def check_page(self: Stores,
         return Path(client().download_artifacts(run, left[0])).read_text() if left else None
     return part_of(read, "This check has left no page of its own.", self.command("monitor"))
 
+# %% ../../nbs/dashboard/stores.ipynb #467048bb
 @patch
 def versions(self: Stores) -> Part: # of a list, from `known_versions`
     "The registered versions, the first one first."

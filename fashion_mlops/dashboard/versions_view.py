@@ -89,6 +89,7 @@ def _reason(said: str) -> str:
     if not words or not words.isprintable() or len(words) > 300: raise WorkflowError("A change of what serves wants a reason of one line, for those who ask later.")
     return words
 
+# %% ../../nbs/dashboard/versions_view.ipynb #8905136d
 def promote_here(
     dataset: str, # registered model
     version: int, # that is to serve
@@ -122,6 +123,7 @@ def roll_back_here(
     by, said = f"key {admin_of(key)}", _reason(reason)
     return change_aside("roll back", dataset=dataset, reason=said, seen=seen, by=by)
 
+# %% ../../nbs/dashboard/versions_view.ipynb #4329c99c
 def approve_here(
     dataset: str, # registered model
     what: str, # name of what waits

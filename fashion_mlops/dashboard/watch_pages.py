@@ -186,6 +186,7 @@ def _show_said(said: Said):
     if said.odd:
         with st.expander("Which rows, and what is odd about them"): st.markdown("\n".join(f"- {plain(line)}" for line in said.odd))
 
+# %% ../../nbs/dashboard/watch_pages.ipynb #69878ca2
 def show_drift(
     stores: Stores,
     address: Address
@@ -248,6 +249,7 @@ def _show_log(stores: Stores, day: str, text: str):
     st.markdown("##### Not answered")
     show_part(failures_of(stores, day, text), lambda failed: show_table(failed, f"Requests of {day} that were refused or failed, the newest first.", f"failures_{day}", time=when))
 
+# %% ../../nbs/dashboard/watch_pages.ipynb #3dc21366
 def _show_times(page: Traffic):
     import streamlit as st
     st.markdown("#### How long answers take")

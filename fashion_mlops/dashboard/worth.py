@@ -67,6 +67,7 @@ def measure_over(
     found = measures_by(counts, ["day", "version"], whose, measure == "calibration")
     return found.assign(moment=found.day.to_numpy().astype("datetime64[D]").astype("datetime64[us]"))[["moment", "version", "told", measure, f"{measure}_low", f"{measure}_high"]]
 
+# %% ../../nbs/dashboard/worth.ipynb #715206f6
 def performance(
     stores: Stores,
     window: str, # of an `Address`

@@ -168,6 +168,7 @@ def promote_by_hand(
     return (f"{dataset} v{version} serves now; before it, {f'v{before}' if before else 'none'} did. To take it back: "
             f"fashion-mlops rollback --dataset {dataset}{champion.stand_on(dataset, version)}{slots_words(dataset)}")
 
+# %% ../../nbs/operations/registry.ipynb #f79a02b9
 def promote(args) -> int: # 0
     "Make a version the champion, by hand. Its files are checked and its pack is tried first; the reason goes into the audit trail."
     from fashion_mlops.service.champion import champion_version
@@ -230,6 +231,7 @@ def rollback(args) -> int: # 0
     print(roll_back_by_hand(dataset, reason, (taken, before)))
     return 0
 
+# %% ../../nbs/operations/registry.ipynb #34312831
 def deploy(args) -> int: # 0
     "Bring what services find in line with the registry: the champion's pack, verified, in its place."
     from fashion_mlops.service import deployment

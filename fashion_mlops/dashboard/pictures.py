@@ -6,7 +6,7 @@
 __all__ = ['COMPLETE', 'pages_to_show', 'served_dashboard', 'dashboard_pictures', 'main']
 
 # %% ../../nbs/dashboard/pictures.ipynb #a83c7f5e
-import argparse, os, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
+import argparse, sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..core import WorkflowError, human_bytes, reports_folder
 from .address import Address
 from .parts import Part
 from .stores import Stores, known_datasets
-from ..workflow.screenshots import View, take
+from ..workflow.screenshots import View, server_of, take
 
 # %% ../../nbs/dashboard/pictures.ipynb #a93a5c57
 def pages_to_show(
@@ -29,33 +29,13 @@ def pages_to_show(
     return {"dashboard_overview": here.link(), "dashboard_drift": here.link(page="drift", **check), "dashboard_registry": here.link(page="registry")}
 
 # %% ../../nbs/dashboard/pictures.ipynb #d204c1d3
-def _is_ready(address: str) -> bool:
-    "Whether the dashboard answers."
-    try: return urllib.request.urlopen(f"{address}_stcore/health", timeout=2).status == 200
-    except (urllib.error.URLError, OSError): return False
-
 @contextmanager
 def served_dashboard(
     seconds: float = 120 # how long it may take to start
 ) -> Iterator[str]: # its address
     "A dashboard on this home, ended afterwards."
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "fashion_mlops.cli", "dashboard", "--port", str(port)]
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ)
-        try:
-            deadline = time.monotonic() + seconds
-            while not _is_ready(address := f"http://127.0.0.1:{port}/"):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    log.seek(0)
-                    raise WorkflowError(f"The dashboard did not start within {seconds:g} s: {log.read()[-800:].strip()}")
-                time.sleep(0.3)
-            yield address
-        finally:
-            process.terminate()
-            process.wait(20)
+    command = [sys.executable, "-m", "fashion_mlops.cli", "dashboard"]
+    with server_of("The dashboard", command, "_stcore/health", seconds) as address: yield f"{address}/"
 
 # %% ../../nbs/dashboard/pictures.ipynb #270eac2d
 COMPLETE = """() => document.querySelector('[data-testid="stApp"][data-test-script-state="notRunning"]')

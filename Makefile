@@ -5,7 +5,10 @@ MINUTES ?=
 SHELL   := /bin/sh
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
-# a word of whoever calls make, as one word for the shell
+# A word of whoever calls make is no recipe: without this, make would carry out what it finds between $( and ) in it.
+WORDS := DATASET PROFILE MINUTES WINDOW VERSION SLOT PORT WEEKS SEED FOLDER SERVICE KEY TORCH DISK FILE TAG REGISTRY TARGET BASE
+$(foreach name,$(WORDS),$(if $(filter-out undefined,$(flavor $(name))),$(eval override $(name) := $$(value $(name)))))
+# and one word for the shell
 quoted = '$(subst ','\'',$(1))'
 SMALL_LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements.txt
 # A folder with local copies of public data beside the clone is used when there is one.
@@ -151,7 +154,7 @@ lock-bento: ## the environment of an exported Bento, into deploy/bento.txt; afte
 	@$(PYTHON) -m fashion_mlops.operations.bento_export | $(VENV)/bin/uv pip compile - --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock-bento' --no-annotate --output-file deploy/bento.txt
 
 wheel: setup ## build a wheel into dist/
-	@$(PYTHON) -m build --wheel --no-isolation >/dev/null && ls dist/*.whl
+	@rm -rf build && $(PYTHON) -m build --wheel --no-isolation >/dev/null && ls dist/*.whl
 
 clean: setup ## say what would be removed; `fashion-mlops clean --yes` removes it
 	@$(VENV)/bin/fashion-mlops clean

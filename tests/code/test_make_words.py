@@ -1,0 +1,17 @@
+"""What a caller of make says is one word: neither make nor a shell carries out a part of it."""
+import os
+import subprocess
+
+import pytest
+
+from fashion_mlops.core import project_root
+
+HOSTILE = "a'; touch gone; echo '$(shell echo carried out >&2)$$(id)`id`"
+
+
+@pytest.mark.parametrize("target", ["all", "monitor", "serve", "loop", "dashboard", "observe"])
+def test_a_word_of_a_caller_is_one_word_and_no_recipe(target):
+    own = {name: HOSTILE for name in ("DATASET", "SERVICE")}
+    done = subprocess.run(["make", "-n", "-o", "setup", target], cwd=project_root(), env=os.environ | own, capture_output=True, text=True)
+    assert done.returncode == 0 and "carried out" not in done.stderr, done.stderr
+    assert HOSTILE.replace("'", "'\\''") in done.stdout

@@ -6,7 +6,7 @@ SHELL   := /bin/sh
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 # A word of whoever calls make is no recipe: without this, make would carry out what it finds between $( and ) in it.
-WORDS := DATASET PROFILE MINUTES WINDOW VERSION SLOT PORT WEEKS SEED FOLDER SERVICE KEY TORCH DISK FILE TAG REGISTRY TARGET BASE
+WORDS := DATASET PROFILE MINUTES WINDOW VERSION SLOT PORT WEEKS SEED FOLDER SERVICE KEY TORCH DISK TARGET BASE
 $(foreach name,$(WORDS),$(if $(filter-out undefined,$(flavor $(name))),$(eval override $(name) := $$(value $(name)))))
 # and one word for the shell
 quoted = '$(subst ','\'',$(1))'
@@ -28,7 +28,7 @@ setup: $(VENV)/.ready ## build .venv from requirements.txt, and say what it cost
 # The first Python of this machine that fits; with TORCH or DISK given, or another lock, it looks again.
 $(VENV)/.ready: requirements.txt setup.py settings.ini $(if $(TORCH)$(DISK),again)
 	@for python in python3 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && PYTHONPATH="$(CURDIR)" DISK="$(DISK)" exec $$python -m fashion_mlops.workflow.environment "$(TORCH)"; done; \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && PYTHONPATH="$(CURDIR)" DISK=$(call quoted,$(DISK)) exec $$python -m fashion_mlops.workflow.environment $(call quoted,$(TORCH)); done; \
 	echo "This project needs Python 3.11, 3.12 or 3.13; python3 here is $$(python3 -V 2>&1 | tail -n 1)." >&2; exit 1
 
 again:
@@ -130,7 +130,7 @@ lock-images: ## the same pins for the image that serves and for its build, into 
 	@printf 'setuptools\nwheel\n' | uv pip compile - $(SMALL_LOCK) --output-file deploy/build.txt
 
 image: ## build an image: TARGET=serve (default) or work; BASE=IMAGE, TORCH=cpu; BUILD="more words for docker build"
-	@sh deploy/image.sh $(or $(TARGET),serve) $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(TORCH),--build-arg TORCH=$(TORCH)) $(BUILD)
+	@sh deploy/image.sh $(call quoted,$(or $(TARGET),serve)) $(if $(BASE),--build-arg $(call quoted,BASE=$(BASE))) $(if $(TORCH),--build-arg $(call quoted,TORCH=$(TORCH))) $(BUILD)
 
 check-deploy: setup ## images, compose, Kubernetes, alerts and the door, as the tools read them; what is missing here is said
 	@$(PYTHON) -m fashion_mlops.operations.deploy_checks
